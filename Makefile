@@ -1,0 +1,28 @@
+# Two commands do everything on a machine with Python 3.11 or later and make:
+#   make demo   reconstruct the built-in phantom and show the table and the picture
+#   make test   lint and run all tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+$(VENV)/installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt torch==2.13.0 -e ".[test]"
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/pisolve demo -o demo
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+
+test: lint
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/cartesian.py
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info

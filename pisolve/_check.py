@@ -1,0 +1,170 @@
+"""Errors at the door: every public entry point checks its arguments with these.
+
+Each check raises a `TypeError` (wrong kind of thing) or a `ValueError` (wrong value) whose one-line message names the
+argument, says what it was and what to do. None of them changes or copies an array, except `array`, which returns a
+native-endian array of the precision the library computes in.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+import numpy as np
+
+COMPLEX = ("complex64", "complex128")
+_WIDEN = {"float16": "complex64", "bfloat16": "complex64", "float32": "complex64", "float64": "complex128",
+          "clongdouble": "complex128", "complex256": "complex128", "longdouble": "complex128", "float128": "complex128"}
+
+
+def is_torch(x) -> bool:
+    """True for a torch tensor, without importing torch."""
+    return type(x).__module__.partition(".")[0] == "torch" and hasattr(x, "detach")
+
+
+def is_cupy(x) -> bool:
+    """True for a cupy array, without importing cupy."""
+    return type(x).__module__.partition(".")[0] == "cupy" and hasattr(x, "ndim")
+
+
+def is_array(x) -> bool:
+    """True for a numpy or cupy array or a torch tensor."""
+    return isinstance(x, np.ndarray) or is_torch(x) or is_cupy(x)
+
+
+def dtype_name(x) -> str:
+    """The dtype's plain name ('complex64') for numpy, cupy and torch alike."""
+    return str(x.dtype).rpartition(".")[2]
+
+
+def array(name: str, x, *, ndim=None, shape=None, finite: bool = True, complex_: bool = True, nonzero: bool = False):
+    """Check an array argument and return it as native complex64/complex128 (or as it is with `complex_=False`).
+
+    Real, integer, half and extended precision input is converted (a copy); complex64 and complex128 of native byte
+    order pass through unchanged, whatever their strides. Torch tensors and cupy arrays stay where they are.
+
+    Args:
+        name: the argument's name, for the message.
+        x: anything; lists are refused, so that an accidental object array is not built.
+        ndim: an int, or a tuple of allowed numbers of dimensions.
+        shape: the exact shape required.
+        finite: refuse NaN and Inf.
+        complex_: convert to complex.
+        nonzero: refuse an array of zeros.
+    """
+    if not is_array(x):
+        raise TypeError(f"{name} must be a numpy, cupy or torch array, got {type(x).__name__}: convert it first")
+    kind = dtype_name(x)
+    if isinstance(x, np.ndarray) and x.dtype.kind not in "biufc":
+        raise TypeError(f"{name} has dtype {x.dtype}: numbers are needed, for example complex64")
+    if ndim is not None and x.ndim not in (ndim if isinstance(ndim, tuple) else (ndim,)):
+        raise ValueError(f"{name} has {x.ndim} dimensions, shape {tuple(x.shape)}: {_one_of(ndim)} needed")
+    if 0 in tuple(x.shape):
+        raise ValueError(f"{name} is empty, shape {tuple(x.shape)}: nothing to reconstruct")
+    if shape is not None and tuple(x.shape) != tuple(shape):
+        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected {tuple(shape)}")
+    if complex_ and (kind not in COMPLEX or (isinstance(x, np.ndarray) and not x.dtype.isnative)):
+        if is_torch(x):
+            import torch
+
+            x = x.to(torch.complex128 if kind == "float64" else torch.complex64)
+        else:
+            plain = x.dtype.newbyteorder("=").name
+            x = x.astype(plain if plain in COMPLEX else _WIDEN.get(plain, "complex64"))
+    if finite and not all_finite(x):
+        raise ValueError(f"{name} holds NaN or Inf: repair or drop these samples first (numpy.isfinite finds them)")
+    if nonzero and not bool((x != 0).any()):
+        raise ValueError(f"{name} is zero everywhere: nothing was measured, or the wrong data set was read")
+    return x
+
+
+def _one_of(ndim) -> str:
+    return " or ".join(str(n) for n in ndim) if isinstance(ndim, tuple) else str(ndim)
+
+
+def all_finite(x) -> bool:
+    """True where every entry is finite: one pass without a temporary where the sum is finite."""
+    total = x.sum()
+    if math.isfinite(float(abs(total))):
+        return True
+    if is_torch(x):
+        import torch
+
+        return bool(torch.isfinite(x).all())
+    return bool(np.isfinite(x).all())  # cupy answers numpy's call itself
+
+
+def number(name: str, x, *, low=None, high=None, strict: bool = False, allow_none: bool = False):
+    """Check a real scalar: finite, within `low..high` (`strict`: excluding the ends); returns it as a float."""
+    if x is None and allow_none:
+        return None
+    if isinstance(x, bool) or not isinstance(x, numbers.Real | np.number) or isinstance(x, np.complexfloating):
+        raise TypeError(f"{name} must be a real number, got {x!r}")
+    value = float(x)
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    if low is not None and (value < low or (strict and value == low)):
+        raise ValueError(f"{name} must be {'>' if strict else '>='} {low}, got {value}")
+    if high is not None and (value > high or (strict and value == high)):
+        raise ValueError(f"{name} must be {'<' if strict else '<='} {high}, got {value}")
+    return value
+
+
+def integer(name: str, x, *, low=None, high=None, allow_none: bool = False):
+    """Check a whole number within `low..high`; returns it as an int."""
+    if x is None and allow_none:
+        return None
+    if isinstance(x, bool) or not isinstance(x, numbers.Integral | np.integer):
+        raise TypeError(f"{name} must be a whole number, got {x!r}")
+    value = int(x)
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ValueError(f"{name} must be in {low}..{'' if high is None else high}, got {value}")
+    return value
+
+
+def mask(name: str, x, shape) -> np.ndarray:
+    """Check a sampling mask for k-space of `shape` (..., ky, kx); returns a new boolean numpy array (ky, kx).
+
+    Bool, 0/1 integers or 0.0/1.0 floats of shape (ky, kx), (1, kx), (ky, 1) or (kx,) are taken, leading axes of size 1
+    and leading axes along which the mask repeats are dropped: one pattern holds for all coils and slices.
+    """
+    ky, kx = (int(n) for n in shape[-2:])
+    if is_torch(x):
+        x = x.detach().cpu().numpy()
+    elif is_cupy(x):
+        x = x.get()
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{name} must be a numpy, cupy or torch array, got {type(x).__name__}: convert it first")
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {x.dtype}: booleans are needed, True where k-space was sampled")
+    pattern = x != 0
+    if x.dtype.kind != "b" and not (pattern == x).all():
+        raise ValueError(f"{name} holds other values than 0 and 1: a boolean pattern is needed, as weights > 0")
+    while pattern.ndim > 2 and len(pattern):
+        if not (pattern == pattern[:1]).all():
+            raise ValueError(f"{name} of shape {tuple(x.shape)} differs along axis {x.ndim - pattern.ndim}: one "
+                             "pattern (ky, kx) holds for all coils and slices")
+        pattern = pattern[0]
+    if pattern.shape not in ((ky, kx), (1, kx), (ky, 1), (kx,)):
+        hint = f": write it as {name}[:, None]" if x.shape == (ky,) else ""
+        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected {(ky, kx)}, {(1, kx)} or {(ky, 1)}{hint}")
+    if not pattern.any():
+        raise ValueError(f"{name} is False everywhere: no sample is left")
+    return np.broadcast_to(pattern, (ky, kx)).copy()
+
+
+def choice(name: str, x, options):
+    """Check that `x` is one of `options`; returns it."""
+    if x not in options:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, options))}, got {x!r}")
+    return x
+
+
+def extra(module: str, name: str):
+    """Import an optional package, or raise an ImportError that names the extra to install."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{module} is needed here: pip install 'pisolve[{name}]'") from error

@@ -1,0 +1,173 @@
+"""Arrays of numpy, cupy and torch under one set of names; the only file that knows DLPack.
+
+Solvers and priors use `+ - *` and the few functions here, so that one line of mathematics runs on all three. The
+functions ask the array's type and import nothing that is not loaded already.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+import scipy.fft
+
+from pisolve._check import is_cupy, is_torch
+
+
+def namespace(x):
+    """The module (numpy, cupy or torch) that the array `x` belongs to."""
+    if is_torch(x):
+        import torch
+
+        return torch
+    if is_cupy(x):
+        import cupy
+
+        return cupy
+    return np
+
+
+@cache
+def threads() -> int:
+    """Number of CPU threads to use: `PISOLVE_THREADS`, else `OMP_NUM_THREADS`, else the cores this process may use."""
+    for name in ("PISOLVE_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "")
+        if value.isdigit() and int(value) > 0:
+            return int(value)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pool(pid: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads(), thread_name_prefix="pisolve")
+
+
+def parallel(work, items) -> list:
+    """`[work(i) for i in items]` on the library's threads (numpy and scipy.fft release the interpreter's lock).
+
+    Results come in order, so a sum over them does not depend on the number of threads. `work` must not call
+    `parallel` itself.
+    """
+    items = list(items)
+    if threads() == 1 or len(items) == 1:
+        return [work(i) for i in items]
+    return list(_pool(os.getpid()).map(work, items))
+
+
+def vdot(a, b):
+    """The inner product sum(conj(a) * b) over all entries: a 0-d scalar of the array's own kind."""
+    if is_torch(a):
+        import torch
+
+        return torch.vdot(a.reshape(-1), b.reshape(-1))
+    return namespace(a).vdot(a, b)
+
+
+def norm(x):
+    """The Euclidean norm over all entries: a real 0-d scalar of the array's own kind."""
+    if is_torch(x):
+        import torch
+
+        return torch.linalg.vector_norm(x)
+    return namespace(x).sqrt(vdot(x, x).real)
+
+
+def dot(a, b):
+    """The real inner product Re sum(conj(a) * b): what optimisation over complex images uses."""
+    return vdot(a, b).real
+
+
+def zeros_like(x):
+    """An array of zeros of the same shape, dtype, kind and device."""
+    return namespace(x).zeros_like(x)
+
+
+def copy(x):
+    """A copy that shares no memory with `x` (differentiable for torch)."""
+    return x.clone() if is_torch(x) else x.copy()
+
+
+def moveaxis(x, source, destination):
+    """`moveaxis` of the array's own kind: a view."""
+    return namespace(x).moveaxis(x, source, destination)
+
+
+def shrink(x, threshold):
+    """Soft thresholding of magnitudes, x * max(1 - threshold / |x|, 0); the phase is kept, 0 stays 0."""
+    return x * shrink_factor(abs(x), threshold)
+
+
+def shrink_factor(magnitude, threshold):
+    """max(1 - threshold / magnitude, 0), and 0 where magnitude <= threshold: no division by zero, smooth in torch."""
+    xp = namespace(magnitude)
+    if xp is not np:
+        safe = xp.where(magnitude > threshold, magnitude, xp.ones_like(magnitude))
+        return xp.where(magnitude > threshold, 1 - threshold / safe, xp.zeros_like(magnitude))
+    factor = np.maximum(magnitude, np.finfo(magnitude.dtype).tiny)
+    np.divide(-threshold, factor, out=factor)  # no further temporaries: this is the hot line of every sparse prior
+    factor += 1
+    return np.maximum(factor, 0, out=factor)
+
+
+def sqrt(x):
+    """Square root of the array's own kind."""
+    return namespace(x).sqrt(x)
+
+
+def fft(x, axes, *, inverse: bool = False, centred: bool = True):
+    """Orthonormal FFT over `axes` of a numpy, cupy or torch array; `centred` puts the origin at index N // 2.
+
+    X[k] = 1/sqrt(N) sum_n x[n] exp(-2 pi i (k - N//2)(n - N//2) / N) for `centred`, both origins at 0 without.
+    A new array is returned; complex64 stays complex64.
+    """
+    axes = tuple(a % x.ndim for a in axes)
+    xp = namespace(x)
+    if not axes:
+        return copy(x)
+    if xp is np:
+        if centred:
+            x = scipy.fft.ifftshift(x, axes=axes)
+        x = (scipy.fft.ifftn if inverse else scipy.fft.fftn)(
+            x, axes=axes, norm="ortho", workers=threads(), overwrite_x=centred)
+        return scipy.fft.fftshift(x, axes=axes) if centred else x
+    key = "dim" if is_torch(x) else "axes"
+    if centred:
+        x = xp.fft.ifftshift(x, **{key: axes})
+    x = (xp.fft.ifftn if inverse else xp.fft.fftn)(x, norm="ortho", **{key: axes})
+    return xp.fft.fftshift(x, **{key: axes}) if centred else x
+
+
+def to_torch(x):
+    """A torch tensor that shares memory with the numpy or cupy array `x` where it can (native complex kept).
+
+    Negative strides (fatal in DLPack), foreign byte order and read-only memory (exported writable) are copied first.
+    """
+    import torch
+
+    if is_torch(x):
+        return x
+    if isinstance(x, np.ndarray):
+        x = np.require(x, requirements=["C", "W"]) if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+        return torch.from_numpy(x)
+    return torch.from_dlpack(namespace(x).ascontiguousarray(x))
+
+
+def from_torch(tensor):
+    """A numpy array (CPU) or cupy array (CUDA) that shares memory with the detached tensor; lazy bits are resolved."""
+    tensor = tensor.detach().resolve_conj().resolve_neg()
+    if tensor.device.type == "cpu":
+        return tensor.numpy()
+    if tensor.device.type == "cuda":
+        from pisolve._check import extra
+
+        return extra("cupy", "gpu").from_dlpack(tensor)
+    raise ValueError(f"a tensor on device {tensor.device} cannot be used: move it to 'cpu' or 'cuda'")
+
+
+def to_numpy(x) -> np.ndarray:
+    """A numpy array with the values of `x`, from wherever it lives."""
+    if is_torch(x):
+        return x.detach().cpu().resolve_conj().resolve_neg().numpy()
+    return x.get() if is_cupy(x) else np.asarray(x)

@@ -1,0 +1,190 @@
+"""Coil sensitivities from the fully sampled centre of k-space: ESPIRiT."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+import scipy.linalg
+
+from pisolve import _check
+from pisolve.backend import namespace, parallel, to_numpy, to_torch
+from pisolve.calib._eig import dominant
+
+BLOCK = 1 << 17  # entries of G held by one thread at a time: 1 MB in single precision, what a core's cache takes
+GEMM = 1 << 18  # largest m n k of a matrix product in a thread: above, OpenBLAS starts threads of its own, which fight ours
+
+
+def espirit(kspace, *, calib_width: int = 24, kernel_width: int = 6, thresh: float = 0.02, crop: float = 0.95,
+            soft_crop: bool = False, maps: int = 1, mask=None, calib=None):
+    """Coil sensitivity maps by ESPIRiT: the dominant eigenvector of G(r) at every pixel.
+
+        G(r) = 1/k^2  S(r) P S(r)^H,      mps(r) = v_1(r) where lam_1(r) > crop, else 0,      sum_c |mps_c|^2 = 1
+
+    P projects a k x k neighbourhood of all coils onto the row space of the calibration matrix (singular values above
+    `thresh` times the largest), S(r) are the neighbourhood's Fourier factors, so 0 <= G <= 1. The entries of G have a
+    k-space support of (2k - 1)^2, so G is summed from these few samples exactly, block by block, and never kept as a
+    whole. Maps have the phase for which the dominant virtual coil u (first singular vector of the coils over the
+    calibration samples, its largest entry real and positive) has a real and positive map, u^H mps > 0.
+
+    The maps equal `sigpy.mri.app.EspiritCalib` up to that phase (SigPy makes coil 0 real, which fails where it is 0)
+    and up to SigPy's 100 power iterations, which do not settle pixels with lam_2 close to lam_1.
+
+    Args:
+        kspace: (coil, ky, kx) or (slice, coil, ky, kx) complex; each slice is calibrated by itself. Any scale. Coils
+            that measured nothing get a map of 0. Numpy, cupy or torch; the work is done on the CPU.
+        calib_width: largest size of the calibration region in samples along ky and kx; fewer are used where fewer
+            are sampled (see `calibration_region`).
+        kernel_width: size k of the neighbourhood in samples.
+        thresh: relative threshold of singular values, 0 <= thresh < 1.
+        crop: maps are 0 where the eigenvalue is at most this, 0 <= crop < 1. BART's default is 0.8.
+        soft_crop: instead of the step at `crop`, multiply by w = s((sqrt(lam_1) - crop) / (1 - crop)) with
+            s(t) = (1 + t)^2 / (2 + 2 t^2) clipped to 0 for t < -1 and 1 for t > 1, as BART's `ecalib -S` does. Then
+            sum_c |mps_c|^2 = w^2.
+        maps: number of sets of maps; only 1 for now.
+        mask: sampling mask that broadcasts to (ky, kx), not 0 where measured; default: where `kspace` is not 0.
+        calib: calibration k-space (coil, cy, cx), or (slice, coil, cy, cx), to use in place of the centre of `kspace`,
+            for example of a separate scan at the same resolution in k-space samples; `mask` is then not looked at.
+
+    Returns:
+        mps: shape, precision and kind of `kspace`.
+
+    Raises:
+        ValueError: bad sizes or values, zero or non-finite data, or a fully sampled centre smaller than the kernel.
+
+    Reference:
+        M. Uecker et al., ESPIRiT - an eigenvalue approach to autocalibrating parallel MRI: where SENSE meets GRAPPA,
+        Magn. Reson. Med. 71:990-1001 (2014).
+    """
+    kspace = _check.array("kspace", kspace, ndim=(3, 4), nonzero=True)
+    calib_width = _check.integer("calib_width", calib_width, low=1)
+    kernel_width = _check.integer("kernel_width", kernel_width, low=1)
+    thresh = _check.number("thresh", thresh, low=0)
+    crop = _check.number("crop", crop, low=0)
+    for name, value in (("thresh", thresh), ("crop", crop)):
+        if value >= 1:
+            raise ValueError(f"{name} is a fraction of the largest possible value: it must be < 1, got {value}")
+    if maps != 1:
+        raise ValueError(f"maps must be 1, got {maps!r}: more than one set of maps is not available yet")
+    if calib is not None:
+        calib = _check.array("calib", calib, ndim=kspace.ndim, nonzero=True)
+        if calib.shape[:-2] != kspace.shape[:-2]:
+            raise ValueError(f"calib has shape {tuple(calib.shape)}: its coils (and slices) must be those of kspace, "
+                             f"shape {tuple(kspace.shape)}")
+    samples = to_numpy(kspace if calib is None else calib)
+    samples = samples.reshape(-1, *samples.shape[-3:])
+    if calib is None and mask is not None:
+        measured = [_broadcast(mask, kspace.shape[-2:])] * len(samples)
+    else:
+        measured = [(one != 0).any(0) for one in samples]
+    out = np.zeros((len(samples), *kspace.shape[-3:]), _check.dtype_name(kspace))
+    for z, one in enumerate(samples):
+        name = f"slice {z}" if len(samples) > 1 else "kspace" if calib is None else "calib"
+        height, width = _region(name, measured[z], calib_width, kernel_width)
+        centre = one[:, _middle(one.shape[1], height), _middle(one.shape[2], width)].astype("complex128")
+        largest = abs(centre).max()
+        if largest == 0:
+            raise ValueError(f"{name} is zero in the whole calibration region: mask marks samples that are not there")
+        _field(centre / largest, kernel_width, thresh, crop, soft_crop, out[z])
+    out = out.reshape(kspace.shape)
+    if _check.is_torch(kspace):
+        return to_torch(out).to(kspace.device)
+    return namespace(kspace).asarray(out)
+
+
+def calibration_region(kspace_or_mask, *, calib_width: int = 24, kernel_width: int = 6) -> tuple[int, int]:
+    """Size (height, width) of the fully sampled block around the centre of k-space that calibration can use.
+
+    The block is centred as `N // 2 - size // 2`, at most `calib_width` in each direction, and of all such blocks the
+    one that holds most kernel positions, (height - k + 1) (width - k + 1).
+
+    Args:
+        kspace_or_mask: mask (ky, kx), not 0 where measured, or k-space (coil, ky, kx) or (slice, coil, ky, kx), where
+            a sample counts as measured if any coil is not 0 (in every slice).
+        calib_width: largest height and width in samples.
+        kernel_width: smallest height and width in samples.
+
+    Raises:
+        ValueError: the fully sampled centre is smaller than the kernel.
+    """
+    x = to_numpy(_check.array("kspace_or_mask", kspace_or_mask, ndim=(2, 3, 4), complex_=False)) != 0
+    x = x if x.ndim == 2 else x.any(-3)
+    calib_width = _check.integer("calib_width", calib_width, low=1)
+    kernel_width = _check.integer("kernel_width", kernel_width, low=1)
+    return _region("kspace_or_mask", x if x.ndim == 2 else x.all(0), calib_width, kernel_width)
+
+
+def _region(name, measured, calib_width, kernel_width):
+    if calib_width < kernel_width:
+        raise ValueError(f"calib_width must be at least kernel_width = {kernel_width}, got {calib_width}")
+    holes = np.zeros(np.add(measured.shape, 1), int)  # integral image: any block's number of holes in four look-ups
+    holes[1:, 1:] = (~measured).cumsum(0).cumsum(1)
+    sizes = [np.arange(kernel_width, min(calib_width, n) + 1) for n in measured.shape]
+    (top, left) = (n // 2 - size // 2 for n, size in zip(measured.shape, sizes))
+    y, x = np.stack([top, top + sizes[0]])[:, :, None], np.stack([left, left + sizes[1]])[:, None, :]
+    full = holes[y[1], x[1]] - holes[y[0], x[1]] - holes[y[1], x[0]] + holes[y[0], x[0]] == 0
+    if not full.any():
+        raise ValueError(f"{name} needs at least {kernel_width} x {kernel_width} (kernel_width) fully sampled samples "
+                         f"around the centre: give calib=... from another scan, or maps from elsewhere")
+    positions = full * np.outer(sizes[0] - kernel_width + 1, sizes[1] - kernel_width + 1)
+    i, j = np.unravel_index(positions.argmax(), positions.shape)
+    return int(sizes[0][i]), int(sizes[1][j])
+
+
+def _middle(n, size):
+    return slice(n // 2 - size // 2, n // 2 - size // 2 + size)
+
+
+def _broadcast(mask, shape):
+    mask = to_numpy(_check.array("mask", mask, complex_=False))
+    try:
+        if mask.ndim < 2:
+            raise ValueError
+        return np.broadcast_to(mask.reshape(mask.shape[-2:]) != 0, shape)
+    except ValueError:
+        raise ValueError(f"mask has shape {tuple(mask.shape)}: one that broadcasts to (ky, kx) = {tuple(shape)} is "
+                         f"needed, with both axes") from None
+
+
+def _lags(centre, k, thresh):
+    """Samples (2k, 2k, c, c) of G's k-space, lag 0 first: sum over the kept kernels of their cross-correlations."""
+    c = len(centre)
+    A = np.lib.stride_tricks.sliding_window_view(centre, (k, k), axis=(1, 2))  # calibration matrix
+    A = A.transpose(1, 2, 0, 3, 4).reshape(-1, c * k * k)
+    wide = len(A) < A.shape[1]  # the smaller Gram has the same singular values; double precision, as they are squared
+    s2, V = scipy.linalg.eigh(A @ A.conj().T if wide else A.conj().T @ A, overwrite_a=True, check_finite=False)
+    keep = s2 > s2[-1] * max(thresh**2, len(s2) * np.finfo(float).eps)
+    V = A.conj().T @ (V[:, keep] / np.sqrt(s2[keep])) if wide else V[:, keep]
+    F = scipy.fft.fft2(V.conj().T.reshape(-1, c, k, k), s=(2 * k, 2 * k))  # 2k: no wrap-around of lags
+    F = F.reshape(-1, c, 4 * k * k).transpose(2, 1, 0)
+    return scipy.fft.ifft2((F @ F.conj().swapaxes(1, 2)).reshape(2 * k, 2 * k, c, c), axes=(0, 1)) / k**2
+
+
+def _field(centre, k, thresh, crop, soft_crop, out):
+    """Fill `out` (c, ny, nx) with the maps that the calibration samples `centre` (c, height, width) give."""
+    c, ny, nx = out.shape
+    virtual = np.linalg.eigh(np.einsum("cyx,dyx->cd", centre, centre.conj(), optimize=True))[1][:, -1]
+    peak = virtual[abs(virtual).argmax()]
+    conj_u = (virtual * (peak.conj() / abs(peak))).conj().astype(out.dtype)
+    lag = np.r_[0:k, -k:0]
+    ey, ex = (np.exp(2j * np.pi / n * np.outer(np.arange(n) - n // 2, lag)).astype(out.dtype) for n in (ny, nx))
+    lags = _lags(centre, k, thresh).astype(out.dtype).transpose(1, 0, 2, 3).reshape(2 * k, 2 * k, c * c)  # (lx, ly)
+    floor = max(2 * crop - 1, 0) ** 2 if soft_crop else crop
+    tol = 1e-5 if out.dtype == np.complex64 else 1e-10
+    columns = -(-nx // -(-nx // max(1, GEMM // (2 * k * c**2))))  # equal pieces
+    rows = max(1, BLOCK // (c**2 * columns))
+
+    def block(corner):
+        y, x = slice(corner[0], corner[0] + rows), slice(corner[1], corner[1] + columns)
+        G = ex[x] @ np.moveaxis(ey[y] @ lags, 0, 1)  # (rows, columns, c * c)
+        lam, v = dominant(G.reshape(-1, c, c), floor=floor, tol=tol)
+        if soft_crop:
+            t = np.clip((np.sqrt(lam) - crop) / (1 - crop), -1, 1)
+            weight = (1 + t) ** 2 / (2 + 2 * t * t)
+        else:
+            weight = lam > crop
+        phase = v @ conj_u
+        size = abs(phase)
+        v *= (np.where(size > 0, phase.conj() / np.where(size > 0, size, 1), 1) * weight)[:, None]
+        out[:, y, x] = np.moveaxis(v.reshape(*G.shape[:2], c), 2, 0)
+
+    parallel(block, [(y, x) for y in range(0, ny, rows) for x in range(0, nx, columns)])

@@ -1,0 +1,7 @@
+"""Scans from files and images into files; one module a format, chosen by the suffix."""
+
+from pisolve.io.atomic import atomic
+from pisolve.io.files import load, load_image, save
+from pisolve.io.scan import Scan
+
+__all__ = ["Scan", "atomic", "load", "load_image", "save"]

@@ -1,0 +1,150 @@
+"""fastMRI's HDF5 layout: `kspace`, `mask`, `reconstruction_rss`, `ismrmrd_header`, and images written beside it."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from xml.etree import ElementTree
+
+import numpy as np
+
+from pisolve import _check
+from pisolve._version import __version__
+from pisolve.io.hdf5 import attributes, contents, dataset, open_hdf5, text
+from pisolve.io.scan import Scan
+
+IMAGES = ("reconstruction", "reconstruction_rss", "reconstruction_esc", "image")
+
+
+def read(path, max_bytes: int) -> Scan:
+    """Read a scan; a k-space (slice, ky, kx) is single-coil, as in fastMRI, and gets a coil axis.
+
+    `mask` may be (kx,), as fastMRI stores it, or (ky, kx); `mps` is read where the file has it. The attributes and
+    what `header` finds go to `meta`.
+
+    Raises:
+        ValueError: damaged or foreign files, links to other files, no `kspace`, more than `max_bytes`, unfit shapes.
+    """
+    with open_hdf5(path) as file:
+        kspace = dataset(file, "kspace", max_bytes, path)
+        if kspace is None:
+            ismrmrd = "dataset" in file and "it looks like raw ISMRMRD data, convert it with its own tools; "
+            raise ValueError(f"{path} has no dataset kspace; {ismrmrd or ''}it holds: {contents(file)}")
+        if "coord" in file:
+            raise ValueError(f"{path} holds coord, it is not Cartesian: read it with h5py and give coord to the NUFFT")
+        if kspace.dtype.kind != "c":
+            raise TypeError(f"{path}: kspace has dtype {kspace.dtype}, complex is needed: was the magnitude stored, or "
+                            "real and imaginary part on an axis of their own?")
+        mask, mps = dataset(file, "mask", max_bytes, path), dataset(file, "mps", max_bytes, path)
+        reference = next((r for r in (dataset(file, n, max_bytes, path) for n in IMAGES[1:3]) if r is not None), None)
+        meta = attributes(file)
+        xml = text(file, "ismrmrd_header", path)
+    if xml is not None:
+        meta.update(header(xml, kspace.shape))
+    if kspace.ndim == 3:
+        if xml is None and not (reference is not None and reference.shape[:1] == kspace.shape[:1]):
+            meta["assumed"] = "kspace had three axes, read as (slice, ky, kx) of one coil: for coils store four axes"
+        kspace = kspace[:, None]
+    if kspace.ndim != 4:
+        raise ValueError(f"{path}: kspace has shape {kspace.shape}, (slice, coil, ky, kx) or (slice, ky, kx) needed")
+    return Scan(kspace, mask, mps, reference, meta)
+
+
+def read_array(path, names, max_bytes: int) -> np.ndarray:
+    """The first of the datasets `names` that the file has."""
+    with open_hdf5(path) as file:
+        found = next((a for a in (dataset(file, n, max_bytes, path) for n in names) if a is not None), None)
+        if found is None:
+            raise ValueError(f"{path} has no dataset {' or '.join(names)}; it holds: {contents(file)}")
+    return found
+
+
+def header(xml: str, shape) -> dict:
+    """What reconstruction needs of an ISMRMRD header.
+
+    Args:
+        xml: the header; a document type or an entity is refused.
+        shape: the k-space's shape (..., rows, columns), to tell which axis the readout is on.
+
+    Returns:
+        dict with those of `encoded_size`, `recon_size` (x, y, z), `encoded_fov_mm`, `recon_fov_mm`, `trajectory`,
+        `field_strength_t`, `padding` (zero-padded phase-encoding lines: first measured, one past the last) and
+        `phase_axis` that it gives.
+
+    Raises:
+        ValueError: not well-formed, or not plain XML.
+    """
+    if len(xml) > 1 << 20 or "<!DOCTYPE" in xml.upper() or "<!ENTITY" in xml.upper():
+        raise ValueError("ismrmrd_header declares a document type, or is longer than 1 MB: no header needs that, refused")
+    try:
+        root = ElementTree.fromstring(xml)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise ValueError(f"ismrmrd_header is not well-formed XML: {error}") from error
+
+    def number(place: str):
+        found = root.find("/".join(f"{{*}}{tag}" for tag in place.split("/")))
+        try:
+            value = float(found.text) if found is not None else None
+        except (TypeError, ValueError):
+            raise ValueError(f"ismrmrd_header: {place} is {found.text!r}, a number is needed") from None
+        return int(value) if value is not None and value.is_integer() else value
+
+    found = {}
+    for name, place in (("encoded_size", "encodedSpace/matrixSize"), ("recon_size", "reconSpace/matrixSize"),
+                        ("encoded_fov_mm", "encodedSpace/fieldOfView_mm"),
+                        ("recon_fov_mm", "reconSpace/fieldOfView_mm")):
+        values = [number(f"encoding/{place}/{axis}") for axis in "xyz"]
+        if None not in values:
+            found[name] = values
+    field = number("acquisitionSystemInformation/systemFieldStrength_T")
+    trajectory = root.findtext("{*}encoding/{*}trajectory")
+    found |= {k: v for k, v in (("field_strength_t", field), ("trajectory", trajectory)) if v is not None}
+    if "encoded_size" in found:
+        x, y, _ = found["encoded_size"]
+        first, last = (number(f"encoding/encodingLimits/kspace_encoding_step_1/{n}") for n in ("center", "maximum"))
+        if first is not None and last is not None:
+            found["padding"] = [y // 2 - first, y // 2 - first + last + 1]
+        if x in shape[-2:]:  # x is the readout; fastMRI keeps it on the rows, also where both axes are that long
+            found["phase_axis"] = -1 if shape[-2] == x else -2
+    return found
+
+
+def write_image(path, image: np.ndarray, *, recipe=None, scale=None, meta=None) -> None:
+    """Write `reconstruction` (slice, y, x) complex64 with its attributes to a new file at `path`."""
+    import h5py
+
+    if image.ndim == 2:
+        image = image[None]
+    if image.ndim != 3:
+        raise ValueError(f"image has shape {image.shape}, (y, x) or (slice, y, x) needed")
+    entries = {"pisolve_version": __version__}
+    entries |= {f"{name}_version": _version(name) for name in ("sigpy", "numpy", "torch")}
+    if recipe is not None:
+        recipe = recipe.to_dict() if hasattr(recipe, "to_dict") else recipe
+        entries["recipe"] = _json("recipe", recipe)
+    if scale is not None:
+        entries["scale"] = _check.number("scale", scale)
+    for name, value in (meta or {}).items():
+        if name in entries or name in ("recipe", "scale"):
+            raise ValueError(f"meta must not hold {name!r}: this attribute is written by save itself, rename it")
+        entries[str(name)] = value if isinstance(value, str | bool | int | float | np.number) else _json(name, value)
+    for name, value in entries.items():
+        if isinstance(value, str) and len(value.encode()) > 60000:
+            raise ValueError(f"{name} is longer than the 64 kB that an HDF5 attribute may have: shorten it")
+    with h5py.File(path, "w") as file:
+        file.create_dataset("reconstruction", data=image)
+        file.attrs.update(entries)
+
+
+def _json(name: str, value) -> str:
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be made of plain values, dict, list, str, numbers: {error}") from None
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,81 @@
+"""NumPy's .npy and .npz: never pickles, and no memory asked for that the file does not hold."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+
+import numpy as np
+
+from pisolve.io.limits import too_large
+from pisolve.io.scan import Scan
+
+
+def read(path, max_bytes: int) -> Scan:
+    """A scan from a .npy with k-space, or a .npz with `kspace` and where present `mask`, `mps`, `reference`."""
+    if path.suffix == ".npy":
+        arrays = {"kspace": read_npy(path, max_bytes)}
+    else:
+        arrays = read_npz(path, ("kspace", "mask", "mps", "reference"), max_bytes)
+        if "kspace" not in arrays:
+            raise ValueError(f"{path} has no array kspace; it holds: {', '.join(names(path)) or 'nothing'}")
+        if "coord" in names(path):
+            raise ValueError(f"{path} holds coord, it is not Cartesian: read it with numpy and give coord to the NUFFT")
+    if arrays["kspace"].dtype.kind != "c":
+        raise TypeError(f"{path}: kspace has dtype {arrays['kspace'].dtype}, complex is needed: was the magnitude "
+                        "stored, or real and imaginary part on an axis of their own?")
+    return Scan(**arrays)
+
+
+def read_npy(path, max_bytes: int) -> np.ndarray:
+    """The array of a .npy file; its header is checked against the size of the file before memory is asked for."""
+    with open(path, "rb") as file:
+        _header(file, path, path.name, path.stat().st_size, max_bytes)
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def read_npz(path, wanted, max_bytes: int) -> dict[str, np.ndarray]:
+    """Those of the `wanted` arrays that a .npz holds; the unpacked size is limited before anything is unpacked."""
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {n: archive.getinfo(f"{n}.npy") for n in wanted if f"{n}.npy" in archive.namelist()}
+            total = sum(m.file_size for m in members.values())
+            if total > max_bytes:
+                raise too_large(path, "the archive", total, max_bytes)
+            for name, member in members.items():
+                with archive.open(member) as file:  # two passes: a packed stream cannot be wound back cheaply
+                    _header(file, path, name, member.file_size, max_bytes)
+                with archive.open(member) as file:
+                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{path} cannot be read as .npz, damaged, encrypted or something else: {error}") from error
+    return arrays
+
+
+def names(path) -> list[str]:
+    """The names of the arrays in a .npz."""
+    with zipfile.ZipFile(path) as archive:
+        return [n.removesuffix(".npy") for n in archive.namelist()[:20]]
+
+
+def _header(file, path, name: str, size: int, max_bytes: int) -> None:
+    """Read the header of one array and refuse pickles, and shapes that need more bytes than there are."""
+    try:
+        major, minor = np.lib.format.read_magic(file)
+        readers = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+        if major not in readers:  # version 3 exists for field names only
+            raise ValueError(f"format version {major}.{minor}")
+        shape, _, dtype = readers[major](file)
+    except (ValueError, EOFError, OverflowError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{path}: {name} is not a readable .npy array: {error}") from None
+    if dtype.hasobject:
+        raise ValueError(f"{path}: {name} holds pickled Python objects, which can run code: refused, save numbers")
+    needed = math.prod(shape) * dtype.itemsize
+    if any(n < 0 for n in shape) or needed > size - file.tell():
+        raise ValueError(f"{path}: {name} declares shape {shape} of {dtype}, {needed:,} bytes, but has "
+                         f"{size - file.tell():,}: cut off, or a wrong header")
+    if needed > max_bytes:
+        raise too_large(path, name, needed, max_bytes)

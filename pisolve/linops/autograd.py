@@ -1,0 +1,76 @@
+"""Linear operators on torch tensors, differentiable any number of times."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from pisolve import backend
+from pisolve._check import is_torch
+
+
+@cache
+def _function():
+    """The autograd Function, defined on first use so that importing pisolve does not need torch."""
+    import torch
+
+    class Apply(torch.autograd.Function):
+        """forward: A x; backward: A^H g, itself through `Apply`, so that gradients of gradients work."""
+
+        generate_vmap_rule = False
+
+        @staticmethod
+        def forward(ctx, x, A):
+            ctx.A = A
+            y = A(backend.from_torch(x))
+            return backend.to_torch(y).to(x.device)
+
+        @staticmethod
+        def backward(ctx, g):
+            return Apply.apply(g, ctx.A.H), None
+
+    return Apply
+
+
+class TorchLinop:
+    """What `as_torch` returns: the operator on torch tensors, with the same `.H`, `.N` and shapes."""
+
+    def __init__(self, A):
+        self.A = A
+        self.ishape, self.oshape = tuple(A.ishape), tuple(A.oshape)
+
+    @property
+    def H(self):
+        """The adjoint, on torch tensors."""
+        return TorchLinop(self.A.H)
+
+    @property
+    def N(self):
+        """The normal operator, on torch tensors."""
+        return TorchLinop(self.A.N)
+
+    def __call__(self, x):
+        if not is_torch(x):
+            raise TypeError(f"this operator takes torch tensors, got {type(x).__name__}")
+        if tuple(x.shape) != self.ishape:
+            raise ValueError(f"{self.A.repr_str} takes shape {self.ishape}, got {tuple(x.shape)}")
+        return _function().apply(x if x.is_complex() else x + 0j, self.A)
+
+    def __repr__(self):
+        return f"as_torch({self.A!r})"
+
+
+def as_torch(A) -> TorchLinop:
+    """`A` as a differentiable function of native complex torch tensors; `.H` and `.N` likewise.
+
+    The vector-Jacobian product of y = A x is A^H g (torch's convention for complex gradients); it is taken through the
+    same function, so second derivatives work too. On the CPU memory is shared, not copied.
+
+    Args:
+        A: any `sigpy.linop.Linop`, pisolve's own or not.
+    """
+    return A if isinstance(A, TorchLinop) else TorchLinop(A)
+
+
+def apply(A, x):
+    """A x for whatever kind of array x is: torch goes through `as_torch`."""
+    return as_torch(A)(x) if is_torch(x) else A(x)

@@ -1,0 +1,143 @@
+"""The base of pisolve's own operators: a `sigpy.linop.Linop` with honest shape checks that also takes torch tensors."""
+
+from __future__ import annotations
+
+import sigpy
+
+from pisolve import backend
+from pisolve._check import is_array, is_torch
+
+
+class Linop(sigpy.linop.Linop):
+    """A linear operator A: ishape -> oshape with adjoint `A.H` and normal operator `A.N` = A^H A.
+
+    Differs from SigPy's base in three ways: the number of dimensions is checked too, errors come out as the
+    `ValueError` or `TypeError` they are, and a torch tensor may be applied (differentiably, see `as_torch`).
+    Subclasses implement `_apply`, `_adjoint_linop` and, where A^H A is cheaper than A^H after A, `_normal_linop`.
+
+    Attributes:
+        unitary: A^H A = A A^H = I, so that a prior behind A has a closed-form prox.
+    """
+
+    unitary = False
+
+    def norm_bound(self) -> float | None:
+        """An upper bound of the operator norm that is guaranteed, or None where none is known in closed form."""
+        return 1.0 if self.unitary else None
+
+    def _normal_linop(self):
+        return Identity(self.ishape) if self.unitary else self.H * self
+
+    def apply(self, input):
+        """A x for an array `x` of shape `ishape`; the result shares no memory with it."""
+        if is_torch(input):
+            from pisolve.linops.autograd import as_torch
+
+            return as_torch(self)(input)
+        if tuple(input.shape) != tuple(self.ishape):
+            raise ValueError(f"{self.repr_str} takes shape {tuple(self.ishape)}, got {tuple(input.shape)}")
+        return self._apply(input)
+
+    def __call__(self, input):
+        if isinstance(input, sigpy.linop.Linop):
+            return self * input
+        if not is_array(input):
+            raise TypeError(f"{self.repr_str} takes an array or an operator, got {type(input).__name__}")
+        return self.apply(input)
+
+
+class Adjoint(Linop):
+    """A^H, given by the parent's `_apply_adjoint`: one class holds both directions."""
+
+    def __init__(self, parent: Linop):
+        self.parent = parent
+        self.unitary = parent.unitary
+        super().__init__(parent.ishape, parent.oshape, repr_str=f"{parent.repr_str}.H")
+
+    def norm_bound(self):
+        return self.parent.norm_bound()
+
+    def _apply(self, input):
+        return self.parent._apply_adjoint(input)
+
+    def _adjoint_linop(self):
+        return self.parent
+
+
+class SelfAdjoint(Linop):
+    """A square operator B = B^H given by a function: what `_normal_linop` returns."""
+
+    def __init__(self, shape, function, repr_str: str):
+        self.function = function
+        super().__init__(shape, shape, repr_str=repr_str)
+
+    def _apply(self, input):
+        return self.function(input)
+
+    def _adjoint_linop(self):
+        return self
+
+
+class Identity(Linop):
+    """x -> x, as a copy (SigPy's returns its input, which then is changed in place)."""
+
+    unitary = True
+
+    def __init__(self, shape):
+        super().__init__(shape, shape)
+
+    def _apply(self, input):
+        return backend.copy(input)
+
+    def _adjoint_linop(self):
+        return self
+
+
+def identity(shape) -> Identity:
+    """The identity on arrays of `shape`."""
+    return Identity(shape)
+
+
+class Stack(Linop):
+    """Several operators with one input, x -> [A_1 x, A_2 x, ...], flattened into one vector.
+
+    `slices` gives each operator's part of the vector. Normal operator: the sum of the parts' own normal operators.
+    """
+
+    def __init__(self, linops):
+        self.linops = list(linops)
+        sizes = [_size(A.oshape) for A in self.linops]
+        starts = [sum(sizes[:i]) for i in range(len(sizes))]
+        self.slices = [slice(a, a + n) for a, n in zip(starts, sizes)]
+        super().__init__([sum(sizes)], self.linops[0].ishape)
+
+    def parts(self, vector):
+        """The parts of a stacked vector, each in its operator's own output shape (views)."""
+        return [vector[s].reshape(tuple(A.oshape)) for s, A in zip(self.slices, self.linops)]
+
+    def join(self, parts):
+        """The stacked vector of a list of parts."""
+        return backend.namespace(parts[0]).concatenate([p.reshape(-1) for p in parts])
+
+    def norm_bound(self):
+        bounds = [A.norm_bound() if isinstance(A, Linop) else None for A in self.linops]
+        return None if None in bounds else sum(b * b for b in bounds) ** 0.5
+
+    def _apply(self, input):
+        return self.join([A(input) for A in self.linops])
+
+    def _apply_adjoint(self, input):
+        return sum(A.H(p) for A, p in zip(self.linops, self.parts(input)))
+
+    def _adjoint_linop(self):
+        return Adjoint(self)
+
+    def _normal_linop(self):
+        return SelfAdjoint(self.ishape, lambda x: sum(A.N(x) for A in self.linops), "Stack.N")
+
+
+def _size(shape) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size

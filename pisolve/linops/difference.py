@@ -1,0 +1,81 @@
+"""Finite differences."""
+
+from __future__ import annotations
+
+from pisolve import backend
+from pisolve._check import choice
+from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
+
+
+class Gradient(Linop):
+    """The class behind `gradient`."""
+
+    def __init__(self, shape, axes=(-2, -1), boundary="periodic"):
+        choice("boundary", boundary, ("periodic", "neumann"))
+        self.axes = tuple(a % len(shape) for a in axes)
+        self.boundary = boundary
+        super().__init__([len(self.axes), *shape], shape)
+
+    def norm_bound(self):
+        return 2.0 * len(self.axes) ** 0.5
+
+    def _apply(self, input):
+        xp = backend.namespace(input)
+        out = xp.empty(tuple(self.oshape), dtype=input.dtype)
+        for d, axis in zip(out, self.axes):
+            lo, hi, first, last = _ends(input.ndim, axis)
+            xp.subtract(input[hi], input[lo], out=d[lo])
+            d[last] = input[first] - input[last] if self.boundary == "periodic" else 0
+        return out
+
+    def _apply_adjoint(self, input):
+        xp = backend.namespace(input)
+        out = xp.zeros(tuple(self.ishape), dtype=input.dtype)
+        for d, axis in zip(input, self.axes):
+            lo, hi, first, last = _ends(d.ndim, axis)
+            out[lo] -= d[lo]
+            out[hi] += d[lo]
+            if self.boundary == "periodic":
+                out[last] -= d[last]
+                out[first] += d[last]
+        return out
+
+    def _adjoint_linop(self):
+        return Adjoint(self)
+
+    def _normal_linop(self):
+        return SelfAdjoint(self.ishape, self._laplacian, "Gradient.N")
+
+    def _laplacian(self, x):
+        """-Laplace(x): each neighbour pair adds its difference to both ends; no gradient field is stored."""
+        xp = backend.namespace(x)
+        out = xp.zeros_like(x)
+        for axis in self.axes:
+            lo, hi, first, last = _ends(x.ndim, axis)
+            d = x[hi] - x[lo]
+            out[lo] -= d
+            out[hi] += d
+            if self.boundary == "periodic":
+                d = x[first] - x[last]
+                out[last] -= d
+                out[first] += d
+        return out
+
+
+def _ends(ndim, axis):
+    at = lambda s: tuple(s if i == axis else slice(None) for i in range(ndim))  # noqa: E731
+    return at(slice(None, -1)), at(slice(1, None)), at(slice(0, 1)), at(slice(-1, None))
+
+
+def gradient(shape, axes=(-2, -1), *, boundary: str = "periodic") -> Gradient:
+    """Forward differences, (G x)[i] = x[. + e_i] - x[.] for each axis i: shape -> (len(axes), *shape).
+
+    Args:
+        shape: image shape, (..., y, x).
+        axes: the axes along which to differ.
+        boundary: "periodic" (as SigPy and BART: the DFT's own image is periodic) or "neumann" (0 at the far edge).
+
+    Raises:
+        ValueError: unknown boundary.
+    """
+    return Gradient(shape, axes, boundary)

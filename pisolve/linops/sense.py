@@ -1,0 +1,216 @@
+"""The multi-coil Cartesian encoding operator and its mask-aware normal operator."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+
+from pisolve import backend
+from pisolve._check import array, dtype_name, is_array
+from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
+
+_COILS = 4  # coils summed by one task; fixed, so that results do not depend on the number of threads
+_BYTES = 1 << 28  # a batch of coil images on a GPU or in torch stays under this many bytes
+
+
+class Sense(Linop):
+    """The class behind `sense`."""
+
+    def __init__(self, mps, mask=None, weights=None):
+        mps = array("mps", mps, ndim=(3, 4), nonzero=True)
+        super().__init__(mps.shape, (*mps.shape[:-3], *mps.shape[-2:]))
+        self.mps = mps
+        self.weight = _kspace_weight(mps, mask, weights)
+
+    @property
+    def varying_axes(self) -> tuple[int, ...]:
+        """The axes along which the sampling varies: the only ones that A^H A has to transform."""
+        if self.weight is None:
+            return ()
+        return tuple(a for a in (-2, -1) if self.weight.shape[a] > 1)
+
+    def norm_bound(self):
+        """||A|| <= max over pixels of sqrt(sum |S|^2), times the largest root of a weight."""
+        xp = backend.namespace(self.mps)
+        bound = float(xp.sqrt(sum(abs(s) ** 2 for s in xp.moveaxis(self.mps, -3, 0)).max()))
+        return bound if self.weight is None else bound * float(self.weight.max())
+
+    def _each(self, work):
+        """Run `work(slice index, coil slice)` over slices and groups of coils, in order; () index without slices."""
+        lead = np.ndindex(self.mps.shape[:-3])
+        coils = self.mps.shape[-3]
+        step = _COILS if backend.namespace(self.mps) is np else max(1, _BYTES // self.mps[..., 0, :, :].nbytes)
+        tasks = [(i, slice(c, min(c + step, coils))) for i in lead for c in range(0, coils, step)]
+        return tasks, backend.parallel(lambda task: work(*task), tasks)
+
+    def _weight(self, i):
+        return self.weight if self.weight is None or self.weight.ndim == 2 else self.weight[i]
+
+    def _apply(self, input):
+        out = backend.namespace(input).empty(tuple(self.oshape), dtype=np.result_type(input.dtype, self.mps.dtype))
+
+        def work(i, coils):
+            for c in range(coils.start, coils.stop):
+                out[(*i, c)] = backend.fft(self.mps[(*i, c)] * input[i], (-2, -1))
+                if self.weight is not None:
+                    out[(*i, c)] *= self._weight(i)
+
+        self._each(work)
+        return out
+
+    def _apply_adjoint(self, input):
+        def work(i, coils):
+            total = 0
+            for c in range(coils.start, coils.stop):
+                y = input[(*i, c)] if self.weight is None else input[(*i, c)] * self._weight(i)
+                total = total + self.mps[(*i, c)].conj() * backend.fft(y, (-2, -1), inverse=True)
+            return total
+
+        return self._gather(*self._each(work))
+
+    def _gather(self, tasks, results):
+        """Add the coil groups of each slice, always in the same order."""
+        xp = backend.namespace(self.mps)
+        out = xp.zeros(tuple(self.ishape), dtype=results[0].dtype)
+        for (i, _), part in zip(tasks, results):
+            out[i] += part
+        return out
+
+    def _adjoint_linop(self):
+        return Adjoint(self)
+
+    def _normal_linop(self):
+        return SelfAdjoint(self.ishape, _Normal(self), "Sense.N")
+
+
+class _Normal:
+    """A^H A x = sum_c conj(S_c) F_m^H w^2 F_m (S_c x), F_m over the axes that the mask varies along only.
+
+    Along the others F^H F = I cancels, and with w^2 shifted once no data is shifted. On the CPU one coil image at a
+    time goes through multiply, FFT, weight, FFT, multiply while it is in the cache.
+    """
+
+    def __init__(self, A: Sense):
+        self.A = A
+        self.axes = A.varying_axes
+        w2 = None if A.weight is None else A.weight**2
+        xp = backend.namespace(A.mps)
+        self.w2 = w2 if w2 is None else xp.fft.ifftshift(w2, axes=self.axes)
+
+    def __call__(self, x):
+        on_cpu = backend.namespace(x) is np
+        return self.A._gather(*self.A._each(lambda i, c: (self._cached if on_cpu else self._batched)(x, i, c)))
+
+    def _w2(self, i):
+        return self.w2 if self.w2 is None or self.w2.ndim == 2 else self.w2[i]
+
+    def _cached(self, x, i, coils):
+        mps, w2, x = self.A.mps, self._w2(i), x[i]
+        total = t = None
+        for c in range(coils.start, coils.stop):
+            s = mps[(*i, c)]
+            t = np.multiply(s, x, out=t)
+            if self.axes:
+                t = scipy.fft.fftn(t, axes=self.axes, norm="ortho", overwrite_x=True, workers=1)
+            if w2 is not None:
+                _scale(t, w2)
+            if self.axes:
+                t = scipy.fft.ifftn(t, axes=self.axes, norm="ortho", overwrite_x=True, workers=1)
+            np.conjugate(t, out=t)  # sum S_c conj(t) and one conj at the end: no second copy of the maps
+            t *= s
+            total = t.copy() if total is None else np.add(total, t, out=total)
+        return np.conjugate(total, out=total)
+
+    def _batched(self, x, i, coils):
+        s, w2 = self.A.mps[i][coils], self._w2(i)
+        t = s * x[i]
+        if self.axes:
+            t = backend.fft(t, self.axes, centred=False)
+        if w2 is not None:
+            t = t * w2
+        if self.axes:
+            t = backend.fft(t, self.axes, centred=False, inverse=True)
+        t *= s.conj()
+        return t.sum(0)
+
+
+def _scale(t, w):
+    """t *= w in place for complex t and real w: through the real view, where numpy need not widen w to complex."""
+    if w.shape[-1] == 1 and t.flags.c_contiguous:
+        flat = t.view(t.real.dtype)
+        flat *= w
+    else:
+        t *= w
+
+
+def _kspace_weight(mps, mask, weights):
+    """mask * sqrt(weights) as a real array (slice?, ky or 1, kx or 1): size 1 along the axes it does not vary."""
+    xp = backend.namespace(mps)
+    real = "float32" if dtype_name(mps) == "complex64" else "float64"
+    weight = None
+    for name, w in (("mask", mask), ("weights", weights)):
+        if w is None:
+            continue
+        w = _fit(name, w, mps)
+        if name == "weights":
+            w = xp.sqrt(w)
+        weight = w if weight is None else weight * w
+    if weight is None:
+        return None
+    for axis in (-2, -1):
+        first = weight[..., :1, :] if axis == -2 else weight[..., :1]
+        if bool((weight == first).all()):
+            weight = first
+    if weight.ndim == 3 and bool((weight == weight[:1]).all()):
+        weight = weight[0]
+    return xp.ascontiguousarray(weight.astype(real))
+
+
+def _fit(name, w, mps):
+    """A real weight (ky, kx) or (slice, ky, kx), checked against the maps; size-1 axes are allowed."""
+    if not is_array(w):
+        raise TypeError(f"{name} must be an array, got {type(w).__name__}")
+    shape, full = tuple(w.shape), (*mps.shape[:-3], *mps.shape[-2:])
+    if w.ndim < 2:
+        raise ValueError(f"{name} has shape {shape}: give ({full[-2]}, 1) for ky lines or (1, {full[-1]}) for kx lines")
+    if w.ndim == mps.ndim and w.ndim > 2:  # (..., coil, ky, kx): the same for every coil
+        if w.shape[-3] > 1 and not bool((w == w[..., :1, :, :]).all()):
+            raise ValueError(f"{name} differs between coils, which are sampled together: give ({full[-2]}, {full[-1]})")
+        w = w[..., 0, :, :]
+    if w.ndim > len(full) or any(n not in (1, m) for n, m in zip(w.shape[::-1], full[::-1])):
+        raise ValueError(f"{name} has shape {shape}, which does not fit k-space of shape {tuple(mps.shape)}")
+    if dtype_name(w) == "bool":
+        w = w.astype("float64")
+    elif dtype_name(w).startswith("complex"):
+        raise TypeError(f"{name} is complex: give a boolean mask or real weights >= 0")
+    if not bool((w >= 0).all()) or not bool((w < float("inf")).all()):
+        raise ValueError(f"{name} must be finite and >= 0")
+    if not bool((w > 0).any()):
+        raise ValueError(f"{name} is zero everywhere: nothing is sampled")
+    return backend.namespace(mps).asarray(w).astype("float64")
+
+
+def sense(mps, mask=None, weights=None) -> Sense:
+    """SENSE encoding, A x = M W^(1/2) F S x: image -> k-space of every coil.
+
+    S multiplies by the coil maps, F is the centred orthonormal 2-D FFT, M the sampling mask, W the weights; the
+    adjoint is A^H y = sum_c conj(S_c) F^H M W^(1/2) y_c. `A.N` finds out along which axes the mask varies and
+    transforms only those. With maps normalised to sum_c |S_c|^2 <= 1 and a boolean mask, ||A|| <= 1.
+
+    Args:
+        mps: coil maps (coil, ky, kx), or (slice, coil, ky, kx) for a volume of slices; complex.
+        mask: sampling, boolean or 0/1, (ky, kx), (ky, 1), (1, kx) or with a leading slice axis; None: all sampled.
+        weights: real weights >= 0 of the squared residual, shaped as `mask`. As in SigPy A holds their square root,
+            so y has to be multiplied by sqrt(weights) too.
+
+    Returns:
+        A `sigpy.linop.Linop` from (..., ky, kx) to mps.shape.
+
+    Raises:
+        TypeError, ValueError: maps not numeric, not finite, all zero or of the wrong dimension; mask or weights that
+            do not fit, differ between coils, are negative or zero everywhere.
+
+    Reference:
+        Pruessmann et al., Magn Reson Med 42 (1999) 952; 46 (2001) 638.
+    """
+    return Sense(mps, mask, weights)

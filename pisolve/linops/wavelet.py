@@ -1,0 +1,94 @@
+"""An orthonormal wavelet transform for any image size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pywt
+
+from pisolve import backend
+from pisolve._check import integer
+from pisolve.linops.base import Adjoint, Linop
+
+
+class WaveletTransform(Linop):
+    """The class behind `wavelet`."""
+
+    unitary = True
+
+    def __init__(self, shape, name="db4", levels=None, axes=(-2, -1)):
+        try:
+            self.filters = pywt.Wavelet(name)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"name is an unknown wavelet {name!r}: see pywt.wavelist(kind='discrete')") from error
+        if not self.filters.orthogonal:
+            raise ValueError(f"name {name!r} is no orthogonal wavelet: take for example 'haar', 'db4' or 'sym4'")
+        self.name = name
+        self.axes = tuple(a % len(shape) for a in axes)
+        smallest = min(shape[a] for a in self.axes)
+        most = int(np.log2(smallest)) if smallest > 1 else 0
+        if levels is None:  # the coarsest image stays as wide as the filter, as in pywt.dwt_max_level
+            levels = min(5, max(1, pywt.dwt_max_level(smallest, self.filters.dec_len)), most)
+        self.levels = integer("levels", levels, low=0, high=most)
+        super().__init__(shape, shape)
+
+    def __reduce__(self):
+        return WaveletTransform, (tuple(self.oshape), self.name, self.levels, self.axes)
+
+    def _regions(self):
+        """Index of the approximation at each level: the leading ceil(n / 2^level) entries of every axis."""
+        size = [self.ishape[a] for a in self.axes]
+        for _ in range(self.levels):
+            yield tuple(slice(size[self.axes.index(i)]) if i in self.axes else slice(None)
+                        for i in range(len(self.ishape)))
+            size = [(n + 1) // 2 for n in size]
+
+    def _apply(self, input):
+        x = np.array(backend.to_numpy(input))
+        for region in self._regions():
+            for axis in self.axes:
+                x[region] = self._analyse(x[region], axis)
+        return backend.namespace(input).asarray(x)
+
+    def _apply_adjoint(self, input):
+        x = np.array(backend.to_numpy(input))
+        for region in reversed(list(self._regions())):
+            for axis in reversed(self.axes):
+                x[region] = self._synthesise(x[region], axis)
+        return backend.namespace(input).asarray(x)
+
+    def _analyse(self, x, axis):
+        even = x.shape[axis] // 2 * 2
+        low, high = pywt.dwt(_take(x, axis, 0, even), self.filters, "periodization", axis=axis)
+        return np.concatenate([low, _take(x, axis, even, None), high], axis=axis)
+
+    def _synthesise(self, x, axis):
+        half, odd = x.shape[axis] // 2, x.shape[axis] % 2
+        y = pywt.idwt(_take(x, axis, 0, half), _take(x, axis, half + odd, None), self.filters, "periodization",
+                      axis=axis)
+        return np.concatenate([y, _take(x, axis, half, half + odd)], axis=axis) if odd else y
+
+    def _adjoint_linop(self):
+        return Adjoint(self)
+
+
+def _take(x, axis, start, stop):
+    return x[tuple(slice(start, stop) if i == axis else slice(None) for i in range(x.ndim))]
+
+
+def wavelet(shape, name: str = "db4", levels: int | None = None, *, axes=(-2, -1)) -> WaveletTransform:
+    """W: orthonormal wavelet transform, W^H W = W W^H = I, for every size; coefficients have the image's shape.
+
+    Periodised at the border (PyWavelets' "periodization"). Where a level meets an odd length, its last sample is
+    carried down unfiltered: still orthonormal, so that soft thresholding in W is the exact prox of ||W x||_1 (zero
+    padding, as in SigPy, makes W a frame, whose thresholding is not).
+
+    Args:
+        shape: image shape (..., y, x).
+        name: an orthogonal wavelet of PyWavelets: "haar", "db4", "sym4", ...
+        levels: number of levels; None: as many as keep the coarsest image wider than the filter, at most 5.
+        axes: the axes transformed.
+
+    Raises:
+        ValueError: unknown or biorthogonal wavelet, more levels than the size allows.
+    """
+    return WaveletTransform(shape, name, levels, axes)

@@ -1,0 +1,117 @@
+"""Single points in two phase-encoding axes: Poisson disc and variable density."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pisolve import _check
+from pisolve.masks._arguments import centre_block, check_axis, check_shape, too_fast
+
+
+def poisson(shape, accel: float = 4, calib=24, *, seed: int = 0) -> np.ndarray:
+    """Variable-density Poisson disc in two phase-encoding axes: neighbours at least ~ 1 + s |r| apart, full centre.
+
+    The slope s is bisected until the acceleration is within 0.1 of `accel` (the corners of k-space are cut off and
+    count as not sampled). The points are SigPy's, and the pattern is that of `sigpy.mri.poisson` wherever its search
+    ends: it runs on for ever where the grid cannot meet `accel` that closely. Here the search is bounded, and the
+    nearest pattern is taken if its acceleration is within 5 %.
+
+    Args:
+        shape: image or k-space shape; its last two entries (ky, kx) are used.
+        accel: acceleration > 1.
+        calib: size of the fully sampled centre, an int or (ky, kx); smaller than the grid.
+        seed: an integer.
+
+    Returns:
+        bool array (ky, kx).
+
+    Raises:
+        ValueError: no pattern within 5 % of `accel` (with the corners cut it must be above about 1.6), or the centre
+            alone is larger than size/accel.
+
+    Reference:
+        Bridson, Fast Poisson Disk Sampling in Arbitrary Dimensions, SIGGRAPH sketches 2007.
+    """
+    from sigpy.mri.samp import _poisson  # the public function cannot be bounded
+
+    ny, nx = shape = check_shape(shape)
+    accel = _check.number("accel", accel, low=1, strict=True)
+    seed = _check.integer("seed", seed, low=0, high=2**32 - 1)
+    calib, full = centre_block(shape, calib)
+    if calib[0] >= ny or calib[1] >= nx:
+        raise ValueError(f"calib must be smaller than the grid {shape}, got {calib}")
+    if full.sum() * accel > full.size:
+        raise too_fast(accel, full.size, int(full.sum()), "points")
+    dy, dx = (np.maximum(abs(np.arange(n) - n / 2) - c / 2, 0) for n, c in zip(shape, calib))
+    r = np.hypot((dy / dy.max())[:, None], (dx / dx.max())[None, :])
+    if ((r < 1) | full).sum() * accel < full.size:
+        raise ValueError(f"accel {accel:g} is too low: with the corners cut a Poisson disc on {shape} starts near 1.6; "
+                         "use variable_density")
+    low, high, best = 0.0, float(max(shape)), None
+    for _ in range(24):
+        slope = (low + high) / 2
+        radius_x, radius_y = (np.maximum((1 + r * slope) * n / max(shape), 1) for n in (nx, ny))
+        mask = (_poisson(nx, ny, 30, radius_x, radius_y, calib, seed) * (r < 1) != 0) | full
+        actual = mask.size / mask.sum()
+        if best is None or abs(actual - accel) < abs(best[0] - accel):
+            best = actual, mask
+        if abs(actual - accel) < 0.1:
+            break
+        low, high = (slope, high) if actual < accel else (low, slope)
+    if abs(best[0] - accel) > max(0.1, 0.05 * accel):
+        raise ValueError(f"accel {accel:g} cannot be met by a Poisson disc on {shape}, calib {calib}: the nearest is "
+                         f"{best[0]:.2f}; change accel or calib, or use variable_density")
+    return best[1]
+
+
+def variable_density(shape, accel: float = 4, calib=24, *, power: float = 3.0, sigma: float | None = None,
+                     axis: int | None = None, seed: int = 0) -> np.ndarray:
+    """Random samples, denser towards the centre, exactly round(N/accel) of them: p ~ (1 - r)^power.
+
+    r is the distance from the centre of k-space, 1 in the corners; drawn without replacement around a full centre.
+
+    Args:
+        shape: image or k-space shape; its last two entries (ky, kx) are used.
+        accel: acceleration >= 1.
+        calib: size of the fully sampled centre, an int or (ky, kx); cut to the grid. With `axis`, the number of lines.
+        power: exponent of the polynomial density, 0 is uniform.
+        sigma: Gaussian density p ~ exp(-r^2 / (2 sigma^2)) in place of the polynomial.
+        axis: None draws single points (two phase-encoding axes); -2 or -1 draws whole lines along that one axis.
+        seed: an integer.
+
+    Returns:
+        bool array (ky, kx).
+
+    Raises:
+        ValueError: accel < 1, or the centre alone is larger than N/accel.
+
+    Reference:
+        Lustig, Donoho, Pauly, Sparse MRI, Magn Reson Med 58:1182, 2007 (the polynomial density).
+    """
+    shape = check_shape(shape)
+    accel = _check.number("accel", accel, low=1)
+    power = _check.number("power", power, low=0)
+    sigma = _check.number("sigma", sigma, low=0, strict=True, allow_none=True)
+    seed = _check.integer("seed", seed, low=0)
+    grid = shape
+    if axis is not None:
+        axis = check_axis(axis)
+        calib = _check.integer("calib", calib, low=0)
+        grid = (shape[0], 1) if axis == -2 else (1, shape[1])
+    _, full = centre_block(grid, calib)
+    wanted = round(full.size / accel)
+    if wanted < full.sum() or wanted == 0:
+        raise too_fast(accel, full.size, int(full.sum()), "points" if axis is None else "lines")
+    offset = [(np.arange(n) - n // 2) / max(n // 2, 1) for n in grid]
+    r = np.hypot(offset[0][:, None], offset[1][None, :])
+    r /= max(r.max(), 1)
+    if sigma is not None:
+        weight = -(r**2) / (2 * sigma**2)
+    else:
+        with np.errstate(divide="ignore"):  # log 0 = -inf: the very corner is drawn last
+            weight = power * np.log1p(-r) if power else np.zeros(grid)
+    # the largest of log p + Gumbel noise are a draw without replacement with probabilities p
+    key = np.where(full, np.inf, weight + np.random.default_rng(seed).gumbel(size=grid))
+    mask = np.zeros(full.size, bool)
+    mask[np.argsort(key, axis=None, kind="stable")[full.size - wanted :]] = True
+    return np.broadcast_to(mask.reshape(grid), shape).copy()

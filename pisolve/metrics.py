@@ -1,0 +1,164 @@
+"""Image quality by fastMRI's definitions: NMSE, PSNR and SSIM over the volume, with the volume's maximum as range.
+
+Complex images are compared by magnitude, computed in double precision. Images are numpy or cupy arrays or torch
+tensors, (y, x) or (slice, y, x). fastMRI compares `reconstruction_rss` in its own crop: bring both to one shape first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from pisolve import _check
+from pisolve.backend import to_numpy
+
+WINDOW = 7
+
+
+def nmse(reference, image, *, region=None) -> float:
+    """Normalised mean squared error over the volume, ||reference - image||^2 / ||reference||^2: 0 is equal.
+
+    Args:
+        reference: real or complex array (y, x) or (slice, y, x); complex is compared by magnitude.
+        image: array of the same shape.
+        region: bool array of that shape, or (y, x) for all slices: only the pixels where it is True count.
+
+    Raises:
+        ValueError: shapes differ, NaN or Inf, or a reference that is zero everywhere.
+
+    Reference:
+        Zbontar et al., fastMRI: An Open Dataset and Benchmarks for Accelerated MRI, arXiv:1811.08839, section 5.3.
+    """
+    reference, image = _pair(reference, image)
+    region = _region(region, reference)
+    energy = np.sum(reference[region] ** 2)
+    if energy == 0:
+        raise ValueError("reference is zero everywhere inside region: choose a region that holds the object")
+    return float(np.sum((reference[region] - image[region]) ** 2) / energy)
+
+
+def psnr(reference, image, *, data_range: float | None = None, region=None) -> float:
+    """Peak signal-to-noise ratio over the volume in dB, 10 log10(range^2 / mean (reference - image)^2).
+
+    One mean squared error for the whole volume, not a mean of slices' values (which differ by decibels); infinite for
+    equal images.
+
+    Args:
+        reference: real or complex array (y, x) or (slice, y, x); complex is compared by magnitude.
+        image: array of the same shape.
+        data_range: the peak; None takes the maximum of the whole reference volume, as fastMRI does.
+        region: bool array of that shape, or (y, x): the mean is taken where it is True.
+
+    Raises:
+        ValueError: as `nmse`.
+
+    Reference:
+        Zbontar et al., arXiv:1811.08839, section 5.3.
+    """
+    reference, image = _pair(reference, image)
+    region = _region(region, reference)
+    peak = _peak(reference, data_range)
+    mse = np.mean((reference[region] - image[region]) ** 2)
+    return float("inf") if mse == 0 else float(20 * np.log10(peak) - 10 * np.log10(mse))
+
+
+def ssim(reference, image, *, data_range: float | None = None) -> float:
+    """Structural similarity, mean over slices of (2 m n + c1)(2 s_mn + c2) / ((m^2 + n^2 + c1)(s_m^2 + s_n^2 + c2)).
+
+    Means, variances and the covariance in a uniform 7x7 window with the sample (N - 1) normalisation; c1 = (0.01 L)^2,
+    c2 = (0.03 L)^2 with the range L; windows that leave the image do not count (a border of 3 pixels).
+
+    Args:
+        reference: real or complex array (y, x) or (slice, y, x), at least 7x7; complex is compared by magnitude.
+        image: array of the same shape.
+        data_range: L; None takes the maximum of the whole reference volume, as fastMRI does.
+
+    Raises:
+        ValueError: as `nmse`, or an image smaller than the window.
+
+    Reference:
+        Wang et al., Image Quality Assessment, IEEE Trans Image Process 13:600, 2004; arXiv:1811.08839, section 5.3.
+    """
+    reference, image = _pair(reference, image)
+    if min(reference.shape[-2:]) < WINDOW:
+        raise ValueError(f"reference has shape {reference.shape}: SSIM's window needs {WINDOW}x{WINDOW} pixels")
+    peak = _peak(reference, data_range)
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    sample = WINDOW**2 / (WINDOW**2 - 1)
+    edge = WINDOW // 2
+    values = []
+    for a, b in zip(_slices(reference), _slices(image)):
+        ma, mb, aa, bb, ab = (ndimage.uniform_filter(v, WINDOW)[edge:-edge, edge:-edge]
+                              for v in (a, b, a * a, b * b, a * b))
+        var_a, var_b, cov = sample * (aa - ma * ma), sample * (bb - mb * mb), sample * (ab - ma * mb)
+        values.append(np.mean((2 * ma * mb + c1) * (2 * cov + c2) / ((ma**2 + mb**2 + c1) * (var_a + var_b + c2))))
+    return float(np.mean(values))
+
+
+def all(reference, image, *, region=None) -> dict[str, float]:
+    """The three of them, {"nmse", "psnr", "ssim"}, over the volume; `region` holds for NMSE and PSNR."""
+    return {"nmse": nmse(reference, image, region=region), "psnr": psnr(reference, image, region=region),
+            "ssim": ssim(reference, image)}
+
+
+def body(reference) -> np.ndarray:
+    """A bool mask of the object: smoothed magnitude above 10 % of its 99th percentile, largest piece, holes filled.
+
+    The magnitude is averaged over 5x5 pixels, so that single noise peaks do not count; of each slice the largest
+    connected piece is kept and its holes (air, bone, fluid) are filled. The 99th percentile is that of the volume.
+
+    Args:
+        reference: real or complex array (y, x) or (slice, y, x).
+
+    Returns:
+        bool array of the same shape; False everywhere in a slice without signal.
+
+    Raises:
+        ValueError: NaN or Inf, or zero everywhere.
+    """
+    reference = _magnitude("reference", reference)
+    smooth = np.stack([ndimage.uniform_filter(s, 5) for s in _slices(reference)])
+    found = smooth > 0.1 * np.percentile(smooth, 99)
+    for k, piece in enumerate(found):
+        labels, count = ndimage.label(piece)
+        if count:
+            largest = 1 + np.argmax(ndimage.sum_labels(piece, labels, range(1, count + 1)))
+            found[k] = ndimage.binary_fill_holes(labels == largest)
+    return found.reshape(reference.shape)
+
+
+def _magnitude(name, x) -> np.ndarray:
+    x = to_numpy(_check.array(name, x, ndim=(2, 3), complex_=False, nonzero=name == "reference"))
+    return (abs(x) if x.dtype.kind == "c" else x).astype(np.float64)
+
+
+def _pair(reference, image):
+    reference, image = _magnitude("reference", reference), _magnitude("image", image)
+    if reference.shape != image.shape:
+        raise ValueError(f"image has shape {image.shape}, reference {reference.shape}: crop them to one shape")
+    return reference, image
+
+
+def _slices(x) -> np.ndarray:
+    return x if x.ndim == 3 else x[None]
+
+
+def _region(region, reference) -> np.ndarray:
+    if region is None:
+        return np.ones(reference.shape, bool)
+    if not _check.is_array(region) or _check.dtype_name(region) != "bool":
+        raise TypeError("region must be a boolean array, for example metrics.body(reference)")
+    region = to_numpy(region)
+    if region.shape not in (reference.shape, reference.shape[-2:]):
+        raise ValueError(f"region has shape {region.shape}, expected {reference.shape} or {reference.shape[-2:]}")
+    if not region.any():
+        raise ValueError("region is False everywhere: nothing to compare")
+    return np.broadcast_to(region, reference.shape)
+
+
+def _peak(reference, data_range) -> float:
+    if data_range is not None:
+        return _check.number("data_range", data_range, low=0, strict=True)
+    if reference.max() <= 0:
+        raise ValueError("reference has no positive value: give data_range")
+    return float(reference.max())

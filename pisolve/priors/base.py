@@ -1,0 +1,258 @@
+"""What a prior is, and its algebra: `lam * prior`, `prior @ linop`, `prior + prior`.
+
+A new prior is a class with `value` and `prox` (about six lines); a smooth one has `grad` and `lipschitz` too.
+"""
+
+from __future__ import annotations
+
+from pisolve import backend
+from pisolve._check import number
+from pisolve.linops import Stack, apply, identity, opnorm
+
+
+class Prior:
+    """g(x), what we believe about images, in minimise 1/2 ||A x - y||^2 + g(x).
+
+    Attributes:
+        has_prox: `prox` is exact and cheap (closed form, or a denoiser).
+        slow_prox: `prox` iterates to a tolerance: right, but a solver that splits is faster.
+        has_grad: `grad` exists; `lipschitz` bounds its Lipschitz constant.
+        quadratic: `grad` is affine, so that the conjugate gradient method solves the problem.
+        convex: g is convex: the minimum is unique in value, and solvers agree.
+        implicit: there is no g to evaluate (PnP): `value` is None and solvers look for a fixed point.
+    """
+
+    has_prox = True
+    slow_prox = False
+    has_grad = False
+    quadratic = False
+    convex = True
+    implicit = False
+    homogeneous = False  # g(a x) = |a| g(x), a norm: its conjugate is the indicator of a ball
+    lipschitz = 0.0
+    __array_ufunc__ = None  # lets numpy scalars leave `lam * prior` to us
+
+    def value(self, x) -> float | None:
+        """g(x), a float; None for an implicit prior."""
+        raise NotImplementedError(f"{type(self).__name__} has no value")
+
+    def prox(self, x, step: float):
+        """argmin_u 1/2 ||u - x||^2 + step g(u)."""
+        raise NotImplementedError(f"{type(self).__name__} has no prox: a solver has to split it, as ADMM and PDHG do")
+
+    def grad(self, x):
+        """The gradient of g at x (for complex x: d/d Re + i d/d Im)."""
+        raise NotImplementedError(f"{type(self).__name__} has no gradient")
+
+    def split(self, shape) -> tuple[Prior, object]:
+        """(f, G) with g = f o G and f's prox exact; G is None for the identity. `shape` is the image's."""
+        return self, None
+
+    def coupled(self, step: float) -> Prior:
+        """The same prior at this step, but with a strength that follows the step: what continuation needs.
+
+        An explicit prior does so by itself, since its prox is of step * g.
+        """
+        return self
+
+    def at(self, k: int) -> Prior:
+        """The prior as it acts in iteration k: only cycle spinning and its like depend on it."""
+        return self
+
+    def __mul__(self, lam):
+        return Scaled(self, number("lam", lam, low=0))
+
+    __rmul__ = __mul__
+
+    def __matmul__(self, linop):
+        return Composed(self, linop)
+
+    def __add__(self, other):
+        if not isinstance(other, Prior):
+            return NotImplemented
+        return Sum([self, other])
+
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
+
+class Scaled(Prior):
+    """lam * g."""
+
+    def __init__(self, prior: Prior, lam: float):
+        if isinstance(prior, Scaled):
+            prior, lam = prior.prior, prior.lam * lam
+        self.prior, self.lam = prior, lam
+        for name in ("has_prox", "slow_prox", "has_grad", "quadratic", "convex", "implicit", "homogeneous"):
+            setattr(self, name, getattr(prior, name))
+
+    @property
+    def lipschitz(self):
+        return self.lam * self.prior.lipschitz
+
+    def value(self, x):
+        value = self.prior.value(x)
+        return None if value is None else self.lam * value
+
+    def prox(self, x, step):
+        return self.prior.prox(x, step * self.lam)
+
+    def grad(self, x):
+        return self.lam * self.prior.grad(x)
+
+    def split(self, shape):
+        f, G = self.prior.split(shape)
+        return self.lam * f, G
+
+    def coupled(self, step):
+        return self.lam * self.prior.coupled(step * self.lam)
+
+    def at(self, k):
+        return self.lam * self.prior.at(k)
+
+    def __repr__(self):
+        return f"{self.lam:g} * {self.prior!r}"
+
+
+class Composed(Prior):
+    """f(G x): the prox is in closed form where G is unitary, else by iteration where f is a norm, else none."""
+
+    def __init__(self, f: Prior, G):
+        if not hasattr(G, "ishape") or not hasattr(G, "H"):
+            raise TypeError(f"prior @ linop needs a linear operator with .H, got {type(G).__name__}")
+        unitary = getattr(G, "unitary", False)
+        if f.implicit and not unitary:
+            raise ValueError(f"{f!r} is implicit: it can only stand behind a unitary operator, got {G!r}")
+        self.f, self.G = f, G
+        self.has_prox = f.has_prox and unitary
+        self.slow_prox = f.has_prox and f.homogeneous and not unitary
+        for name in ("has_grad", "quadratic", "convex", "implicit", "homogeneous"):
+            setattr(self, name, getattr(f, name))
+
+    @property
+    def lipschitz(self):
+        return self.f.lipschitz * opnorm(self.G) ** 2
+
+    def value(self, x):
+        return self.f.value(apply(self.G, x))
+
+    def prox(self, x, step):
+        if self.slow_prox:
+            return dual_prox(self.f, self.G, x, step)
+        if not self.has_prox:
+            return super().prox(x, step)
+        return apply(self.G.H, self.f.prox(apply(self.G, x), step))
+
+    def grad(self, x):
+        return apply(self.G.H, self.f.grad(apply(self.G, x)))
+
+    def split(self, shape):
+        if tuple(self.G.ishape) != tuple(shape):
+            raise ValueError(f"the prior's operator takes shape {tuple(self.G.ishape)}, the image is {tuple(shape)}")
+        if self.has_prox:
+            return self, None
+        f, G = self.f.split(self.G.oshape)
+        return f, self.G if G is None else G * self.G
+
+    def coupled(self, step):
+        return Composed(self.f.coupled(step), self.G)
+
+    def at(self, k):
+        return Composed(self.f.at(k), self.G)
+
+    def __repr__(self):
+        return f"({self.f!r} @ {self.G.repr_str})"
+
+
+def dual_prox(f: Prior, G, x, step: float, *, max_iter: int = 1000):
+    """argmin_u 1/2 ||u - x||^2 + step f(G u) for a norm f: accelerated projected gradient on the dual.
+
+    u = x - G^H q with q in the dual ball of radius `step`; iterates until the duality gap, which bounds
+    1/2 ||u - u*||^2, is below what the precision can tell (Beck and Teboulle, IEEE Trans Image Process 18 (2009) 2419).
+    """
+    bound = opnorm(G, like=None if hasattr(x, "detach") else x) ** 2
+    q = p = backend.zeros_like(apply(G, x))
+    t, scale = 1.0, squared_norm(x)
+    tiny = 1e-12 if "128" in str(x.dtype) or "float64" in str(x.dtype) else 1e-7
+    for k in range(max_iter):
+        v = p + apply(G, x - apply(G.H, p)) / bound
+        new = v - f.prox(v, step)  # Moreau: the projection onto the dual ball of radius step
+        t_new = (1 + (1 + 4 * t * t) ** 0.5) / 2
+        p, q, t = new + (t - 1) / t_new * (new - q), new, t_new
+        if k % 10 == 9:
+            Gu = apply(G, x - apply(G.H, q))
+            if step * f.value(Gu) - real(backend.dot(Gu, q)) <= tiny * scale:
+                break
+    return x - apply(G.H, q)
+
+
+class Sum(Prior):
+    """g_1 + g_2 + ...: split over a stack of their operators, each part keeping its own exact prox."""
+
+    def __init__(self, priors):
+        self.priors = [q for p in priors for q in (p.priors if isinstance(p, Sum) else [p])]
+        self.has_grad = all(p.has_grad for p in self.priors)
+        self.quadratic = all(p.quadratic for p in self.priors)
+        self.convex = all(p.convex for p in self.priors)
+        self.implicit = any(p.implicit for p in self.priors)
+        self.has_prox = False
+
+    @property
+    def lipschitz(self):
+        return sum(p.lipschitz for p in self.priors)
+
+    def value(self, x):
+        values = [p.value(x) for p in self.priors]
+        return None if None in values else sum(values)
+
+    def grad(self, x):
+        return sum(p.grad(x) for p in self.priors)
+
+    def split(self, shape):
+        pairs = [p.split(shape) for p in self.priors]
+        stack = Stack([identity(shape) if G is None else G for _, G in pairs])
+        return Separable([f for f, _ in pairs], stack), stack
+
+    def coupled(self, step):
+        return Sum([p.coupled(step) for p in self.priors])
+
+    def at(self, k):
+        return Sum([p.at(k) for p in self.priors])
+
+    def __repr__(self):
+        return " + ".join(map(repr, self.priors))
+
+
+class Separable(Prior):
+    """sum_i f_i(z_i) of a stacked vector z, as `Sum.split` makes it."""
+
+    def __init__(self, priors, stack: Stack):
+        self.priors, self.stack = priors, stack
+        self.convex = all(p.convex for p in priors)
+        self.implicit = any(p.implicit for p in priors)
+
+    def value(self, x):
+        values = [f.value(z) for f, z in zip(self.priors, self.stack.parts(x))]
+        return None if None in values else sum(values)
+
+    def prox(self, x, step):
+        return self.stack.join([f.prox(z, step) for f, z in zip(self.priors, self.stack.parts(x))])
+
+    def coupled(self, step):
+        return Separable([p.coupled(step) for p in self.priors], self.stack)
+
+    def at(self, k):
+        return Separable([p.at(k) for p in self.priors], self.stack)
+
+    def __repr__(self):
+        return " + ".join(map(repr, self.priors))
+
+
+def real(scalar) -> float:
+    """A python float of a 0-d value of any array kind."""
+    return float(scalar.detach() if hasattr(scalar, "detach") else scalar)
+
+
+def squared_norm(x) -> float:
+    """||x||^2 as a float."""
+    return real(backend.dot(x, x))

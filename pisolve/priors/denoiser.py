@@ -1,0 +1,113 @@
+"""Denoisers as priors: plug-and-play and regularisation by denoising."""
+
+from __future__ import annotations
+
+from pisolve import backend
+from pisolve._check import integer, number
+from pisolve.priors.adapter import as_denoiser
+from pisolve.priors.base import Prior, real
+
+
+class PnP(Prior):
+    """Plug-and-play: the prox is a denoiser, prox(v) = D(v, sigma); there is no g to evaluate.
+
+    With `sigma` the denoiser's level is fixed whatever the solver's step: FISTA with step 1/rho and ADMM with rho then
+    share their fixed points. With `lam` it follows the step as a prox does, sigma = sqrt(lam * step), since a Gaussian
+    denoiser is the prox of sigma^2 g; HQS makes use of that to let sigma fall.
+
+    Args:
+        denoiser: a callable D(x, sigma) on complex images (..., y, x), a `torch.nn.Module`, or a `Denoiser`, which says
+            how a network takes complex images.
+        sigma: noise level, the standard deviation of the real and of the imaginary part, in the image's units. None:
+            the level that the network was trained for, if it has only one.
+        lam: strength of the coupled form, instead of `sigma`.
+
+    Raises:
+        ValueError: neither sigma nor lam for a denoiser without a level of its own, or both; either of them not > 0.
+
+    Reference:
+        Venkatakrishnan et al., GlobalSIP 2013; Zhang et al., IEEE TPAMI 44 (2022) 6360 (DPIR, the coupled form).
+    """
+
+    convex = False
+    implicit = True
+
+    def __init__(self, denoiser, sigma: float | None = None, *, lam: float | None = None):
+        self.denoiser = as_denoiser(denoiser)
+        self.level = getattr(self.denoiser, "level", None)
+        if sigma is not None and lam is not None:
+            raise ValueError("sigma and lam are two forms of one strength: give one of them")
+        if sigma is None and lam is None:
+            if self.level is None:
+                raise ValueError("sigma is needed: this denoiser takes any noise level, for example PnP(D, sigma=0.03)")
+            sigma = self.level
+        self.sigma = number("sigma", sigma, low=0, strict=True, allow_none=True)
+        self.lam = number("lam", lam, low=0, strict=True, allow_none=True)
+
+    def value(self, x):
+        return None
+
+    def prox(self, x, step):
+        sigma = self.sigma if self.lam is None else (self.lam * step) ** 0.5
+        return self.denoiser(x, sigma)
+
+    def coupled(self, step):
+        if self.lam is not None or (self.level is not None and not getattr(self.denoiser, "rescale", False)):
+            return self  # a network that knows one level only keeps it
+        return PnP(self.denoiser, lam=self.sigma**2 / step)
+
+    def __mul__(self, lam):
+        if self.lam is None:
+            raise ValueError("lam has no effect on PnP(D, sigma): its strength is sigma; or give PnP(D, lam=...)")
+        return PnP(self.denoiser, lam=self.lam * number("lam", lam, low=0, strict=True))
+
+    __rmul__ = __mul__
+
+    def __repr__(self):
+        return f"PnP(sigma={self.sigma:g})" if self.lam is None else f"PnP(lam={self.lam:g})"
+
+
+class RED(Prior):
+    """Regularisation by denoising: grad g(x) = x - D(x, sigma), the strength is `lam * RED(D, sigma)`.
+
+    With a symmetric Jacobian and local homogeneity g(x) = 1/2 x^H (x - D(x)); networks have neither, so no value is
+    reported. The prox solves u = (v + step D(u)) / (1 + step) by fixed-point iteration.
+
+    Args:
+        denoiser, sigma: as for `PnP`.
+        inner: most iterations of the prox; it stops earlier at a relative change of 1e-4.
+
+    Reference:
+        Romano, Elad and Milanfar, SIAM J Imaging Sci 10 (2017) 1804; Reehorst and Schniter, IEEE TCI 5 (2019) 52.
+    """
+
+    convex = False
+    implicit = True
+    has_prox = False
+    slow_prox = True
+    has_grad = True
+    lipschitz = 2.0  # for a non-expansive denoiser
+
+    def __init__(self, denoiser, sigma: float | None = None, *, inner: int = 20):
+        pnp = PnP(denoiser, sigma)
+        self.denoiser, self.sigma = pnp.denoiser, pnp.sigma
+        self.inner = integer("inner", inner, low=1)
+
+    def value(self, x):
+        return None
+
+    def grad(self, x):
+        return x - self.denoiser(x, self.sigma)
+
+    def prox(self, x, step):
+        u = x
+        for _ in range(self.inner):
+            new = (x + step * self.denoiser(u, self.sigma)) / (1 + step)
+            change, size = real(backend.norm(new - u)), real(backend.norm(new))
+            u = new
+            if not change > 1e-4 * size:
+                break
+        return u
+
+    def __repr__(self):
+        return f"RED(sigma={self.sigma:g})"

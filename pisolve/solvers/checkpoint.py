@@ -1,0 +1,67 @@
+"""A solver's state in an HDF5 file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pisolve import backend
+from pisolve._check import is_array, is_torch
+from pisolve.solvers.base import State
+
+
+def save_state(path, state: State) -> None:
+    """Write a state to HDF5, under a temporary name first; numbers keep all their bits.
+
+    Args:
+        path: the file, replaced where it exists.
+        state: of any solver.
+    """
+    import h5py
+
+    from pisolve.io import atomic
+
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["k"] = state.k
+        aux = {f"aux/{name}": value for name, value in state.aux.items()}
+        for name, value in {"x": state.x, "residual": state.residual, **aux}.items():
+            file[name] = backend.to_numpy(value) if is_array(value) else value
+            file[name].attrs["python"] = isinstance(value, float) and not isinstance(value, np.generic)
+
+
+def load_state(path, like=None) -> State:
+    """Read a state that `save_state` wrote.
+
+    Args:
+        path: the file.
+        like: an array whose kind (numpy, cupy or torch) and device the arrays take; numpy by default.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file holds no state.
+    """
+    import h5py
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no state at {path}")
+    try:
+        with h5py.File(path, "r") as file:
+            x, residual = _read(file["x"]), _read(file["residual"])
+            aux = {name: _read(file["aux"][name]) for name in file.get("aux", ())}
+            k = int(file.attrs["k"])
+    except (OSError, KeyError) as error:
+        raise ValueError(f"{path} holds no solver state: {error}") from error
+
+    def place(value):
+        if like is None or not isinstance(value, np.ndarray):
+            return value
+        return backend.to_torch(value).to(like.device) if is_torch(like) else backend.namespace(like).asarray(value)
+
+    return State(place(x), k, residual, {name: place(value) for name, value in aux.items()})
+
+
+def _read(dataset):
+    """The value as it was: a python float stays one, since numpy's own scalars would widen complex64 arrays."""
+    value = dataset[()]
+    return float(value) if dataset.attrs.get("python") else value

@@ -1,0 +1,22 @@
+"""What every test may use: the folder of real scans, and a seeded generator."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DATA = Path(os.environ.get("PISOLVE_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
+
+
+def data_path(name: str) -> Path:
+    """The path of a shared data file; skips the test, with the reason, where it is not there."""
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"no {name}: set PISOLVE_DATA to the folder of real scans")
+    return path
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
