@@ -84,6 +84,7 @@ def _one_of(ndim) -> str:
 
 def all_finite(x) -> bool:
     """True where every entry is finite: one pass without a temporary where the sum is finite."""
+    x = x.detach() if is_torch(x) else x
     total = x.sum()
     if math.isfinite(float(abs(total))):
         return True

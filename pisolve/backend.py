@@ -150,6 +150,8 @@ def to_torch(x):
         return x
     if isinstance(x, np.ndarray):
         x = np.require(x, requirements=["C", "W"]) if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+        if min(x.strides, default=0) < 0:  # axes of length 1 pass for contiguous
+            x = x.copy()
         return torch.from_numpy(x)
     return torch.from_dlpack(namespace(x).ascontiguousarray(x))
 

@@ -128,7 +128,8 @@ def body(reference) -> np.ndarray:
 
 
 def _magnitude(name, x) -> np.ndarray:
-    x = to_numpy(_check.array(name, x, ndim=(2, 3), complex_=False, nonzero=name == "reference"))
+    x = to_numpy(x) if _check.is_array(x) else x
+    _check.array(name, x, ndim=(2, 3), complex_=False, nonzero=name == "reference")
     return (abs(x) if x.dtype.kind == "c" else x).astype(np.float64)
 
 

@@ -66,10 +66,9 @@ def brain(shape: tuple[int, int] = (256, 256), coils: int = 8, *, noise: float =
     pixel = max(1 / shape[0], 0.8 / shape[1])  # the head is 0.93 high and 0.76 wide
     fov = tuple(n * pixel for n in shape)
     parts = ellipses(anatomy)
-    # all frequencies that the polynomials can shift to lie on a grid of half steps
-    order = _COIL_ORDER + _PHASE_ORDER
-    axes = [np.arange(-2 * (n // 2) - order, 2 * (n - 1 - n // 2) + order + 1) / (2 * f) for n, f in zip(shape, fov)]
-    spectrum = (_transform(parts, *axes) / (pixel * np.sqrt(np.prod(shape)))).astype(np.complex64)
+    reach = [2 * (n // 2) + _COIL_ORDER + _PHASE_ORDER for n in shape]  # all frequencies lie on a grid of half steps
+    axes = [np.arange(-n, n + 1) / (2 * f) for n, f in zip(reach, fov)]
+    spectrum = (_transform(parts, *axes) / (pixel**2 * np.sqrt(np.prod(shape)))).astype(np.complex64)
     grid = [(np.arange(n) - n // 2) * pixel for n in shape]
     own = _phase(fov) if phase else np.ones((1, 1))
     profiles = _profiles(coils, fov)
@@ -96,8 +95,8 @@ def ellipses(anatomy: int = 0) -> np.ndarray:
            (0.35, 0, 0, 0.432, 0.349, 0), (-0.35, 0, 0, 0.421, 0.339, 0),  # marrow inside of the skull
            (_CSF - _SKULL, 0, 0, 0.413, 0.331, 0), (_GREY - _CSF, 0, 0, *half, 0),
            (_WHITE - _GREY, 0.005, 0, 0.33, 0.255, 0)]
-    for y, length in ((-0.24, 0.145), (0.265, 0.125)):  # between the hemispheres
-        out += [(_GREY - _WHITE, y, 0, length, 0.016, 0), (_CSF - _GREY, y, 0, length, 0.005, 0)]
+    out += [(_GREY - _WHITE, -0.205, 0, 0.12, 0.016, 0), (_CSF - _GREY, -0.24, 0, 0.145, 0.005, 0),
+            (_GREY - _WHITE, 0.23, 0, 0.1, 0.016, 0), (_CSF - _GREY, 0.265, 0, 0.125, 0.005, 0)]  # between hemispheres
     for angle in np.linspace(0, 2 * np.pi, 44, endpoint=False) + rng.uniform(-0.025, 0.025, 44):
         if abs(np.sin(angle)) < 0.12:
             continue  # the fissure is there
@@ -125,7 +124,7 @@ def ellipses(anatomy: int = 0) -> np.ndarray:
     for n, radius in enumerate((0.5, 0.75, 1.0, 1.5, 2.0)):  # dots and lines of a few 256ths
         out.append((-0.3, -0.235 + 0.02 * n, -0.13, radius / 256, radius / 256, 0))
         out.append((-0.3, -0.19, 0.10 + 0.004 * n + 0.0016 * n**2, 0.035, (0.4 + 0.2 * n) / 256, 0))
-    vessels = rng.uniform(0, 2 * np.pi, 10)
+    vessels = 2 * np.pi * (np.arange(10) + rng.uniform(0.1, 0.9, 10)) / 10
     out += [(0.6, 0.404 * np.cos(a), 0.323 * np.sin(a), 0.004, 0.004, 0) for a in vessels]
     return np.array(out)
 
@@ -139,7 +138,7 @@ def _inside(part, y, x) -> np.ndarray:
 
 
 def _transform(parts, ky, kx) -> np.ndarray:
-    """sum_e a_e A B J1(2 pi q) / q exp(-2 pi i k c_e), q = |(A k_u, B k_v)|, on the grid of two frequency axes."""
+    """sum_e a_e A B J1(2 pi q) / q exp(-2 pi i k c_e), q = |(A k_u, B k_v)|, on a grid of axes symmetric about 0."""
     def rows(ky):
         total = np.zeros((len(ky), len(kx)), np.complex128)
         for amplitude, cy, cx, ay, ax, angle in parts:
@@ -150,7 +149,8 @@ def _transform(parts, ky, kx) -> np.ndarray:
             total += (amplitude * ay * ax) * (j1(2 * np.pi * q) / q) * shift
         return total
 
-    return np.concatenate(backend.parallel(rows, np.array_split(ky, 16)))
+    half = np.concatenate(backend.parallel(rows, np.array_split(ky[len(ky) // 2:], 16)))
+    return np.concatenate([half[:0:-1, ::-1].conj(), half])  # the object is real
 
 
 def _polynomial(coefficients, fov, y, x) -> np.ndarray:
@@ -170,11 +170,11 @@ def _product(a, b) -> np.ndarray:
 
 def _modulate(spectrum, coefficients, shape) -> np.ndarray:
     """The transform of polynomial * object on the k-space grid: multiplying by exp(i pi p r / fov) shifts by p / 2."""
-    margin = [(s - 2 * n + 1) // 2 for s, n in zip(spectrum.shape, shape)]
     half = len(coefficients) // 2
+    start = [s // 2 - 2 * (n // 2) + half for s, n in zip(spectrum.shape, shape)]
     out = np.zeros(shape, np.complex64)
     for (i, j), value in np.ndenumerate(coefficients.astype(np.complex64)):
-        y, x = margin[0] + half - i, margin[1] + half - j
+        y, x = start[0] - i, start[1] - j
         out += value * spectrum[y: y + 2 * shape[0] - 1: 2, x: x + 2 * shape[1] - 1: 2]
     return out
 

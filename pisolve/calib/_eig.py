@@ -38,6 +38,8 @@ def dominant(G, *, floor: float = 0.0, tol: float = 1e-5):
     B /= size[left, None, None]
     start = np.diagonal(B, axis1=1, axis2=2).real.argmax(1)  # B e_c for the largest B_cc > 0: never the zero vector
     x = np.take_along_axis(B, start[:, None, None], 2)
+    piece = max(1, (1 << 16) // c**2)
+    cuts = range(piece, c, piece)  # larger products make OpenBLAS start threads inside the caller's threads
     for level in range(ROUNDS):
         for _ in range(STEPS):
             x = B @ x
@@ -54,7 +56,7 @@ def dominant(G, *, floor: float = 0.0, tol: float = 1e-5):
             return lam, v
         if level + 1 < ROUNDS:
             for _ in range(2):
-                B = B @ B
+                B = B @ B if piece >= c else np.concatenate([B @ p for p in np.split(B, cuts, axis=2)], axis=2)
                 B /= _frobenius(B)[:, None, None]
     values, vectors = np.linalg.eigh(G[left])
     lam[left], v[left] = values[:, -1], vectors[:, :, -1]
@@ -68,4 +70,4 @@ def _product(a, b):
 
 def _frobenius(B):
     flat = B.reshape(len(B), -1).view(B.real.dtype)
-    return np.sqrt(np.matmul(flat[:, None], flat[:, :, None])[:, 0, 0])
+    return np.sqrt(np.einsum("ni,ni->n", flat, flat))

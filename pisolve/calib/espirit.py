@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import scipy.fft
 import scipy.linalg
@@ -11,7 +13,7 @@ from pisolve.backend import namespace, parallel, to_numpy, to_torch
 from pisolve.calib._eig import dominant
 
 BLOCK = 1 << 17  # entries of G held by one thread at a time: 1 MB in single precision, what a core's cache takes
-GEMM = 1 << 18  # largest m n k of a matrix product in a thread: above, OpenBLAS starts threads of its own, which fight ours
+GEMM = 1 << 16  # largest m n k of a matrix product in a thread: above, OpenBLAS starts threads of its own
 
 
 def espirit(kspace, *, calib_width: int = 24, kernel_width: int = 6, thresh: float = 0.02, crop: float = 0.95,
@@ -170,21 +172,25 @@ def _field(centre, k, thresh, crop, soft_crop, out):
     lags = _lags(centre, k, thresh).astype(out.dtype).transpose(1, 0, 2, 3).reshape(2 * k, 2 * k, c * c)  # (lx, ly)
     floor = max(2 * crop - 1, 0) ** 2 if soft_crop else crop
     tol = 1e-5 if out.dtype == np.complex64 else 1e-10
-    columns = -(-nx // -(-nx // max(1, GEMM // (2 * k * c**2))))  # equal pieces
-    rows = max(1, BLOCK // (c**2 * columns))
+    pixels = max(1, BLOCK // c**2)
+    width = max(1, min(GEMM // (2 * k * c * c), math.isqrt(pixels), max(ny, nx)))
+    ex = np.concatenate([ex, np.zeros((-nx % width, 2 * k), out.dtype)]).reshape(-1, width, 2 * k)  # strips of columns
+    strips = max(1, pixels // width**2)
 
     def block(corner):
-        y, x = slice(corner[0], corner[0] + rows), slice(corner[1], corner[1] + columns)
-        G = ex[x] @ np.moveaxis(ey[y] @ lags, 0, 1)  # (rows, columns, c * c)
+        y, x = slice(corner[0], corner[0] + width), slice(corner[1], corner[1] + strips)
+        G = ex[x] @ np.moveaxis(ey[y] @ lags, 0, 1)[:, None]  # (rows, strips, width, c * c)
         lam, v = dominant(G.reshape(-1, c, c), floor=floor, tol=tol)
         if soft_crop:
             t = np.clip((np.sqrt(lam) - crop) / (1 - crop), -1, 1)
             weight = (1 + t) ** 2 / (2 + 2 * t * t)
         else:
             weight = lam > crop
-        phase = v @ conj_u
+        phase = (v * conj_u).sum(1)
         size = abs(phase)
         v *= (np.where(size > 0, phase.conj() / np.where(size > 0, size, 1), 1) * weight)[:, None]
-        out[:, y, x] = np.moveaxis(v.reshape(*G.shape[:2], c), 2, 0)
+        v[weight == 0] = 0  # not -0
+        target = out[:, y, x.start * width:x.stop * width]
+        target[...] = np.moveaxis(v.reshape(len(G), -1, c), 2, 0)[:, :, :target.shape[2]]
 
-    parallel(block, [(y, x) for y in range(0, ny, rows) for x in range(0, nx, columns)])
+    parallel(block, [(y, x) for y in range(0, ny, width) for x in range(0, len(ex), strips)])

@@ -75,7 +75,7 @@ def header(xml: str, shape) -> dict:
         ValueError: not well-formed, or not plain XML.
     """
     if len(xml) > 1 << 20 or "<!DOCTYPE" in xml.upper() or "<!ENTITY" in xml.upper():
-        raise ValueError("ismrmrd_header declares a document type, or is longer than 1 MB: no header needs that, refused")
+        raise ValueError("ismrmrd_header declares a document type, or is longer than 1 MB: no header needs that")
     try:
         root = ElementTree.fromstring(xml)
     except (ElementTree.ParseError, ValueError) as error:

@@ -19,8 +19,8 @@ def open_hdf5(path) -> Iterator:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError) as error:  # h5py's word for truncated, damaged and foreign files
-        if isinstance(error, OSError) and error.errno is not None and not path.is_file():
+    except (OSError, RuntimeError, KeyError) as error:  # h5py's word for truncated, damaged and foreign files
+        if isinstance(error, PermissionError):
             raise
         raise ValueError(f"{path} cannot be read as HDF5, it is damaged, cut off or something else: {error}") from error
 

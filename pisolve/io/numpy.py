@@ -50,7 +50,9 @@ def read_npz(path, wanted, max_bytes: int) -> dict[str, np.ndarray]:
                     _header(file, path, name, member.file_size, max_bytes)
                 with archive.open(member) as file:
                     arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        if isinstance(error, PermissionError):
+            raise
         raise ValueError(f"{path} cannot be read as .npz, damaged, encrypted or something else: {error}") from error
     return arrays
 
@@ -69,7 +71,7 @@ def _header(file, path, name: str, size: int, max_bytes: int) -> None:
         if major not in readers:  # version 3 exists for field names only
             raise ValueError(f"format version {major}.{minor}")
         shape, _, dtype = readers[major](file)
-    except (ValueError, EOFError, OverflowError, RecursionError, MemoryError) as error:
+    except Exception as error:  # of a broken header NumPy lets through tokenize's and ast's own errors
         raise ValueError(f"{path}: {name} is not a readable .npy array: {error}") from None
     if dtype.hasobject:
         raise ValueError(f"{path}: {name} holds pickled Python objects, which can run code: refused, save numbers")

@@ -40,7 +40,7 @@ class Scan:
         if self.mask is not None:
             fields["mask"] = _check.mask("mask", self.mask, kspace.shape)
         if self.mps is not None:
-            mps = to_numpy(_check.array("mps", self.mps, ndim=(3, kspace.ndim), nonzero=True))
+            mps = to_numpy(_check.array("mps", self.mps, ndim=3 if kspace.ndim == 3 else (3, 4), nonzero=True))
             if mps.shape not in (kspace.shape, kspace.shape[-3:]):
                 raise ValueError(f"mps has shape {mps.shape}, kspace {kspace.shape}: coils and size must agree")
             fields["mps"] = mps

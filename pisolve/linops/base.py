@@ -133,7 +133,10 @@ class Stack(Linop):
         return Adjoint(self)
 
     def _normal_linop(self):
-        return SelfAdjoint(self.ishape, lambda x: sum(A.N(x) for A in self.linops), "Stack.N")
+        return SelfAdjoint(self.ishape, self._sum_of_normals, "Stack.N")
+
+    def _sum_of_normals(self, x):
+        return sum(A.N(x) for A in self.linops)
 
 
 def _size(shape) -> int:

@@ -164,7 +164,7 @@ class Composed(Prior):
         return f"({self.f!r} @ {self.G.repr_str})"
 
 
-def dual_prox(f: Prior, G, x, step: float, *, max_iter: int = 1000):
+def dual_prox(f: Prior, G, x, step: float, *, max_iter: int = 5000):
     """argmin_u 1/2 ||u - x||^2 + step f(G u) for a norm f: accelerated projected gradient on the dual.
 
     u = x - G^H q with q in the dual ball of radius `step`; iterates until the duality gap, which bounds
@@ -177,6 +177,8 @@ def dual_prox(f: Prior, G, x, step: float, *, max_iter: int = 1000):
     for k in range(max_iter):
         v = p + apply(G, x - apply(G.H, p)) / bound
         new = v - f.prox(v, step)  # Moreau: the projection onto the dual ball of radius step
+        if real(backend.dot(p - new, new - q)) > 0:  # adaptive restart
+            t = 1.0
         t_new = (1 + (1 + 4 * t * t) ** 0.5) / 2
         p, q, t = new + (t - 1) / t_new * (new - q), new, t_new
         if k % 10 == 9:

@@ -1,0 +1,61 @@
+"""Recipes as plain dicts: every part by its class's name and constructor arguments."""
+
+from __future__ import annotations
+
+import inspect
+
+from pisolve import _check, priors, solvers
+from pisolve.priors import Denoiser
+from pisolve.priors.base import Scaled, Sum
+
+_KNOWN = {cls.__name__: cls for module in (priors, solvers) for cls in vars(module).values()
+          if isinstance(cls, type) and issubclass(cls, priors.Prior | solvers.Solver)}
+_KNOWN |= {"Scaled": Scaled, "Sum": Sum}
+
+
+def encode(value):
+    """A plain value for `json`: numbers and strings as they are, objects as {"type": name, argument: value, ...}."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [encode(v) for v in value]
+    if isinstance(value, Denoiser):
+        source = getattr(value, "source", None)
+        if source is None:
+            raise ValueError(f"{value!r} was made in Python and cannot be written into a recipe: "
+                             "save its weights and load them with pi.nets.load(path)")
+        return {"type": "Denoiser", **source}
+    cls = type(value)
+    if _check.is_array(value) or _KNOWN.get(cls.__name__, cls) is not cls or not cls.__module__.startswith("pisolve."):
+        raise ValueError(f"a {cls.__name__} cannot be written into a recipe: only pisolve's own priors and solvers can")
+    names = [p for p in inspect.signature(cls).parameters]
+    missing = [n for n in names if not hasattr(value, n)]
+    if missing:
+        raise ValueError(f"{value!r} cannot be written into a recipe")
+    return {"type": cls.__name__, **{n: encode(getattr(value, n)) for n in names}}
+
+
+def decode(value, further: dict | None = None):
+    """What `encode` described. Only names known here are made: a recipe cannot run code.
+
+    Args:
+        value: the description.
+        further: more classes by name.
+    """
+    known = {**_KNOWN, **(further or {})}
+    if isinstance(value, list):
+        return [decode(v, further) for v in value]
+    if not isinstance(value, dict):
+        return value
+    arguments = {k: decode(v, further) for k, v in value.items() if k != "type"}
+    name = value.get("type")
+    try:
+        if name == "Denoiser":
+            from pisolve import nets
+
+            return nets.load(**arguments)
+        if name not in known:
+            raise ValueError(f"unknown type {name!r}")
+        return known[name](**arguments)
+    except TypeError as error:
+        raise ValueError(f"a recipe's {name} does not fit this version of pisolve: {error}") from error

@@ -1,0 +1,200 @@
+"""The laws as public checks, without pytest: try your own operator, prior or solver with them.
+
+Each check returns nothing and raises an AssertionError that says which law failed and by how much.
+
+    from pisolve.testing import check_linop, check_prior
+    check_linop(my_linop)
+    check_prior(my_prior, (32, 32))
+"""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+
+from pisolve import backend, linops
+from pisolve.priors import Prior
+from pisolve.priors.base import squared_norm
+from pisolve.problem import Problem
+from pisolve.solvers import iterate, solve
+
+_TOL = {"complex64": 1e-5, "complex128": 1e-12}
+
+
+def random(shape, rng, dtype="complex64", like=None):
+    """Standard complex normal numbers as an array of the kind of `like` (numpy by default)."""
+    x = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(dtype)
+    return x if like is None else backend.namespace(like).asarray(x)
+
+
+def distance(a, b) -> float:
+    """||a - b|| / ||b|| as a float (||a|| where b = 0)."""
+    a, b = backend.to_numpy(a), backend.to_numpy(b)
+    return float(np.linalg.norm((a - b).ravel()) / (np.linalg.norm(b.ravel()) or 1))
+
+
+def _close(law: str, a, b, tol: float):
+    error = distance(a, b)
+    assert error <= tol, f"{law}: relative error {error:.2e} > {tol:.0e}"
+
+
+def check_linop(A, *, dtype="complex64", tol=None, seed=0, dense=True, like=None):
+    """Shapes, linearity, dot test, normal operator, dense adjoint, no mutation, no aliasing, dtype, pickle.
+
+    Args:
+        A: any linop.
+        dtype: "complex64" or "complex128".
+        tol: relative tolerance; None: 1e-5 or 1e-12.
+        dense: compare with the dense matrix where A has at most 4096 inputs and outputs.
+        like: an array of the kind to test on.
+    """
+    tol = tol or _TOL[dtype]
+    rng = np.random.default_rng(seed)
+    x, u = (random(A.ishape, rng, dtype, like) for _ in range(2))
+    y = random(A.oshape, rng, dtype, like)
+    kept = backend.copy(x), backend.copy(y)
+    Ax, AHy = A(x), A.H(y)
+    assert tuple(Ax.shape) == tuple(A.oshape), f"output shape {Ax.shape}, oshape {A.oshape}"
+    assert tuple(AHy.shape) == tuple(A.ishape), f"adjoint's output shape {AHy.shape}, ishape {A.ishape}"
+    assert str(Ax.dtype) == str(AHy.dtype) == dtype, f"dtypes {Ax.dtype}, {AHy.dtype} from {dtype}"
+    _close("linearity", A(2 * x + 1j * u), 2 * Ax + 1j * A(u), tol)
+    scale = float(backend.norm(Ax)) * float(backend.norm(y)) + 1e-30
+    gap = abs(complex(backend.vdot(y, Ax)) - complex(backend.vdot(AHy, x))) / scale
+    assert gap <= tol, f"dot test: <y, A x> and <A^H y, x> differ by {gap:.2e} > {tol:.0e} of ||A x|| ||y||"
+    _close("normal operator A.N = A^H A", A.N(x), A.H(Ax), 10 * tol)
+    _close("A.H.H = A", A.H.H(x), Ax, tol)
+    assert np.array_equal(backend.to_numpy(x), backend.to_numpy(kept[0])), "A changed its input"
+    assert np.array_equal(backend.to_numpy(y), backend.to_numpy(kept[1])), "A.H changed its input"
+    for B, v in ((A, x), (A.H, y), (A.N, x)):
+        out = B(v)
+        assert not np.shares_memory(backend.to_numpy(out), backend.to_numpy(v)), f"{B} returns its input's memory"
+    if like is None:
+        _close("pickle", pickle.loads(pickle.dumps(A))(x), Ax, 0)
+        if dense and max(np.prod(A.ishape), np.prod(A.oshape)) <= 4096:
+            M = linops.dense(A, dtype)
+            _close("dense matrix", M @ x.ravel(), Ax.ravel(), 10 * tol)
+            _close("dense adjoint", linops.dense(A.H, dtype), M.conj().T, 10 * tol)
+
+
+def check_opnorm(A, *, seed=0):
+    """`opnorm(A)` is an upper bound of the largest singular value and at most 1.5 times it where A is dense."""
+    exact = np.linalg.norm(linops.dense(A), 2)
+    bound = linops.opnorm(A, seed=seed)
+    assert exact <= bound * (1 + 1e-6), f"opnorm {bound} is below the norm {exact}"
+    assert linops.opnorm(A, seed=seed) == bound, "opnorm differs between two calls"
+
+
+def check_torch(A, *, seed=0):
+    """as_torch: same values as numpy, gradcheck, gradgradcheck (tiny shapes)."""
+    import torch
+
+    rng = np.random.default_rng(seed)
+    x = random(A.ishape, rng, "complex128")
+    B = linops.as_torch(A)
+    t = torch.from_numpy(x).requires_grad_()
+    _close("torch = numpy", B(t).detach().numpy(), A(x), 1e-12)
+    _close("torch adjoint", B.H(B(t)).detach().numpy(), A.H(A(x)), 1e-12)
+    assert torch.autograd.gradcheck(B, (t,)), "gradcheck failed"
+    assert torch.autograd.gradgradcheck(lambda v: B(v).abs() ** 2, (t,)), "gradgradcheck failed"
+
+
+def check_prior(prior: Prior, shape, *, draws=20, seed=0, tol=1e-6, scale=1.0):
+    """The laws of an explicit prior: prox inequality, scaling, firm non-expansiveness, gradient, split.
+
+    Prox inequality: for p = prox(v, step), 1/2||p - v||^2 + step g(p) <= 1/2||u - v||^2 + step g(u) for competitors u
+    near p, near v and far away; for convex g the difference is at least 1/2 ||u - p||^2.
+    """
+    rng = np.random.default_rng(seed)
+    for draw in range(draws):
+        step = float(10 ** rng.uniform(-3, 1))
+        v = scale * float(10 ** rng.uniform(-1, 1)) * random(shape, rng, "complex128")
+        if prior.has_prox or prior.slow_prox:
+            kept = v.copy()
+            p = prior.prox(v, step)
+            assert p.shape == v.shape, f"prox: shape {p.shape} from {v.shape}"
+            assert p.dtype == v.dtype, f"prox: dtype {p.dtype} from {v.dtype}"
+            assert np.array_equal(v, kept), "prox changed its input"
+            cost = lambda u: 0.5 * squared_norm(u - v) + step * prior.value(u)  # noqa: B023, E731
+            best, size = cost(p), float(np.linalg.norm(v))
+            noise = random(shape, rng, "complex128")
+            for u in (v, 0 * v, p + 1e-3 * size * noise / np.linalg.norm(noise), p + 0.3 * (v - p), 1.01 * p, 0.99 * p,
+                      p + 0.1 * size * noise / np.linalg.norm(noise)):
+                bonus = 0.5 * squared_norm(u - p) if prior.convex else 0.0
+                assert best + bonus <= cost(u) + tol * (1 + abs(best)), \
+                    f"prox inequality: {best + bonus:.12g} > {cost(u):.12g} at step {step:.3g}, draw {draw}"
+            _close("scaling law prox of 2 g", (2 * prior).prox(v, step), prior.prox(v, 2 * step), 1e-12)
+            if prior.convex:
+                w = v + random(shape, rng, "complex128")
+                q = prior.prox(w, step)
+                left, right = squared_norm(p - q), float(np.vdot(p - q, v - w).real)
+                assert left <= right + tol * (1 + abs(right)), f"not firmly non-expansive: {left:.9g} > {right:.9g}"
+        if prior.has_grad:
+            check_gradient(prior, v, rng)
+        split = prior.split(tuple(shape))
+        value = split[0].value(v if split[1] is None else split[1](v))
+        assert abs(value - prior.value(v)) <= 1e-9 * (1 + abs(value)), "split: f(G x) differs from g(x)"
+
+
+def check_gradient(prior: Prior, x, rng, *, h=1e-6):
+    """`grad` against central differences of `value`, and `lipschitz` against one pair of points."""
+    d = random(x.shape, rng, "complex128")
+    numeric = (prior.value(x + h * d) - prior.value(x - h * d)) / (2 * h)
+    exact = float(np.vdot(prior.grad(x), d).real)
+    assert abs(numeric - exact) <= 1e-5 * (1 + abs(exact)), f"gradient: {exact:.9g}, differences say {numeric:.9g}"
+    slope = np.linalg.norm(prior.grad(x + d) - prior.grad(x)) / np.linalg.norm(d)
+    assert slope <= prior.lipschitz * (1 + 1e-9), f"lipschitz {prior.lipschitz} is below a measured slope {slope}"
+
+
+def denoiser_report(denoiser, images, sigma, *, seed=0, step=1e-2) -> dict:
+    """How a denoiser behaves, as a record and not as pass or fail.
+
+    Args:
+        denoiser: D(x, sigma).
+        images: complex images (..., y, x) in the units that sigma is in.
+        sigma: noise level.
+
+    Returns:
+        `gain_D`, `gain_residual`: the largest ||D(a) - D(b)|| / ||a - b|| and the same of I - D over random pairs near
+        the noisy images; `phase`: relative change of D under a global phase of the image, 0 if equivariant.
+    """
+    rng = np.random.default_rng(seed)
+    gains, residuals, phases = [], [], []
+    for image in images:
+        a = image + sigma * random(image.shape, rng, image.dtype)
+        b = a + (step * np.linalg.norm(a) / np.sqrt(2 * a.size) * random(a.shape, rng, image.dtype)).astype(a.dtype)
+        Da, Db = denoiser(a, sigma), denoiser(b, sigma)
+        gains.append(np.linalg.norm(Da - Db) / np.linalg.norm(a - b))
+        residuals.append(np.linalg.norm((a - Da) - (b - Db)) / np.linalg.norm(a - b))
+        turn = np.asarray(np.exp(0.7j), dtype=a.dtype)
+        phases.append(distance(denoiser(turn * a, sigma) / turn, Da))
+    return {"gain_D": float(max(gains)), "gain_residual": float(max(residuals)), "phase": float(max(phases))}
+
+
+def check_solver(solver, A, y, prior, reference, *, tol=1e-4, max_iter=2000, stop=1e-7):
+    """A solver reaches the reference minimiser, stays there, changes none of its inputs and resumes bit for bit."""
+    kept = y.copy()
+    result = solve(A, y, prior, solver, max_iter=max_iter, tol=stop)
+    assert result.ok, f"status {result.status}"
+    assert np.array_equal(y, kept), "the solver changed y"
+    _close(f"{solver} for {prior!r}", result.x, reference, tol)
+    problem = Problem(A, y, prior)
+    x0 = result.x.copy()
+    value, again = problem.value(result.x), solve(A, y, prior, solver, x0=x0, max_iter=max_iter, tol=stop)
+    assert np.array_equal(x0, result.x), "the solver changed x0"
+    assert problem.value(again.x) <= value + 1e-4 * abs(value), "a warm start at the minimum ends higher"
+    check_resume(solver, problem)
+
+
+def check_resume(solver, problem, *, steps=6):
+    """Stopping after half of the steps and going on gives the same bits as not stopping."""
+    def run(state, n):
+        states = iterate(solver, problem, state=state)
+        for _ in range(n):
+            next(states)
+        return next(states)
+
+    whole, half = run(None, steps), run(None, steps // 2)
+    rest = run(half, steps - steps // 2)
+    assert np.array_equal(whole.x, rest.x), "a resumed run differs from an uninterrupted one"
+    assert whole.k == rest.k == steps

@@ -1,0 +1,130 @@
+"""The contract tables: one line puts a linop, a prior or a solver under every law of `pisolve.testing`."""
+
+import numpy as np
+
+import pisolve as pi
+from pisolve import linops
+
+
+def maps(*shape, seed=0, dtype="complex128"):
+    """Random coil maps, normalised to sum |S|^2 = 1."""
+    rng = np.random.default_rng(seed)
+    mps = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+    return (mps / np.sqrt((abs(mps) ** 2).sum(-3, keepdims=True))).astype(dtype)
+
+
+def lines(n, seed=0):
+    """A random half of n lines."""
+    keep = np.random.default_rng(seed).permutation(n) < (n + 1) // 2
+    return keep
+
+
+def points(*shape, seed=0):
+    """A random half of all points."""
+    return np.random.default_rng(seed).random(shape) < 0.5
+
+
+# name: dtype -> linop; tiny, so that the dense matrix can be compared
+LINOPS = {
+    "identity": lambda d: linops.identity((5, 4)),
+    "fft": lambda d: linops.fft((6, 5)),
+    "fft-one-axis": lambda d: linops.fft((3, 6, 5), axes=(-2,)),
+    "fft-three-axes": lambda d: linops.fft((3, 4, 5), axes=(0, 1, 2)),
+    "sense": lambda d: linops.sense(maps(3, 6, 5, dtype=d)),
+    "sense-ky": lambda d: linops.sense(maps(3, 6, 5, dtype=d), lines(6)[:, None]),
+    "sense-kx": lambda d: linops.sense(maps(3, 6, 7, dtype=d), lines(7)[None, :]),
+    "sense-full-shape-mask": lambda d: linops.sense(maps(3, 7, 4, dtype=d), np.repeat(lines(7)[:, None], 4, 1)),
+    "sense-points": lambda d: linops.sense(maps(6, 7, 5, dtype=d), points(7, 5)),
+    "sense-weights": lambda d: linops.sense(maps(2, 4, 6, dtype=d), weights=np.arange(24.0).reshape(4, 6)),
+    "sense-mask-weights": lambda d: linops.sense(maps(2, 4, 6, dtype=d), points(4, 6), np.full((4, 6), 2.0)),
+    "sense-one-coil": lambda d: linops.sense(maps(1, 5, 5, dtype=d), points(5, 5)),
+    "sense-slices": lambda d: linops.sense(maps(2, 5, 4, 6, dtype=d), lines(4)[:, None]),
+    "sense-slices-own-masks": lambda d: linops.sense(maps(2, 3, 4, 5, dtype=d), points(2, 4, 5)),
+    "wavelet-haar": lambda d: linops.wavelet((8, 8), "haar"),
+    "wavelet-db4": lambda d: linops.wavelet((16, 24)),
+    "wavelet-odd": lambda d: linops.wavelet((15, 22), "db2", 3),
+    "wavelet-prime": lambda d: linops.wavelet((7, 13), "db4", 2),
+    "wavelet-slices": lambda d: linops.wavelet((2, 9, 12), "sym4"),
+    "wavelet-3d": lambda d: linops.wavelet((6, 5, 8), "db2", 1, axes=(0, 1, 2)),
+    "wavelet-size-1": lambda d: linops.wavelet((1, 8), "haar"),
+    "gradient": lambda d: linops.gradient((5, 7)),
+    "gradient-neumann": lambda d: linops.gradient((5, 7), boundary="neumann"),
+    "gradient-3d": lambda d: linops.gradient((3, 4, 5), axes=(0, 1, 2)),
+    "gradient-slices": lambda d: linops.gradient((2, 4, 5)),
+    "gradient-size-1": lambda d: linops.gradient((1, 5)),
+    "stack": lambda d: linops.Stack([linops.gradient((4, 5)), linops.wavelet((4, 5), "haar"), linops.identity((4, 5))]),
+    "composed": lambda d: linops.sense(maps(2, 6, 4, dtype=d), lines(6)[:, None]) * linops.wavelet((6, 4), "haar").H,
+    "scaled": lambda d: 3 * linops.gradient((4, 4)),
+}
+
+
+def quadratic_denoiser(x, sigma):
+    """A symmetric linear denoiser, prox of sigma^2/2 |grad x|^2 by FFT: PnP with it is convex, RED has a closed form."""
+    ny, nx = x.shape[-2:]
+    eig = 4 * np.sin(np.pi * np.arange(ny) / ny)[:, None] ** 2 + 4 * np.sin(np.pi * np.arange(nx) / nx) ** 2
+    return np.fft.ifft2(np.fft.fft2(x) / (1 + sigma**2 * eig)).astype(x.dtype)
+
+
+REFERENCE = (np.arange(12 * 10).reshape(12, 10) * (1 + 0.5j) / 100).astype("complex128")
+
+# name: explicit prior; all live on images of shape SHAPE
+SHAPE = (12, 10)
+PRIORS = {
+    "zero": pi.Zero(),
+    "tikhonov": pi.Tikhonov(),
+    "tikhonov-reference": 0.3 * pi.Tikhonov(REFERENCE),
+    "tikhonov-gradient": 0.2 * pi.Tikhonov() @ linops.gradient(SHAPE),
+    "tikhonov-sum": 0.2 * pi.Tikhonov() @ linops.gradient(SHAPE) + 0.1 * pi.Tikhonov(),
+    "l1": pi.L1(),
+    "l1-fft": 0.5 * pi.L1() @ linops.fft(SHAPE),
+    "l1-gradient": 0.1 * pi.L1() @ linops.gradient(SHAPE),
+    "wavelet": pi.Wavelet(levels=1),
+    "wavelet-haar": 0.2 * pi.Wavelet("haar", levels=2),
+    "wavelet-shifted": pi.Wavelet("db2", shifts=8).at(3),
+    "tv": pi.TV(),
+    "tv-anisotropic": 0.3 * pi.TV(isotropic=False),
+    "tv-neumann": 0.3 * pi.TV(boundary="neumann"),
+    "sum": 0.1 * pi.TV() + 0.05 * pi.Wavelet("haar"),
+    "three": 0.1 * pi.TV() + 0.05 * pi.Wavelet("haar") + 0.2 * pi.Tikhonov(),
+}
+
+SOLVERS = {
+    "cg": pi.CG(),
+    "gradient-descent": pi.GradientDescent(),
+    "fista": pi.FISTA(),
+    "fista-no-restart": pi.FISTA(restart=False),
+    "ista": pi.FISTA(momentum=False),
+    "admm": pi.ADMM(),
+    "admm-rho": pi.ADMM(rho=0.05, inner=20),
+    "pdhg": pi.PDHG(),
+    "pdhg-sigma": pi.PDHG(sigma=0.1),
+    "hqs": pi.HQS(rho=1e6, ratio=1.0, inner=200),  # the penalised minimum is the true one as far as rho is large
+}
+
+# the priors that solvers are compared on: small weights, so that the minimum is no trivial image
+OBJECTIVES = {
+    "zero": pi.Zero(),
+    "tikhonov": 0.05 * pi.Tikhonov(),
+    "tikhonov-gradient": 0.05 * pi.Tikhonov() @ linops.gradient((16, 16)),
+    "wavelet": 0.02 * pi.Wavelet("db2"),
+    "tv": 0.02 * pi.TV(),
+    "tv-anisotropic": 0.02 * pi.TV(isotropic=False),
+    "tv+wavelet": 0.01 * pi.TV() + 0.01 * pi.Wavelet("db2"),
+    "tikhonov+wavelet": 0.05 * pi.Tikhonov() + 0.02 * pi.Wavelet("db2"),
+    "l1-of-fft": 0.02 * pi.L1() @ linops.fft((16, 16)),
+}
+
+
+def toy(seed=0):
+    """A well-posed 4-coil SENSE problem of 16x16 with a piecewise smooth image: (A, y)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-1:1:16j, -1:1:16j]
+    image = ((x**2 + y**2 < 0.6) * (1 + 0.3 * (x > 0))) * np.exp(0.5j * x)
+    mps = np.stack([np.exp(-((x - a) ** 2 + (y - b) ** 2)) * np.exp(1j * (a * x + b * y))
+                    for a in (-1, 1) for b in (-1, 1)])
+    mps /= np.sqrt((abs(mps) ** 2).sum(0))
+    mask = np.zeros((16, 1), bool)
+    mask[[0, 2, 4, 5, 6, 7, 8, 9, 11, 13, 14]] = True
+    A = linops.sense(mps, mask)
+    noise = 0.02 * (rng.standard_normal(A.oshape) + 1j * rng.standard_normal(A.oshape))
+    return A, A(image) + noise * mask

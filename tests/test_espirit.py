@@ -1,0 +1,348 @@
+"""ESPIRiT against SigPy, BART, LAPACK and its own laws."""
+
+import shutil
+import subprocess
+import sys
+import tracemalloc
+
+import h5py
+import numpy as np
+import pytest
+import sigpy as sp
+import sigpy.mri as mr
+from conftest import data_path
+
+from pisolve.backend import fft, to_numpy
+from pisolve.calib import calibration_region, espirit
+from pisolve.calib._eig import dominant
+
+MODULE = sys.modules["pisolve.calib.espirit"]
+SHAPE = (96, 81)  # one even, one odd
+
+
+def simulate(coils=6, shape=SHAPE, noise=1e-3, seed=0):
+    """K-space of a phantom with phase, seen by birdcage coils of unequal gain (equal ones would be symmetric)."""
+    rng = np.random.default_rng(seed)
+    image = sp.shepp_logan(shape) * np.exp(1j * np.linspace(0, 2, shape[0]))[:, None]
+    gain = rng.uniform(0.8, 1.2, coils) * np.exp(2j * np.pi * rng.random(coils))
+    mps = mr.birdcage_maps((coils, *shape)) * gain[:, None, None]
+    kspace = sp.fft(mps * image, axes=(-2, -1))
+    kspace += noise * (rng.standard_normal(kspace.shape) + 1j * rng.standard_normal(kspace.shape))
+    return kspace.astype(np.complex64)
+
+
+@pytest.fixture(scope="module")
+def kspace():
+    return simulate()
+
+
+@pytest.fixture(scope="module")
+def mps(kspace):
+    return espirit(kspace)
+
+
+def invivo():
+    with h5py.File(data_path("kspace/invivo_brain_cimax_16ch.h5")) as file:
+        return file["kspace"][0]
+
+
+def support(mps):
+    return (mps != 0).any(0)
+
+
+def difference(a, b, where=True):
+    """Relative difference over the common support after the phases of each pixel are aligned."""
+    common = support(a) & support(b) & where
+    a, b = a[:, common], b[:, common]
+    inner = (a.conj() * b).sum(0)
+    return np.linalg.norm(a * (inner / abs(inner)) - b) / np.linalg.norm(b)
+
+
+def residual(kspace, mps, where):
+    """What of the coil images inside the support is not mps * (one image), relative."""
+    images = fft(kspace, (-2, -1), inverse=True)
+    rest = images - mps * (mps.conj() * images).sum(0)
+    return np.linalg.norm(rest[:, where]) / np.linalg.norm(images[:, where])
+
+
+def bart(kspace, folder, *options):
+    """Maps by BART's `ecalib`, whose threshold -t is on squared singular values."""
+    if shutil.which("bart") is None:
+        pytest.skip("no program bart on the path")
+    (folder / "k.hdr").write_text("# Dimensions\n" + " ".join(map(str, (*kspace.shape[:0:-1], 1, len(kspace)))) + "\n")
+    kspace.tofile(folder / "k.cfl")
+    subprocess.run(["bart", "ecalib", "-m1", "-k6", "-r24", f"-t{0.02**2}", *options, "k", "s"],
+                   cwd=folder, check=True, capture_output=True)
+    return np.fromfile(folder / "s.cfl", np.complex64).reshape(kspace.shape)
+
+
+# ---- against other programs
+
+def test_equals_sigpy_in_vivo():
+    kspace = invivo()
+    ours, theirs = espirit(kspace), mr.app.EspiritCalib(kspace, show_pbar=False).run()
+    assert difference(ours, theirs) < 1e-4
+    assert (support(ours) != support(theirs)).sum() <= 2
+
+
+def test_equals_sigpy_where_sigpy_has_settled():
+    kspace = simulate(12, (64, 72))
+    half, full = (mr.app.EspiritCalib(kspace, show_pbar=False, max_iter=n).run() for n in (50, 100))
+    settled = np.linalg.norm(half - full, axis=0) < 1e-5
+    assert settled.mean() > 0.9
+    ours = espirit(kspace)
+    assert difference(ours, full, settled) < 1e-4
+    assert ((support(ours) != support(full)) & settled).sum() <= 2
+
+
+@pytest.mark.parametrize("crop", [0.8, 0.95])
+def test_near_bart_in_vivo(crop, tmp_path):
+    kspace = invivo()
+    ours, theirs = espirit(kspace, crop=crop), bart(kspace, tmp_path, f"-c{crop}")
+    common = support(ours) & support(theirs)
+    assert difference(ours, theirs) < 2e-2
+    assert common.sum() > 0.98 * support(theirs).sum()
+    assert residual(kspace, ours, common) < 1.01 * residual(kspace, theirs, common)
+
+
+def test_soft_crop_is_barts(tmp_path):
+    kspace = simulate(shape=(65, 72))  # no singular value on the threshold, where rounding would choose
+    ours, theirs = espirit(kspace, crop=0.8, soft_crop=True), bart(kspace, tmp_path, "-S", "-c0.8")
+    assert np.abs(np.linalg.norm(ours, axis=0) - np.linalg.norm(theirs, axis=0)).max() < 2e-3
+
+
+@pytest.mark.parametrize(("kernel", "width", "coils"), [(6, 24, 6), (5, 16, 3), (3, 24, 4)])
+def test_equals_the_definition(kernel, width, coils):
+    """G(r) pixel by pixel from the SVD of the calibration matrix, in double precision."""
+    kspace = simulate(coils, noise=3e-3).astype(np.complex128)
+    ny, nx = kspace.shape[1:]
+    centre = sp.resize(kspace, (coils, width, width))
+    A = sp.array_to_blocks(centre, [kernel] * 2, [1, 1]).reshape(coils, -1, kernel**2).transpose(1, 0, 2)
+    _, s, VH = np.linalg.svd(A.reshape(len(A), -1), full_matrices=False)
+    V = VH[s > 0.02 * s[0]].reshape(-1, coils, kernel, kernel)
+    tap = np.arange(kernel)
+    ours = espirit(kspace, kernel_width=kernel, calib_width=width)
+    for y, x in [(ny // 2, nx // 2), (20, 40), (60, 33), (3, 5), (0, 0), (95, 80)]:
+        wave = np.exp(2j * np.pi * ((y - ny // 2) * tap[:, None] / ny + (x - nx // 2) * tap / nx))
+        K = (V * wave).sum((2, 3)).T / kernel
+        lam, v = np.linalg.eigh(K @ K.conj().T)
+        assert lam[-1] < 1 + 1e-9
+        expected = v[:, -1] if lam[-1] > 0.95 else np.zeros(coils)
+        assert np.linalg.norm(ours[:, y, x]) == pytest.approx(np.linalg.norm(expected), abs=1e-9)
+        assert abs(np.vdot(expected, ours[:, y, x])) == pytest.approx(np.linalg.norm(expected) ** 2, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+@pytest.mark.parametrize("c", [1, 2, 7, 48])
+def test_dominant_is_lapack(c, dtype, rng):
+    n = 60
+    Q = np.linalg.qr(rng.standard_normal((n, c, c)) + 1j * rng.standard_normal((n, c, c)))[0]
+    values = np.sort(rng.random((n, c)), axis=1)
+    if c > 1:  # all gaps, easy to hopeless
+        values[:, -2] = values[:, -1] * np.repeat([0.1, 0.5, 0.9, 0.99, 0.999, 1 - 1e-4], n // 6)
+        values[:, :-2] = np.minimum(values[:, :-2], values[:, -2:-1])
+    G = ((Q * values[:, None]) @ Q.conj().swapaxes(1, 2)).astype(dtype)
+    G[0] = 0
+    before = G.copy()
+    lam, v = dominant(G, tol=1e-5 if dtype == np.complex64 else 1e-10)
+    np.testing.assert_array_equal(G, before)
+    assert lam[0] == 0
+    assert not v[0].any()
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(lam[1:], values[1:, -1], rtol=200 * eps)
+    gap = 1 - values[1:, -2] / values[1:, -1] if c > 1 else np.ones(n - 1)
+    q, v = Q[1:, :, -1], v[1:]
+    sine = np.linalg.norm(v - q * (q.conj() * v).sum(1, keepdims=True), axis=1)
+    assert (sine < (1e-5 if dtype == np.complex64 else 1e-10) + 20 * eps / gap).all()
+    assert dominant(G, floor=1e9)[0].max() == 0
+
+
+# ---- laws
+
+def test_maps_are_normalised_inside_and_zero_outside(kspace, mps):
+    inside = support(mps)
+    assert mps.shape == kspace.shape
+    assert mps.dtype == np.complex64
+    assert 0.1 < inside.mean() < 0.99
+    np.testing.assert_allclose((abs(mps) ** 2).sum(0)[inside], 1, rtol=1e-5)
+    assert residual(kspace, mps, inside) < 0.05
+
+
+def test_phase_is_that_of_the_virtual_coil(kspace, mps):
+    centre = sp.resize(kspace, (len(kspace), 24, 24)).reshape(len(kspace), -1)
+    u = np.linalg.svd(centre)[0][:, 0]
+    u *= abs(u).max() / u[abs(u).argmax()]
+    virtual = (u.conj()[:, None, None] * mps).sum(0)[support(mps)]
+    assert virtual.real.min() > 0
+    assert abs(np.angle(virtual)).max() < 1e-4
+
+
+ORDER = [3, 0, 5, 1, 4, 2]
+LAWS = {  # what is done to k-space, what it does to the maps
+    "permuted coils": (lambda k: k[ORDER], lambda s: s[ORDER]),
+    "scale 1e-20": (lambda k: k * np.float32(1e-20), lambda s: s),
+    "scale 1e20": (lambda k: k * np.float32(1e20), lambda s: s),
+    "global phase": (lambda k: k * np.complex64(np.exp(1j)), lambda s: s),
+    "dead coil": (lambda k: np.insert(k, 2, 0, axis=0), lambda s: np.insert(s, 2, 0, axis=0)),
+    "strided": (lambda k: np.asfortranarray(k)[:, :, ::-1][:, :, ::-1], lambda s: s),
+    "readout beyond the centre not measured": (lambda k: sp.resize(sp.resize(k, (6, 30, 24)), k.shape), lambda s: s),
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_law(law, kspace, mps):
+    change, expected = LAWS[law]
+    changed = change(kspace)
+    before = changed.copy()
+    ours, expected = espirit(changed), expected(mps)
+    assert (changed == before).all()
+    assert (support(ours) != support(expected)).sum() <= 2
+    common = support(ours) & support(expected)
+    np.testing.assert_allclose(ours[:, common], expected[:, common], atol=2e-4)
+
+
+def test_inputs_of_all_kinds(kspace, mps):
+    torch = pytest.importorskip("torch")
+    assert (espirit(kspace) == mps).all()
+    double = espirit(kspace.astype(np.complex128))
+    assert double.dtype == np.complex128
+    assert difference(mps, double) < 1e-5
+    tensor = espirit(torch.from_numpy(kspace))
+    assert isinstance(tensor, torch.Tensor)
+    assert (to_numpy(tensor) == mps).all()
+    volume = espirit(np.stack([kspace, 2 * kspace[::-1]]))
+    assert (volume[0] == mps).all()
+    assert (volume[1] == espirit(2 * kspace[::-1])).all()
+
+
+def test_calib_and_mask(kspace, mps):
+    part = sp.resize(kspace, (6, 24, 24))
+    under = kspace.copy()
+    under[:, ::2] = 0
+    assert (espirit(under, calib=part) == mps).all()
+    mask = np.zeros((96, 1), bool)
+    mask[38:58] = True  # 20 lines
+    assert (espirit(kspace, mask=mask) == espirit(kspace * mask)).all()
+    assert difference(espirit(kspace, mask=mask), mps) < 0.05
+
+
+def test_one_coil_and_small_images(kspace):
+    one = espirit(kspace[:1])
+    assert one.real.max() == pytest.approx(1, abs=1e-5)
+    assert abs(one.imag).max() < 1e-5
+    small = sp.resize(kspace, (6, 15, 17))
+    assert (espirit(small, calib_width=24) == espirit(small, calib_width=100)).all()
+    assert np.isfinite(espirit(small, crop=0, thresh=0)).all()
+    noise = np.random.default_rng(0).standard_normal((4, 30, 31)).astype(np.float32)
+    assert np.isfinite(espirit(noise, crop=0.5)).all()
+
+
+def test_order_and_number_of_blocks_do_not_matter(kspace, mps, monkeypatch):
+    monkeypatch.setattr(MODULE, "parallel", lambda work, items: [work(i) for i in reversed(list(items))])
+    assert (espirit(kspace) == mps).all()
+    monkeypatch.setattr(MODULE, "BLOCK", 5000)
+    assert difference(espirit(kspace), mps) < 1e-5
+    monkeypatch.setattr(MODULE, "GEMM", 1000)
+    assert difference(espirit(kspace), mps) < 1e-5
+
+
+def test_memory_stays_far_below_the_matrix_of_every_pixel():
+    kspace = simulate(16, (256, 256))
+    tracemalloc.start()
+    espirit(kspace)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.5 * 16 * 16 * 256 * 256 * 8
+
+
+# ---- the calibration region
+
+def sampled(shape, *blocks):
+    mask = np.zeros(shape, bool)
+    for rows, columns in blocks:
+        mask[rows, columns] = True
+    return mask
+
+
+ALL = slice(None)
+
+
+@pytest.mark.parametrize(("mask", "expected"), [
+    (sampled((64, 64), (ALL, ALL)), (24, 24)),
+    (sampled((20, 64), (ALL, ALL)), (20, 24)),
+    (sampled((64, 64), (slice(26, 38), ALL)), (12, 24)),
+    (sampled((64, 64), (slice(27, 38), ALL)), (11, 24)),       # asymmetric by one: 27..37 around 32
+    (sampled((65, 63), (slice(26, 39), slice(20, 50))), (13, 23)),
+    (sampled((64, 64), (slice(28, 36), slice(16, 48)), (slice(16, 48), slice(28, 36))), (8, 24)),
+])
+def test_region(mask, expected):
+    assert calibration_region(mask) == expected
+    assert calibration_region(mask * np.ones((3, 1, 1), np.complex64)) == expected
+    assert calibration_region(mask * np.ones((2, 3, 1, 1), np.complex64)) == expected
+
+
+def test_region_of_any_pattern_is_full_and_best(rng):
+    for _ in range(30):
+        mask = rng.random((40, 37)) > 0.002
+        best = 0
+        for h in range(6, 25):
+            for w in range(6, 25):
+                best = max(best, (h - 5) * (w - 5) * sp.resize(mask.astype(int), (h, w)).all())
+        if best == 0:
+            with pytest.raises(ValueError, match="fully sampled"):
+                calibration_region(mask)
+            continue
+        h, w = calibration_region(mask)
+        assert sp.resize(mask.astype(int), (h, w)).all()
+        assert (h - 5) * (w - 5) == best
+
+
+def test_prospectively_undersampled_scan():
+    with h5py.File(data_path("kspace/brain_sigpytut_8ch_undersampled.h5")) as file:
+        kspace, mask = file["kspace"][0], file["mask"][()] != 0
+    size = calibration_region(mask)
+    assert min(size) >= 6
+    assert calibration_region(kspace) == size
+    mps = espirit(kspace)
+    assert (mps == espirit(kspace, mask=mask)).all()
+    assert 0.2 < support(mps).mean() < 0.9
+
+
+# ---- errors at the door
+
+K = simulate(3, (40, 40))
+HOLE = K.copy()
+HOLE[:, 20, 20] = 0
+NAN = K.copy()
+NAN[1, 0, 0] = np.nan
+BAD = {
+    "zero": ((0 * K,), {}, "kspace is zero"),
+    "nan": ((NAN,), {}, "NaN"),
+    "axes": ((K[0],), {}, "dimensions"),
+    "no centre": ((HOLE,), {}, "kspace needs at least 6 x 6 .* calib="),
+    "slice without centre": ((np.stack([K, HOLE]),), {}, "slice 1 needs"),
+    "mask without centre": ((K,), {"mask": np.arange(40)[:, None] % 2}, "fully sampled"),
+    "mask of other size": ((K,), {"mask": np.ones((39, 1))}, "mask has shape"),
+    "mask of one axis": ((K,), {"mask": np.ones(40)}, "mask has shape"),
+    "mask over holes": ((K * (abs(np.arange(40) - 20) > 15),), {"mask": np.ones((40, 40))}, "mask marks samples"),
+    "kernel": ((K,), {"kernel_width": 0}, "kernel_width"),
+    "narrow": ((K,), {"calib_width": 5}, "calib_width must be at least kernel_width = 6"),
+    "thresh": ((K,), {"thresh": 1.0}, "thresh"),
+    "crop": ((K,), {"crop": 1.5}, "crop"),
+    "crop sign": ((K,), {"crop": -0.1}, "crop"),
+    "maps": ((K,), {"maps": 2}, "maps must be 1"),
+    "calib coils": ((K,), {"calib": K[:2]}, "calib has shape"),
+    "calib small": ((K,), {"calib": K[:, :5]}, "calib needs at least"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused(case):
+    args, options, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        espirit(*args, **options)
+
+
+def test_a_list_is_refused():
+    with pytest.raises(TypeError, match="kspace must be"):
+        espirit([[1, 2]])

@@ -1,0 +1,273 @@
+"""The networks, their files, their training, and what the shipped weights and a public network do to real images."""
+
+import dataclasses
+import json
+import pickle
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from conftest import data_path
+
+from pisolve import backend, nets, phantom
+from pisolve.nets import train
+from pisolve.priors.adapter import Denoiser
+
+CARD = {"data": "none", "licence": "CC0", "noise_range": [0.01, 0.1], "intensity_range": "1", "seed": 0, "figures": []}
+
+
+def small(seed=0):
+    torch.manual_seed(seed)
+    return nets.UNet(widths=(4, 6, 8), blocks=(1, 0, 1))
+
+
+def real_brain():
+    """An in-vivo slice (y, x), complex, with a 99th percentile of 1; never used in training."""
+    with h5py.File(data_path("kspace/invivo_brain_cimax_16ch.h5")) as file:
+        coils = backend.fft(file["kspace"][0], (-2, -1), inverse=True)
+    size = np.sqrt((abs(coils) ** 2).sum(0))
+    return (size * np.exp(1j * np.angle((coils * coils[:, 64, 64].conj()[:, None, None]).sum(0)))
+            / np.percentile(size, 99)).astype(np.complex64)
+
+
+def noisy(image, sigma, seed=0):
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((*image.shape, 2)) @ [1, 1j]
+    return (image + sigma * noise).astype(np.complex64)
+
+
+def psnr(image, reference):
+    return 10 * np.log10(abs(reference).max() ** 2 / np.mean(abs(image - reference) ** 2))
+
+
+@pytest.fixture
+def _one_thread():
+    """Tiny networks are faster, and on a busy machine much faster, without a second thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 13), (3, 2), (1, 1), (16, 6)])
+def test_unet_is_homogeneous_and_keeps_sizes(size):
+    net = small()
+    x = torch.randn(2, 3, *size)
+    assert net(x).shape == (2, 2, *size)
+    for factor in (1e-3, 50.0):
+        torch.testing.assert_close(net(factor * x), factor * net(x), rtol=1e-4, atol=1e-5 * factor)
+    assert not any("bias" in name for name, _ in net.named_parameters())
+    assert torch.all(net(torch.zeros(1, 3, *size)) == 0)
+
+
+def test_default_unet_is_small():
+    assert 0.3e6 < sum(p.numel() for p in nets.UNet().parameters()) < 0.5e6
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_dncnn_is_the_chain_it_says(bias):
+    torch.manual_seed(0)
+    net = nets.DnCNN(2, 4, 5, bias=bias)
+    x = y = torch.randn(1, 2, 6, 7)
+    for n in range(4):
+        layer = net.model[2 * n]
+        y = torch.nn.functional.conv2d(y, layer.weight, layer.bias, padding=1)
+        y = y if n == 3 else y.clamp(min=0)
+    torch.testing.assert_close(net(x), x - y)
+    assert (layer.bias is not None) == bias
+
+
+@pytest.mark.parametrize("make", [small, lambda: nets.DnCNN(2, 3, 4, bias=False), lambda: nets.DnCNN(1, 2, 3)])
+def test_saved_networks_come_back(make, tmp_path):
+    net = make()
+    path = tmp_path / "own.safetensors"
+    nets.save(net, path, {**CARD, "level": 0.1, "note": "a test", "figures": [{"sigma": 0.1, "psnr": 30}]})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["own.md", "own.safetensors"]
+    denoiser = nets.load(path, scale=0.5)
+    assert denoiser.level == pytest.approx(0.2)
+    assert denoiser.note == "a test"
+    assert not denoiser.network.training
+    for (key, a), (other, b) in zip(net.state_dict().items(), denoiser.network.state_dict().items()):
+        assert key == other
+        assert torch.equal(a, b)
+    text = (tmp_path / "own.md").read_text()
+    assert "CC0" in text
+    assert "| 0.1 | 30 |" in text
+    x = noisy(np.zeros((8, 8)), 1.0)
+    np.testing.assert_array_equal(denoiser(x), Denoiser(net.eval(), scale=0.5)(x, 0.2))
+
+
+@pytest.mark.parametrize(("key", "name", "level"), [
+    ("dncnn_25.pth", None, 25 / 255), ("dncnn_gray_50.pt", None, 50 / 255), ("dncnn_gray_blind.pth", None, None),
+    ("mine.pth", 0.3, 0.3), ("mine.pth", "blind", None), ("dncnn_15.safetensors", None, 15 / 255)])
+def test_plain_dncnn_files_are_read_from_their_shapes(key, name, level, tmp_path):
+    net = nets.DnCNN(1, 3, 4)
+    if key.endswith("safetensors"):
+        safetensors.torch.save_file(net.state_dict(), tmp_path / key)
+    else:
+        torch.save({"params": net.state_dict()}, tmp_path / key)
+    denoiser = nets.load(tmp_path / key, level=name)
+    assert denoiser.level == (None if level is None else pytest.approx(level))
+    assert denoiser.network.config == net.config
+    assert denoiser.channels == "parts"
+    assert name is not None or "by" in denoiser.note
+
+
+def _files(folder):
+    state = nets.DnCNN(1, 3, 4).state_dict()
+    files = {name: folder / name for name in (
+        "text.safetensors", "cut.safetensors", "future.safetensors", "misfit.safetensors", "text.pth", "code_25.pth",
+        "list.pth", "other.pth", "colour.pth", "unknown.pth", "nan.pth", "empty.pth")}
+    files["text.safetensors"].write_text("not weights")
+    files["text.pth"].write_text("not weights")
+    files["empty.pth"].write_bytes(b"")
+    nets.save(small(), files["misfit.safetensors"], CARD)
+    files["cut.safetensors"].write_bytes(files["misfit.safetensors"].read_bytes()[:-100])
+    about = {"architecture": "UNet", "config": {"widths": [4, 6], "blocks": [0, 0]}}
+    weights = small().state_dict()
+    safetensors.torch.save_file({k: v.contiguous() for k, v in weights.items()}, files["misfit.safetensors"],
+                                metadata={"pisolve": json.dumps(about)})
+    safetensors.torch.save_file(state, files["future.safetensors"],
+                                metadata={"pisolve": json.dumps({"architecture": "Next", "config": {}})})
+    with files["code_25.pth"].open("wb") as file:
+        pickle.dump(Path("x"), file)
+    torch.save([1, 2], files["list.pth"])
+    torch.save({"conv.weight": torch.ones(1, 1, 3, 3)}, files["other.pth"])
+    torch.save(nets.DnCNN(3, 3, 4).state_dict(), files["colour.pth"])
+    torch.save(state, files["unknown.pth"])
+    torch.save({k: v * np.nan for k, v in state.items()}, files["nan.pth"])
+    return files
+
+
+@pytest.mark.parametrize(("name", "word"), [
+    ("text.safetensors", "plain weights"), ("cut.safetensors", "plain weights"),
+    ("future.safetensors", "another version"), ("misfit.safetensors", "does not fit"),
+    ("text.pth", "plain weights"), ("code_25.pth", "plain weights"),
+    ("list.pth", "state dict"), ("other.pth", "no DnCNN"), ("colour.pth", "3 channels"), ("unknown.pth", "level="),
+    ("nan.pth", "NaN"), ("empty.pth", "plain weights"), ("absent.pth", "no denoiser")])
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_bad_files_say_what_to_do(name, word, tmp_path):
+    files = _files(tmp_path)
+    with pytest.raises(ValueError, match=word):
+        nets.load(files.get(name, tmp_path / name))
+
+
+@pytest.mark.parametrize(("module", "card", "error", "word"), [
+    (torch.nn.Identity(), CARD, TypeError, "Identity"), (nets.DnCNN(1, 2, 2), {"data": "x"}, ValueError, "licence")])
+def test_save_refuses_what_load_could_not_use(module, card, error, word, tmp_path):
+    with pytest.raises(error, match=word):
+        nets.save(module, tmp_path / "x.safetensors", card)
+    with pytest.raises(ValueError, match="end in"):
+        nets.save(nets.DnCNN(1, 2, 2), tmp_path / "x.pth", CARD)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("make", "word"), [
+    (lambda: nets.UNet(widths=(4, 4), blocks=(1,)), "widths"), (lambda: nets.UNet(widths=()), "widths"),
+    (lambda: nets.UNet(channels=0), "channels"), (lambda: nets.DnCNN(depth=1), "depth")])
+def test_bad_sizes(make, word):
+    with pytest.raises(ValueError, match=word):
+        make()
+
+
+SETTINGS = train.Training(steps=6, batch=2, size=24, seed=5)
+SHAPES = [np.pad(np.ones((24, 20), np.float32), 8) * np.linspace(0.4, 1, 36, dtype=np.float32),
+          np.ones((20, 40), np.float32)]
+
+
+def test_training_images_are_what_the_settings_say():
+    settings = dataclasses.replace(SETTINGS, batch=64)
+    clean, given, sigma = train.batch(SHAPES, 0, settings)
+    assert clean.shape == (64, 2, 24, 24)
+    assert given.shape == (64, 3, 24, 24)
+    again = train.batch(SHAPES, 0, settings)
+    assert torch.equal(given, again[1])
+    assert not torch.equal(given, train.batch(SHAPES, 1, settings)[1])
+    assert torch.all(given[:, 2] == sigma[:, 0])
+    assert settings.sigma[0] <= sigma.min()
+    assert sigma.max() <= settings.sigma[1]
+    spread = ((given[:, :2] - clean) / sigma).flatten(1).std(1)
+    assert torch.all((spread - 1).abs() < 0.12)  # of the real and of the imaginary part each
+    top = torch.quantile(clean.norm(dim=1).flatten(1), 0.99, dim=1)
+    assert settings.scale[0] - 1e-3 <= top.min()
+    assert top.max() <= settings.scale[1] + 1e-3
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_a_stopped_training_resumes_bit_for_bit(tmp_path, monkeypatch):
+    held = [np.ones((16, 16), np.complex64)]
+    whole = train.train(small(), SHAPES, SETTINGS, folder=tmp_path / "a", held_out=held, every=3)
+    loss, calls = train.loss, []
+
+    def stop(*arguments):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return loss(*arguments)
+
+    monkeypatch.setattr(train, "loss", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(small(), SHAPES, SETTINGS, folder=tmp_path / "b", held_out=held, every=3)
+    monkeypatch.setattr(train, "loss", loss)
+    resumed = train.train(small(1), SHAPES, SETTINGS, folder=tmp_path / "b", held_out=held, every=3, resume=True)
+    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values()):
+        assert torch.equal(a, b)
+    rows = [[line.split(",")[3:] for line in (tmp_path / name / "log.csv").read_text().splitlines()] for name in "ab"]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 3
+    with pytest.raises(ValueError, match="other settings"):
+        train.train(small(), SHAPES, dataclasses.replace(SETTINGS, seed=6), folder=tmp_path / "b", resume=True)
+    with pytest.raises(ValueError, match="images is empty"):
+        train.train(small(), [], SETTINGS, folder=tmp_path / "c")
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_training_improves_the_network(tmp_path):
+    held = [SHAPES[0].astype(np.complex64)]
+    settings = dataclasses.replace(SETTINGS, steps=120, batch=4, bf16=0.0, lr=1e-2, ema=0.9, sigma=(0.1, 0.1))
+    net = small()
+    before = train.psnr(net, held, [0.1])[0]
+    after = train.psnr(train.train(net, SHAPES, settings, folder=tmp_path), held, [0.1])[0]
+    assert after > before + 2
+    assert after > psnr(noisy(held[0], 0.1), held[0]) + 2
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.05, 0.1])
+def test_shipped_denoiser_beats_total_variation_on_a_real_brain(sigma):
+    from skimage.restoration import denoise_tv_chambolle
+
+    clean = real_brain()
+    given = noisy(clean, sigma)
+    both = np.stack([given.real, given.imag], -1)
+    tv = max(psnr(denoise_tv_chambolle(both, weight=w * sigma, channel_axis=-1) @ [1, 1j], clean)
+             for w in (0.5, 0.8, 1.2, 1.8))
+    denoised = nets.load("denoiser-brain")(given, sigma)
+    assert psnr(denoised, clean) > max(tv, psnr(given, clean)) + 0.3
+
+
+def test_shipped_denoiser_has_its_card():
+    assert "denoiser-brain" in nets.available()
+    denoiser = nets.load("denoiser-brain")
+    assert (denoiser.channels, denoiser.noise_input, denoiser.level) == ("complex", "map", None)
+    text = nets.card("denoiser-brain").lower()
+    for word in ("colin27", "mni152", "cardiac", "licence", "seed", "sigma 0.003 to 0.25"):
+        assert word in text
+    clean = phantom.brain((96, 96), 1).image
+    assert psnr(denoiser(noisy(clean, 0.1), 0.1), clean) > psnr(noisy(clean, 0.1), clean) + 4
+    with pytest.raises(ValueError, match="one of"):
+        nets.card("another")
+
+
+def test_public_dncnn_improves_a_real_image_at_its_own_level():
+    denoiser = nets.load(data_path("weights/dncnn_gray_25.pth"))
+    assert denoiser.network.config == {"channels": 1, "depth": 17, "width": 64, "bias": True}
+    assert denoiser.level == pytest.approx(25 / 255)
+    assert "25/255" in denoiser.note
+    clean = real_brain()
+    given = noisy(clean, denoiser.level)
+    assert psnr(denoiser(given), clean) > psnr(given, clean) + 3
+    with pytest.raises(ValueError, match="only"):
+        denoiser(given, 0.02)

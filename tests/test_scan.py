@@ -1,0 +1,89 @@
+"""Scan: selection, undersampling, conversion, and what it reports as odd."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from test_io import K3, K4
+
+from pisolve import io, masks
+
+
+def test_select():
+    reference = abs(K4[:, 0])
+    scan = io.Scan(K4, masks.random((16, 12), 2), K4 + 1, reference, {"a": 1})
+    for slices, index in ((1, [1]), (-1, [1]), ([1, 0], [1, 0]), (slice(1), [0]), (np.array([0]), [0]),
+                          (range(2), [0, 1])):
+        part = scan.select(slices)
+        assert (part.kspace == K4[index]).all()
+        assert (part.mps == K4[index] + 1).all()
+        assert (part.reference == reference[index]).all()
+        assert (part.mask == scan.mask).all()
+        assert part.meta == {"a": 1}
+    assert io.Scan(K4, mps=K3).select(0).mps.shape == K3.shape
+    for slices, error in ((2, ValueError), ([0, -3], ValueError), (slice(5, 9), ValueError), ([], ValueError),
+                          (1.0, TypeError)):
+        with pytest.raises(error, match="slices"):
+            scan.select(slices)
+    with pytest.raises(ValueError, match="no slice axis"):
+        io.Scan(K3).select(0)
+
+
+def test_undersample():
+    before, mask = K4.copy(), masks.random((16, 12), 2)
+    scan = io.Scan(K4)
+    less = scan.undersample(mask[:, :1])
+    assert (before == K4).all()
+    assert (less.kspace == K4 * mask).all()
+    assert less.kspace.dtype == K4.dtype
+    assert (less.mask == mask).all()
+    coils = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(K4, axes=(-2, -1)), norm="ortho"), axes=(-2, -1))
+    np.testing.assert_allclose(less.reference, np.sqrt((abs(coils) ** 2).sum(axis=1)), rtol=1e-5)
+    assert scan.reference is scan.mask is None
+    kept = io.Scan(K4, reference=abs(K4[:, 0])).undersample(mask)
+    assert (kept.reference == abs(K4[:, 0])).all()
+    again = io.Scan(K4 * mask, mask).undersample(masks.random((16, 12), 2, axis=-1))
+    assert again.reference is None  # undersampled data holds no truth
+    assert (again.mask == mask & masks.random((16, 12), 2, axis=-1)).all()
+    with pytest.raises(ValueError, match="mask has shape"):
+        scan.undersample(np.ones((12, 16)))
+    with pytest.raises(ValueError, match="everywhere"):
+        less.undersample(~mask)  # nothing is left
+
+
+def test_scan_keeps_and_converts():
+    assert io.Scan(K3).kspace is K3
+    assert io.Scan(torch.from_numpy(K3)).kspace.dtype == np.complex64
+    assert io.Scan(K3.astype(">c16")).kspace.dtype == np.dtype("complex128")
+    assert repr(io.Scan(K3, np.ones((16, 12)))) == "Scan(kspace (3, 16, 12) complex64, mask (16, 12))"
+    with pytest.raises(AttributeError):
+        io.Scan(K3).kspace = K3
+
+
+def changed(factor, index):
+    kspace = K4.copy()
+    kspace[index] *= factor
+    return kspace
+
+
+LINES = masks.random((16, 12), 2)
+
+
+@pytest.mark.parametrize(("kspace", "mask", "message"), [
+    (K4, None, None), (K4 * LINES, LINES | (abs(np.arange(16) - 7.5) < 4)[:, None], "sampled at"),
+    (changed(0, np.s_[:, 1]), None, "coil 1 is dead"), (changed(1e6, np.s_[:, 2]), None, "coil 2 is .* louder"),
+    (changed(1e-6, np.s_[:, 0]), None, "coil 0 is nearly dead"),
+    (K4, LINES, f"not zero at {(~LINES).sum()} positions outside"),
+    (K4 * LINES, None, "no mask: attach"), (np.fft.fftshift(K4, axes=(-2, -1)), None, "off the centre along ky: apply"),
+    (np.roll(K4, 3, axis=-1), None, r"\+3 samples off the centre along kx: roll"),
+    (K4 * masks.equispaced((16, 12), 4, 0), masks.equispaced((16, 12), 4, 0), "no calibration region"),
+    (K4 * np.complex64(1e-20), None, "k-space peaks at"), (K4 * np.complex64(1e20), None, "k-space peaks at"),
+])
+def test_warnings(kspace, mask, message):
+    with np.errstate(all="raise"):
+        found = io.Scan(kspace, mask).warnings()
+    if message is None:
+        assert found == []
+    else:
+        assert any(re.search(message, w) for w in found), found
