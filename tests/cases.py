@@ -52,7 +52,8 @@ LINOPS = {
     "gradient-3d": lambda d: linops.gradient((3, 4, 5), axes=(0, 1, 2)),
     "gradient-slices": lambda d: linops.gradient((2, 4, 5)),
     "gradient-size-1": lambda d: linops.gradient((1, 5)),
-    "stack": lambda d: linops.Stack([linops.gradient((4, 5)), linops.wavelet((4, 5), "haar"), linops.identity((4, 5))]),
+    "stack": lambda d: linops.Stack([linops.gradient((4, 5)), linops.wavelet((4, 5), "haar"),
+                                     linops.identity((4, 5))]),
     "composed": lambda d: linops.sense(maps(2, 6, 4, dtype=d), lines(6)[:, None]) * linops.wavelet((6, 4), "haar").H,
     "scaled": lambda d: 3 * linops.gradient((4, 4)),
 }
@@ -98,8 +99,9 @@ SOLVERS = {
     "admm-rho": pi.ADMM(rho=0.05, inner=20),
     "pdhg": pi.PDHG(),
     "pdhg-sigma": pi.PDHG(sigma=0.1),
-    "hqs": pi.HQS(rho=1e6, ratio=1.0, inner=200),  # the penalised minimum is the true one as far as rho is large
+    "hqs": pi.HQS(),
 }
+PENALISED = {"hqs"}  # minimise data + Moreau envelope of g, near the true minimum as far as rho is large
 
 # the priors that solvers are compared on: small weights, so that the minimum is no trivial image
 OBJECTIVES = {

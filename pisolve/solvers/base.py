@@ -169,31 +169,32 @@ def choose(problem: Problem) -> Solver:
 class _Health:
     """Notices a run that fails, and keeps its best finite iterate: the one that moved least.
 
-    Growth is judged against the size of A^H y / L and of the first iterates: an explicit prior with a certified step
-    cannot grow; with an implicit one (or a step of the user's) 1.5 times that size while each step is larger than the
-    last means divergence.
+    Sizes are judged against A^H y / L and the first iterates. An implicit prior's run has diverged when its steps grew
+    three times in a row and the image is 1.25 times that size, or 10 times it at all; an explicit prior with a
+    certified step cannot grow, 1000 times means that the step was not certified.
     """
 
     def __init__(self, problem: Problem, state: State):
         self.implicit = problem.prior.implicit
-        self.best, self.least = state.x, math.inf
+        self.last, self.best, self.least = state.x, state.x, math.inf
         self.size = max(real(backend.norm(state.x)), real(backend.norm(problem.AHy)) / problem.lipschitz)
         self.moves = []
 
     def check(self, state: State) -> str | None:
         """None, "nonfinite" or "diverged"."""
-        size = real(backend.norm(state.x))
-        move = real(state.residual) * size
-        if not math.isfinite(size) or math.isnan(move):
+        size, move = real(backend.norm(state.x)), real(backend.norm(state.x - self.last))
+        if not math.isfinite(size) or math.isnan(real(state.residual)):
             return "nonfinite"
         if not self.moves:
             self.size = max(self.size, size)
+        self.last = state.x
         self.moves.append(move)
         if move < self.least:
             self.best, self.least = state.x, move
+        if not self.implicit:
+            return "diverged" if size > 1e3 * self.size > 0 else None
         growing = len(self.moves) > 3 and all(a < b for a, b in zip(self.moves[-4:-1], self.moves[-3:]))
-        limit = 1.5 if self.implicit and growing else 1e3
-        return "diverged" if size > limit * self.size > 0 else None
+        return "diverged" if size > (1.25 if growing else 10) * self.size > 0 else None
 
 
 def _bar(progress, done, total, solver):

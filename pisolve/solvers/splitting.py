@@ -68,6 +68,7 @@ class ADMM(Solver):
     Args:
         rho: penalty; None: from the problem, see `automatic_rho`.
         inner: most conjugate gradient steps of the x-update, warm-started.
+        relaxation: G x is replaced by a G x + (1 - a) z_old in the updates of z and u, 0 < a < 2; same fixed points.
 
     Reference:
         Boyd et al., Found Trends Mach Learn 3 (2011) 1, sections 3.1.1 and 3.4.1; Venkatakrishnan et al. (2013), PnP.
@@ -75,9 +76,11 @@ class ADMM(Solver):
 
     rho: float | None = None
     inner: int = 10
+    relaxation: float = 1.0
 
     def init(self, problem, x0=None):
         integer("inner", self.inner, low=1)
+        number("relaxation", self.relaxation, low=0, high=2, strict=True)
         split, x = _Split(problem), problem.start(x0)
         rho = number("rho", self.rho, low=0, strict=True, allow_none=True) or automatic_rho(problem, split, x)
         z = split.G(x)
@@ -87,8 +90,9 @@ class ADMM(Solver):
         split, (x, z, u, rho) = _Split(problem), (state.aux[n] for n in ("x", "z", "u", "rho"))
         x = _data_step(problem, split, rho, z - u, x, self.inner)
         Gx = split.G(x)
-        z_new = split.f.at(state.k).prox(Gx + u, 1 / rho)
-        u = u + Gx - z_new
+        relaxed = Gx if self.relaxation == 1 else self.relaxation * Gx + (1 - self.relaxation) * z
+        z_new = split.f.at(state.k).prox(relaxed + u, 1 / rho)
+        u = u + relaxed - z_new
         primal = backend.norm(Gx - z_new) / (max(backend.norm(Gx), backend.norm(z_new)) + 1e-30)
         dual = backend.norm(z_new - z) / (max(backend.norm(u), backend.norm(z_new)) + 1e-30)
         image = z_new if split.linop is None else x

@@ -1,0 +1,88 @@
+"""From the words of the command line to a recipe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pisolve import solvers
+from pisolve._check import choice
+from pisolve.io.hdf5 import attributes, open_hdf5
+from pisolve.priors import L1, RED, TV, PnP, Prior, Tikhonov, Wavelet, Zero
+from pisolve.recipe import Recipe, Sampling
+
+# What a prior is given where the command line does not say it, for images with a 99th percentile of 1.
+DEFAULTS = {
+    "zero": {},
+    "tikhonov": {"lam": 1e-2},
+    "l1": {"lam": 2e-3},
+    "wavelet": {"lam": 2e-3},
+    "tv": {"lam": 1e-3},
+    "pnp": {"sigma": 0.03},
+    "red": {"lam": 0.2, "sigma": 0.03},
+}
+DENOISER = "denoiser-brain"
+SOLVERS = {s.__name__.lower(): s for s in (solvers.CG, solvers.GradientDescent, solvers.FISTA, solvers.ADMM,
+                                           solvers.HQS, solvers.PDHG)}
+
+
+def make_recipe(a) -> Recipe:
+    """The recipe that the arguments describe; an argument without effect is an error."""
+    names = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
+             "accel", "mask", "center_fraction", "seed")
+    given = {n: getattr(a, n) for n in names if getattr(a, n) is not None}
+    if a.recipe:
+        if given:
+            raise ValueError(f"--{'/--'.join(given).replace('_', '-')} beside --recipe: the recipe says it all")
+        return read_recipe(a.recipe)
+    sampling = {n: given.pop(n) for n in ("accel", "mask", "center_fraction", "seed") if n in given}
+    if sampling and "accel" not in sampling:
+        raise ValueError(f"--{next(iter(sampling)).replace('_', '-')} needs --accel")
+    if "center_fraction" in sampling and sampling.get("mask") in ("poisson", "variable_density"):
+        raise ValueError(f"--center-fraction is for lines, not for --mask {sampling['mask']}")
+    run = {n: given.pop(n) for n in ("max_iter", "tol") if n in given}
+    solver = SOLVERS[given.pop("solver")]() if "solver" in given else None
+    word = given.pop("prior", "wavelet")
+    prior = make_prior(word, **given)
+    return Recipe(prior, solver, sampling=Sampling(**sampling) if sampling else None, name=word, **run)
+
+
+def make_prior(word: str, *, lam=None, sigma=None, denoiser=None, **network) -> Prior:
+    """The prior of this name; what it is not given stands in DEFAULTS."""
+    values = dict(DEFAULTS[word])
+    for name, value in (("lam", lam), ("sigma", sigma)):
+        if value is not None and name not in values:
+            raise ValueError(f"--{name} has no effect on {word}: it takes "
+                             f"{' and '.join(f'--{n}' for n in values) or 'no parameter'}")
+    if word not in ("pnp", "red"):
+        if denoiser is not None or network:
+            raise ValueError(f"--{next(iter(network), 'denoiser')} is for pnp and red, not for {word}")
+        plain = {"zero": Zero, "tikhonov": Tikhonov, "l1": L1, "tv": TV, "wavelet": lambda: Wavelet(shifts=16)}[word]()
+        return plain if word == "zero" else (values["lam"] if lam is None else lam) * plain
+    D = nets_room().load(DENOISER if denoiser is None else denoiser, **network)
+    if sigma is None and (D.level is None or D.rescale):
+        sigma = values["sigma"]
+    return PnP(D, sigma) if word == "pnp" else (values["lam"] if lam is None else lam) * RED(D, sigma)
+
+
+def nets_room():
+    """The module `pisolve.nets`, with torch's modules: only where a network is asked for."""
+    from pisolve import nets
+
+    return nets
+
+
+def read_recipe(path) -> Recipe:
+    """The recipe in a .json, or in an image that `recon` wrote."""
+    choice("the suffix of --recipe", Path(path).suffix, (".json", ".h5", ".hdf5"))
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    if path.endswith(".json"):
+        text = Path(path).read_text(encoding="utf-8")
+    else:
+        with open_hdf5(path) as file:
+            text = attributes(file).get("recipe", "")
+    try:
+        return Recipe.from_dict(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} holds no recipe: {error}") from error

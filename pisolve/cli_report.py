@@ -1,0 +1,77 @@
+"""What the command line prints: short tables on stdout, one-line messages on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+
+from pisolve import io, masks, metrics
+from pisolve.io.hdf5 import attributes, open_hdf5
+from pisolve.recipe import Reconstruction
+
+
+def say(kind: str, message) -> None:
+    """One line on stderr, whatever is in the message."""
+    print(f"pisolve: {kind}: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def table(rows) -> None:
+    """Print (name, value) pairs in two columns."""
+    for name, value in rows:
+        print(f"{name:14}{value}")
+
+
+def shape_of(kspace) -> str:
+    """The shape of k-space in words."""
+    *slices, coils, ky, kx = kspace.shape
+    return f"{slices[0]} slice{'s' * (slices[0] != 1)}, " * bool(slices) + f"{coils} coils, {ky} x {kx}"
+
+
+def sampled(mask) -> str:
+    """What a mask samples, in words."""
+    found = masks.describe(mask)
+    ky, kx = found["centre"]
+    if not found["axes"]:
+        return "full"
+    along = " and ".join({-2: "ky", -1: "kx"}[a] for a in found["axes"])
+    return (f"{found['acceleration']:.3g}x along {along}, {found['fraction']:.1%} of k-space, "
+            f"full centre {ky} x {kx} (ky, kx)")
+
+
+def fully_sampled(scan: io.Scan) -> bool:
+    """Whether the scan is its own truth; zero-padded lines of a file that brings its reference count as sampled."""
+    if scan.mask is not None:
+        return bool(scan.mask.all())
+    return scan.reference is not None or float(masks.estimate(scan.kspace).mean()) > 0.99
+
+
+def like_rss(done: Reconstruction) -> np.ndarray:
+    """The image as the root of the sum of squares of the coils' images sees it: times the maps' own, where it is not 1.
+
+    ESPIRiT's maps have a root sum of squares of 1; those of others need not.
+    """
+    size = np.linalg.norm(done.scan.mps, axis=-3)
+    return done.x if abs(size[size > 0] - 1).max() < 1e-3 else done.x * size
+
+
+def metrics_table(reference, images) -> None:
+    """Print fastMRI's metrics of the images by name, over the volume, and the PSNR over the body."""
+    body = metrics.body(reference)
+    print(f"{'':14}{'NMSE':>9}{'PSNR':>9}{'SSIM':>9}{'PSNR body':>11}   (against the full scan)")
+    for name, image in images.items():
+        m = metrics.all(reference, image)
+        print(f"{name:14}{m['nmse']:9.5f}{m['psnr']:9.2f}{m['ssim']:9.4f}"
+              f"{metrics.psnr(reference, image, region=body):11.2f}")
+
+
+def image_info(path: str) -> None:
+    """Print what is in a file that holds an image, with the recipe that made it."""
+    image = io.load_image(path)
+    rows = [("file", path), ("image", f"{image.shape}, {image.dtype}, magnitude up to {abs(image).max():.4g}")]
+    if path.endswith((".h5", ".hdf5")):
+        with open_hdf5(path) as file:
+            rows += attributes(file).items()
+    table((name, json.dumps(json.loads(value), indent=1).replace("\n", "\n" + 14 * " ") if name == "recipe" else value)
+          for name, value in rows)
