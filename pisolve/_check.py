@@ -55,6 +55,8 @@ def array(name: str, x, *, ndim=None, shape=None, finite: bool = True, complex_:
     if not is_array(x):
         raise TypeError(f"{name} must be a numpy, cupy or torch array, got {type(x).__name__}: convert it first")
     kind = dtype_name(x)
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: fill it first, for example .filled(0)")
     if isinstance(x, np.ndarray) and x.dtype.kind not in "biufc":
         raise TypeError(f"{name} has dtype {x.dtype}: numbers are needed, for example complex64")
     if ndim is not None and x.ndim not in (ndim if isinstance(ndim, tuple) else (ndim,)):
@@ -85,7 +87,8 @@ def _one_of(ndim) -> str:
 def all_finite(x) -> bool:
     """True where every entry is finite: one pass without a temporary where the sum is finite."""
     x = x.detach() if is_torch(x) else x
-    total = x.sum()
+    with np.errstate(over="ignore", invalid="ignore"):  # a sum of large numbers may overflow: then all are looked at
+        total = x.sum()
     if math.isfinite(float(abs(total))):
         return True
     if is_torch(x):
@@ -100,7 +103,7 @@ def number(name: str, x, *, low=None, high=None, strict: bool = False, allow_non
     if x is None and allow_none:
         return None
     if isinstance(x, bool) or not isinstance(x, numbers.Real | np.number) or isinstance(x, np.complexfloating):
-        raise TypeError(f"{name} must be a real number, got {x!r}")
+        raise TypeError(f"{name} must be a real number, got {brief(x)}")
     value = float(x)
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
@@ -116,11 +119,46 @@ def integer(name: str, x, *, low=None, high=None, allow_none: bool = False):
     if x is None and allow_none:
         return None
     if isinstance(x, bool) or not isinstance(x, numbers.Integral | np.integer):
-        raise TypeError(f"{name} must be a whole number, got {x!r}")
+        raise TypeError(f"{name} must be a whole number, got {brief(x)}")
     value = int(x)
     if (low is not None and value < low) or (high is not None and value > high):
         raise ValueError(f"{name} must be in {low}..{'' if high is None else high}, got {value}")
     return value
+
+
+def shape(name: str, x) -> tuple[int, ...]:
+    """Check the shape of an array to come: a tuple or list of whole numbers >= 1; returns it as a tuple of ints."""
+    if not isinstance(x, tuple | list):
+        raise TypeError(f"{name} must be a tuple of whole numbers, got {brief(x)}: for an array give its .shape")
+    if not x:
+        raise ValueError(f"{name} is empty: at least one axis is needed")
+    return tuple(integer(name, n, low=1) for n in x)
+
+
+def axes(name: str, x, ndim: int) -> tuple[int, ...]:
+    """Check distinct axes of an array of `ndim` dimensions; returns them counted from the front."""
+    if not isinstance(x, tuple | list) or not x:
+        raise TypeError(f"{name} must be a tuple of at least one axis such as (-2, -1), got {brief(x)}")
+    if not all(-ndim <= integer(name, a) < ndim for a in x):
+        raise ValueError(f"{name} {tuple(x)} do not fit an array of {ndim} dimensions")
+    found = tuple(int(a) % ndim for a in x)
+    if len(set(found)) < len(found):
+        raise ValueError(f"{name} {tuple(x)} name one axis twice: give each once")
+    return found
+
+
+def linop(name: str, x):
+    """Check that `x` is a linear operator, SigPy's or pisolve's; returns it."""
+    if not all(hasattr(x, part) for part in ("ishape", "oshape", "H", "N")):
+        raise TypeError(f"{name} must be a linear operator (pisolve.linops or sigpy.linop), got {type(x).__name__}")
+    return x
+
+
+def scale(name: str, size: float, dtype: str, remedy: str) -> None:
+    """Check that a norm or peak of data of `dtype` is where its squares keep their digits."""
+    high = 1e15 if dtype in ("complex64", "float32") else 1e140
+    if not 1e3 / high <= size <= high:
+        raise ValueError(f"{name} has a size of {size:.3g}, where squares leave the range of {dtype}: {remedy}")
 
 
 def mask(name: str, x, shape) -> np.ndarray:
@@ -156,9 +194,15 @@ def mask(name: str, x, shape) -> np.ndarray:
 
 def choice(name: str, x, options):
     """Check that `x` is one of `options`; returns it."""
-    if x not in options:
-        raise ValueError(f"{name} must be one of {', '.join(map(str, options))}, got {x!r}")
+    if not any(x is option or (type(x) is type(option) and x == option) for option in options):
+        raise ValueError(f"{name} must be one of {', '.join(map(str, options))}, got {brief(x)}")
     return x
+
+
+def brief(x) -> str:
+    """`repr` in one line of at most 60 characters, for messages."""
+    text = " ".join(repr(x).split())
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def extra(module: str, name: str):

@@ -105,10 +105,11 @@ def shrink_factor(magnitude, threshold):
     if xp is not np:
         safe = xp.where(magnitude > threshold, magnitude, xp.ones_like(magnitude))
         return xp.where(magnitude > threshold, 1 - threshold / safe, xp.zeros_like(magnitude))
-    factor = np.maximum(magnitude, np.finfo(magnitude.dtype).tiny)
+    threshold = np.asarray(threshold, magnitude.dtype)
+    factor = np.maximum(magnitude, np.maximum(threshold, np.finfo(magnitude.dtype).tiny))  # 1 - t/t = 0 below t
     np.divide(-threshold, factor, out=factor)  # no further temporaries: this is the hot line of every sparse prior
     factor += 1
-    return np.maximum(factor, 0, out=factor)
+    return factor
 
 
 def sqrt(x):
@@ -171,5 +172,6 @@ def from_torch(tensor):
 def to_numpy(x) -> np.ndarray:
     """A numpy array with the values of `x`, from wherever it lives."""
     if is_torch(x):
-        return x.detach().cpu().resolve_conj().resolve_neg().numpy()
+        x = x.detach().cpu().resolve_conj().resolve_neg()
+        return x.float().numpy() if x.dtype.itemsize == 2 and "bfloat16" in str(x.dtype) else x.numpy()
     return x.get() if is_cupy(x) else np.asarray(x)

@@ -12,13 +12,23 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import io, masks
-from pisolve._check import choice
+from pisolve._check import choice, extra
 from pisolve._version import __version__
 from pisolve.calib import espirit
-from pisolve.cli_recipe import DEFAULTS, DENOISER, SOLVERS, make_prior, make_recipe, nets_room
-from pisolve.cli_report import fully_sampled, image_info, like_rss, metrics_table, sampled, say, shape_of, table
+from pisolve.cli_recipe import DEFAULTS, DENOISER, SOLVERS, default_run, make_prior, make_recipe, nets_room
+from pisolve.cli_report import (
+    fully_sampled,
+    image_info,
+    like_rss,
+    metrics_table,
+    sampled,
+    say,
+    shape_of,
+    table,
+    uncovered,
+)
 from pisolve.io import cfl
-from pisolve.recipe import SAMPLINGS
+from pisolve.recipe import SAMPLINGS, Espirit, Recipe
 
 IMAGES, MAPS = (".h5", ".hdf5", ".npy", ".cfl"), (".h5", ".hdf5", ".npy", ".npz", ".cfl")
 EXAMPLES = """examples:
@@ -89,13 +99,14 @@ def parser() -> argparse.ArgumentParser:
     add("--rescale", action="store_const", const=True, help="reach another sigma by multiplying the image")
     add = new.add_argument_group("solver").add_argument
     add("--solver", choices=SOLVERS, help="default: one that fits the prior")
-    add("--max-iter", type=int, metavar="N", help="most iterations; default: 100")
+    add("--max-iter", type=int, metavar="N", help="most iterations; default: 100, 30 for pnp")
     add("--tol", type=float, help="relative residual to stop at; default: 1e-4")
     add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says (its --slices and --mps "
         "are given anew)")
     add("--progress", action=argparse.BooleanOptionalAction, default=sys.stderr.isatty(), help="bars, on a terminal")
     add = new.add_argument_group("scan").add_argument
     add("--mps", metavar="FILE", help="coil maps to use; default: those in the scan, else ESPIRiT")
+    add("--crop", type=float, help=f"ESPIRiT's maps are 0 where its eigenvalue is below; default: {Espirit().crop:g}")
     add("--accel", type=float, help="undersample first, and compare with the full scan")
     add("--mask", choices=SAMPLINGS, help="pattern for --accel; default: random")
     add("--center-fraction", type=float, metavar="F", help="share of lines in its full centre; default: fastMRI's")
@@ -126,6 +137,7 @@ def recon(a) -> int:
     if a.png:
         from pisolve.figure import SUFFIXES, figure
 
+        extra("matplotlib", "plot")
         _output(a.png, SUFFIXES, a.scan)
     recipe = make_recipe(a)
     if a.output.endswith((".h5", ".hdf5")):
@@ -140,6 +152,9 @@ def recon(a) -> int:
         say("failed", f"{type(solver).__name__} ended {done.status} after {steps} iterations; {a.output} is not "
              "written: try a smaller --lam or --sigma, or another --solver")
         return 1
+    missing = uncovered(done)
+    if missing > 0.05:
+        say("warning", f"the coil maps are zero in {missing:.0%} of the object: lower --crop or give --mps")
     done.save(a.output)
     of = f" (most of {len(done.results)} slices)" if len(done.results) > 1 else ""
     residual = max(float(r.state.residual) for r in done.results)
@@ -194,7 +209,7 @@ def info(a) -> int:
            ("reference", "none" if scan.reference is None else str(scan.reference.shape)),
            ("scale", f"k-space peaks at {abs(scan.kspace).max():.4g}; the root sum of squares has a maximum of "
             f"{rss.max():.4g}, a 99th percentile of {np.percentile(rss, 99):.4g}")]
-          + [(k, v) for k, v in scan.meta.items() if k != "assumed"]
+          + [("attribute", f"{k}: {v}") for k, v in scan.meta.items() if k != "assumed"]
           + [("warning", w) for w in scan.warnings() or ["none"]])
     return 0
 
@@ -203,12 +218,13 @@ def demo(a) -> int:
     """Reconstruct the phantom in several ways."""
     from pisolve.demo import demo as run
 
-    priors = {"CG-SENSE": make_prior("tikhonov"), "wavelet": make_prior("wavelet"), "TV": make_prior("tv")}
+    methods = {"CG-SENSE": "tikhonov", "wavelet": "wavelet", "TV": "tv", "PnP": "pnp"}
     if a.denoiser == DENOISER and DENOISER not in nets_room().available():
         say("warning", f"{DENOISER} is not in this installation: the table is without it")
-    else:
-        priors["PnP"] = make_prior("pnp", denoiser=a.denoiser)
-    rows = run(a.output, priors, size=a.size, coils=a.coils, accel=a.accel, seed=a.seed, progress=sys.stderr.isatty())
+        del methods["PnP"]
+    recipes = {name: Recipe(make_prior(word, denoiser=a.denoiser if word == "pnp" else None), name=word,
+                            **default_run(word)) for name, word in methods.items()}
+    rows = run(a.output, recipes, size=a.size, coils=a.coils, accel=a.accel, seed=a.seed, progress=sys.stderr.isatty())
     print(f"{'method':13}{'solver':9}{'status':12}{'iterations':>10}{'seconds':>9}{'NMSE':>9}{'PSNR':>8}{'SSIM':>8}")
     for r in rows:
         print(f"{r['method']:13}{r['solver']:9}{r['status']:12}{r['iterations']:10}{r['seconds']:9.2f}{r['nmse']:9.4f}"

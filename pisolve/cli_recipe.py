@@ -9,16 +9,17 @@ from pisolve import solvers
 from pisolve._check import choice
 from pisolve.io.hdf5 import attributes, open_hdf5
 from pisolve.priors import L1, RED, TV, PnP, Prior, Tikhonov, Wavelet, Zero
-from pisolve.recipe import Recipe, Sampling
+from pisolve.recipe import Espirit, Recipe, Sampling
 
-# What a prior is given where the command line does not say it, for images with a 99th percentile of 1.
+# What a prior is given where the command line does not say it, for images with a 99th percentile of 1. A network is
+# the price of an iteration, and plug-and-play is near its fixed point after 30 of them.
 DEFAULTS = {
     "zero": {},
     "tikhonov": {"lam": 1e-2},
     "l1": {"lam": 2e-3},
     "wavelet": {"lam": 2e-3},
     "tv": {"lam": 1e-3},
-    "pnp": {"sigma": 0.03},
+    "pnp": {"sigma": 0.02, "max_iter": 30},
     "red": {"lam": 0.2, "sigma": 0.03},
 }
 DENOISER = "denoiser-brain"
@@ -29,7 +30,7 @@ SOLVERS = {s.__name__.lower(): s for s in (solvers.CG, solvers.GradientDescent, 
 def make_recipe(a) -> Recipe:
     """The recipe that the arguments describe; an argument without effect is an error."""
     names = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
-             "accel", "mask", "center_fraction", "seed")
+             "crop", "accel", "mask", "center_fraction", "seed")
     given = {n: getattr(a, n) for n in names if getattr(a, n) is not None}
     if a.recipe:
         if given:
@@ -41,15 +42,24 @@ def make_recipe(a) -> Recipe:
     if "center_fraction" in sampling and sampling.get("mask") in ("poisson", "variable_density"):
         raise ValueError(f"--center-fraction is for lines, not for --mask {sampling['mask']}")
     run = {n: given.pop(n) for n in ("max_iter", "tol") if n in given}
+    if "crop" in given:
+        if a.mps:
+            raise ValueError("--crop is for ESPIRiT's maps: with --mps there is nothing to crop")
+        run["espirit"] = Espirit(crop=given.pop("crop"))
     solver = SOLVERS[given.pop("solver")]() if "solver" in given else None
     word = given.pop("prior", "wavelet")
-    prior = make_prior(word, **given)
+    prior, run = make_prior(word, **given), default_run(word) | run
     return Recipe(prior, solver, sampling=Sampling(**sampling) if sampling else None, name=word, **run)
+
+
+def default_run(word: str) -> dict:
+    """Recipe's arguments that the prior of this name wants other than usual."""
+    return {k: v for k, v in DEFAULTS[word].items() if k == "max_iter"}
 
 
 def make_prior(word: str, *, lam=None, sigma=None, denoiser=None, **network) -> Prior:
     """The prior of this name; what it is not given stands in DEFAULTS."""
-    values = dict(DEFAULTS[word])
+    values = {k: v for k, v in DEFAULTS[word].items() if k != "max_iter"}
     for name, value in (("lam", lam), ("sigma", sigma)):
         if value is not None and name not in values:
             raise ValueError(f"--{name} has no effect on {word}: it takes "

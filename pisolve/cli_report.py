@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import numpy as np
@@ -20,13 +19,14 @@ def say(kind: str, message) -> None:
 def table(rows) -> None:
     """Print (name, value) pairs in two columns."""
     for name, value in rows:
-        print(f"{name:14}{value}")
+        print(f"{name:16}{value}")
 
 
 def shape_of(kspace) -> str:
     """The shape of k-space in words."""
     *slices, coils, ky, kx = kspace.shape
-    return f"{slices[0]} slice{'s' * (slices[0] != 1)}, " * bool(slices) + f"{coils} coils, {ky} x {kx}"
+    count = f"{slices[0]} slice{'s' * (slices[0] != 1)}, " if slices else ""
+    return f"{count}{coils} coil{'s' * (coils != 1)}, {ky} x {kx}"
 
 
 def sampled(mask) -> str:
@@ -59,10 +59,10 @@ def like_rss(done: Reconstruction) -> np.ndarray:
 def metrics_table(reference, images) -> None:
     """Print fastMRI's metrics of the images by name, over the volume, and the PSNR over the body."""
     body = metrics.body(reference)
-    print(f"{'':14}{'NMSE':>9}{'PSNR':>9}{'SSIM':>9}{'PSNR body':>11}   (against the full scan)")
+    print(f"{'':16}{'NMSE':>9}{'PSNR':>9}{'SSIM':>9}{'PSNR body':>11}   (against the full scan)")
     for name, image in images.items():
         m = metrics.all(reference, image)
-        print(f"{name:14}{m['nmse']:9.5f}{m['psnr']:9.2f}{m['ssim']:9.4f}"
+        print(f"{name:16}{m['nmse']:9.5f}{m['psnr']:9.2f}{m['ssim']:9.4f}"
               f"{metrics.psnr(reference, image, region=body):11.2f}")
 
 
@@ -72,6 +72,12 @@ def image_info(path: str) -> None:
     rows = [("file", path), ("image", f"{image.shape}, {image.dtype}, magnitude up to {abs(image).max():.4g}")]
     if path.endswith((".h5", ".hdf5")):
         with open_hdf5(path) as file:
-            rows += attributes(file).items()
-    table((name, json.dumps(json.loads(value), indent=1).replace("\n", "\n" + 14 * " ") if name == "recipe" else value)
-          for name, value in rows)
+            rows += [("attribute", f"{name}: {value}") for name, value in attributes(file).items()]
+    table(rows)
+
+
+def uncovered(done: Reconstruction) -> float:
+    """The share of the object, as the zero-filled image shows it, where the coil maps are zero."""
+    body = metrics.body(done.scan.rss())
+    covered = np.broadcast_to((done.scan.mps != 0).any(axis=-3), body.shape)
+    return float(1 - covered[body].mean()) if body.any() else 0.0

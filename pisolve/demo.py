@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from pisolve import _check, io, metrics, phantom
 from pisolve._version import __version__
 from pisolve.figure import figure
 from pisolve.io import atomic
-from pisolve.priors import Prior
 from pisolve.recipe import Recipe, Sampling
 
 NOISE = 0.02  # standard deviation in the phantom's units, where white matter is 0.78
 
 
-def demo(folder, priors: dict[str, Prior], *, size: int = 256, coils: int = 8, accel: float = 4,
-         seed: int = 1, max_iter: int = 100, progress: bool = False) -> list[dict]:
-    """Reconstruct the analytic multi-coil phantom with every prior; write demo.json and demo.png to a folder.
+def demo(folder, recipes: dict[str, Recipe], *, size: int = 256, coils: int = 8, accel: float = 4, seed: int = 1,
+         progress: bool = False) -> list[dict]:
+    """Reconstruct the analytic multi-coil phantom with every recipe; write demo.json and demo.png to a folder.
 
     K-space is computed in closed form, with noise, then undersampled by fastMRI's random lines with their full centre,
     from which ESPIRiT makes the maps. Compared is with the root sum of squares of the full k-space without noise. The
@@ -25,12 +25,11 @@ def demo(folder, priors: dict[str, Prior], *, size: int = 256, coils: int = 8, a
 
     Args:
         folder: made where it does not exist.
-        priors: prior by the name that it has in the table.
+        recipes: by the names that they have in the table; their `sampling` and `espirit` are not used.
         size: of the phantom's matrix along ky and kx.
         coils: of the phantom.
         accel: acceleration.
         seed: of the noise and of the sampling.
-        max_iter: most iterations.
         progress: show progress bars.
 
     Returns:
@@ -50,8 +49,8 @@ def demo(folder, priors: dict[str, Prior], *, size: int = 256, coils: int = 8, a
     scan = Recipe(sampling=Sampling("random", accel, seed=seed)).prepare(noisy)
     images = {"zero-filled": scan.rss()}
     rows = [{"method": "zero-filled", "solver": "", "status": "", "iterations": 0, "seconds": 0.0}]
-    for name, prior in priors.items():
-        result = Recipe(prior, max_iter=max_iter, name=name)(scan, progress=progress)
+    for name, recipe in recipes.items():
+        result = replace(recipe, sampling=None)(scan, progress=progress)
         run = result.results[0]
         images[name] = result.x
         rows.append({"method": name, "solver": type(run.solver).__name__, "status": result.status,

@@ -62,7 +62,7 @@ def figure(images, reference=None, *, path, slice: int | None = None, zoom: tupl
     labels = dict.fromkeys(panels, "")
     if truth is not None:
         errors = {name: abs(panel - shown(truth)) for name, panel in panels.items()}
-        limit = _nice(float(np.median([np.percentile(e, 99) for e in errors.values()])) / top)
+        limit = _nice(1.4 * float(np.median([np.percentile(e, 99) for e in errors.values()])) / top)
         notes.append(f"errors 0 to {100 * limit:g} % of the window")
         box = _box(shown(truth), zoom)
         labels = {name: _label(truth, volume) for name, volume in volumes.items()}
@@ -122,7 +122,7 @@ def _draw(panels, errors, labels, box, top, limit, title, notes):
     ny, nx = next(iter(panels.values())).shape
     width, height = _CELL, min(max(_CELL * ny / nx, 0.4 * _CELL), 2.5 * _CELL)
     columns, rows = len(panels), 3 if errors else 1
-    left, right, bottom = 0.32 if errors else 0.1, 0.62 if errors else 0.1, 0.3
+    left, right, bottom = 0.32 if errors else 0.1, 0.66 if errors else 0.1, 0.3
     head = (0.5 if any(labels.values()) else 0.3 if any(panels) else 0.06) + (0.34 if title else 0.04)
     size = (left + columns * (width + _GAP) - _GAP + right, bottom + rows * (height + _GAP) - _GAP + head)
     drawn = Figure(figsize=size, facecolor=_DARK)

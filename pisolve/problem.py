@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from pisolve import backend
-from pisolve._check import array, is_torch
+import numpy as np
+
+from pisolve import _check, backend
+from pisolve._check import array, dtype_name, is_cupy, is_torch
 from pisolve.linops import as_torch, opnorm
+from pisolve.linops.autograd import TorchLinop
 from pisolve.priors import Prior, Zero
-from pisolve.priors.base import Sum, squared_norm
+from pisolve.priors.base import Sum, real, squared_norm
 
 
 class Problem:
@@ -21,15 +24,17 @@ class Problem:
 
     Raises:
         TypeError: A is no operator, y no numeric array, prior no `Prior`.
-        ValueError: y of another shape than A's output, empty, or not finite.
+        ValueError: y of another shape than A's output, empty, not finite, or too large or small for its precision.
     """
 
     def __init__(self, A, y, prior: Prior | None = None):
-        if not all(hasattr(A, name) for name in ("ishape", "oshape", "H", "N")):
-            raise TypeError(f"A must be a linear operator (pisolve.linops or sigpy.linop), got {type(A).__name__}")
+        A = A.A if isinstance(A, TorchLinop) else _check.linop("A", A)
         self.y = array("y", y)
         if tuple(self.y.shape) != tuple(A.oshape):
             raise ValueError(f"y has shape {tuple(self.y.shape)}, but A makes data of shape {tuple(A.oshape)}")
+        size = real(backend.norm(self.y))
+        if size > 0 or bool((self.y != 0).any()):
+            _check.scale("y", size, dtype_name(self.y), "multiply y, or let pi.recon scale it")
         prior = Zero() if prior is None else prior
         if not isinstance(prior, Prior):
             raise TypeError(f"prior must be a pisolve prior, got {type(prior).__name__}: "
@@ -84,6 +89,8 @@ class Problem:
         if x0 is None:
             return backend.zeros_like(self.AHy) if zero else self.AHy / self.lipschitz
         x0 = array("x0", x0, shape=self.ishape)
-        if type(x0) is not type(self.AHy):
+        if (is_torch(x0), is_cupy(x0)) != (is_torch(self.AHy), is_cupy(self.AHy)):
             raise TypeError(f"x0 is a {type(x0).__name__}, y a {type(self.y).__name__}: give both of one kind")
-        return x0 + backend.zeros_like(self.AHy)  # a copy in the precision of the run
+        with np.errstate(over="ignore"):  # a copy, in the precision of the run
+            x0 = x0.to(self.AHy.dtype, copy=True) if is_torch(x0) else x0.astype(self.AHy.dtype)
+        return array("x0", x0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pisolve import backend, calib, io, linops, masks
-from pisolve._check import choice, integer, number
+from pisolve._check import brief, choice, integer, number
 from pisolve._version import __version__
 from pisolve.priors import Prior, Wavelet
 from pisolve.recipe_format import decode, encode
@@ -53,7 +53,7 @@ class Espirit:
     """How the coil maps are made where the scan brings none: the arguments of `calib.espirit`."""
 
     calib_width: int = 24
-    kernel_width: int = 6
+    kernel_width: int | None = None
     thresh: float = 0.02
     crop: float = 0.95
     soft_crop: bool = False
@@ -129,11 +129,12 @@ class Recipe:
     name: str = ""
 
     def __post_init__(self):
-        for name, kind, what in (("prior", Prior, "prior such as 1e-3 * pi.TV()"), ("espirit", Espirit, "Espirit"),
-                                 ("solver", Solver | None, "solver such as pi.FISTA()"),
-                                 ("sampling", Sampling | None, "Sampling")):
+        for name, kind, what in (("prior", Prior, "a prior such as 1e-3 * pi.TV()"), ("name", str, "a string"),
+                                 ("espirit", Espirit, "an Espirit(calib_width=..., ...)"),
+                                 ("solver", Solver | None, "a solver such as pi.FISTA()"),
+                                 ("sampling", Sampling | None, "a pi.Sampling(mask, accel)")):
             if not isinstance(getattr(self, name), kind):
-                raise TypeError(f"{name} must be a {what}, got {getattr(self, name)!r}")
+                raise TypeError(f"{name} must be {what}, got {brief(getattr(self, name))}")
         integer("max_iter", self.max_iter, low=0)
         number("tol", self.tol, low=0)
 
@@ -213,7 +214,11 @@ def zero_filled_scale(operators, kspace) -> float:
 
     A first scaling to a peak of 1 keeps 1e-20 and 1e20 from under- and overflowing.
     """
-    peak = float(abs(kspace).max())
+    with np.errstate(over="ignore"):
+        peak, info = float(abs(kspace).max()), np.finfo(kspace.dtype)
+    if not 1e8 * float(info.tiny) <= peak <= 1e-8 * float(info.max):
+        raise ValueError(f"kspace peaks at {peak:.3g}, where {kspace.dtype} loses digits: multiply it to a peak near 1 "
+                         "before it is stored in this precision")
     zero_filled = [abs(A.H((y / peak).astype(y.dtype))) for A, y in zip(operators, kspace)]
     level = float(np.percentile(zero_filled, 99)) or float(np.max(zero_filled))
     if not level > 0:

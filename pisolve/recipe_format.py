@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 
+import numpy as np
+
 from pisolve import _check, priors, solvers
-from pisolve.priors import Denoiser
+from pisolve.priors import Denoiser, Prior
 from pisolve.priors.base import Scaled, Sum
+from pisolve.solvers import Solver
 
 _KNOWN = {cls.__name__: cls for module in (priors, solvers) for cls in vars(module).values()
-          if isinstance(cls, type) and issubclass(cls, priors.Prior | solvers.Solver)}
+          if isinstance(cls, type) and issubclass(cls, Prior | Solver) and cls not in (Prior, Solver)}
 _KNOWN |= {"Scaled": Scaled, "Sum": Sum}
 
 
@@ -17,6 +20,8 @@ def encode(value):
     """A plain value for `json`: numbers and strings as they are, objects as {"type": name, argument: value, ...}."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, np.integer | np.floating):
+        return value.item()
     if isinstance(value, list | tuple):
         return [encode(v) for v in value]
     if isinstance(value, Denoiser):
@@ -28,7 +33,7 @@ def encode(value):
     cls = type(value)
     if _check.is_array(value) or _KNOWN.get(cls.__name__, cls) is not cls or not cls.__module__.startswith("pisolve."):
         raise ValueError(f"a {cls.__name__} cannot be written into a recipe: only pisolve's own priors and solvers can")
-    names = [p for p in inspect.signature(cls).parameters]
+    names = list(inspect.signature(cls).parameters)
     missing = [n for n in names if not hasattr(value, n)]
     if missing:
         raise ValueError(f"{value!r} cannot be written into a recipe")
@@ -54,8 +59,23 @@ def decode(value, further: dict | None = None):
             from pisolve import nets
 
             return nets.load(**arguments)
-        if name not in known:
-            raise ValueError(f"unknown type {name!r}")
-        return known[name](**arguments)
+        if not isinstance(name, str) or name not in known:
+            raise ValueError(f"unknown type {_check.brief(name)}: a recipe holds pisolve's own priors and solvers only")
+        return _MAKERS.get(name, known[name])(**arguments)
     except TypeError as error:
         raise ValueError(f"a recipe's {name} does not fit this version of pisolve: {error}") from error
+
+
+def _scaled(prior, lam):
+    if not isinstance(prior, Prior):
+        raise TypeError(f"prior must be a prior, got {_check.brief(prior)}")
+    return lam * prior
+
+
+def _sum(priors):
+    if not isinstance(priors, list) or not priors or not all(isinstance(p, Prior) for p in priors):
+        raise TypeError(f"priors must be a list of priors, got {_check.brief(priors)}")
+    return Sum(priors)
+
+
+_MAKERS = {"Scaled": _scaled, "Sum": _sum}  # with the checks that `lam * prior` and `prior + prior` make

@@ -266,20 +266,20 @@ BAD = {
     "zero": ((0 * K,), {}, "kspace is zero"),
     "nan": ((NAN,), {}, "NaN"),
     "axes": ((K[0],), {}, "dimensions"),
-    "no centre": ((HOLE,), {}, "kspace needs at least 6 x 6 .* calib="),
+    "no centre": ((HOLE,), {}, "kspace needs at least 3 x 3 .* calib="),
     "slice without centre": ((np.stack([K, HOLE]),), {}, "slice 1 needs"),
     "mask without centre": ((K,), {"mask": np.arange(40)[:, None] % 2}, "fully sampled"),
     "mask of other size": ((K,), {"mask": np.ones((39, 1))}, "mask has shape"),
     "mask of one axis": ((K,), {"mask": np.ones(40)}, "mask has shape"),
     "mask over holes": ((K * (abs(np.arange(40) - 20) > 15),), {"mask": np.ones((40, 40))}, "mask marks samples"),
     "kernel": ((K,), {"kernel_width": 0}, "kernel_width"),
-    "narrow": ((K,), {"calib_width": 5}, "calib_width must be at least kernel_width = 6"),
+    "narrow": ((K,), {"calib_width": 5, "kernel_width": 6}, "calib_width must be at least kernel_width = 6"),
     "thresh": ((K,), {"thresh": 1.0}, "thresh"),
     "crop": ((K,), {"crop": 1.5}, "crop"),
     "crop sign": ((K,), {"crop": -0.1}, "crop"),
     "maps": ((K,), {"maps": 2}, "maps must be 1"),
     "calib coils": ((K,), {"calib": K[:2]}, "calib has shape"),
-    "calib small": ((K,), {"calib": K[:, :5]}, "calib needs at least"),
+    "calib small": ((K,), {"calib": K[:, :5], "kernel_width": 6}, "calib needs at least"),
 }
 
 

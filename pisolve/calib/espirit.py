@@ -16,7 +16,7 @@ BLOCK = 1 << 17  # entries of G held by one thread at a time: 1 MB in single pre
 GEMM = 1 << 16  # largest m n k of a matrix product in a thread: above, OpenBLAS starts threads of its own
 
 
-def espirit(kspace, *, calib_width: int = 24, kernel_width: int = 6, thresh: float = 0.02, crop: float = 0.95,
+def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, thresh: float = 0.02, crop: float = 0.95,
             soft_crop: bool = False, maps: int = 1, mask=None, calib=None):
     """Coil sensitivity maps by ESPIRiT: the dominant eigenvector of G(r) at every pixel.
 
@@ -36,7 +36,10 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int = 6, thresh: flo
             that measured nothing get a map of 0. Numpy, cupy or torch; the work is done on the CPU.
         calib_width: largest size of the calibration region in samples along ky and kx; fewer are used where fewer
             are sampled (see `calibration_region`).
-        kernel_width: size k of the neighbourhood in samples.
+        kernel_width: size k of the neighbourhood in samples. None: 6, as SigPy and BART, where the region is
+            `calib_width` both ways. Where one way has only n fully sampled lines, k = (n + 2) // 3 between 3 and 6, and
+            the region is up to twice as wide the other way: 11 lines of 16 coils otherwise give too few rows for the
+            calibration matrix's columns, and useless maps.
         thresh: relative threshold of singular values, 0 <= thresh < 1.
         crop: maps are 0 where the eigenvalue is at most this, 0 <= crop < 1. BART's default is 0.8.
         soft_crop: instead of the step at `crop`, multiply by w = s((sqrt(lam_1) - crop) / (1 - crop)) with
@@ -59,7 +62,7 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int = 6, thresh: flo
     """
     kspace = _check.array("kspace", kspace, ndim=(3, 4), nonzero=True)
     calib_width = _check.integer("calib_width", calib_width, low=1)
-    kernel_width = _check.integer("kernel_width", kernel_width, low=1)
+    kernel_width = _check.integer("kernel_width", kernel_width, low=1, allow_none=True)
     thresh = _check.number("thresh", thresh, low=0)
     crop = _check.number("crop", crop, low=0)
     for name, value in (("thresh", thresh), ("crop", crop)):
@@ -81,12 +84,12 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int = 6, thresh: flo
     out = np.zeros((len(samples), *kspace.shape[-3:]), _check.dtype_name(kspace))
     for z, one in enumerate(samples):
         name = f"slice {z}" if len(samples) > 1 else "kspace" if calib is None else "calib"
-        height, width = _region(name, measured[z], calib_width, kernel_width)
+        height, width, k = _sizes(name, measured[z], calib_width, kernel_width)
         centre = one[:, _middle(one.shape[1], height), _middle(one.shape[2], width)].astype("complex128")
         largest = abs(centre).max()
         if largest == 0:
             raise ValueError(f"{name} is zero in the whole calibration region: mask marks samples that are not there")
-        _field(centre / largest, kernel_width, thresh, crop, soft_crop, out[z])
+        _field(centre / largest, k, thresh, crop, soft_crop, out[z])
     out = out.reshape(kspace.shape)
     if _check.is_torch(kspace):
         return to_torch(out).to(kspace.device)
@@ -113,6 +116,19 @@ def calibration_region(kspace_or_mask, *, calib_width: int = 24, kernel_width: i
     calib_width = _check.integer("calib_width", calib_width, low=1)
     kernel_width = _check.integer("kernel_width", kernel_width, low=1)
     return _region("kspace_or_mask", x if x.ndim == 2 else x.all(0), calib_width, kernel_width)
+
+
+def _sizes(name, measured, calib_width, kernel_width):
+    """Height and width of the calibration region and the kernel's size, automatic where `kernel_width` is None."""
+    if kernel_width is not None:
+        return *_region(name, measured, calib_width, kernel_width), kernel_width
+    smallest = min(3, calib_width)
+    height, width = _region(name, measured, calib_width, smallest)
+    lines = min(height, width)
+    if lines < calib_width:
+        height, width = _region(name, measured, 2 * calib_width, smallest)
+        lines = min(height, width)
+    return height, width, min(max((lines + 2) // 3, smallest), 6, calib_width)
 
 
 def _region(name, measured, calib_width, kernel_width):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from pisolve import backend
-from pisolve._check import is_torch
+from pisolve._check import array, is_torch, linop
 
 
 @cache
@@ -53,7 +53,7 @@ class TorchLinop:
             raise TypeError(f"this operator takes torch tensors, got {type(x).__name__}")
         if tuple(x.shape) != self.ishape:
             raise ValueError(f"{self.A.repr_str} takes shape {self.ishape}, got {tuple(x.shape)}")
-        return _function().apply(x if x.is_complex() else x + 0j, self.A)
+        return _function().apply(array("x", x, finite=False), self.A)
 
     def __repr__(self):
         return f"as_torch({self.A!r})"
@@ -68,7 +68,7 @@ def as_torch(A) -> TorchLinop:
     Args:
         A: any `sigpy.linop.Linop`, pisolve's own or not.
     """
-    return A if isinstance(A, TorchLinop) else TorchLinop(A)
+    return A if isinstance(A, TorchLinop) else TorchLinop(linop("A", A))
 
 
 def apply(A, x):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sigpy
 
 from pisolve import backend
-from pisolve._check import is_array, is_torch
+from pisolve._check import array, is_array, is_torch, linop
+from pisolve._check import shape as check_shape
 
 
 class Linop(sigpy.linop.Linop):
@@ -36,7 +37,8 @@ class Linop(sigpy.linop.Linop):
             return as_torch(self)(input)
         if tuple(input.shape) != tuple(self.ishape):
             raise ValueError(f"{self.repr_str} takes shape {tuple(self.ishape)}, got {tuple(input.shape)}")
-        return self._apply(input)
+        plain = input.dtype.char in "fdFD" and input.dtype.isnative
+        return self._apply(input if plain else array("x", input, finite=False))
 
     def __call__(self, input):
         if isinstance(input, sigpy.linop.Linop):
@@ -84,6 +86,7 @@ class Identity(Linop):
     unitary = True
 
     def __init__(self, shape):
+        shape = check_shape("shape", shape)
         super().__init__(shape, shape)
 
     def _apply(self, input):
@@ -105,7 +108,10 @@ class Stack(Linop):
     """
 
     def __init__(self, linops):
-        self.linops = list(linops)
+        self.linops = [linop("linops", A) for A in linops]
+        shapes = {tuple(A.ishape) for A in self.linops}
+        if len(shapes) != 1:
+            raise ValueError(f"linops must be at least one operator, all of one input shape, got {sorted(shapes)}")
         sizes = [_size(A.oshape) for A in self.linops]
         starts = [sum(sizes[:i]) for i in range(len(sizes))]
         self.slices = [slice(a, a + n) for a, n in zip(starts, sizes)]

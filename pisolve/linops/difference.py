@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pisolve import backend
-from pisolve._check import choice
+from pisolve import _check, backend
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
 
@@ -11,9 +10,9 @@ class Gradient(Linop):
     """The class behind `gradient`."""
 
     def __init__(self, shape, axes=(-2, -1), boundary="periodic"):
-        choice("boundary", boundary, ("periodic", "neumann"))
-        self.axes = tuple(a % len(shape) for a in axes)
-        self.boundary = boundary
+        shape = _check.shape("shape", shape)
+        self.axes = _check.axes("axes", axes, len(shape))
+        self.boundary = _check.choice("boundary", boundary, ("periodic", "neumann"))
         super().__init__([len(self.axes), *shape], shape)
 
     def norm_bound(self):
@@ -76,6 +75,6 @@ def gradient(shape, axes=(-2, -1), *, boundary: str = "periodic") -> Gradient:
         boundary: "periodic" (as SigPy and BART: the DFT's own image is periodic) or "neumann" (0 at the far edge).
 
     Raises:
-        ValueError: unknown boundary.
+        TypeError, ValueError: a bad shape, axes that do not fit it, unknown boundary.
     """
     return Gradient(shape, axes, boundary)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pisolve import backend
+from pisolve import _check, backend
 from pisolve.linops.base import Adjoint, Linop
 
 
@@ -12,11 +12,9 @@ class FFT(Linop):
     unitary = True
 
     def __init__(self, shape, axes=(-2, -1)):
-        self.axes = tuple(axes)
+        shape = _check.shape("shape", shape)
+        self.axes = _check.axes("axes", axes, len(shape))
         super().__init__(shape, shape)
-        for a in self.axes:
-            if not -len(shape) <= a < len(shape):
-                raise ValueError(f"axes {self.axes} do not fit shape {tuple(shape)}")
 
     def _apply(self, input):
         return backend.fft(input, self.axes)

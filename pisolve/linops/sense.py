@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.fft
 
-from pisolve import backend
-from pisolve._check import array, dtype_name, is_array
+from pisolve import _check, backend
+from pisolve._check import array, dtype_name, is_array, is_torch
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
 _COILS = 4  # coils summed by one task; fixed, so that results do not depend on the number of threads
@@ -18,6 +18,11 @@ class Sense(Linop):
 
     def __init__(self, mps, mask=None, weights=None):
         mps = array("mps", mps, ndim=(3, 4), nonzero=True)
+        if is_torch(mps):
+            if mps.requires_grad:
+                raise TypeError("mps requires a gradient, which A does not give: mps.detach() where maps are fixed")
+            mps = backend.from_torch(mps)
+        _check.scale("mps", float(abs(mps).max()), dtype_name(mps), "divide them by their root sum of squares")
         super().__init__(mps.shape, (*mps.shape[:-3], *mps.shape[-2:]))
         self.mps = mps
         self.weight = _kspace_weight(mps, mask, weights)
@@ -170,6 +175,9 @@ def _fit(name, w, mps):
     """A real weight (ky, kx) or (slice, ky, kx), checked against the maps; size-1 axes are allowed."""
     if not is_array(w):
         raise TypeError(f"{name} must be an array, got {type(w).__name__}")
+    w = backend.to_numpy(w)
+    if w.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {w.dtype}: give a boolean mask or real weights >= 0")
     shape, full = tuple(w.shape), (*mps.shape[:-3], *mps.shape[-2:])
     if w.ndim < 2:
         raise ValueError(f"{name} has shape {shape}: give ({full[-2]}, 1) for ky lines or (1, {full[-1]}) for kx lines")
@@ -179,15 +187,13 @@ def _fit(name, w, mps):
         w = w[..., 0, :, :]
     if w.ndim > len(full) or any(n not in (1, m) for n, m in zip(w.shape[::-1], full[::-1])):
         raise ValueError(f"{name} has shape {shape}, which does not fit k-space of shape {tuple(mps.shape)}")
-    if dtype_name(w) == "bool":
-        w = w.astype("float64")
-    elif dtype_name(w).startswith("complex"):
-        raise TypeError(f"{name} is complex: give a boolean mask or real weights >= 0")
+    if name == "mask" and not ((w == 0) | (w == 1)).all():
+        raise ValueError("mask holds other values than 0 and 1: give weights=... for anything else")
     if not bool((w >= 0).all()) or not bool((w < float("inf")).all()):
         raise ValueError(f"{name} must be finite and >= 0")
     if not bool((w > 0).any()):
         raise ValueError(f"{name} is zero everywhere: nothing is sampled")
-    return backend.namespace(mps).asarray(w).astype("float64")
+    return backend.namespace(mps).asarray(w, dtype="float64")
 
 
 def sense(mps, mask=None, weights=None) -> Sense:

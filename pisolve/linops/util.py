@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pisolve._check import integer
+from pisolve._check import integer, linop
 from pisolve.linops.base import Linop
 
 
@@ -18,6 +18,7 @@ def dense(A, dtype=np.complex128) -> np.ndarray:
     Raises:
         ValueError: the matrix would have over 2**26 entries.
     """
+    linop("A", A)
     n, m = int(np.prod(A.ishape)), int(np.prod(A.oshape))
     if n * m > 1 << 26:
         raise ValueError(f"A is {m} x {n}: too large for a dense matrix, take a smaller shape")
@@ -43,14 +44,14 @@ def opnorm(A, *, iterations: int = 30, seed: int = 0, like=None) -> float:
         seed: of the starting vector.
         like: an array whose kind (numpy, cupy) and dtype the starting vector takes; numpy complex128 by default.
     """
-    bound = A.norm_bound() if isinstance(A, Linop) else None
+    bound = A.norm_bound() if isinstance(linop("A", A), Linop) else None
     if bound is not None:
         return bound
     from pisolve import backend
 
     iterations = integer("iterations", iterations, low=1)
     shape = tuple(A.ishape)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(integer("seed", seed, low=0))
     v = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
     if like is not None:
         v = backend.namespace(like).asarray(v, dtype=like.dtype)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pywt
 
-from pisolve import backend
-from pisolve._check import integer
+from pisolve import _check, backend
 from pisolve.linops.base import Adjoint, Linop
 
 
@@ -16,6 +15,8 @@ class WaveletTransform(Linop):
     unitary = True
 
     def __init__(self, shape, name="db4", levels=None, axes=(-2, -1)):
+        shape = _check.shape("shape", shape)
+        self.axes = _check.axes("axes", axes, len(shape))
         try:
             self.filters = pywt.Wavelet(name)
         except (ValueError, TypeError, AttributeError) as error:
@@ -23,12 +24,11 @@ class WaveletTransform(Linop):
         if not self.filters.orthogonal:
             raise ValueError(f"name {name!r} is no orthogonal wavelet: take for example 'haar', 'db4' or 'sym4'")
         self.name = name
-        self.axes = tuple(a % len(shape) for a in axes)
         smallest = min(shape[a] for a in self.axes)
         most = int(np.log2(smallest)) if smallest > 1 else 0
         if levels is None:  # the coarsest image stays as wide as the filter, as in pywt.dwt_max_level
             levels = min(5, max(1, pywt.dwt_max_level(smallest, self.filters.dec_len)), most)
-        self.levels = integer("levels", levels, low=0, high=most)
+        self.levels = _check.integer("levels", levels, low=0, high=most)
         super().__init__(shape, shape)
 
     def __reduce__(self):

@@ -92,7 +92,7 @@ def save(module: torch.nn.Module, path, card: dict) -> None:
         card: what a user must know. Needed: "data" and "licence" (of the training data), "noise_range" (smallest and
             largest sigma), "intensity_range", "seed", "figures" (a list of dicts: the rows of a table). Optional:
             "title", "note" (one line, shown by `Denoiser.describe`), "level" (the only sigma, in the network's units),
-            "training" (text), "caption" (of the table).
+            "training" and "limits" (text), "caption" (of the table).
 
     Raises:
         TypeError: a module of another package, which `load` could not rebuild.
@@ -188,6 +188,7 @@ def _markdown(name: str, about: dict, size: int) -> str:
              f"* Noise: sigma {noise[0]:g} to {noise[1]:g}, the standard deviation of the real and of the imaginary "
              "part each", f"* Intensity: {intensity}", f"* Seed: {about['seed']}"]
     lines += [f"* Training: {about['training']}"] if "training" in about else []
+    lines += [f"* Limits: {about['limits']}"] if "limits" in about else []
     lines += [f"* Note: {about['note']}"] if about.get("note") else []
     rows = about["figures"]
     if rows:

@@ -1,0 +1,187 @@
+"""The architecture, enforced: imports run downwards, nothing heavy loads early, every part stands in a table."""
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import cases
+import pytest
+
+import pisolve as pi
+from pisolve import linops, priors, solvers
+
+ROOT = Path(pi.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+MODULES = [".".join(("pisolve", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__") for p in FILES]
+
+# a room may import rooms of a lower number
+RANK = {"_version": 0, "_check": 0, "backend": 1, "linops": 2, "masks": 2, "io": 2, "metrics": 2, "phantom": 2,
+        "priors": 3, "calib": 3, "problem": 4, "solvers": 5, "testing": 6, "nets": 6, "recipe_format": 7, "recipe": 8,
+        "figure": 9, "demo": 10, "cli": 11}
+GROUND = {"_check", "backend", "_version"}
+ONLY = {"io": GROUND, "metrics": GROUND, "phantom": GROUND, "masks": GROUND, "linops": GROUND}  # though others are low
+OPTIONAL = {"matplotlib", "skimage", "nibabel", "cupy", "pandas", "bart"}
+HEAVY = {"torch", *OPTIONAL}
+
+
+def imports(module: str, *, top: bool):
+    """(full name, line) of every import in a module; `top`: only those that run when it is imported."""
+    path = FILES[MODULES.index(module)]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    tree = ast.parse(path.read_text())
+    inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+              for n in ast.walk(f)}
+    for node in ast.walk(tree):
+        if top and id(node) in inside:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((name.name, node.lineno) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            for name in node.names:
+                full = f"{base}.{name.name}"
+                yield (full if full in MODULES else base, node.lineno)
+
+
+def room(module: str) -> str:
+    """The room a module belongs to: the first part after `pisolve`; cli_*.py go with cli.py."""
+    name = (module.split(".") + [""])[1]
+    return "cli" if name.startswith("cli_") else name
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "pisolve"])
+def test_imports_run_downwards(module):
+    mine = room(module)
+    assert mine in RANK, f"{module} has no place in the architecture: give it one in RANK and in the design"
+    for name, line in imports(module, top=False):
+        if name.split(".")[0] != "pisolve" or room(name) == mine:
+            continue
+        where = f"{module}:{line} imports {name}"
+        if name == "pisolve":
+            assert RANK[mine] >= RANK["demo"], f"{where}: only the rooms on top see the whole library"
+            continue
+        assert RANK[room(name)] < RANK[mine], f"{where}, which does not lie below"
+        assert mine not in ONLY or room(name) in ONLY[mine], where
+
+
+def test_there_are_no_circles_between_files():
+    graph = {m: {n for n, _ in imports(m, top=True) if n in MODULES and n not in (m, "pisolve")} for m in MODULES}
+    done, path = set(), []
+
+    def visit(module):
+        assert module not in path, " -> ".join([*path[path.index(module):], module])
+        if module not in done:
+            path.append(module)
+            for other in sorted(graph[module]):
+                visit(other)
+            done.add(path.pop())
+
+    for module in MODULES:
+        visit(module)
+    assert done == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_heavy_is_imported_early(module):
+    early = {name.split(".")[0]: line for name, line in imports(module, top=True)}
+    barred = OPTIONAL if room(module) == "nets" else HEAVY
+    found = {name: line for name, line in early.items() if name in barred}
+    assert not found, f"{module} imports {found} when it is imported: do so inside the function"
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+BLOCK = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {names!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def test_import_loads_little():
+    loaded = set(run("import sys, pisolve; print(*sys.modules)").split())
+    assert not {m for m in loaded if m.split(".")[0] in OPTIONAL | {"torchvision"}}
+    assert not {"pisolve.nets", "pisolve.cli", "pisolve.figure", "pisolve.demo", "pisolve.testing"} & loaded
+
+
+@pytest.mark.parametrize("absent", [["cupy"], ["cupy", "matplotlib", "skimage", "nibabel", "torch"]])
+def test_a_reconstruction_runs_without(absent):
+    assert run(BLOCK.format(names=absent) + """
+import numpy as np, pisolve as pi
+kspace = pi.phantom.brain((32, 28), 4).kspace
+done = pi.recon(kspace, 1e-2 * pi.TV(), espirit=pi.recipe.Espirit(calib_width=16), max_iter=5)
+print(done.status, bool(np.isfinite(done.x).all()))
+""") == "max_iter True\n"
+
+
+def public_names():
+    for name in MODULES:
+        if "._" in name:
+            continue
+        module = importlib.import_module(name)
+        for key, value in vars(module).items():
+            if not key.startswith("_") and getattr(value, "__module__", None) == name and (
+                    inspect.isfunction(value) or inspect.isclass(value)):
+                yield pytest.param(value, id=f"{name}.{key}")
+
+
+@pytest.mark.parametrize("value", public_names())
+def test_everything_public_has_a_docstring(value):
+    assert (value.__doc__ or "").strip(), f"{value} has no docstring"
+    assert not value.__doc__.startswith(f"{value.__name__}("), f"{value} has only what dataclass writes by itself"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_name_in_all_exists(module):
+    module = importlib.import_module(module)
+    names = getattr(module, "__all__", [])
+    assert len(set(names)) == len(names)
+    for name in names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert getattr(module, name) is not None
+
+
+@pytest.mark.parametrize("path", FILES, ids=MODULES)
+def test_files_stay_small_and_say_what_they_are(path):
+    text = path.read_text()
+    assert len(text.splitlines()) < 320, "over about 300 lines a file wants a second room"
+    assert ast.get_docstring(ast.parse(text))
+
+
+def parts(prior):
+    """A prior and the priors inside it."""
+    inner = [getattr(prior, name) for name in ("prior", "f") if hasattr(prior, name)] + getattr(prior, "priors", [])
+    return [prior, *(q for p in inner for q in parts(p))]
+
+
+def test_every_linop_stands_in_the_table():
+    makers = {name for name in linops.__all__ if inspect.isfunction(getattr(linops, name))}
+    tools = {"apply", "as_torch", "dense", "opnorm"}
+    table = ast.parse(inspect.getsource(cases))
+    value = next(n.value for n in table.body if isinstance(n, ast.Assign) and n.targets[0].id == "LINOPS")
+    used = {n.func.attr for n in ast.walk(value) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)}
+    assert makers - tools <= used, f"no case for {makers - tools - used}: a line in cases.py puts it under the laws"
+
+
+@pytest.mark.parametrize(("room", "base", "table"), [
+    (priors, pi.Prior, cases.PRIORS), (solvers, solvers.Solver, cases.SOLVERS)])
+def test_every_prior_and_solver_stands_in_the_table(room, base, table):
+    classes = {c for c in vars(room).values() if inspect.isclass(c) and issubclass(c, base) and c is not base}
+    used = {type(q) for entry in table.values() for q in (parts(entry) if base is pi.Prior else [entry])}
+    implicit = {c for c in classes if getattr(c, "implicit", False)}  # denoisers are recorded, not judged by the laws
+    assert classes
+    missing = classes - used - implicit
+    assert not missing, f"no case for {missing}: a line in tests/cases.py puts it under the laws"

@@ -1,0 +1,119 @@
+"""Pictures: what is drawn, on which scale, and what is refused."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+from skimage.metrics import peak_signal_noise_ratio
+
+from pisolve import figure as module
+from pisolve.figure import figure
+
+RNG = np.random.default_rng(0)
+TRUTH = np.pad(RNG.uniform(0.3, 1, (24, 20)), 4).astype(np.float32)
+NOISY = (TRUTH + 0.05 * RNG.standard_normal(TRUTH.shape)).astype(np.complex64) * np.exp(1j)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What `_draw` is given: panels, errors, labels, box, top, limit, title, notes."""
+    calls, draw = [], module._draw
+    monkeypatch.setattr(module, "_draw", lambda *a: calls.append(a) or draw(*a))
+    return calls
+
+
+def test_pixels_are_in_the_window(tmp_path):
+    """A flat image of half the window is drawn as the middle grey, a dark half as black."""
+    image = np.zeros((20, 20))
+    image[:, 10:], image[0, 0] = 0.5, 0.5
+    image[-2:, -2:] = 1.0  # more than 0.2 % of the pixels: the top of the window
+    figure(image, path=tmp_path / "x.png", dpi=100)
+    picture = np.round(255 * imread(tmp_path / "x.png")[..., :3]).astype(int)
+    for grey, share in ((0, 0.48), (127, 0.48), (255, 0.01)):
+        panel = (abs(picture - grey) <= 1).all(-1).sum() / (2.3 * 100) ** 2
+        assert panel == pytest.approx(share, abs=0.03)
+
+
+def test_labels_errors_and_scales(tmp_path, drawn):
+    """PSNR is scikit-image's, errors are of magnitudes, and the scales are stated as they are drawn."""
+    figure({"a": NOISY, "b": TRUTH + 0.1}, TRUTH, path=tmp_path / "x.png", zoom=(4, 6, 8), title="t")
+    panels, errors, labels, box, top, limit, _, notes = drawn[0]
+    assert list(panels) == ["reference", "a", "b"]
+    np.testing.assert_allclose(errors["a"], abs(abs(NOISY) - TRUTH), atol=1e-6)
+    assert labels["a"].startswith(f"{peak_signal_noise_ratio(TRUTH, abs(NOISY), data_range=TRUTH.max()):.2f} dB")
+    assert top == pytest.approx(np.percentile(TRUTH, 99.8))
+    assert f"window 0 to {top:.3g}" in notes[0]
+    assert notes[1] == f"errors 0 to {100 * limit:g} % of the window"
+    assert box == (4, 6, 8, 7)
+
+
+def test_volumes(tmp_path, drawn):
+    """The middle slice, or the one that is asked for; torch is taken too."""
+    volume = torch.from_numpy(np.stack([0.1 * TRUTH, TRUTH, 0.5 * TRUTH]))
+    figure({"v": volume}, path=tmp_path / "x.png")
+    figure({"v": volume}, volume, path=tmp_path / "x.png", slice=2)
+    np.testing.assert_allclose(drawn[0][0]["v"], TRUTH, rtol=1e-6)
+    np.testing.assert_allclose(drawn[1][0]["v"], 0.5 * TRUTH, rtol=1e-6)
+    assert "slice 2 of 0..2" in drawn[1][-1][-1]
+
+
+@pytest.mark.parametrize("shape", [(32, 28), (28, 32), (8, 40), (5, 5)])
+def test_the_zoom_lies_inside(tmp_path, drawn, shape):
+    image = RNG.uniform(size=shape)
+    figure({"a": image}, image, path=tmp_path / "x.png")
+    y, x, height, width = drawn[0][3]
+    assert 0 <= y <= y + height <= shape[0]
+    assert 0 <= x <= x + width <= shape[1]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+def test_written_whole_and_alike(tmp_path, suffix):
+    """One file, inputs as they were, and for .png the same bytes again."""
+    before = NOISY.copy()
+    paths = [tmp_path / f"{n}{suffix}" for n in "ab"]
+    for path in paths:
+        figure({"a": NOISY}, TRUTH, path=path)
+    np.testing.assert_array_equal(NOISY, before)
+    assert sorted(os.listdir(tmp_path)) == [p.name for p in paths]
+    if suffix == ".png":
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+NAN = np.full((8, 8), np.nan)
+
+
+@pytest.mark.parametrize(("error", "message", "images", "reference", "options"), [
+    (ValueError, "suffix", TRUTH, None, {"path": "x.gif"}),
+    (ValueError, "empty", {}, None, {}),
+    (TypeError, "image 'a'", {"a": [[1.0]]}, None, {}),
+    (ValueError, "NaN", {"a": NAN}, None, {}),
+    (ValueError, "expected", {"a": TRUTH}, TRUTH[1:], {}),
+    (ValueError, "dimensions", {"a": TRUTH[0]}, None, {}),
+    (ValueError, "zoom needs a reference", TRUTH, None, {"zoom": (0, 0, 4)}),
+    (ValueError, "zoom must be", TRUTH, TRUTH, {"zoom": (0, 4)}),
+    (ValueError, "zoom top", TRUTH, TRUTH, {"zoom": (30, 0, 8)}),
+    (ValueError, "slice", TRUTH, None, {"slice": 1}),
+    (ValueError, "dpi", TRUTH, None, {"dpi": 0}),
+    (ValueError, "zero everywhere", TRUTH, 0 * TRUTH, {}),
+    (FileNotFoundError, "folder", TRUTH, None, {"path": "nowhere/x.png"}),
+])
+def test_refused(tmp_path, monkeypatch, error, message, images, reference, options):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        figure(images, reference, **{"path": "x.png", **options})
+    assert os.listdir() == []
+
+
+def test_zero_images_are_drawn(tmp_path):
+    """Nothing to see is no error."""
+    figure({"a": np.zeros((16, 16))}, path=tmp_path / "x.png")
+    assert imread(tmp_path / "x.png").size
+
+
+def test_without_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pisolve\[plot\]"):
+        figure(TRUTH, path=tmp_path / "x.png")
