@@ -17,7 +17,7 @@ priors = {
     "PnP": pi.PnP(denoiser, sigma=0.02),
 }
 for name, prior in priors.items():
-    result = pi.recon(scan, prior, sampling=pi.Sampling("random", accel=4, seed=1), max_iter=20)
+    result = pi.recon(scan, prior, sampling=pi.Sampling("random", accel=4, seed=1), max_iter=15)
     quality = pi.metrics.all(result.scan.reference, result.scan.crop(result.x))
     print(f"{name:10} {result.status:10} PSNR {quality['psnr']:.2f} dB, SSIM {quality['ssim']:.3f}")
 pi.io.save("quickstart.h5", result.x, scale=result.scale)

@@ -115,9 +115,10 @@ def parser() -> argparse.ArgumentParser:
 
     new = word(calib, "estimate coil maps by ESPIRiT")
     _scan(new, "maps: .npy, .npz, .h5 or .cfl")
-    for name, kind, default in (("calib-width", int, 24), ("kernel-width", int, 6), ("thresh", float, 0.02),
-                                ("crop", float, 0.95)):
-        new.add_argument(f"--{name}", type=kind, default=default, help=f"default: {default}")
+    for name, kind in (("calib-width", int), ("kernel-width", int), ("thresh", float), ("crop", float)):
+        default = getattr(Espirit(), name.replace("-", "_"))
+        new.add_argument(f"--{name}", type=kind, default=default,
+                         help=f"default: {'what fits' if default is None else default}")
     new.add_argument("--soft-crop", action="store_true", help="fade the maps out instead")
 
     new = word(info, "say what is in a file")
@@ -153,8 +154,9 @@ def recon(a) -> int:
              "written: try a smaller --lam or --sigma, or another --solver")
         return 1
     missing = uncovered(done)
-    if missing > 0.05:
-        say("warning", f"the coil maps are zero in {missing:.0%} of the object: lower --crop or give --mps")
+    if missing > 0.03:  # good maps lose 2 % at most
+        say("warning", f"the coil maps are zero where {missing:.0%} of the object's energy is: lower --crop or give "
+            "--mps")
     done.save(a.output)
     of = f" (most of {len(done.results)} slices)" if len(done.results) > 1 else ""
     residual = max(float(r.state.residual) for r in done.results)

@@ -62,7 +62,8 @@ def figure(images, reference=None, *, path, slice: int | None = None, zoom: tupl
     labels = dict.fromkeys(panels, "")
     if truth is not None:
         errors = {name: abs(panel - shown(truth)) for name, panel in panels.items()}
-        limit = _nice(1.4 * float(np.median([np.percentile(e, 99) for e in errors.values()])) / top)
+        large = sorted(float(np.percentile(e, 99)) for e in errors.values())
+        limit = _nice(1.4 * large[(len(large) - 1) // 2] / top)  # the worst image saturates, not the scale
         notes.append(f"errors 0 to {100 * limit:g} % of the window")
         box = _box(shown(truth), zoom)
         labels = {name: _label(truth, volume) for name, volume in volumes.items()}
@@ -118,6 +119,7 @@ def _draw(panels, errors, labels, box, top, limit, title, notes):
     _check.extra("matplotlib", "plot")
     from matplotlib.figure import Figure  # without pyplot: no global state, and Agg for every file
     from matplotlib.patches import Rectangle
+    from matplotlib.ticker import MaxNLocator
 
     ny, nx = next(iter(panels.values())).shape
     width, height = _CELL, min(max(_CELL * ny / nx, 0.4 * _CELL), 2.5 * _CELL)
@@ -163,7 +165,8 @@ def _draw(panels, errors, labels, box, top, limit, title, notes):
             y = size[1] - head - row * (height + _GAP) - height / 2
             text(left / 2, y, words, rotation=90, ha="center", color=_MARK if row == 1 else _DIM)
         place = ((size[0] - right + 0.1) / size[0], bottom / size[1], 0.1 / size[0], height / size[1])
-        bar = drawn.colorbar(picture, cax=drawn.add_axes(place), format=lambda v, _: f"{100 * v:.3g} %")
+        bar = drawn.colorbar(picture, cax=drawn.add_axes(place), ticks=MaxNLocator(5, steps=[1, 2, 5, 10]),
+                             format=lambda v, _: f"{100 * v:.3g} %")
         bar.outline.set_visible(False)
         bar.ax.tick_params(colors=_DIM, labelsize=7.5, length=2)
     if title:

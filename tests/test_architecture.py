@@ -101,12 +101,9 @@ def run(code: str) -> str:
 
 
 BLOCK = """
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {names!r}:
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Absent())
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+PathFinder.find_spec = classmethod(lambda c, name, *a: None if name.split(".")[0] in {names!r} else find(name, *a))
 """
 
 

@@ -284,6 +284,13 @@ def test_masks_refuse_an_array_for_a_shape_in_one_line():
 
 
 @REPORTED
+@pytest.mark.parametrize("kspace", [K[:, :4, :4], np.where(abs(ROWS - 16) < 2, K, 0)])
+def test_maps_that_hardly_any_pixel_has_are_refused(kspace):
+    """A centre that holds too little gives maps of zero (0 and 3 % of the pixels), and an empty image in silence."""
+    check_error(run(lambda: pi.calib.espirit(kspace)), V, "calib")
+
+
+@REPORTED
 @pytest.mark.parametrize("call", [
     lambda: metrics.psnr(ONE * 1e-200, 0 * ONE), lambda: metrics.nmse(ONE * 1e-200, ONE * 1e-200),
     lambda: metrics.nmse(ONE * 1e200, 0 * ONE), lambda: metrics.ssim(ONE * 1e200, ONE),

@@ -157,7 +157,7 @@ def test_no_metrics_without_truth(run):
 def test_holes_in_the_maps_are_told(run, scan):
     code, _, err = run("recon", scan, "-o", "x.npy", "--crop", 0.9999, "--max-iter", 1)
     assert code == 0
-    assert re.search("warning: the coil maps are zero in .*--crop", err)
+    assert re.search("warning: the coil maps are zero where .*--crop", err)
 
 
 SMOOTH = pi.Denoiser(lambda x, sigma: x / (1 + sigma))
