@@ -55,7 +55,7 @@ class Espirit:
     calib_width: int = 24
     kernel_width: int | None = None
     thresh: float = 0.02
-    crop: float = 0.95
+    crop: float = 0.8
     soft_crop: bool = False
 
     def __call__(self, kspace, mask):

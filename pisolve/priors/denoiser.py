@@ -44,6 +44,11 @@ class PnP(Prior):
         self.sigma = number("sigma", sigma, low=0, strict=True, allow_none=True)
         self.lam = number("lam", lam, low=0, strict=True, allow_none=True)
 
+    @property
+    def fixed_level(self) -> float | None:
+        """sigma where it does not follow the step: solvers choose their penalty by it."""
+        return self.sigma
+
     def value(self, x):
         return None
 

@@ -151,17 +151,14 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
 def choose(problem: Problem) -> Solver:
     """The solver that `solve` takes by itself: what the prior offers decides.
 
-    Quadratic priors: CG. A prox in closed form: FISTA. A denoiser: HQS with a falling noise level, or ADMM where the
-    network knows one level only. RED: FISTA on its gradient. Everything else is split: ADMM.
+    Quadratic priors: CG. A prox in closed form: FISTA. RED: FISTA on its gradient. Denoisers and everything else: ADMM.
     """
-    from pisolve.solvers import ADMM, CG, FISTA, HQS
+    from pisolve.solvers import ADMM, CG, FISTA
 
     prior = problem.prior
     if prior.quadratic:
         return CG()
-    if prior.implicit and prior.has_prox:
-        return ADMM() if prior.coupled(1.0) is prior else HQS()
-    if prior.has_prox or (prior.has_grad and prior.implicit):
+    if (prior.has_prox and not prior.implicit) or (prior.has_grad and prior.implicit):
         return FISTA()
     return ADMM()
 

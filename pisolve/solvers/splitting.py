@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pisolve import backend
 from pisolve._check import integer, number
 from pisolve.linops import Linop, apply, opnorm
-from pisolve.priors.base import squared_norm
+from pisolve.priors.base import Composed, Sum, real, squared_norm
 from pisolve.solvers.base import Solver, State, relative_change
 from pisolve.solvers.cg import cg_solve
 
@@ -37,19 +37,29 @@ class _Split:
 
 
 def automatic_rho(problem, split, x) -> float:
-    """A penalty in the units of the problem.
+    """A penalty in the units of the problem, from the first image x.
 
-    For an explicit f, rho = 10 f(G x) / ||G x||^2 at the first image: the threshold of the prox then is a tenth of the
-    energy-weighted mean magnitude of G x (the factor was the fastest of 1, 3, 10, 30, 100 for wavelet and TV at two
-    lambdas on a real scan). A denoiser acts at a level of its own, and rho = L makes ADMM agree with FISTA.
+    For an explicit f, rho = 10 f(G x) / ||G x||^2: the threshold of the prox then is a tenth of the energy-weighted mean
+    magnitude of G x (the factor was the fastest of 1, 3, 10, 30, 100 for wavelet and TV at two lambdas on a real scan).
+    A denoiser with a fixed level sigma stands for a prior of strength rho sigma^2, which should be about the variance
+    of the noise in the data: rho = L (0.01 max|x| / sigma)^2, as in DPIR but for the constant, at most L. Other
+    implicit priors: rho = L.
     """
     L = problem.lipschitz
     if problem.prior.implicit:
-        return L
+        sigma = _level(problem.prior)
+        return L if sigma is None else L * min((0.01 * real(abs(x).max()) / sigma) ** 2, 1.0) or L
     v = split.G(x)
     energy = squared_norm(v)
     rho = 10 * split.f.value(v) / energy if energy > 0 else L
     return min(max(rho, 1e-4 * L), 1e4 * L)
+
+
+def _level(prior):
+    """The fixed noise level of a denoiser in the prior, or None."""
+    if isinstance(prior, Sum):
+        return next((s for s in map(_level, prior.priors) if s is not None), None)
+    return _level(prior.f) if isinstance(prior, Composed) else getattr(prior, "fixed_level", None)
 
 
 def _data_step(problem, split, rho, v, x, inner):
@@ -110,7 +120,7 @@ class HQS(Solver):
     of z, counted once the schedule is through.
 
     Args:
-        rho: last penalty; None: L for a denoiser, 10 times ADMM's for an explicit prior.
+        rho: last penalty; None: a fifth of ADMM's for a denoiser, 10 times ADMM's for an explicit prior.
         ratio: last over first penalty.
         iterations: length of the schedule.
         inner: most conjugate gradient steps of the x-update, warm-started.
@@ -129,7 +139,7 @@ class HQS(Solver):
         integer("iterations", self.iterations, low=1)
         split, x = _Split(problem), problem.start(x0)
         rho = number("rho", self.rho, low=0, strict=True, allow_none=True)
-        rho = rho or automatic_rho(problem, split, x) * (1 if problem.prior.implicit else 10)
+        rho = rho or automatic_rho(problem, split, x) * (0.2 if problem.prior.implicit else 10)
         return State(x, aux={"x": x, "z": split.G(x), "rho": rho})
 
     def step(self, problem, state):
