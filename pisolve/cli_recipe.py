@@ -7,20 +7,21 @@ from pathlib import Path
 
 from pisolve import solvers
 from pisolve._check import choice
+from pisolve.cli_report import say
 from pisolve.io.hdf5 import attributes, open_hdf5
 from pisolve.priors import L1, RED, TV, PnP, Prior, Tikhonov, Wavelet, Zero
 from pisolve.recipe import Espirit, Recipe, Sampling
 
 # What a prior is given where the command line does not say it, for images with a 99th percentile of 1. A network is
-# the price of an iteration, and plug-and-play is near its fixed point after 30 of them.
+# the price of an iteration, and plug-and-play by ADMM is near its fixed point after 30 of them.
 DEFAULTS = {
     "zero": {},
     "tikhonov": {"lam": 1e-2},
     "l1": {"lam": 2e-3},
     "wavelet": {"lam": 2e-3},
-    "tv": {"lam": 1e-3},
-    "pnp": {"sigma": 0.02, "max_iter": 30},
-    "red": {"lam": 0.2, "sigma": 0.03},
+    "tv": {"lam": 1.5e-3},
+    "pnp": {"sigma": 0.1, "max_iter": 30},
+    "red": {"lam": 0.05, "sigma": 0.06},
 }
 DENOISER = "denoiser-brain"
 SOLVERS = {s.__name__.lower(): s for s in (solvers.CG, solvers.GradientDescent, solvers.FISTA, solvers.ADMM,
@@ -69,10 +70,21 @@ def make_prior(word: str, *, lam=None, sigma=None, denoiser=None, **network) -> 
             raise ValueError(f"--{next(iter(network), 'denoiser')} is for pnp and red, not for {word}")
         plain = {"zero": Zero, "tikhonov": Tikhonov, "l1": L1, "tv": TV, "wavelet": lambda: Wavelet(shifts=16)}[word]()
         return plain if word == "zero" else (values["lam"] if lam is None else lam) * plain
-    D = nets_room().load(DENOISER if denoiser is None else denoiser, **network)
+    D = _load(DENOISER if denoiser is None else denoiser, network)
     if sigma is None and (D.level is None or D.rescale):
         sigma = values["sigma"]
     return PnP(D, sigma) if word == "pnp" else (values["lam"] if lam is None else lam) * RED(D, sigma)
+
+
+def _load(name, options):
+    """The denoiser; a public grey one gets its own range, unless the options speak of range or level."""
+    nets = nets_room()
+    D = nets.load(name, **options)
+    if D.channels != "parts" or nets.store.named_level(name) is None or {"scale", "offset", "level"} & options.keys():
+        return D
+    say("note", f"{Path(name).name} was trained on [0, 1], parts of images are in -1..1: it sees 0.5 image + 0.5, "
+        "unless --scale and --offset say otherwise")
+    return nets.load(name, **options, scale=0.5, offset=0.5)
 
 
 def nets_room():

@@ -74,19 +74,3 @@ def image_info(path: str) -> None:
         with open_hdf5(path) as file:
             rows += [("attribute", f"{name}: {value}") for name, value in attributes(file).items()]
     table(rows)
-
-
-def uncovered(done: Reconstruction) -> float:
-    """The share of the object's energy where the coil maps are zero, seen by the full centre of k-space.
-
-    The centre alone gives a blurred image, but one without the aliasing of an undersampled scan.
-    """
-    ky, kx = masks.centre(done.scan.mask)
-    if not ky:
-        return 0.0
-    centre = np.zeros(done.scan.mask.shape, bool)
-    top, left = (n // 2 - m // 2 for n, m in zip(centre.shape, (ky, kx)))
-    centre[top: top + ky, left: left + kx] = True
-    energy = io.Scan(done.scan.kspace * centre).rss() ** 2
-    holes = np.broadcast_to((done.scan.mps == 0).all(axis=-3), energy.shape)
-    return float(energy[holes].sum() / energy.sum())

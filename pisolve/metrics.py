@@ -1,7 +1,9 @@
 """Image quality by fastMRI's definitions: NMSE, PSNR and SSIM over the volume, with the volume's maximum as range.
 
-Complex images are compared by magnitude, computed in double precision. Images are numpy or cupy arrays or torch
-tensors, (y, x) or (slice, y, x). fastMRI compares `reconstruction_rss` in its own crop: bring both to one shape first.
+Complex images are compared by magnitude, in double precision. A scale that both images share has no effect, however
+large or small: before anything is squared both are divided by a power of two near the reference's peak, exactly.
+Images are numpy or cupy arrays or torch tensors, (y, x) or (slice, y, x). fastMRI compares `reconstruction_rss` in its
+own crop: bring both to one shape first.
 """
 
 from __future__ import annotations
@@ -31,10 +33,11 @@ def nmse(reference, image, *, region=None) -> float:
     """
     reference, image = _pair(reference, image)
     region = _region(region, reference)
-    energy = np.sum(reference[region] ** 2)
-    if energy == 0:
+    reference, image = reference[region], image[region]
+    if not reference.any():
         raise ValueError("reference is zero everywhere inside region: choose a region that holds the object")
-    return float(np.sum((reference[region] - image[region]) ** 2) / energy)
+    reference, image, _ = _scaled(reference, image)
+    return float(np.sum((reference - image) ** 2) / np.sum(reference**2))
 
 
 def psnr(reference, image, *, data_range: float | None = None, region=None) -> float:
@@ -57,7 +60,7 @@ def psnr(reference, image, *, data_range: float | None = None, region=None) -> f
     """
     reference, image = _pair(reference, image)
     region = _region(region, reference)
-    peak = _peak(reference, data_range)
+    reference, image, peak = _scaled(reference, image, _peak(reference, data_range))
     mse = np.mean((reference[region] - image[region]) ** 2)
     return float("inf") if mse == 0 else float(20 * np.log10(peak) - 10 * np.log10(mse))
 
@@ -82,7 +85,7 @@ def ssim(reference, image, *, data_range: float | None = None) -> float:
     reference, image = _pair(reference, image)
     if min(reference.shape[-2:]) < WINDOW:
         raise ValueError(f"reference has shape {reference.shape}: SSIM's window needs {WINDOW}x{WINDOW} pixels")
-    peak = _peak(reference, data_range)
+    reference, image, peak = _scaled(reference, image, _peak(reference, data_range))
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     sample = WINDOW**2 / (WINDOW**2 - 1)
     edge = WINDOW // 2
@@ -116,7 +119,7 @@ def body(reference) -> np.ndarray:
     Raises:
         ValueError: NaN or Inf, or zero everywhere.
     """
-    reference = _magnitude("reference", reference)
+    reference, _, _ = _scaled(*2 * [_magnitude("reference", reference)])
     smooth = np.stack([ndimage.uniform_filter(s, 5) for s in _slices(reference)])
     found = smooth > 0.1 * np.percentile(smooth, 99)
     for k, piece in enumerate(found):
@@ -130,7 +133,7 @@ def body(reference) -> np.ndarray:
 def _magnitude(name, x) -> np.ndarray:
     x = to_numpy(x) if _check.is_array(x) else x
     _check.array(name, x, ndim=(2, 3), complex_=False, nonzero=name == "reference")
-    return (abs(x) if x.dtype.kind == "c" else x).astype(np.float64)
+    return abs(x.astype(np.complex128)) if x.dtype.kind == "c" else x.astype(np.float64)
 
 
 def _pair(reference, image):
@@ -138,6 +141,17 @@ def _pair(reference, image):
     if reference.shape != image.shape:
         raise ValueError(f"image has shape {image.shape}, reference {reference.shape}: crop them to one shape")
     return reference, image
+
+
+def _scaled(reference, image, peak=1.0):
+    """All three divided by the power of two that brings the reference's largest magnitude to 0.5..1."""
+    exponent = -int(np.frexp(abs(reference).max())[1])
+    with np.errstate(over="ignore"):
+        image, peak = np.ldexp(image, exponent), float(np.ldexp(peak, exponent))
+    for name, size, low in (("image", float(abs(image).max()), 0), ("data_range", peak, 1e-100)):
+        if not low <= size <= 1e100:
+            raise ValueError(f"{name} and reference are more than a factor of 1e100 apart: bring them to one scale")
+    return np.ldexp(reference, exponent), image, peak
 
 
 def _slices(x) -> np.ndarray:

@@ -56,6 +56,13 @@ class Problem:
         return max(opnorm(self.linop, like=None if is_torch(self.y) else self.AHy) ** 2, 1e-30)
 
     @cached_property
+    def curvature(self) -> float:
+        """||A b||^2 / ||b||^2 at b = A^H y: A^H A as the data sees it, near L unless A has a hot spot."""
+        b = self.AHy
+        energy = squared_norm(b)
+        return real(backend.dot(b, self.normal(b))) / energy or self.lipschitz if energy > 0 else self.lipschitz
+
+    @cached_property
     def forms(self) -> tuple[Prior, Prior]:
         """(h, f) with g = h + f, h by its gradient and f by its prox: what proximal gradient methods see."""
         if self.prior.has_prox:

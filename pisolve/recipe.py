@@ -37,6 +37,8 @@ class Sampling:
 
     def __post_init__(self):
         choice("mask", self.mask, SAMPLINGS)
+        if self.center_fraction is not None and self.mask in ("poisson", "variable_density"):
+            raise ValueError(f"center_fraction is for patterns of lines, {self.mask!r} has its own centre of 24 x 24")
 
     def __call__(self, scan: io.Scan) -> io.Scan:
         """The undersampled scan, with the full data's RSS as reference."""

@@ -60,7 +60,7 @@ LINOPS = {
 
 
 def quadratic_denoiser(x, sigma):
-    """A symmetric linear denoiser, prox of sigma^2/2 |grad x|^2 by FFT: PnP with it is convex, RED has a closed form."""
+    """A symmetric linear denoiser, prox of sigma^2/2 |grad x|^2: PnP with it is convex, RED has a closed form."""
     ny, nx = x.shape[-2:]
     eig = 4 * np.sin(np.pi * np.arange(ny) / ny)[:, None] ** 2 + 4 * np.sin(np.pi * np.arange(nx) / nx) ** 2
     return np.fft.ifft2(np.fft.fft2(x) / (1 + sigma**2 * eig)).astype(x.dtype)

@@ -1,6 +1,11 @@
 """What every test may use: the folder of real scans, and a seeded generator."""
 
 import os
+
+# before numpy loads its BLAS: small matrices are not worth threads, which a busy machine makes wait for seconds
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
 from pathlib import Path
 
 import numpy as np

@@ -159,7 +159,7 @@ CASES = {solve: [
     c("1e20", "max_iter", scan=Y * f32(1e20)), c("1e200", "max_iter", scan=Y.astype("c16") * 1e200),
     c("one coil", "max_iter", scan=Y[:1]), c("one coil, size 1", "converged", scan=K[:1, :, :1]),
     c("prime sizes", "max_iter", scan=K[:, :23, :19]), c("dead coil", "max_iter", scan=K * DEAD),
-    c("loud coil", "converged", scan=K * LOUD), c("fftshifted", "max_iter", scan=np.fft.fftshift(K, (-2, -1))),
+    c("loud coil", "converged", scan=K * LOUD), c("fftshifted", "converged", scan=np.fft.fftshift(K, (-2, -1))),
     c("real", "max_iter", scan=Y.real), c("int16", "max_iter", scan=(100 * Y).real.astype("i2")),
     c("complex256", "max_iter", scan=Y.astype("G")), c("big-endian", "max_iter", scan=Y.astype(">c8")),
     c("float16", "max_iter", scan=Y.real.astype("f2")), c("strides", "max_iter", scan=np.flip(np.flip(Y).copy())),

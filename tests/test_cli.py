@@ -9,6 +9,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
+import torch
 from conftest import data_path
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -177,6 +178,21 @@ def test_denoisers(run, scan, monkeypatch, word):
                      ("w.pth", {"scale": 0.5, "offset": 0.5, "level": 0.1, "rescale": True})]
 
 
+@pytest.mark.parametrize(("name", "channels", "words", "expected"), [
+    ("dncnn_gray_50.pth", 1, (), (0.5, 0.5, 100 / 255)), ("dncnn_gray_blind.pth", 1, (), (0.5, 0.5, None)),
+    ("dncnn_50.pth", 1, ("--offset", 0), (1, 0, 50 / 255)), ("dncnn_50.pth", 1, ("--level", 0.1), (1, 0, 0.1)),
+    ("dncnn_50.pth", 2, (), (1, 0, 50 / 255)), ("mine.pth", 1, ("--level", 0.1), (1, 0, 0.1)),
+    ("dncnn_50.pth", 1, ("--rescale", "--sigma", 0.2), (0.5, 0.5, 100 / 255))])
+def test_a_public_grey_network_gets_its_range(run, scan, name, channels, words, expected):
+    """Only one of one channel whose name tells its level, where nothing else is asked for; the recipe keeps it."""
+    torch.save(nets.DnCNN(channels, 2, 4).state_dict(), name)
+    code, _, err = run("recon", scan, "-o", "x.h5", "--prior", "pnp", "--denoiser", name, "--max-iter", 1, *words)
+    assert code == 0
+    assert ("pisolve: note: " in err) == (expected[0] == 0.5)
+    D = cli_recipe.read_recipe("x.h5").prior.denoiser
+    assert (D.scale, D.offset, D.level) == (*expected[:2], pytest.approx(expected[2]) if expected[2] else None)
+
+
 def test_a_run_that_fails(run, scan, monkeypatch):
     """Divergence is exit code 1; what stood at the output stays."""
     monkeypatch.setattr(nets, "load", lambda name: pi.Denoiser(lambda x, sigma: 3 * x))
@@ -310,7 +326,6 @@ def test_real_scan(run):
 
 
 @pytest.mark.skipif(cli_recipe.DENOISER not in nets.available(), reason="the shipped denoiser is not there")
-@pytest.mark.xfail(strict=True, reason="nets.load does not yet write down the source of its denoiser")
 def test_shipped_network_again(run, scan):
     """Plug-and-play with the shipped network, kept as a recipe and run again: the same bits."""
     words = ("--prior", "pnp", "--slices", 0, "--max-iter", 2, "--accel", 2)
@@ -328,11 +343,19 @@ def test_real_undersampled_scan(run):
 
 
 def test_real_network(run):
-    """A public DnCNN works at its own level, and refuses another one unless told to rescale."""
+    """A public DnCNN works in its own range and at its own level, and refuses another unless told to rescale."""
     path, weights = data_path("kspace/invivo_brain_cimax_16ch.h5"), data_path("weights/dncnn_gray_25.pth")
     words = ("recon", path, "-o", "x.npy", "--prior", "pnp", "--denoiser", weights, "--max-iter", 1)
-    code, out, _ = run(*words)
+    code, out, err = run(*words)
     assert code == 0
+    assert f"sigma={50 / 255:.6g}" in out
+    assert "note: dncnn_gray_25.pth was trained on [0, 1]" in err
+    found = io.load_image("x.npy")
+    code, out, err = run(*words, "--scale", 0.5, "--offset", 0.5)
+    assert (code, err) == (0, "")
+    np.testing.assert_array_equal(io.load_image("x.npy"), found)
+    code, out, err = run(*words, "--scale", 1)
+    assert (code, err) == (0, "")
     assert f"sigma={25 / 255:.6g}" in out
     code, _, err = run(*words, "--sigma", 0.02)
     assert code == 2

@@ -1,4 +1,4 @@
-"""The fully sampled centre that calibration may use: `calibration_region`."""
+"""What calibration may use, `calibration_region`, and what of the object its maps see, `coverage`."""
 
 import h5py
 import numpy as np
@@ -6,7 +6,8 @@ import pytest
 import sigpy as sp
 from conftest import data_path
 
-from pisolve.calib import calibration_region, espirit
+from pisolve import masks, phantom
+from pisolve.calib import calibration_region, coverage, espirit
 
 
 def sampled(shape, *blocks):
@@ -63,8 +64,6 @@ def test_prospectively_undersampled_scan():
 @pytest.mark.parametrize("lines", [8, 10, 12, 16])
 def test_few_lines_get_a_smaller_kernel_and_a_longer_readout(lines):
     """A narrow centre (fastMRI's 8 % of 128 lines is 10) must not give useless maps, as a 6 x 6 kernel does."""
-    from pisolve import phantom
-
     full = phantom.brain((128, 128), 12, noise=0.005, seed=1).kspace
     start = (128 - lines + 1) // 2
     mask = np.zeros((128, 128), bool)
@@ -74,3 +73,39 @@ def test_few_lines_get_a_smaller_kernel_and_a_longer_readout(lines):
              np.linalg.norm(truth) for k in (None, 6)}
     assert error[None] < 0.2
     assert error[None] <= error[6] + 0.01
+
+
+FULL = phantom.brain((48, 40), 4, noise=0.01, seed=1).kspace
+HALF = np.ones(FULL.shape, np.complex64)
+HALF[:, :, 20:] = 0
+
+
+@pytest.mark.parametrize("scale", [1, 1e-20, 1e20])
+@pytest.mark.parametrize("lines", [48, 12])
+def test_coverage_is_the_share_of_the_centres_energy(lines, scale):
+    """Against SigPy's FFT of the cropped and zero-padded centre."""
+    kspace = FULL * np.float32(scale)
+    mask = masks.random((48, 40), 2, lines / 48, seed=1) if lines < 48 else np.ones((48, 40), bool)
+    centre = sp.resize(sp.resize(FULL, (4, masks.centre(mask)[0], 40)), FULL.shape)
+    energy = abs(sp.ifft(centre, axes=(-2, -1))) ** 2
+    expected = energy[:, :, :20].sum() / energy.sum()
+    assert coverage(HALF, kspace * mask, mask) == pytest.approx(expected, rel=1e-4)
+    assert coverage(HALF, kspace * mask) == pytest.approx(expected, rel=1e-4)
+    assert coverage(np.ones_like(HALF), kspace * mask, mask) == 1
+    assert coverage(0 * HALF, kspace * mask, mask) == 0
+
+
+def test_coverage_of_volumes_and_of_scans_without_a_centre():
+    volume = np.stack([FULL, 3 * FULL[::-1]])
+    one = coverage(HALF, FULL)
+    assert coverage(HALF, volume) == pytest.approx((one + 9 * coverage(HALF, FULL[::-1])) / 10, rel=1e-6)
+    assert coverage(np.stack([HALF, 1 + 0 * HALF]), volume) == pytest.approx((one + 9) / 10, rel=1e-6)
+    odd = np.arange(48)[:, None] % 2 > 0
+    assert coverage(HALF, FULL * odd, odd) is None
+    for mps in (HALF[:3], HALF[..., :20], np.stack([HALF] * 3)):
+        with pytest.raises(ValueError, match="mps has shape"):
+            coverage(mps, volume)
+
+
+def test_coverage_tells_a_crop_that_is_too_high():
+    assert coverage(espirit(FULL), FULL) > 0.97 > coverage(espirit(FULL, crop=0.9999), FULL) > 0

@@ -39,6 +39,24 @@ def test_single_precision_and_single_slices(rng):
     assert metrics.all(reference[0], image[0]) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("exponent", [-1060, -665, -100, 100, 664, 1015])
+def test_a_common_scale_changes_no_bit(rng, exponent):
+    """2^-1060 to 2^1015, about 1e-319 (with few digits left) to 1e305, where squares under- and overflow."""
+    reference, image = (np.round(64 * abs(v) / v.max()) for v in volume(rng))
+    region = metrics.body(reference)
+    big = [np.ldexp(v, exponent) for v in (reference, image)]
+    assert metrics.all(*big) == metrics.all(reference, image)
+    assert metrics.all(*big, region=region) == metrics.all(reference, image, region=region)
+    found = metrics.ssim(1j * big[0], big[1], data_range=float(np.ldexp(32.0, exponent)))
+    assert found == metrics.ssim(reference, image, data_range=32)
+    assert (metrics.body(big[0]) == region).all()
+
+
+def test_single_precision_does_not_overflow():
+    image = np.full((8, 8), 3e38 + 3e38j, np.complex64)
+    assert metrics.nmse(image, image / 2) == pytest.approx(0.25, rel=1e-6)
+
+
 def test_hand_values():
     reference, image = np.zeros((2, 8, 8)), np.zeros((2, 8, 8))
     reference[0], reference[1], image[0], image[1] = 2, 4, 2, 3
@@ -118,6 +136,10 @@ good = np.ones((8, 8))
     (lambda: metrics.nmse(good, good, region=good > 1), ValueError, "False everywhere"),
     (lambda: metrics.nmse(np.eye(8), good, region=np.eye(8) == 0), ValueError, "inside region"),
     (lambda: metrics.body(np.zeros((8, 8))), ValueError, "zero everywhere"),
+    (lambda: metrics.nmse(good, 1e200 * good), ValueError, "image and reference are more than .* one scale"),
+    (lambda: metrics.nmse(1e-200 * good, 1e200 * good), ValueError, "image and reference are"),
+    (lambda: metrics.psnr(good, good, data_range=1e-200), ValueError, "data_range and reference are"),
+    (lambda: metrics.ssim(1e-200 * good, good * 0, data_range=1), ValueError, "data_range and reference are"),
 ])
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):

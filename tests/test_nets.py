@@ -14,7 +14,8 @@ from conftest import data_path
 
 from pisolve import backend, nets, phantom
 from pisolve.nets import train
-from pisolve.priors.adapter import Denoiser
+from pisolve.priors import RED, Denoiser, PnP
+from pisolve.recipe_format import decode, encode
 
 CARD = {"data": "none", "licence": "CC0", "noise_range": [0.01, 0.1], "intensity_range": "1", "seed": 0, "figures": []}
 
@@ -114,6 +115,44 @@ def test_plain_dncnn_files_are_read_from_their_shapes(key, name, level, tmp_path
     assert denoiser.network.config == net.config
     assert denoiser.channels == "parts"
     assert name is not None or "by" in denoiser.note
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("denoiser-brain", {}), ("denoiser-brain", {"scale": np.float32(0.5)}),
+    ("dncnn_gray_25.pth", {}), ("dncnn_gray_25.pth", {"scale": 0.5, "offset": 0.5}),
+    ("dncnn_gray_25.pth", {"level": 0.1, "rescale": True}), ("mine.pth", {"level": "blind", "channels": "magnitude"})])
+def test_a_loaded_denoiser_can_be_written_down(name, options, tmp_path):
+    """Its source goes through JSON as part of a recipe, and makes the same denoiser again."""
+    if name.endswith(".pth"):
+        torch.manual_seed(0)
+        name = tmp_path / name
+        torch.save(nets.DnCNN(1, 3, 4).state_dict(), name)
+    elif name not in nets.available():
+        pytest.skip(f"{name} is not in this installation")
+    denoiser = nets.load(name, **options)
+    assert denoiser.source == {"name_or_path": str(name), **options}
+    sigma = None if denoiser.level else 0.1
+    prior = 0.5 * RED(denoiser, sigma) if denoiser.level else PnP(denoiser, sigma)
+    again = decode(json.loads(json.dumps(encode(prior))))
+    other = (again.prior if denoiser.level else again).denoiser
+    assert other.describe() == denoiser.describe()
+    assert other.source == denoiser.source
+    x = noisy(np.zeros((8, 8)), 1.0)
+    np.testing.assert_array_equal(other(x, sigma), denoiser(x, sigma))
+
+
+def test_a_denoiser_made_in_python_has_no_source():
+    assert Denoiser(nets.DnCNN(1, 3, 4), level=0.1).source is None
+
+
+@pytest.mark.parametrize(("options", "error", "word"), [
+    ({"scale": 0}, ValueError, "scale must be > 0"), ({"offset": "a"}, TypeError, "offset must be"),
+    ({"level": -1}, ValueError, "level must be"), ({"level": "deaf"}, ValueError, "level must be one of blind"),
+    ({"channels": "grey"}, ValueError, "channels must be")])
+def test_bad_options(options, error, word, tmp_path):
+    torch.save(nets.DnCNN(1, 3, 4).state_dict(), tmp_path / "dncnn_25.pth")
+    with pytest.raises(error, match=word):
+        nets.load(tmp_path / "dncnn_25.pth", **options)
 
 
 def _files(folder):

@@ -28,8 +28,8 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
     whole. Maps have the phase for which the dominant virtual coil u (first singular vector of the coils over the
     calibration samples, its largest entry real and positive) has a real and positive map, u^H mps > 0.
 
-    With crop=0.95 the maps equal `sigpy.mri.app.EspiritCalib` up to that phase (SigPy makes coil 0 real, which fails where it is 0)
-    and up to SigPy's 100 power iterations, which do not settle pixels with lam_2 close to lam_1.
+    With crop=0.95 the maps equal `sigpy.mri.app.EspiritCalib` up to that phase (SigPy makes coil 0 real, which fails
+    where it is 0) and up to SigPy's 100 power iterations, which do not settle pixels with lam_2 close to lam_1.
 
     Args:
         kspace: (coil, ky, kx) or (slice, coil, ky, kx) complex; each slice is calibrated by itself. Any scale. Coils
@@ -55,7 +55,8 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
         mps: shape, precision and kind of `kspace`.
 
     Raises:
-        ValueError: bad sizes or values, zero or non-finite data, or a fully sampled centre smaller than the kernel.
+        ValueError: bad sizes or values, zero or non-finite data, a fully sampled centre smaller than the kernel, or
+            maps that are zero everywhere.
 
     Reference:
         M. Uecker et al., ESPIRiT - an eigenvalue approach to autocalibrating parallel MRI: where SENSE meets GRAPPA,
@@ -91,6 +92,10 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
         if largest == 0:
             raise ValueError(f"{name} is zero in the whole calibration region: mask marks samples that are not there")
         _field(centre / largest, k, thresh, crop, soft_crop, out[z])
+        if not out[z].any():
+            raise ValueError(f"{name} gives maps that are zero everywhere, no eigenvalue is above crop = {crop:g}: the "
+                             f"calibration region ({height} x {width} samples, kernel {k}) is too small or holds "
+                             "noise; lower crop or thresh, or give calib=... or mps from another scan")
     out = out.reshape(kspace.shape)
     if _check.is_torch(kspace):
         return to_torch(out).to(kspace.device)

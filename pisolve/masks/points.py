@@ -26,8 +26,9 @@ def poisson(shape, accel: float = 4, calib=24, *, seed: int = 0) -> np.ndarray:
         bool array (ky, kx).
 
     Raises:
-        ValueError: no pattern within 5 % of `accel` (with the corners cut it must be above about 1.6), or the centre
-            alone is larger than size/accel.
+        ValueError: no pattern within 5 % of `accel` (with the corners cut it must be above about 1.6), the centre
+            alone is larger than size/accel, a grid of one line, or a seed whose first point lies in the full centre
+            (or a cut corner) of a small grid, from where the disc does not grow.
 
     Reference:
         Bridson, Fast Poisson Disk Sampling in Arbitrary Dimensions, SIGGRAPH sketches 2007.
@@ -37,28 +38,36 @@ def poisson(shape, accel: float = 4, calib=24, *, seed: int = 0) -> np.ndarray:
     ny, nx = shape = check_shape(shape)
     accel = _check.number("accel", accel, low=1, strict=True)
     seed = _check.integer("seed", seed, low=0, high=2**32 - 1)
+    if min(shape) < 2:
+        raise ValueError(f"shape {shape} has one line: a Poisson disc needs two phase-encoding axes; use "
+                         "variable_density with axis=-2 or -1")
     calib, full = centre_block(shape, calib)
     if calib[0] >= ny or calib[1] >= nx:
         raise ValueError(f"calib must be smaller than the grid {shape}, got {calib}")
     if full.sum() * accel > full.size:
-        raise too_fast(accel, full.size, int(full.sum()), "points")
+        raise too_fast(accel, full.size, int(full.sum()), "points", "calib")
     dy, dx = (np.maximum(abs(np.arange(n) - n / 2) - c / 2, 0) for n, c in zip(shape, calib))
     r = np.hypot((dy / dy.max())[:, None], (dx / dx.max())[None, :])
-    if ((r < 1) | full).sum() * accel < full.size:
-        raise ValueError(f"accel {accel:g} is too low: with the corners cut a Poisson disc on {shape} starts near 1.6; "
-                         "use variable_density")
-    low, high, best = 0.0, float(max(shape)), None
+    least = full.size / max(int(((r < 1) | full).sum()), 1)
+    if accel < least:
+        raise ValueError(f"accel {accel:g} is too low: with the corners cut a Poisson disc on {shape} starts at "
+                         f"{least:.3g}; use variable_density")
+    low, high, best, grown = 0.0, float(max(shape)), None, False
     for _ in range(24):
         slope = (low + high) / 2
         radius_x, radius_y = (np.maximum((1 + r * slope) * n / max(shape), 1) for n in (nx, ny))
         mask = (_poisson(nx, ny, 30, radius_x, radius_y, calib, seed) * (r < 1) != 0) | full
-        actual = mask.size / mask.sum()
+        grown = grown or bool((mask != full).any())
+        actual = mask.size / max(int(mask.sum()), 1)  # with calib=0 there may be no point at all
         if best is None or abs(actual - accel) < abs(best[0] - accel):
             best = actual, mask
         if abs(actual - accel) < 0.1:
             break
         low, high = (slope, high) if actual < accel else (low, slope)
     if abs(best[0] - accel) > max(0.1, 0.05 * accel):
+        if not grown:
+            raise ValueError(f"seed {seed} starts the Poisson disc on {shape}, calib {calib}, where it cannot grow, in "
+                             "the full centre or a cut corner: take another seed")
         raise ValueError(f"accel {accel:g} cannot be met by a Poisson disc on {shape}, calib {calib}: the nearest is "
                          f"{best[0]:.2f}; change accel or calib, or use variable_density")
     return best[1]
@@ -101,7 +110,7 @@ def variable_density(shape, accel: float = 4, calib=24, *, power: float = 3.0, s
     _, full = centre_block(grid, calib)
     wanted = round(full.size / accel)
     if wanted < full.sum() or wanted == 0:
-        raise too_fast(accel, full.size, int(full.sum()), "points" if axis is None else "lines")
+        raise too_fast(accel, full.size, int(full.sum()), "points" if axis is None else "lines", "calib")
     offset = [(np.arange(n) - n // 2) / max(n // 2, 1) for n in grid]
     r = np.hypot(offset[0][:, None], offset[1][None, :])
     r /= max(r.max(), 1)

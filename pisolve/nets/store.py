@@ -39,7 +39,8 @@ def load(name_or_path, *, channels: str = "auto", level: float | str | None = No
 
     Files are `.safetensors` written by `save`, or DnCNN state dicts (`model.0.weight`, `model.2.weight`, ...; depth,
     width, channels and biases are read from them) as `.safetensors`, `.pth` or `.pt`, such as those of the KAIR model
-    zoo. Pickled code is never run. The file's own training level and range stand in the result's `note`.
+    zoo. Pickled code is never run. The file's own training level and range stand in the result's `note`, and the
+    arguments in its `source`, so that a recipe can load it again (a relative path from the same folder).
 
     Args:
         name_or_path: one of `available()`, or the path of a file.
@@ -63,7 +64,7 @@ def load(name_or_path, *, channels: str = "auto", level: float | str | None = No
                          f"{', '.join(available())}")
     if isinstance(level, str):
         _check.choice("level", level, ("blind",))
-    _check.number("scale", scale, low=0, strict=True)
+    given = _options(channels, level, scale, offset, rescale)
     weights, about = _read(path)
     if "architecture" in about:
         network, note = _rebuild(about, path), about.get("note", "")
@@ -73,14 +74,29 @@ def load(name_or_path, *, channels: str = "auto", level: float | str | None = No
         network = _infer(weights, path)
         note = f"DnCNN of {path.name}"
         if level is None:
-            level, note = _named_level(path, scale, note)
+            level, note = _level_and_note(path, scale, note)
     try:
         network.load_state_dict(weights, strict=True)
     except RuntimeError as error:
         raise ValueError(f"{path.name} does not fit {type(network).__name__}: {str(error).splitlines()[-1]}") from error
     network.eval().requires_grad_(False)
-    return Denoiser(network, channels=channels, level=None if level == "blind" else level, scale=scale, offset=offset,
-                    rescale=rescale, note=note)
+    denoiser = Denoiser(network, channels=channels, level=None if level == "blind" else level, scale=scale,
+                        offset=offset, rescale=rescale, note=note)
+    denoiser.source = {"name_or_path": str(name_or_path), **given}
+    return denoiser
+
+
+def named_level(path) -> float | str | None:
+    """The sigma, for images in [0, 1], that a name in the KAIR model zoo's manner tells: dncnn_gray_25 is 25/255.
+
+    Returns:
+        the level, "blind" for a name that says so, None for any other name.
+    """
+    stem = Path(path).stem
+    match = re.fullmatch(r"dncnn(?:_gray)?_(\d+)", stem)
+    if match and int(match[1]):
+        return int(match[1]) / 255
+    return "blind" if "blind" in stem else None
 
 
 def save(module: torch.nn.Module, path, card: dict) -> None:
@@ -166,16 +182,24 @@ def _infer(weights: dict, path: Path) -> DnCNN:
     return DnCNN(channels, len(kernels), weights["model.0.weight"].shape[0], bias="model.0.bias" in weights)
 
 
-def _named_level(path: Path, scale: float, note: str) -> tuple[float | str, str]:
-    """The level that a file's name tells, and the note that says so."""
-    if "blind" in path.stem:
-        return "blind", f"{note}, blind by its name"
-    match = re.fullmatch(r"dncnn(?:_gray)?_(\d+)", path.stem)
-    if not match or int(match[1]) == 0:
+def _options(channels, level, scale, offset, rescale) -> dict:
+    """The checked options of `load` that are not its defaults, as plain values."""
+    level = level if isinstance(level, str) else _check.number("level", level, low=0, strict=True, allow_none=True)
+    given = {"channels": channels, "level": level, "scale": _check.number("scale", scale, low=0, strict=True),
+             "offset": _check.number("offset", offset), "rescale": bool(rescale)}
+    default = {"channels": "auto", "level": None, "scale": 1.0, "offset": 0.0, "rescale": False}
+    return {name: value for name, value in given.items() if value != default[name]}
+
+
+def _level_and_note(path: Path, scale: float, note: str) -> tuple[float | str, str]:
+    """The level that a file's name tells, in the units of the image, and the note that says so."""
+    own = named_level(path)
+    if own is None:
         raise ValueError(f"the noise level of {path.name} is not known: give level=, the sigma it was trained for on "
                          "images in [0, 1] (25/255, say) divided by scale, or level='blind'")
-    own = f"{note}, sigma {match[1]}/255 in the network's units, by its file name"
-    return int(match[1]) / 255 / scale, own
+    if own == "blind":
+        return own, f"{note}, blind by its name"
+    return own / scale, f"{note}, sigma {own * 255:.0f}/255 in the network's units, by its file name"
 
 
 def _markdown(name: str, about: dict, size: int) -> str:

@@ -39,6 +39,9 @@ class Denoiser:
             is worse outside of its own intensity range: this may cost several dB.
         note: free text for `describe()`, such as where the weights come from.
 
+    Attributes:
+        source: the arguments of `pisolve.nets.load` that made it, by which a recipe writes it down; else None.
+
     Raises:
         TypeError: the network cannot be called, or returns something that is no array of the right kind.
         ValueError: the channels cannot be told from the module, options that contradict each other, a wrong sigma, or
@@ -47,6 +50,8 @@ class Denoiser:
     Reference:
         Venkatakrishnan et al., "Plug-and-play priors for model based reconstruction", GlobalSIP 2013.
     """
+
+    source: dict | None = None
 
     def __init__(self, network: Callable, *, channels: str = "auto", level: float | None = None,
                  noise_input: str | None = "auto", residual: bool = False, scale: float = 1.0, offset: float = 0.0,
@@ -189,7 +194,7 @@ class Denoiser:
         return xp.stack(out).reshape(x.shape)
 
     def _call(self, x, sigma, unit):
-        """f on one array, of which it gets a copy; the output's kind, shape and device are checked."""
+        """f on one array: it gets a copy and gives a copy, since it may keep both; kind, shape, device are checked."""
         plain = self.scale == 1 and self.offset == 0
         given = x if plain else x * self.scale + self.offset * unit
         arguments = () if self.noise_input is None or sigma is None else (sigma * self.scale,)
@@ -206,6 +211,8 @@ class Denoiser:
             out = (given - out) if plain else (given - out - self.offset * unit) / self.scale
         elif not plain:
             out = (out - self.offset * unit) / self.scale
+        else:
+            out = backend.copy(out)
         return out.to(x.dtype) if _check.is_torch(x) else out.astype(x.dtype, copy=False)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from pisolve import backend
 from pisolve._check import integer, number
 from pisolve.priors.adapter import as_denoiser
@@ -34,7 +36,7 @@ class PnP(Prior):
 
     def __init__(self, denoiser, sigma: float | None = None, *, lam: float | None = None):
         self.denoiser = as_denoiser(denoiser)
-        self.level = getattr(self.denoiser, "level", None)
+        self.level = self.denoiser.level
         if sigma is not None and lam is not None:
             raise ValueError("sigma and lam are two forms of one strength: give one of them")
         if sigma is None and lam is None:
@@ -43,6 +45,10 @@ class PnP(Prior):
             sigma = self.level
         self.sigma = number("sigma", sigma, low=0, strict=True, allow_none=True)
         self.lam = number("lam", lam, low=0, strict=True, allow_none=True)
+        one_level = self.level is not None and not self.denoiser.rescale
+        if one_level and self.sigma is not None and abs(self.sigma - self.level) > 1e-3 * self.level:
+            raise ValueError(f"sigma is {self.sigma:g}, but {self.denoiser.name} knows the level {self.level:g} only: "
+                             "leave sigma out, or load it with rescale=True")
 
     @property
     def fixed_level(self) -> float | None:
@@ -57,9 +63,11 @@ class PnP(Prior):
         return self.denoiser(x, sigma)
 
     def coupled(self, step):
-        if self.lam is not None or (self.level is not None and not getattr(self.denoiser, "rescale", False)):
+        if self.lam is not None or (self.level is not None and not self.denoiser.rescale):
             return self  # a network that knows one level only keeps it
-        return PnP(self.denoiser, lam=self.sigma**2 / step)
+        other = copy(self)  # not through the checks: a learned step is a tensor
+        other.sigma, other.lam = None, self.sigma**2 / step
+        return other
 
     def __mul__(self, lam):
         if self.lam is None:

@@ -62,8 +62,8 @@ class Wavelet(Prior):
     """
 
     def __init__(self, name: str = "db4", levels: int | None = None, *, shifts: int = 0, seed: int = 0):
-        self.name, self.levels = name, levels
-        self.shifts, self.seed = integer("shifts", shifts, low=0), seed
+        self.name, self.levels = name, integer("levels", levels, low=0, allow_none=True)
+        self.shifts, self.seed = integer("shifts", shifts, low=0), integer("seed", seed, low=0)
         wavelet((8, 8), name, 1)  # an unknown name is refused here, not in the middle of a run
 
     def W(self, shape):

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from pisolve import backend
-from pisolve._check import integer, number
+from pisolve._check import array, integer, number
 from pisolve.priors.base import real
 from pisolve.problem import Problem
 
@@ -121,6 +123,16 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
     solver = choose(problem) if solver is None else solver
     if not isinstance(solver, Solver):
         raise TypeError(f"solver must be a solver such as pi.FISTA(), got {solver!r}")
+    for callback in _sequence("callbacks", callbacks):
+        if not callable(callback):
+            raise TypeError(f"callbacks must be functions of (problem, state), got {callback!r}")
+    if state is not None:
+        _check_state(state, solver, problem)
+    with np.errstate(over="ignore", invalid="ignore"):  # a run that fails says so in its status
+        return _run(solver, problem, x0, state, max_iter, tol, callbacks, progress)
+
+
+def _run(solver, problem, x0, state, max_iter, tol, callbacks, progress) -> Result:
     states = iterate(solver, problem, x0, state)
     state = next(states)
     health, history, status = _Health(problem, state), [], "max_iter"
@@ -148,6 +160,22 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
     return Result(x, status, replace(state), history, solver)
 
 
+def _sequence(name, value):
+    if not isinstance(value, Sequence):
+        raise TypeError(f"{name} must be a list or tuple of functions, got {type(value).__name__}")
+    return value
+
+
+def _check_state(state, solver, problem):
+    """Refuse a state that the solver cannot go on from."""
+    if not isinstance(state, State):
+        raise TypeError(f"state must be a State, of result.state or solvers.load_state, got {type(state).__name__}")
+    array("state.x", state.x, shape=problem.ishape)
+    missing = sorted(set(solver.init(problem).aux) - set(state.aux))
+    if missing:
+        raise ValueError(f"state is of another solver: {type(solver).__name__} needs {', '.join(missing)} in state.aux")
+
+
 def choose(problem: Problem) -> Solver:
     """The solver that `solve` takes by itself: what the prior offers decides.
 
@@ -166,15 +194,15 @@ def choose(problem: Problem) -> Solver:
 class _Health:
     """Notices a run that fails, and keeps its best finite iterate: the one that moved least.
 
-    Sizes are judged against A^H y / L and the first iterates. An implicit prior's run has diverged when its steps grew
-    three times in a row and the image is 1.25 times that size, or 10 times it at all; an explicit prior with a
-    certified step cannot grow, 1000 times means that the step was not certified.
+    Sizes are judged against the first image and a A^H y, with the a that fits the data best. An implicit prior's run
+    has diverged when its steps grew three times in a row to over 1 % and the image to 1.15 times that size, or when the
+    image is 10 times it; an explicit prior with a certified step cannot grow, 1000 times means that the step was none.
     """
 
     def __init__(self, problem: Problem, state: State):
         self.implicit = problem.prior.implicit
         self.last, self.best, self.least = state.x, state.x, math.inf
-        self.size = max(real(backend.norm(state.x)), real(backend.norm(problem.AHy)) / problem.lipschitz)
+        self.size = max(real(backend.norm(state.x)), real(backend.norm(problem.AHy)) / problem.curvature)
         self.moves = []
 
     def check(self, state: State) -> str | None:
@@ -182,16 +210,16 @@ class _Health:
         size, move = real(backend.norm(state.x)), real(backend.norm(state.x - self.last))
         if not math.isfinite(size) or math.isnan(real(state.residual)):
             return "nonfinite"
-        if not self.moves:
-            self.size = max(self.size, size)
         self.last = state.x
-        self.moves.append(move)
+        settled = math.isfinite(real(state.residual))  # a schedule may still grow
+        self.moves = [*self.moves, (move, size)][-4:] if settled else []
         if move < self.least:
             self.best, self.least = state.x, move
         if not self.implicit:
             return "diverged" if size > 1e3 * self.size > 0 else None
-        growing = len(self.moves) > 3 and all(a < b for a, b in zip(self.moves[-4:-1], self.moves[-3:]))
-        return "diverged" if size > (1.25 if growing else 10) * self.size > 0 else None
+        growing = len(self.moves) == 4 and size > self.moves[0][1] and move > 0.01 * self.size and all(
+            a[0] < b[0] for a, b in zip(self.moves[:-1], self.moves[1:]))
+        return "diverged" if size > (1.15 if growing else 10) * self.size > 0 else None
 
 
 def _bar(progress, done, total, solver):

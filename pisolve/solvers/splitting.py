@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from pisolve import backend
@@ -39,16 +40,16 @@ class _Split:
 def automatic_rho(problem, split, x) -> float:
     """A penalty in the units of the problem, from the first image x.
 
-    For an explicit f, rho = 10 f(G x) / ||G x||^2: the threshold of the prox then is a tenth of the energy-weighted mean
-    magnitude of G x (the factor was the fastest of 1, 3, 10, 30, 100 for wavelet and TV at two lambdas on a real scan).
-    A denoiser with a fixed level sigma stands for a prior of strength rho sigma^2, which should be about the variance
-    of the noise in the data: rho = L (0.01 max|x| / sigma)^2, as in DPIR but for the constant, at most L. Other
-    implicit priors: rho = L.
+    For an explicit f, rho = 10 f(G x) / ||G x||^2: the threshold of the prox then is a tenth of the energy-weighted
+    mean magnitude of G x (the factor was the fastest of 1, 3, 10, 30, 100 for wavelet and TV at two lambdas on a real
+    scan). A denoiser with a fixed level sigma stands for a prior of strength rho sigma^2, which should be about the
+    variance of the noise in the data: rho = c (0.01 max|A^H y / c| / sigma)^2, at most c, with the curvature c of the
+    data term, 1 for normalised maps: as in DPIR but for the constant. Other implicit priors: rho = L.
     """
-    L = problem.lipschitz
+    L, c = problem.lipschitz, problem.curvature
     if problem.prior.implicit:
         sigma = _level(problem.prior)
-        return L if sigma is None else L * min((0.01 * real(abs(x).max()) / sigma) ** 2, 1.0) or L
+        return L if sigma is None else c * min((0.01 * real(abs(problem.AHy).max()) / c / sigma) ** 2, 1.0) or L
     v = split.G(x)
     energy = squared_norm(v)
     rho = 10 * split.f.value(v) / energy if energy > 0 else L
@@ -117,7 +118,7 @@ class HQS(Solver):
     rho_k rises geometrically to `rho` over `iterations` steps and stays there. A denoiser's level falls with it,
     sigma_k = sigma sqrt(rho / rho_k), down to its own sigma (DPIR); an explicit f is penalised with rho, and the
     minimum of the penalised problem is near the true one as far as rho is large. The residual is the relative change
-    of z, counted once the schedule is through.
+    of z, and inf until the schedule is through.
 
     Args:
         rho: last penalty; None: a fifth of ADMM's for a denoiser, 10 times ADMM's for an explicit prior.
@@ -137,6 +138,7 @@ class HQS(Solver):
     def init(self, problem, x0=None):
         number("ratio", self.ratio, low=1)
         integer("iterations", self.iterations, low=1)
+        integer("inner", self.inner, low=1)
         split, x = _Split(problem), problem.start(x0)
         rho = number("rho", self.rho, low=0, strict=True, allow_none=True)
         rho = rho or automatic_rho(problem, split, x) * (0.2 if problem.prior.implicit else 10)
@@ -148,8 +150,7 @@ class HQS(Solver):
         rho_k = rho * self.ratio**-left
         x = _data_step(problem, split, rho_k, z, x, self.inner)
         z_new = split.f.coupled(1 / rho).at(state.k).prox(split.G(x), 1 / rho_k)
-        change = relative_change(z_new, z)
-        residual = change if left == 0 else change + 1
+        residual = relative_change(z_new, z) if left == 0 else math.inf
         return state.next(z_new if split.linop is None else x, residual, x=x, z=z_new)
 
 
