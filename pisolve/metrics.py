@@ -143,11 +143,11 @@ def _pair(reference, image):
     return reference, image
 
 
-def _scaled(reference, image, peak=1.0):
+def _scaled(reference, image, peak=None):
     """All three divided by the power of two that brings the reference's largest magnitude to 0.5..1."""
     exponent = -int(np.frexp(abs(reference).max())[1])
-    with np.errstate(over="ignore"):
-        image, peak = np.ldexp(image, exponent), float(np.ldexp(peak, exponent))
+    with np.errstate(over="ignore", under="ignore"):
+        image, peak = np.ldexp(image, exponent), 1.0 if peak is None else float(np.ldexp(peak, exponent))
     for name, size, low in (("image", float(abs(image).max()), 0), ("data_range", peak, 1e-100)):
         if not low <= size <= 1e100:
             raise ValueError(f"{name} and reference are more than a factor of 1e100 apart: bring them to one scale")

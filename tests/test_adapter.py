@@ -264,7 +264,8 @@ class Buffer(nn.Module):
         self.conv, self.memory = nn.Conv2d(channels, channels, 1), None
 
     def forward(self, x):
-        self.memory = x.clone() if self.memory is None else self.memory.copy_(x)
+        same = self.memory is not None and self.memory.shape == x.shape
+        self.memory = self.memory.copy_(x) if same else x.clone()
         return self.memory.mul_(2)
 
 

@@ -281,7 +281,7 @@ BAD = {
     "nothing above crop": ((NOISE,), {"calib_width": 8, "kernel_width": 6},
                            r"kspace gives maps .* zero .* crop = 0.8.*\(8 x 8 .* kernel 6"),
     "nothing above crop in slice 1": ((np.stack([simulate(8, (40, 40)), NOISE]),),
-                                      {"calib_width": 8, "kernel_width": 6},
+                                      {"calib_width": 10, "kernel_width": 6},
                                       "slice 1 gives maps .* lower crop or thresh, or give calib=... or mps"),
     "nothing above crop, soft": ((NOISE,), {"calib_width": 8, "kernel_width": 6, "soft_crop": True, "crop": 0.99},
                                  "zero everywhere"),

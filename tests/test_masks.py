@@ -240,7 +240,7 @@ def test_check_refuses(mask, message):
     (lambda: masks.poisson((1, 64), 4, 0), ValueError, r"shape \(1, 64\) has one line: .* variable_density"),
     (lambda: masks.poisson((2, 64), 2, 0), ValueError, r"on \(2, 64\) starts at 2\.\d+; use variable_density"),
     (lambda: masks.poisson((32, 28), 4, 8), ValueError, r"seed 0 starts .* cannot grow.* take another seed$"),
-    (lambda: masks.poisson((3, 3), 4, 0), ValueError, "seed 0 starts .* cut corner: take another seed$"),
+    (lambda: masks.poisson((3, 3), 30, 0), ValueError, "accel 30 leaves no point of 9: lower accel"),
     (lambda: masks.random(np.ones((8, 8)), 4), TypeError, "^shape must be .*: for an array give its .shape$"),
     (lambda: masks.random((64, 64), 4, axis=np.ones((2, 2))), ValueError, "^axis must be -2 .*phase-encoding axis$"),
     (lambda: masks.poisson((64, 64), 4, np.ones((9, 9))), TypeError, "^calib must be a whole number, got .*$"),

@@ -44,9 +44,10 @@ class Sense(Linop):
         """Run `work(slice index, coil slice)` over slices and groups of coils, in order; () index without slices."""
         lead = np.ndindex(self.mps.shape[:-3])
         coils = self.mps.shape[-3]
-        step = _COILS if backend.namespace(self.mps) is np else max(1, _BYTES // self.mps[..., 0, :, :].nbytes)
+        on_cpu = backend.namespace(self.mps) is np
+        step = _COILS if on_cpu else max(1, _BYTES // self.mps[..., 0, :, :].nbytes)
         tasks = [(i, slice(c, min(c + step, coils))) for i in lead for c in range(0, coils, step)]
-        return tasks, backend.parallel(lambda task: work(*task), tasks)
+        return tasks, backend.parallel(lambda task: work(*task), tasks) if on_cpu else [work(*task) for task in tasks]
 
     def _weight(self, i):
         return self.weight if self.weight is None or self.weight.ndim == 2 else self.weight[i]

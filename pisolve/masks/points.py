@@ -44,6 +44,8 @@ def poisson(shape, accel: float = 4, calib=24, *, seed: int = 0) -> np.ndarray:
     calib, full = centre_block(shape, calib)
     if calib[0] >= ny or calib[1] >= nx:
         raise ValueError(f"calib must be smaller than the grid {shape}, got {calib}")
+    if accel > full.size:
+        raise ValueError(f"accel {accel:g} leaves no point of {full.size}: lower accel")
     if full.sum() * accel > full.size:
         raise too_fast(accel, full.size, int(full.sum()), "points", "calib")
     dy, dx = (np.maximum(abs(np.arange(n) - n / 2) - c / 2, 0) for n, c in zip(shape, calib))
@@ -58,7 +60,7 @@ def poisson(shape, accel: float = 4, calib=24, *, seed: int = 0) -> np.ndarray:
         radius_x, radius_y = (np.maximum((1 + r * slope) * n / max(shape), 1) for n in (nx, ny))
         mask = (_poisson(nx, ny, 30, radius_x, radius_y, calib, seed) * (r < 1) != 0) | full
         grown = grown or bool((mask != full).any())
-        actual = mask.size / max(int(mask.sum()), 1)  # with calib=0 there may be no point at all
+        actual = mask.size / mask.sum() if mask.any() else np.inf  # with calib=0 the cut may leave no point
         if best is None or abs(actual - accel) < abs(best[0] - accel):
             best = actual, mask
         if abs(actual - accel) < 0.1:
