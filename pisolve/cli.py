@@ -14,7 +14,7 @@ import numpy as np
 from pisolve import io, masks
 from pisolve._check import choice, extra
 from pisolve._version import __version__
-from pisolve.calib import coverage, espirit
+from pisolve.calib import espirit
 from pisolve.cli_recipe import DEFAULTS, DENOISER, SOLVERS, default_run, make_prior, make_recipe, nets_room
 from pisolve.cli_report import (
     fully_sampled,
@@ -25,6 +25,7 @@ from pisolve.cli_report import (
     say,
     shape_of,
     table,
+    zero_filled,
 )
 from pisolve.io import cfl
 from pisolve.recipe import SAMPLINGS, Espirit, Recipe
@@ -152,10 +153,6 @@ def recon(a) -> int:
         say("failed", f"{type(solver).__name__} ended {done.status} after {steps} iterations; {a.output} is not "
              "written: try a smaller --lam or --sigma, or another --solver")
         return 1
-    seen = coverage(done.scan.mps, done.scan.kspace, done.scan.mask)
-    if seen is not None and seen < 0.97:  # good maps lose 2 % at most
-        say("warning", f"the coil maps are zero where {1 - seen:.0%} of the object's energy is: lower --crop or give "
-            "--mps")
     done.save(a.output)
     of = f" (most of {len(done.results)} slices)" if len(done.results) > 1 else ""
     residual = max(float(r.state.residual) for r in done.results)
@@ -164,12 +161,12 @@ def recon(a) -> int:
            ("status", f"{done.status} after {steps} iterations{of}, residual {residual:.1e}"),
            ("seconds", ", ".join(f"{stage} {t:.2f}" for stage, t in done.seconds.items())),
            ("scale", f"{done.scale:.5g} (k-space times this was solved)")])
-    images = {name: done.scan.crop(image) for name, image in
-              (("zero-filled", done.scan.rss()), ("reconstruction", like_rss(done)))}
+    images = {name: done.scan.crop(like_rss(done.scan, image)) for name, image in
+              (("zero-filled", zero_filled(done.scan)), ("reconstruction", done.x))}
     if full:
         metrics_table(done.scan.reference, images)
     if a.png:
-        title = f"{Path(a.scan).name}: {done.recipe.prior!r}"
+        title = f"{done.recipe.prior!r}" if full else ""
         figure(images, done.scan.reference if full else None, path=a.png, title=title)
     table([("written", ", ".join(filter(None, (a.output, a.png))))])
     return 0

@@ -6,9 +6,8 @@ import sys
 
 import numpy as np
 
-from pisolve import io, masks, metrics
+from pisolve import io, linops, masks, metrics
 from pisolve.io.hdf5 import attributes, open_hdf5
-from pisolve.recipe import Reconstruction
 
 
 def say(kind: str, message) -> None:
@@ -47,13 +46,20 @@ def fully_sampled(scan: io.Scan) -> bool:
     return scan.reference is not None or float(masks.estimate(scan.kspace).mean()) > 0.99
 
 
-def like_rss(done: Reconstruction) -> np.ndarray:
+def like_rss(scan: io.Scan, image) -> np.ndarray:
     """The image as the root of the sum of squares of the coils' images sees it: times the maps' own, where it is not 1.
 
     ESPIRiT's maps have a root sum of squares of 1; those of others need not.
     """
-    size = np.linalg.norm(done.scan.mps, axis=-3)
-    return done.x if abs(size[size > 0] - 1).max() < 1e-3 else done.x * size
+    size = np.linalg.norm(scan.mps, axis=-3)
+    return image if abs(size[size > 0] - 1).max() < 1e-3 else image * size
+
+
+def zero_filled(scan: io.Scan) -> np.ndarray:
+    """A^H y / sum |S|^2: combined with the maps of the reconstruction, so that both have the same background."""
+    mps = np.broadcast_to(scan.mps, scan.kspace.shape)
+    energy = (abs(mps) ** 2).sum(-3)
+    return linops.sense(mps, scan.mask).H(scan.kspace) / np.where(energy > 0, energy, 1)
 
 
 def metrics_table(reference, images) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -154,6 +155,10 @@ class Recipe:
         masks.check(scan.mask, scan.kspace.shape)
         if scan.mps is None:
             scan = replace(scan, mps=self.espirit(scan.kspace, scan.mask))
+            seen = calib.coverage(scan.mps, scan.kspace, scan.mask)
+            if seen is not None and seen < 0.97:  # good maps lose 2 % at most
+                warnings.warn(f"the coil maps are zero where {1 - seen:.0%} of the object's energy is, and so will be "
+                              "the image: lower crop (--crop), or give mps (--mps)", stacklevel=3)
         return scan
 
     def __call__(self, scan, *, callbacks: tuple[Callable, ...] = (), progress: bool = False) -> Reconstruction:
