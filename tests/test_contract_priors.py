@@ -66,6 +66,15 @@ def test_algebra_with_any_scalar(scalar, rng):
     assert (scalar * (pi.TV() + pi.L1())).value(x) == pytest.approx((scalar * pi.TV() + scalar * pi.L1()).value(x))
 
 
+def test_a_factor_of_a_sum_goes_to_its_parts():
+    """So that a scaled sum splits and solves as the sum of the scaled does, and a denoiser in it is not forgotten."""
+    both = 0.5 * (2 * pi.TV() + 0.2 * pi.Tikhonov())
+    assert repr(both) == repr(1 * pi.TV() + 0.1 * pi.Tikhonov())
+    pi.FISTA().init(pi.Problem(linops.identity(SHAPE), np.ones(SHAPE, complex), both))
+    with pytest.raises(ValueError, match="sigma"):
+        2 * (pi.TV() + pi.PnP(quadratic_denoiser, sigma=0.1))
+
+
 def test_repr_reads_like_the_formula():
     assert repr(1e-3 * pi.TV() + 0.002 * pi.Wavelet("db4")) == "0.001 * TV() + 0.002 * Wavelet('db4')"
 

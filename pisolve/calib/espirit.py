@@ -9,7 +9,7 @@ import scipy.fft
 import scipy.linalg
 
 from pisolve import _check
-from pisolve.backend import namespace, parallel, to_numpy, to_torch
+from pisolve.backend import namespace, one_blas_thread, parallel, to_numpy, to_torch
 from pisolve.calib._eig import dominant
 
 BLOCK = 1 << 17  # entries of G held by one thread at a time: 1 MB in single precision, what a core's cache takes
@@ -91,7 +91,8 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
         largest = abs(centre).max()
         if largest == 0:
             raise ValueError(f"{name} is zero in the whole calibration region: mask marks samples that are not there")
-        _field(centre / largest, k, thresh, crop, soft_crop, out[z])
+        with one_blas_thread():
+            _field(centre / largest, k, thresh, crop, soft_crop, out[z])
         if not out[z].any():
             raise ValueError(f"{name} gives maps that are zero everywhere, no eigenvalue is above crop = {crop:g}: the "
                              f"calibration region ({height} x {width} samples, kernel {k}) is too small or holds "

@@ -9,7 +9,7 @@ from pisolve import _check, backend
 from pisolve._check import array, dtype_name, is_array, is_torch
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
-_COILS = 4  # coils summed by one task; fixed, so that results do not depend on the number of threads
+_COILS = 2  # coils summed by one task; fixed, so that results do not depend on the number of threads
 _BYTES = 1 << 28  # a batch of coil images on a GPU or in torch stays under this many bytes
 
 
@@ -92,61 +92,54 @@ class Sense(Linop):
 class _Normal:
     """A^H A x = sum_c conj(S_c) F_m^H w^2 F_m (S_c x), F_m over the axes that the mask varies along only.
 
-    Along the others F^H F = I cancels, and with w^2 shifted once no data is shifted. On the CPU one coil image at a
-    time goes through multiply, FFT, weight, FFT, multiply while it is in the cache.
+    Along the others F^H F = I cancels, and with w^2 shifted once no data is shifted; with no such axis A^H A is diagonal.
+    On the CPU one coil image at a time goes through multiply, FFT, weight, FFT, multiply while it is in the cache.
     """
 
     def __init__(self, A: Sense):
-        self.A = A
-        self.axes = A.varying_axes
-        w2 = None if A.weight is None else A.weight**2
+        self.A, self.axes = A, A.varying_axes
         xp = backend.namespace(A.mps)
-        self.w2 = w2 if w2 is None else xp.fft.ifftshift(w2, axes=self.axes)
+        if not self.axes:
+            energy = (A.mps.real**2 + A.mps.imag**2).sum(-3)
+            self.diagonal = energy if A.weight is None else energy * A.weight**2
+            return
+        self.w2 = xp.fft.ifftshift(A.weight**2, axes=self.axes)
+        if xp is np:  # real and imaginary part: w^2 and -w^2, which is w^2 and the conjugate in one pass
+            full = np.broadcast_to(self.w2, (*self.w2.shape[:-2], *A.ishape[-2:]))
+            self.w2 = np.stack([full, -full], -1).reshape(*full.shape[:-1], -1)
 
     def __call__(self, x):
+        if not self.axes:
+            return x * self.diagonal
         on_cpu = backend.namespace(x) is np
         return self.A._gather(*self.A._each(lambda i, c: (self._cached if on_cpu else self._batched)(x, i, c)))
 
     def _w2(self, i):
-        return self.w2 if self.w2 is None or self.w2.ndim == 2 else self.w2[i]
+        return self.w2 if self.w2.ndim == 2 else self.w2[i]
 
     def _cached(self, x, i, coils):
-        mps, w2, x = self.A.mps, self._w2(i), x[i]
-        total = t = None
+        """sum_c conj(S_c) F^H w^2 F (S_c x) as conj(sum_c S_c F conj(w^2 F (S_c x))): no second copy of the maps."""
+        x, w2, total, t = x[i], self._w2(i), None, None
         for c in range(coils.start, coils.stop):
-            s = mps[(*i, c)]
+            s = self.A.mps[(*i, c)]
             t = np.multiply(s, x, out=t)
-            if self.axes:
-                t = scipy.fft.fftn(t, axes=self.axes, norm="ortho", overwrite_x=True, workers=1)
-            if w2 is not None:
-                _scale(t, w2)
-            if self.axes:
-                t = scipy.fft.ifftn(t, axes=self.axes, norm="ortho", overwrite_x=True, workers=1)
-            np.conjugate(t, out=t)  # sum S_c conj(t) and one conj at the end: no second copy of the maps
+            t = scipy.fft.fftn(t, axes=self.axes, norm="ortho", overwrite_x=True, workers=1)
+            parts = t.view(t.real.dtype)
+            parts *= w2
+            t = scipy.fft.fftn(t, axes=self.axes, norm="ortho", overwrite_x=True, workers=1)
             t *= s
-            total = t.copy() if total is None else np.add(total, t, out=total)
+            if total is None:
+                total, t = t, None
+            else:
+                total += t
         return np.conjugate(total, out=total)
 
     def _batched(self, x, i, coils):
         s, w2 = self.A.mps[i][coils], self._w2(i)
-        t = s * x[i]
-        if self.axes:
-            t = backend.fft(t, self.axes, centred=False)
-        if w2 is not None:
-            t = t * w2
-        if self.axes:
-            t = backend.fft(t, self.axes, centred=False, inverse=True)
+        t = backend.fft(s * x[i], self.axes, centred=False) * w2
+        t = backend.fft(t, self.axes, centred=False, inverse=True)
         t *= s.conj()
         return t.sum(0)
-
-
-def _scale(t, w):
-    """t *= w in place for complex t and real w: through the real view, where numpy need not widen w to complex."""
-    if w.shape[-1] == 1 and t.flags.c_contiguous:
-        flat = t.view(t.real.dtype)
-        flat *= w
-    else:
-        t *= w
 
 
 def _kspace_weight(mps, mask, weights):

@@ -199,6 +199,11 @@ class Sum(Prior):
         self.implicit = any(p.implicit for p in self.priors)
         self.has_prox = False
 
+    def __mul__(self, lam):
+        return Sum([lam * p for p in self.priors])
+
+    __rmul__ = __mul__
+
     @property
     def lipschitz(self):
         return sum(p.lipschitz for p in self.priors)
