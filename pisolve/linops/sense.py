@@ -92,7 +92,7 @@ class Sense(Linop):
 class _Normal:
     """A^H A x = sum_c conj(S_c) F_m^H w^2 F_m (S_c x), F_m over the axes that the mask varies along only.
 
-    Along the others F^H F = I cancels, and with w^2 shifted once no data is shifted; with no such axis A^H A is diagonal.
+    Along the others F^H F = I cancels, and with w^2 shifted once no data is shifted; with no such axis it is diagonal.
     On the CPU one coil image at a time goes through multiply, FFT, weight, FFT, multiply while it is in the cache.
     """
 
