@@ -204,10 +204,10 @@ def main():
                 "normal": round(rows["normal"]["pisolve"] / pair, 2), "cg": round(rows["cg"]["pisolve"] / 30 / pair, 2),
                 "wavelet": round(rows["wavelet"]["pisolve"] / rows["wavelet"]["iterations"] / pair, 2)}
             print(rows["per iteration over the necessary FFTs"], flush=True)
-    if not args.small:
-        OUT.parent.mkdir(exist_ok=True)
-        with atomic(OUT) as part:
-            Path(part).write_text(json.dumps(report, indent=1) + "\n")
+        if not args.small:  # what is done is kept
+            OUT.parent.mkdir(exist_ok=True)
+            with atomic(OUT) as part:
+                Path(part).write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ def coverage(mps, kspace, mask=None) -> float | None:
         return None
     seen = total = 0.0
     for z, one in enumerate(kspace):  # slice by slice, to hold one slice's coil images only
-        centre = np.zeros_like(one)
-        centre[(slice(None), *block)] = one[(slice(None), *block)] / peak
+        centre = np.zeros(one.shape, np.complex128)  # single precision overflows for denormal data
+        centre[(slice(None), *block)] = one[(slice(None), *block)].astype(np.complex128) / float(peak)
         energy = (abs(fft(centre, (-2, -1), inverse=True)) ** 2).sum(0, dtype=float)
         seen += energy[(mps[z % len(mps)] != 0).any(0)].sum()
         total += energy.sum()
