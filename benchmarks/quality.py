@@ -99,7 +99,7 @@ def main():
             table += compare(name, full, seed, args.only)
             if not args.only and not args.quick:  # what is done is kept
                 OUT.mkdir(exist_ok=True)
-                report = {"command": "python benchmarks/quality.py", "rows": table}
+                report = {"command": f"python benchmarks/quality.py --seeds {args.seeds}", "rows": table}
                 with atomic(OUT / "quality.json") as part:
                     Path(part).write_text(json.dumps(report, indent=1) + "\n")
 

@@ -14,7 +14,7 @@ denoiser = pi.nets.load("denoiser-brain")
 priors = {
     "SENSE": 1e-2 * pi.Tikhonov(),
     "wavelet": 2e-3 * pi.Wavelet(shifts=16),
-    "PnP": pi.PnP(denoiser, sigma=0.02),
+    "PnP": pi.PnP(denoiser, sigma=0.1),
 }
 for name, prior in priors.items():
     result = pi.recon(scan, prior, sampling=pi.Sampling("random", accel=4, seed=1), max_iter=15)
