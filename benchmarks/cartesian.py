@@ -210,6 +210,8 @@ def main():
                 row["ratios"] = {k: round(row[k] / ours, 2) for k in ("sigpy", "bart") if k in row}
                 rows[task.__name__] = row
                 print("x".join(map(str, shape)), task.__name__, json.dumps(row, default=str), flush=True)
+            if not all(name in rows for name in ("normal", "cg", "wavelet")):
+                continue
             pair = rows["normal"]["fft"]
             rows["per iteration over the necessary FFTs"] = {
                 "normal": round(rows["normal"]["pisolve"] / pair, 2), "cg": round(rows["cg"]["pisolve"] / 30 / pair, 2),
