@@ -45,7 +45,7 @@ priors = {
     "function": pi.PnP(spinning, sigma=0.02),
     "module": pi.PnP(module, sigma=0.02),
     "module, RED": 0.5 * pi.RED(module, sigma=0.04),
-    "shipped": pi.PnP(pi.nets.load("denoiser-brain"), sigma=0.1),
+    "shipped": pi.PnP(pi.nets.load("denoiser-brain"), sigma=0.02),
 }
 for name, prior in priors.items():
     result = pi.solve(A, y, prior, max_iter=20)
