@@ -81,8 +81,8 @@ def methods(scan, folder):
             return cfl.read_image(folder / "x")[None]
 
         out["BART l2"] = (LAMS, lambda s: bart("-l2", f"-r{s}", "-i30"))
-        out["BART wavelet"] = (LAMS, lambda s: bart(f"-RW:3:0:{s}", "-i60"))
-        out["BART TV"] = (LAMS, lambda s: bart(f"-RT:3:0:{s}", "-i60", "-u0.1"))
+        out["BART wavelet"] = (LAMS, lambda s: bart(f"-RW:3:0:{s}", "-i100"))
+        out["BART TV"] = (LAMS, lambda s: bart(f"-RT:3:0:{s}", "-i100", "-u0.1"))
     return out
 
 
