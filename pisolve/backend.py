@@ -99,11 +99,6 @@ def copy(x):
     return x.clone() if is_torch(x) else x.copy()
 
 
-def moveaxis(x, source, destination):
-    """`moveaxis` of the array's own kind: a view."""
-    return namespace(x).moveaxis(x, source, destination)
-
-
 def shrink(x, threshold):
     """Soft thresholding of magnitudes, x * max(1 - threshold / |x|, 0); the phase is kept, 0 stays 0."""
     return x * shrink_factor(abs(x), threshold)
