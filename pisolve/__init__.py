@@ -8,22 +8,19 @@
 from pisolve import calib, io, linops, masks, metrics, priors, solvers
 from pisolve._version import __version__
 from pisolve.linops import as_torch
-from pisolve.priors import L1, L21, RED, TV, Denoiser, PnP, Prior, Tikhonov, Wavelet, Zero
+from pisolve.priors import *  # noqa: F403 - every prior and solver is a public name, listed by its own room
 from pisolve.problem import Problem
 from pisolve.recipe import Recipe, Sampling, recon
-from pisolve.solvers import ADMM, CG, FISTA, HQS, PDHG, GradientDescent, Result, State, iterate, solve
+from pisolve.solvers import *  # noqa: F403
+from pisolve.tuning import Tuning, tune
 
-__all__ = [
-    "ADMM", "CG", "FISTA", "HQS", "L1", "L21", "PDHG", "RED", "TV", "Denoiser", "GradientDescent", "PnP", "Prior",
-    "Problem", "Recipe", "Result", "Sampling", "State", "Tikhonov", "Wavelet", "Zero", "__version__", "as_torch",
-    "calib", "io", "iterate", "linops", "masks", "metrics", "nets", "phantom", "priors", "recon", "solve", "solvers",
-    "testing",
-]
+_LATER = ["nets", "phantom", "testing"]  # rooms that load on first use
+__all__ = ["Problem", "Recipe", "Sampling", "Tuning", "__version__", "as_torch", "calib", "io", "linops", "masks",
+           "metrics", "priors", "recon", "solvers", "tune", *_LATER, *priors.__all__, *solvers.__all__]
 
 
 def __getattr__(name):
-    """`nets` (torch modules) and other upper rooms load on first use."""
-    if name in ("nets", "phantom", "testing"):
+    if name in _LATER:
         import importlib
 
         return importlib.import_module(f"pisolve.{name}")

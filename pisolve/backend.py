@@ -10,6 +10,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+import numba
 import numpy as np
 import scipy.fft
 
@@ -56,6 +57,23 @@ def parallel(work, items) -> list:
     return list(_pool(os.getpid()).map(work, items))
 
 
+def jit(function):
+    """Compile `function` at its first call; it runs without the interpreter's lock, as `parallel` needs it.
+
+    The code is kept in the package's `__pycache__`, else in the user's cache folder, else in memory only.
+    """
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(function, cache=True, **options)
+    except RuntimeError:  # no folder can be written
+        return numba.njit(function, **options)
+
+
+def compiles(x) -> bool:
+    """True for complex numpy arrays that are large enough to be worth a kernel's compilation (seconds, once)."""
+    return isinstance(x, np.ndarray) and x.dtype.char in "FD" and x.size >= 1 << 14
+
+
 def one_blas_thread():
     """A context in which BLAS runs on one thread: its own threads spin against ours and make small `eigh` calls slow.
 
@@ -99,9 +117,54 @@ def copy(x):
     return x.clone() if is_torch(x) else x.copy()
 
 
-def shrink(x, threshold):
-    """Soft thresholding of magnitudes, x * max(1 - threshold / |x|, 0); the phase is kept, 0 stays 0."""
-    return x * shrink_factor(abs(x), threshold)
+def shrink(x, threshold, *, axes=()):
+    """Soft thresholding of magnitudes, x * max(1 - threshold / |x|, 0); the phase is kept, 0 stays 0.
+
+    With `axes` |x| is the Euclidean length over these axes: what lies along them goes to zero together.
+    """
+    axes = tuple(a % x.ndim for a in axes)
+    if axes in ((), (0,)) and compiles(x) and np.ndim(threshold) == 0:
+        low, high = _SAFE[x.dtype.char]
+        if low <= threshold <= high:
+            x = np.require(x, requirements=["C", "W"])
+            out, real, flat = np.empty_like(x), x.real.dtype, (len(x) if axes else 1, -1)
+            _shrink(x.view(real).reshape(flat), real.type(threshold), out.view(real).reshape(flat))
+            return out
+    if not axes:
+        return x * shrink_factor(abs(x), threshold)
+    square = x.real**2 + x.imag**2
+    if is_torch(x):  # the square root's slope at 0 is cut off, not NaN
+        square = square.sum(axes, keepdim=True).clamp_min(namespace(x).finfo(square.dtype).tiny)
+    else:
+        square = square.sum(axes, keepdims=True)
+    return x * shrink_factor(sqrt(square), threshold)
+
+
+# thresholds with which a magnitude whose square under- or overflows is 0 or itself to rounding, as it should be
+_SAFE = {"F": (1e-18, 1e11), "D": (1e-150, 1e135)}
+
+
+@jit
+def _shrink(x, threshold, out):
+    """One pass over (group, sample) of reals, real and imaginary parts in turn; `threshold` > 0 is of their type."""
+    groups, n = x.shape
+    n //= 2
+    factor, one, none = np.empty(512, x.dtype), x.dtype.type(1), x.dtype.type(0)
+    for start in range(0, n, 512):
+        count = min(512, n - start)
+        for g in range(groups):
+            row = x[g, 2 * start:]
+            for i in range(count):
+                square = row[2 * i] * row[2 * i] + row[2 * i + 1] * row[2 * i + 1]
+                factor[i] = square if g == 0 else factor[i] + square
+        for i in range(count):
+            f = one - threshold / np.sqrt(factor[i])
+            factor[i] = none if f < none else f
+        for g in range(groups):
+            row, new = x[g, 2 * start:], out[g, 2 * start:]
+            for i in range(count):
+                new[2 * i] = factor[i] * row[2 * i]
+                new[2 * i + 1] = factor[i] * row[2 * i + 1]
 
 
 def shrink_factor(magnitude, threshold):

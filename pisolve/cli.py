@@ -15,7 +15,7 @@ from pisolve import io, masks
 from pisolve._check import choice, extra
 from pisolve._version import __version__
 from pisolve.calib import espirit
-from pisolve.cli_recipe import DEFAULTS, DENOISER, SOLVERS, default_run, make_prior, make_recipe, nets_room
+from pisolve.cli_recipe import AUTO, DEFAULTS, DENOISER, SOLVERS, default_run, make_prior, make_recipe, nets_room
 from pisolve.cli_report import (
     fully_sampled,
     image_info,
@@ -25,10 +25,12 @@ from pisolve.cli_report import (
     say,
     shape_of,
     table,
+    tuned,
     zero_filled,
 )
 from pisolve.io import cfl
 from pisolve.recipe import SAMPLINGS, Espirit, Recipe
+from pisolve.tuning import METHODS
 
 IMAGES, MAPS = (".h5", ".hdf5", ".npy", ".cfl"), (".h5", ".hdf5", ".npy", ".npz", ".cfl")
 EXAMPLES = """examples:
@@ -37,6 +39,7 @@ EXAMPLES = """examples:
   pisolve recon scan.h5 -o out.h5                         wavelets, the default
   pisolve recon scan.h5 -o out.h5 --prior tv --lam 2e-3 --png out.png
   pisolve recon scan.h5 -o out.h5 --accel 4 --seed 1      undersample a full scan, and print the metrics
+  pisolve recon scan.h5 -o out.h5 --prior tv --lam auto   choose lam by withheld samples
   pisolve recon scan.h5 -o out.h5 --prior pnp --sigma 0.07
   pisolve recon scan.h5 -o out.h5 --prior pnp --denoiser dncnn_gray_25.pth --scale 0.5 --offset 0.5
   pisolve recon scan.h5 -o again.h5 --recipe out.h5       the same once more, to the same bits
@@ -90,8 +93,9 @@ def parser() -> argparse.ArgumentParser:
     _scan(new, "image: .h5 (with the recipe), .npy or .cfl")
     add = new.add_argument_group("prior", "units: the zero-filled image has a 99th percentile of 1").add_argument
     add("--prior", choices=DEFAULTS, help="default: wavelet")
-    add("--lam", type=float, help=f"strength; defaults of lam and sigma: {table}")
-    add("--sigma", type=float, help="noise level of a denoiser; one with a level of its own works at that")
+    add("--lam", type=_strength, help=f"strength, or auto: chosen by --tune; defaults of lam and sigma: {table}")
+    add("--sigma", type=_strength, help="noise level of a denoiser, or auto; one with a level of its own works at that")
+    add("--tune", choices=METHODS, help="how auto chooses; default: holdout (reference: an oracle, with --accel)")
     add("--denoiser", metavar="NAME|FILE", help=f"for pnp and red: a shipped one or weights; default: {DENOISER}")
     add("--level", type=_level, help="sigma that the weights were trained for, or blind, where they do not say it")
     add("--scale", type=float, help="the network sees scale * image + offset; default: 1, 0.5 for a grey dncnn_*.pth")
@@ -145,6 +149,8 @@ def recon(a) -> int:
         recipe.to_dict()  # a recipe that cannot be kept is refused before the work
     scan = _load(a)
     full = recipe.sampling is not None and fully_sampled(scan)
+    if recipe.tune == "reference" and not full:
+        raise ValueError("--tune reference needs the truth: a fully sampled scan and --accel")
     if recipe.sampling is not None and not full:
         say("warning", "no metrics: this scan is not fully sampled, so there is nothing to compare with")
     done = recipe(scan, progress=a.progress)
@@ -157,7 +163,8 @@ def recon(a) -> int:
     of = f" (most of {len(done.results)} slices)" if len(done.results) > 1 else ""
     residual = max(float(r.state.residual) for r in done.results)
     table([("scan", f"{a.scan}, {shape_of(scan.kspace)}"), ("sampling", sampled(done.scan.mask)),
-           ("prior", repr(done.recipe.prior)), ("solver", repr(solver)),
+           ("prior", repr(done.recipe.prior)), *([("tuned", tuned(done.tuning))] if done.tuning else []),
+           ("solver", repr(solver)),
            ("status", f"{done.status} after {steps} iterations{of}, residual {residual:.1e}"),
            ("seconds", ", ".join(f"{stage} {t:.2f}" for stage, t in done.seconds.items())),
            ("scale", f"{done.scale:.5g} (k-space times this was solved)")])
@@ -241,6 +248,10 @@ def _slices(text: str):
     if len(parts) > 3 or parts == [None]:
         raise ValueError
     return slice(*parts) if len(parts) > 1 else parts[0]
+
+
+def _strength(text: str):
+    return text if text == AUTO else float(text)
 
 
 def _level(text: str):

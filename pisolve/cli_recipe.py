@@ -24,14 +24,15 @@ DEFAULTS = {
     "red": {"lam": 0.05, "sigma": 0.06},
 }
 DENOISER = "denoiser-brain"
-SOLVERS = {s.__name__.lower(): s for s in (solvers.CG, solvers.GradientDescent, solvers.FISTA, solvers.ADMM,
-                                           solvers.HQS, solvers.PDHG)}
+AUTO = "auto"  # for --lam and --sigma: choose it
+SOLVERS = {n.lower(): s for n, s in vars(solvers).items()
+           if isinstance(s, type) and issubclass(s, solvers.Solver) and s is not solvers.Solver}
 
 
 def make_recipe(a) -> Recipe:
     """The recipe that the arguments describe; an argument without effect is an error."""
     names = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
-             "crop", "accel", "mask", "center_fraction", "seed")
+             "crop", "tune", "accel", "mask", "center_fraction", "seed")
     given = {n: getattr(a, n) for n in names if getattr(a, n) is not None}
     if a.recipe:
         if given:
@@ -49,8 +50,28 @@ def make_recipe(a) -> Recipe:
         run["espirit"] = Espirit(crop=given.pop("crop"))
     solver = SOLVERS[given.pop("solver")]() if "solver" in given else None
     word = given.pop("prior", "wavelet")
+    run |= _tune(word, given)
     prior, run = make_prior(word, **given), default_run(word) | run
     return Recipe(prior, solver, sampling=Sampling(**sampling) if sampling else None, name=word, **run)
+
+
+def _tune(word: str, given: dict) -> dict:
+    """Recipe's `tune` where a strength is to be chosen; takes --tune and auto out of `given`."""
+    method = given.pop("tune", None)
+    asked = [n for n in ("lam", "sigma") if given.get(n) == AUTO]
+    strength = next((n for n in ("lam", "sigma") if n in DEFAULTS[word]), None)
+    if method is None and not asked:
+        return {}
+    for name in asked:
+        if strength is not None and name != strength:
+            raise ValueError(f"--{name} auto: what is chosen for {word} is {strength}, --{strength} auto")
+        del given[name]
+    if strength is None:
+        what = "tune" if method else f"{asked[0]} auto"
+        raise ValueError(f"--{what} has no effect on {word}, which has no strength to choose")
+    if strength in given:
+        raise ValueError(f"--tune {method} chooses {strength}: leave --{strength} out, or write --{strength} auto")
+    return {"tune": method or "holdout"}
 
 
 def default_run(word: str) -> dict:

@@ -55,6 +55,13 @@ def like_rss(scan: io.Scan, image) -> np.ndarray:
     return image if abs(size[size > 0] - 1).max() < 1e-3 else image * size
 
 
+def tuned(tuning) -> str:
+    """How a strength was chosen, in words."""
+    seen = "; the reference was seen, this is an oracle's choice" if tuning.method == "reference" else ""
+    return (f"{tuning.kind} {tuning.strength:.3g} by {tuning.method}, {tuning.status}, {len(tuning.curve)} strengths "
+            f"from {tuning.curve[0][0]:.2g} to {tuning.curve[-1][0]:.2g}{seen}")
+
+
 def zero_filled(scan: io.Scan) -> np.ndarray:
     """A^H y / sum |S|^2: combined with the maps of the reconstruction, so that both have the same background."""
     mps = np.broadcast_to(scan.mps, scan.kspace.shape)

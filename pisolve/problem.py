@@ -8,10 +8,54 @@ import numpy as np
 
 from pisolve import _check, backend
 from pisolve._check import array, dtype_name, is_cupy, is_torch
-from pisolve.linops import as_torch, opnorm
+from pisolve.linops import Blocks, Linop, apply, as_torch, opnorm
 from pisolve.linops.autograd import TorchLinop
 from pisolve.priors import Prior, Zero
 from pisolve.priors.base import Sum, real, squared_norm
+
+
+class Split:
+    """g(x) = f(G x), or min_v f(G [x, v]): a splitting solver's iterate w is the image, or the image and v in one.
+
+    Raises:
+        ValueError: the prior has neither a prox nor a split.
+    """
+
+    def __init__(self, prior: Prior, shape):
+        self.f, self.linop = prior.split(shape)
+        if not self.f.has_prox and not self.f.slow_prox:
+            raise ValueError(f"{prior!r} has no prox to split off: take CG() or GradientDescent()")
+        lifted = isinstance(self.linop, Blocks) and len(self.linop.domain.shapes) > 1
+        self.domain = self.linop.domain if lifted else None
+
+    def lift(self, x):
+        """The w of an image with v = 0."""
+        if self.domain is None:
+            return x
+        xp, like = backend.namespace(x), {"device": x.device} if is_torch(x) else {}
+        return self.domain.join([x, *(xp.zeros(s, dtype=x.dtype, **like) for s in self.domain.shapes[1:])])
+
+    def image(self, w):
+        """The image in w."""
+        return w if self.domain is None else self.domain.parts(w)[0]
+
+    def G(self, w):
+        """G w."""
+        return w if self.linop is None else apply(self.linop, w)
+
+    def GH(self, z):
+        """G^H z."""
+        return z if self.linop is None else apply(self.linop.H, z)
+
+    def GN(self, w):
+        """G^H G w."""
+        return w if self.linop is None else apply(self.linop.N, w)
+
+    def norm2(self, w) -> float:
+        """A bound of ||G||^2."""
+        if self.linop is None:
+            return 1.0
+        return opnorm(self.linop, like=None if isinstance(self.linop, Linop) or is_torch(w) else w) ** 2
 
 
 class Problem:
@@ -70,9 +114,15 @@ class Problem:
         parts = self.prior.priors if isinstance(self.prior, Sum) else [self.prior]
         smooth = [p for p in parts if p.has_grad]
         rest = [p for p in parts if not p.has_grad]
-        if len(rest) > 1 or not all(p.has_prox or p.slow_prox for p in rest):
+        lifted = rest and rest[0].slow_prox and Split(rest[0], self.ishape).domain is not None
+        if len(rest) > 1 or lifted or not all(p.has_prox or p.slow_prox for p in rest):
             raise ValueError(f"{self.prior!r} has no prox of its own: take ADMM() or PDHG(), which split it")
         return Sum(smooth) if smooth else Zero(), rest[0] if rest else Zero()
+
+    @cached_property
+    def splitting(self) -> Split:
+        """g = f o G, as ADMM, HQS and PDHG see it."""
+        return Split(self.prior, self.ishape)
 
     def normal(self, x):
         """A^H A x."""
@@ -90,6 +140,23 @@ class Problem:
         """The objective at x; None where the prior is implicit."""
         g = self.prior.value(x)
         return None if g is None else self.data_value(x) + g
+
+    def gap(self, x) -> float | None:
+        """(P(x) - D(p)) / P(x), a bound of how far the objective at x is above its minimum; None without a dual norm.
+
+        The dual of min 1/2 ||A x - y||^2 + g(x) for a norm g is max Re<p, y> - 1/2 ||p||^2 over g_dual(A^H p) <= 1; the
+        residual p = s (y - A x), with the best s that is feasible, gives the bound.
+        """
+        r = self.y - self.A(x)
+        try:
+            limit = self.prior.dual_norm(self.A.H(r))
+        except NotImplementedError:
+            return None
+        rr, ry = squared_norm(r), real(backend.dot(r, self.y))
+        s = ry / rr if rr > 0 else 0.0
+        s = min(max(s, -1 / limit), 1 / limit) if limit > 0 else s
+        value = 0.5 * rr + self.prior.value(x)
+        return max(value - (s * ry - 0.5 * s * s * rr), 0.0) / value if value > 0 else 0.0
 
     def start(self, x0=None, *, zero: bool = False):
         """The first iterate: a checked x0, else A^H y / L (or zeros)."""

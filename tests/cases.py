@@ -52,8 +52,14 @@ LINOPS = {
     "gradient-3d": lambda d: linops.gradient((3, 4, 5), axes=(0, 1, 2)),
     "gradient-slices": lambda d: linops.gradient((2, 4, 5)),
     "gradient-size-1": lambda d: linops.gradient((1, 5)),
-    "stack": lambda d: linops.Stack([linops.gradient((4, 5)), linops.wavelet((4, 5), "haar"),
+    "dct": lambda d: linops.dct((5, 6)),
+    "dct-one-axis": lambda d: linops.dct((3, 4, 5), axes=(0,)),
+    "stack": lambda d: linops.stack([linops.gradient((4, 5)), linops.wavelet((4, 5), "haar"),
                                      linops.identity((4, 5))]),
+    "blocks": lambda d: linops.Blocks([[linops.gradient((4, 5)), -1 * linops.identity((2, 4, 5))],
+                                       [None, linops.symmetric_gradient((4, 5))]]),
+    "symmetric-gradient": lambda d: linops.symmetric_gradient((4, 5)),
+    "symmetric-gradient-neumann-3d": lambda d: linops.symmetric_gradient((3, 4, 5), (0, 1, 2), boundary="neumann"),
     "composed": lambda d: linops.sense(maps(2, 6, 4, dtype=d), lines(6)[:, None]) * linops.wavelet((6, 4), "haar").H,
     "scaled": lambda d: 3 * linops.gradient((4, 4)),
 }
@@ -68,8 +74,8 @@ def quadratic_denoiser(x, sigma):
 
 REFERENCE = (np.arange(12 * 10).reshape(12, 10) * (1 + 0.5j) / 100).astype("complex128")
 
-# name: explicit prior; all live on images of shape SHAPE
-SHAPE = (12, 10)
+# name: explicit prior; all live on images of shape SHAPE, those called series-... on series of frames
+SHAPE, SERIES = (12, 10), (3, 9, 7)
 PRIORS = {
     "zero": pi.Zero(),
     "tikhonov": pi.Tikhonov(),
@@ -85,9 +91,49 @@ PRIORS = {
     "tv": pi.TV(),
     "tv-anisotropic": 0.3 * pi.TV(isotropic=False),
     "tv-neumann": 0.3 * pi.TV(boundary="neumann"),
+    "l1-huber": 0.5 * pi.L1(delta=0.3),
+    "l1-huber-gradient": 0.2 * pi.L1(delta=0.3) @ linops.gradient(SHAPE),
+    "l21": pi.L21(),
+    "l21-axis": 2 * pi.L21(1),
+    "l21-huber": pi.L21(axis=-1, delta=0.5),
+    "l1-minus-l2": pi.L1MinusL2(),
+    "l1-minus-half-l2": 0.3 * pi.L1MinusL2(alpha=0.5),
+    "tv-huber": 0.3 * pi.TV(delta=0.1),
+    "tv-huber-anisotropic": 0.3 * pi.TV(isotropic=False, delta=0.1, boundary="neumann"),
+    "tv-one-axis": 0.2 * pi.TV(axes=(-2,)),
+    "dct": pi.DCT(),
+    "dct-one-axis": 0.2 * pi.DCT(axes=(0,)),
+    "nuclear": pi.Nuclear(),
+    "nuclear-axis": 0.5 * pi.Nuclear(axis=1),
+    "box": pi.Box(),
+    "box-small": 2 * pi.Box(high=0.1),
+    "real-non-negative": pi.RealNonNegative(),
+    "quadratic": 0.3 * pi.Quadratic(linops.gradient(SHAPE)),
+    "quadratic-reference": pi.Quadratic(linops.gradient(SHAPE, boundary="neumann"), REFERENCE),
+    "series-l21": pi.L21(axis=(0, 2)),
+    "series-l21-wavelet": 0.5 * pi.L21() @ linops.wavelet(SERIES, "haar"),
+    "series-temporal-fft": 0.3 * pi.TemporalFFT(),
+    "series-temporal-tv": 0.3 * pi.TV(axes=(0,), boundary="neumann"),
+    "series-tv": 0.1 * pi.TV(axes=(0, -2, -1)),
+    "series-nuclear": 0.5 * pi.Nuclear(),
+    "series-llr": pi.LLR(block=4),
+    "series-llr-shifted": 0.5 * pi.LLR(block=2, shifts=4).at(3),
+    "tgv": 0.3 * pi.TGV(),
+    "tgv-neumann": pi.TGV(0.5, 0.2, boundary="neumann"),
+    "tgv-behind-fft": 0.2 * pi.TGV() @ linops.fft(SHAPE),
+    "infimal-convolution": pi.InfimalConvolution(0.3 * pi.TV(), 0.2 * pi.Wavelet("haar", 1)),
+    "series-low-rank-plus-sparse": pi.InfimalConvolution(2 * pi.Nuclear(), 0.5 * pi.TemporalFFT()),
     "sum": 0.1 * pi.TV() + 0.05 * pi.Wavelet("haar"),
+    "tgv+wavelet": 0.1 * pi.TGV() + 0.05 * pi.Wavelet("haar"),
     "three": 0.1 * pi.TV() + 0.05 * pi.Wavelet("haar") + 0.2 * pi.Tikhonov(),
 }
+
+
+
+def prior_shape(name):
+    """The shape of the images that a prior of the table is for."""
+    return SERIES if name.startswith("series-") else SHAPE
+
 
 SOLVERS = {
     "cg": pi.CG(),
@@ -95,11 +141,22 @@ SOLVERS = {
     "fista": pi.FISTA(),
     "fista-no-restart": pi.FISTA(restart=False),
     "ista": pi.FISTA(momentum=False),
+    "fista-backtracking": pi.FISTA(backtracking=True),
+    "pogm": pi.POGM(),
+    "pogm-no-restart": pi.POGM(restart=False),
+    "data-prox": pi.DataProx(),
+    "data-prox-no-momentum": pi.DataProx(momentum=False, inner=20),
+    "lsqr": pi.LSQR(),
+    "lsmr": pi.LSMR(),
+    "gmres": pi.GMRES(),
+    "gmres-5": pi.GMRES(restart=5),
     "admm": pi.ADMM(),
-    "admm-rho": pi.ADMM(rho=0.05, inner=20),
+    "admm-rho": pi.ADMM(rho=0.05, inner=20, relaxation=1.0),
     "pdhg": pi.PDHG(),
     "pdhg-sigma": pi.PDHG(sigma=0.1),
+    "admm-relaxed-balanced": pi.ADMM(relaxation=1.8, balance=True),
     "hqs": pi.HQS(),
+    "relaxed": pi.Relaxed(pi.FISTA(), 0.8),
 }
 PENALISED = {"hqs"}  # minimise data + Moreau envelope of g, near the true minimum as far as rho is large
 
@@ -112,8 +169,17 @@ OBJECTIVES = {
     "tv": 0.02 * pi.TV(),
     "tv-anisotropic": 0.02 * pi.TV(isotropic=False),
     "tv+wavelet": 0.01 * pi.TV() + 0.01 * pi.Wavelet("db2"),
+    "tgv": 0.02 * pi.TGV(),
+    "tgv+wavelet": 0.01 * pi.TGV() + 0.01 * pi.Wavelet("db2"),
+    "infimal-convolution": pi.InfimalConvolution(0.02 * pi.TV(), 0.02 * pi.Wavelet("db2")),
     "tikhonov+wavelet": 0.05 * pi.Tikhonov() + 0.02 * pi.Wavelet("db2"),
     "l1-of-fft": 0.02 * pi.L1() @ linops.fft((16, 16)),
+    "tv-huber": 0.02 * pi.TV(delta=0.05),
+    "dct": 0.02 * pi.DCT(),
+    "nuclear": 0.05 * pi.Nuclear(),
+    "quadratic": 0.05 * pi.Quadratic(linops.gradient((16, 16)), np.full((16, 16), 0.5 + 0j)),
+    "box": pi.Box(high=1.1),
+    "box+tv": pi.Box(high=1.1) + 0.02 * pi.TV(),
 }
 
 

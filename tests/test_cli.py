@@ -67,6 +67,27 @@ def test_solvers_by_name(run, scan, solver, prior):
     assert io.load_image("x.npy").shape == (2, 64, 64)
 
 
+@pytest.mark.parametrize(("words", "method"), [
+    (("--lam", "auto"), "holdout"), (("--lam", "auto", "--tune", "sure"), "sure"),
+    (("--tune", "reference"), "reference")])
+def test_a_strength_is_chosen_and_kept(run, scan, words, method):
+    """auto equals pi.recon(tune=...), and the file written holds the strength that was chosen."""
+    common = ("--slices", "1", "--accel", 2, "--center-fraction", 0.3, "--prior", "tv", "--max-iter", 5)
+    code, out, err = run("recon", scan, "-o", "x.h5", *common, *words)
+    assert (code, err) == (0, "")
+    sampling = pi.Sampling("random", 2, 0.3)
+    expected = pi.recon(io.load(scan).select(1), pi.TV(), sampling=sampling, max_iter=5, tune=method)
+    np.testing.assert_array_equal(io.load_image("x.h5"), expected.x)
+    assert re.search(rf"tuned +lam [\d.e-]+ by {method}, ok, \d+ strengths", out)
+    assert ("the reference was seen" in out) == (method == "reference")
+    with h5py.File("x.h5") as file:
+        recipe = json.loads(file.attrs["recipe"])
+    assert recipe["tune"] is None
+    assert recipe["prior"]["lam"] == expected.tuning.strength
+    assert run("recon", scan, "-o", "y.h5", "--slices", "1", "--recipe", "x.h5")[0] == 0
+    np.testing.assert_array_equal(io.load_image("y.h5"), expected.x)
+
+
 def test_metrics_of_an_undersampled_full_scan(run, scan):
     """The printed PSNR is scikit-image's over the volume; the picture is drawn."""
     code, out, _ = run("recon", scan, "-o", "x.npy", "--accel", 3, "--seed", 2, "--center-fraction", 0.15,
@@ -220,6 +241,15 @@ BAD = [
     (("recon", "SCAN", "-o", "SCAN"), "scan itself"),
     (("recon", "SCAN", "-o", "x.h5", "--png", "x.bmp"), "suffix"),
     (("recon", "SCAN", "-o", "x.h5", "--lam", "much"), "--lam"),
+    (("recon", "SCAN", "-o", "x.h5", "--prior", "zero", "--lam", "auto"), "no effect on zero"),
+    (("recon", "SCAN", "-o", "x.h5", "--prior", "zero", "--tune", "sure"), "no effect on zero"),
+    (("recon", "SCAN", "-o", "x.h5", "--prior", "tv", "--sigma", "auto"), "--lam auto"),
+    (("recon", "SCAN", "-o", "x.h5", "--prior", "pnp", "--lam", "auto"), "--sigma auto"),
+    (("recon", "SCAN", "-o", "x.h5", "--prior", "red", "--sigma", "auto"), "--lam auto"),
+    (("recon", "SCAN", "-o", "x.h5", "--lam", "0.1", "--tune", "sure"), "leave --lam out"),
+    (("recon", "SCAN", "-o", "x.h5", "--lam", "auto", "--tune", "gcv"), "invalid choice"),
+    (("recon", "SCAN", "-o", "x.h5", "--tune", "reference"), "fully sampled scan and --accel"),
+    (("recon", "SCAN", "-o", "x.h5", "--recipe", "bad.json", "--tune", "sure"), "beside --recipe"),
     (("recon", "SCAN", "-o", "x.h5", "--lam", "-1"), "lam must be >= 0"),
     (("recon", "SCAN", "-o", "x.h5", "--lam", "nan"), "lam must be finite"),
     (("recon", "SCAN", "-o", "x.h5", "--prior", "zero", "--lam", "1"), "no effect on zero"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import PRIORS, SHAPE, quadratic_denoiser
+from cases import PRIORS, SHAPE, prior_shape, quadratic_denoiser
 
 import pisolve as pi
 from pisolve import linops, testing
@@ -14,7 +14,9 @@ ALL = pytest.mark.parametrize("name", PRIORS)
 @ALL
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 def test_laws(name, scale):
-    testing.check_prior(PRIORS[name], SHAPE, scale=scale, tol=1e-6 if scale <= 1 else 1e-5, draws=8)
+    """200 draws over the three scales, fewer where the prox iterates."""
+    testing.check_prior(PRIORS[name], prior_shape(name), scale=scale, tol=1e-6 if scale <= 1 else 1e-5,
+                        draws=67 if PRIORS[name].has_prox else 8)
 
 
 @ALL
@@ -22,11 +24,11 @@ def test_torch_gives_numpys_values(name, rng):
     import torch
 
     prior = PRIORS[name]
-    x = testing.random(SHAPE, rng, "complex128")
+    x = testing.random(prior_shape(name), rng, "complex128")
     t = torch.from_numpy(x.copy())
     if name == "tikhonov-reference":
         pytest.skip("its reference is a numpy array: it stays with numpy images")
-    assert abs(prior.value(t) - prior.value(x)) <= 1e-10 * (1 + abs(prior.value(x)))
+    assert prior.value(t) == pytest.approx(prior.value(x), rel=1e-10, abs=1e-10)  # inf of a constraint equals inf
     if prior.has_prox or prior.slow_prox:
         assert distance(prior.prox(t, 0.3), prior.prox(x, 0.3)) < 1e-10
     if prior.has_grad:
@@ -35,12 +37,12 @@ def test_torch_gives_numpys_values(name, rng):
 
 @ALL
 def test_complex64_stays_complex64(name, rng):
-    prior, x = PRIORS[name], testing.random(SHAPE, rng)
+    prior, x = PRIORS[name], testing.random(prior_shape(name), rng)
     if name == "tikhonov-reference":
         pytest.skip("its reference is complex128")
     if prior.has_prox or prior.slow_prox:
         assert prior.prox(x, 0.3).dtype == x.dtype
-    assert np.isfinite(prior.value(x))
+    assert prior.value(x) >= 0
 
 
 @pytest.mark.parametrize("name", ["l1", "wavelet", "tv", "tv-anisotropic", "tikhonov"])

@@ -1,7 +1,7 @@
 """The contract tables on cupy arrays, where a GPU is there."""
 
 import pytest
-from cases import LINOPS, PRIORS, SHAPE, toy
+from cases import LINOPS, PRIORS, prior_shape, toy
 
 import pisolve as pi
 from pisolve import linops, testing
@@ -27,7 +27,7 @@ def test_sense_on_the_gpu(name):
 
 @pytest.mark.parametrize("name", PRIORS)
 def test_priors_give_numpys_values(name, rng):
-    x = testing.random(SHAPE, rng, "complex128")
+    x = testing.random(prior_shape(name), rng, "complex128")
     prior = PRIORS[name]
     if prior.has_prox or prior.slow_prox:
         assert testing.distance(prior.prox(cupy.asarray(x), 0.3), prior.prox(x, 0.3)) < 1e-10

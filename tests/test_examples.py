@@ -69,5 +69,11 @@ def test_unrolled(run):
     assert (errors[-1] < 0.9 * errors[0]).all()
 
 
+def test_cine(run):
+    psnr = numbers(run("cine.py"), "PSNR")
+    assert list(psnr) == ["wavelet", "x-f", "LLR"]
+    assert min(psnr["x-f"], psnr["LLR"]) > psnr["wavelet"] + 1
+
+
 def test_resume(run):
     assert "same bits: True" in run("resume.py")

@@ -85,10 +85,10 @@ def test_the_worst_slice_gives_the_status():
         return np.float32(1.5) * x if abs(x).sum() < limit else pi.L1().prox(x, s)
 
     limit = 0
-    calm = make(pi.PnP(bad, 0.01), solver=pi.ADMM(rho=1.0), max_iter=40)(TWO)
+    calm = make(pi.PnP(bad, 0.01), solver=pi.ADMM(rho=1.0), max_iter=100)(TWO)
     quiet = np.array([1, 0.01], "f4")[:, None, None, None]
     limit = 0.5 * np.prod(SHAPE) * 0.2
-    mixed = make(pi.PnP(bad, 0.01), solver=pi.ADMM(rho=1.0), max_iter=40)(TWO * quiet)
+    mixed = make(pi.PnP(bad, 0.01), solver=pi.ADMM(rho=1.0), max_iter=100)(TWO * quiet)
     assert calm.ok
     assert not mixed.ok
     assert mixed.status == "diverged" == mixed.results[1].status

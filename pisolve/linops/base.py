@@ -5,7 +5,7 @@ from __future__ import annotations
 import sigpy
 
 from pisolve import backend
-from pisolve._check import array, is_array, is_torch, linop
+from pisolve._check import array, is_array, is_torch
 from pisolve._check import shape as check_shape
 
 
@@ -99,54 +99,3 @@ class Identity(Linop):
 def identity(shape) -> Identity:
     """The identity on arrays of `shape`."""
     return Identity(shape)
-
-
-class Stack(Linop):
-    """Several operators with one input, x -> [A_1 x, A_2 x, ...], flattened into one vector.
-
-    `slices` gives each operator's part of the vector. Normal operator: the sum of the parts' own normal operators.
-    """
-
-    def __init__(self, linops):
-        self.linops = [linop("linops", A) for A in linops]
-        shapes = {tuple(A.ishape) for A in self.linops}
-        if len(shapes) != 1:
-            raise ValueError(f"linops must be at least one operator, all of one input shape, got {sorted(shapes)}")
-        sizes = [_size(A.oshape) for A in self.linops]
-        starts = [sum(sizes[:i]) for i in range(len(sizes))]
-        self.slices = [slice(a, a + n) for a, n in zip(starts, sizes)]
-        super().__init__([sum(sizes)], self.linops[0].ishape)
-
-    def parts(self, vector):
-        """The parts of a stacked vector, each in its operator's own output shape (views)."""
-        return [vector[s].reshape(tuple(A.oshape)) for s, A in zip(self.slices, self.linops)]
-
-    def join(self, parts):
-        """The stacked vector of a list of parts."""
-        return backend.namespace(parts[0]).concatenate([p.reshape(-1) for p in parts])
-
-    def norm_bound(self):
-        bounds = [A.norm_bound() if isinstance(A, Linop) else None for A in self.linops]
-        return None if None in bounds else sum(b * b for b in bounds) ** 0.5
-
-    def _apply(self, input):
-        return self.join([A(input) for A in self.linops])
-
-    def _apply_adjoint(self, input):
-        return sum(A.H(p) for A, p in zip(self.linops, self.parts(input)))
-
-    def _adjoint_linop(self):
-        return Adjoint(self)
-
-    def _normal_linop(self):
-        return SelfAdjoint(self.ishape, self._sum_of_normals, "Stack.N")
-
-    def _sum_of_normals(self, x):
-        return sum(A.N(x) for A in self.linops)
-
-
-def _size(shape) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size

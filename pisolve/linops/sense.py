@@ -7,6 +7,7 @@ import scipy.fft
 
 from pisolve import _check, backend
 from pisolve._check import array, dtype_name, is_array, is_torch
+from pisolve.linops._normal import Normal
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
 _COILS = 2  # coils summed by one task; fixed, so that results do not depend on the number of threads
@@ -93,26 +94,31 @@ class _Normal:
     """A^H A x = sum_c conj(S_c) F_m^H w^2 F_m (S_c x), F_m over the axes that the mask varies along only.
 
     Along the others F^H F = I cancels, and with w^2 shifted once no data is shifted; with no such axis it is diagonal.
-    On the CPU one coil image at a time goes through multiply, FFT, weight, FFT, multiply while it is in the cache.
+    On the CPU compiled kernels (`_normal.py`) take large images whose sides have small prime factors; of the rest one
+    coil image at a time goes through multiply, FFT, weight, FFT, multiply while it is in the cache.
     """
 
     def __init__(self, A: Sense):
-        self.A, self.axes = A, A.varying_axes
+        self.A, self.axes, self.compiled = A, A.varying_axes, None
         xp = backend.namespace(A.mps)
         if not self.axes:
             energy = (A.mps.real**2 + A.mps.imag**2).sum(-3)
             self.diagonal = energy if A.weight is None else energy * A.weight**2
             return
         self.w2 = xp.fft.ifftshift(A.weight**2, axes=self.axes)
-        if xp is np:  # real and imaginary part: w^2 and -w^2, which is w^2 and the conjugate in one pass
+        if xp is np and Normal.fits(A.mps, self.axes):
+            self.compiled = Normal(A.mps, self.w2)
+        elif xp is np:  # real and imaginary part: w^2 and -w^2, which is w^2 and the conjugate in one pass
             full = np.broadcast_to(self.w2, (*self.w2.shape[:-2], *A.ishape[-2:]))
             self.w2 = np.stack([full, -full], -1).reshape(*full.shape[:-1], -1)
 
     def __call__(self, x):
         if not self.axes:
             return x * self.diagonal
-        on_cpu = backend.namespace(x) is np
-        return self.A._gather(*self.A._each(lambda i, c: (self._cached if on_cpu else self._batched)(x, i, c)))
+        if self.compiled and np.result_type(x, self.A.mps) == self.A.mps.dtype:
+            return self.compiled(x)
+        work = self._cached if backend.namespace(x) is np and not self.compiled else self._batched
+        return self.A._gather(*self.A._each(lambda i, c: work(x, i, c)))
 
     def _w2(self, i):
         return self.w2 if self.w2.ndim == 2 else self.w2[i]

@@ -2,8 +2,16 @@
 
 from pisolve.priors.adapter import Denoiser, as_denoiser
 from pisolve.priors.base import Prior
+from pisolve.priors.constraints import Box, RealNonNegative
 from pisolve.priors.denoiser import RED, PnP
-from pisolve.priors.quadratic import Tikhonov, Zero
-from pisolve.priors.sparse import L1, L21, TV, Wavelet
+from pisolve.priors.lifted import TGV, InfimalConvolution
+from pisolve.priors.lowrank import LLR, Nuclear
+from pisolve.priors.quadratic import Quadratic, Tikhonov, Zero
+from pisolve.priors.sparse import L1, L21, TV, L1MinusL2
+from pisolve.priors.transforms import DCT, TemporalFFT, Wavelet
 
-__all__ = ["L1", "L21", "RED", "TV", "Denoiser", "PnP", "Prior", "Tikhonov", "Wavelet", "Zero", "as_denoiser"]
+__all__ = [
+    "DCT", "L1", "L21", "LLR", "RED", "TGV", "TV", "Box", "Denoiser", "InfimalConvolution",
+    "L1MinusL2", "Nuclear", "PnP", "Prior", "Quadratic",
+    "RealNonNegative", "TemporalFFT", "Tikhonov", "Wavelet", "Zero", "as_denoiser",
+]

@@ -20,6 +20,9 @@ class Denoiser:
     A plain function is called as f(x, sigma) with a copy of x, whatever its shape. With `channels` "parts" or
     "magnitude" it is called with one real (y, x) image at a time; with `noise_input` None as f(x).
 
+    Use:
+        where a network needs settings; PnP and RED call it by themselves for a module or a function that needs none.
+
     Args:
         network: a `torch.nn.Module` on (B, C, y, x) floats, or a function on arrays.
         channels: how complex becomes real. "complex": two channels, real and imaginary part. "parts": one channel,
@@ -49,6 +52,9 @@ class Denoiser:
 
     Reference:
         Venkatakrishnan et al., "Plug-and-play priors for model based reconstruction", GlobalSIP 2013.
+
+    Example:
+        D = pi.Denoiser(pi.nets.DnCNN(channels=1, width=8, layers=3), channels="parts", noise_input=None)
     """
 
     source: dict | None = None

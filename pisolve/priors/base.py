@@ -5,9 +5,11 @@ A new prior is a class with `value` and `prox` (about six lines); a smooth one h
 
 from __future__ import annotations
 
+import math
+
 from pisolve import backend
 from pisolve._check import number
-from pisolve.linops import Stack, apply, identity, opnorm
+from pisolve.linops import Blocks, apply, identity, opnorm
 
 
 class Prior:
@@ -45,8 +47,16 @@ class Prior:
         raise NotImplementedError(f"{type(self).__name__} has no gradient")
 
     def split(self, shape) -> tuple[Prior, object]:
-        """(f, G) with g = f o G and f's prox exact; G is None for the identity. `shape` is the image's."""
+        """(f, G) with g = f o G and f's prox exact; G is None for the identity. `shape` is the image's.
+
+        Where G is a `linops.Blocks` of several variables, the first is the image and g minimises over the others,
+        g(x) = min_v f(G [x, v]), as TGV does.
+        """
         return self, None
+
+    def dual_norm(self, x) -> float:
+        """The dual of a norm g, the smallest t with Re <u, x> <= t g(u) for all u: what duality gaps need."""
+        raise NotImplementedError(f"{type(self).__name__} has no dual norm in closed form")
 
     def coupled(self, step: float) -> Prior:
         """The same prior at this step, but with a strength that follows the step: what continuation needs.
@@ -92,7 +102,7 @@ class Scaled(Prior):
 
     def value(self, x):
         value = self.prior.value(x)
-        return None if value is None else self.lam * value
+        return None if value is None else self.lam * value if self.lam else 0.0  # not 0 * inf
 
     def prox(self, x, step):
         return self.prior.prox(x, step * self.lam)
@@ -103,6 +113,9 @@ class Scaled(Prior):
     def split(self, shape):
         f, G = self.prior.split(shape)
         return self.lam * f, G
+
+    def dual_norm(self, x):
+        return self.prior.dual_norm(x) / self.lam if self.lam else math.inf
 
     def coupled(self, step):
         return self.lam * self.prior.coupled(step * self.lam)
@@ -152,7 +165,14 @@ class Composed(Prior):
         if self.has_prox:
             return self, None
         f, G = self.f.split(self.G.oshape)
+        if isinstance(G, Blocks) and len(G.domain.shapes) > 1:
+            return f, Blocks([[None if row[0] is None else row[0] * self.G, *row[1:]] for row in G.rows])
         return f, self.G if G is None else G * self.G
+
+    def dual_norm(self, x):
+        if not self.has_prox:
+            return super().dual_norm(x)
+        return self.f.dual_norm(apply(self.G, x))
 
     def coupled(self, step):
         return Composed(self.f.coupled(step), self.G)
@@ -217,8 +237,15 @@ class Sum(Prior):
 
     def split(self, shape):
         pairs = [p.split(shape) for p in self.priors]
-        stack = Stack([identity(shape) if G is None else G for _, G in pairs])
-        return Separable([f for f, _ in pairs], stack), stack
+        widths = [len(G.domain.shapes) - 1 if isinstance(G, Blocks) else 0 for _, G in pairs]
+        rows, fs = [], []
+        for i, (f, G) in enumerate(pairs):  # every part has its own further variables, if any
+            before, after = [None] * sum(widths[:i]), [None] * sum(widths[i + 1:])
+            own = G.rows if isinstance(G, Blocks) else [[identity(shape) if G is None else G]]
+            rows += [[row[0], *before, *row[1:], *after] for row in own]
+            fs += f.priors if isinstance(f, Separable) else [f]
+        blocks = Blocks(rows)
+        return Separable(fs, blocks.range), blocks
 
     def coupled(self, step):
         return Sum([p.coupled(step) for p in self.priors])
@@ -231,25 +258,30 @@ class Sum(Prior):
 
 
 class Separable(Prior):
-    """sum_i f_i(z_i) of a stacked vector z, as `Sum.split` makes it."""
+    """sum_i f_i(z_i) of a vector z that a `linops.blocks.Pack` takes apart, as `Sum.split` makes it."""
 
-    def __init__(self, priors, stack: Stack):
-        self.priors, self.stack = priors, stack
+    def __init__(self, priors, pack):
+        self.priors, self.pack = priors, pack
         self.convex = all(p.convex for p in priors)
         self.implicit = any(p.implicit for p in priors)
 
     def value(self, x):
-        values = [f.value(z) for f, z in zip(self.priors, self.stack.parts(x))]
+        values = [f.value(z) for f, z in zip(self.priors, self.pack.parts(x))]
         return None if None in values else sum(values)
 
+    def __mul__(self, lam):
+        return Separable([lam * p for p in self.priors], self.pack)
+
+    __rmul__ = __mul__
+
     def prox(self, x, step):
-        return self.stack.join([f.prox(z, step) for f, z in zip(self.priors, self.stack.parts(x))])
+        return self.pack.join([f.prox(z, step) for f, z in zip(self.priors, self.pack.parts(x))])
 
     def coupled(self, step):
-        return Separable([p.coupled(step) for p in self.priors], self.stack)
+        return Separable([p.coupled(step) for p in self.priors], self.pack)
 
     def at(self, k):
-        return Separable([p.at(k) for p in self.priors], self.stack)
+        return Separable([p.at(k) for p in self.priors], self.pack)
 
     def __repr__(self):
         return " + ".join(map(repr, self.priors))

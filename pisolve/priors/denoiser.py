@@ -17,6 +17,10 @@ class PnP(Prior):
     share their fixed points. With `lam` it follows the step as a prox does, sigma = sqrt(lam * step), since a Gaussian
     denoiser is the prox of sigma^2 g; HQS makes use of that to let sigma fall.
 
+    Use:
+        where a denoiser suits the anatomy: then usually the best images. sigma is to be tuned, on equal terms with the
+        other priors' lam. Convergence depends on the denoiser; a run that diverges says so.
+
     Args:
         denoiser: a callable D(x, sigma) on complex images (..., y, x), a `torch.nn.Module`, or a `Denoiser`, which says
             how a network takes complex images.
@@ -29,6 +33,9 @@ class PnP(Prior):
 
     Reference:
         Venkatakrishnan et al., GlobalSIP 2013; Zhang et al., IEEE TPAMI 44 (2022) 6360 (DPIR, the coupled form).
+
+    Example:
+        pi.recon(scan, pi.PnP(D, sigma=0.1), max_iter=30)
     """
 
     convex = False
@@ -86,12 +93,18 @@ class RED(Prior):
     With a symmetric Jacobian and local homogeneity g(x) = 1/2 x^H (x - D(x)); networks have neither, so no value is
     reported. The prox solves u = (v + step D(u)) / (1 + step) by fixed-point iteration.
 
+    Use:
+        as PnP, where a gradient is wanted: it adds up with any prior in FISTA.
+
     Args:
         denoiser, sigma: as for `PnP`.
         inner: most iterations of the prox; it stops earlier at a relative change of 1e-4.
 
     Reference:
         Romano, Elad and Milanfar, SIAM J Imaging Sci 10 (2017) 1804; Reehorst and Schniter, IEEE TCI 5 (2019) 52.
+
+    Example:
+        pi.recon(scan, 0.2 * pi.RED(D, sigma=0.03), max_iter=30)
     """
 
     convex = False

@@ -3,8 +3,11 @@
 from pisolve.solvers.base import Result, Solver, State, choose, iterate, solve
 from pisolve.solvers.cg import CG
 from pisolve.solvers.checkpoint import load_state, save_state
-from pisolve.solvers.gradient import FISTA, GradientDescent
+from pisolve.solvers.dataprox import DataProx
+from pisolve.solvers.gradient import FISTA, POGM, GradientDescent
+from pisolve.solvers.krylov import GMRES, LSMR, LSQR
+from pisolve.solvers.relaxed import Relaxed
 from pisolve.solvers.splitting import ADMM, HQS, PDHG
 
-__all__ = ["ADMM", "CG", "FISTA", "HQS", "PDHG", "GradientDescent", "Result", "Solver", "State", "choose", "iterate",
-           "load_state", "save_state", "solve"]
+__all__ = ["ADMM", "CG", "FISTA", "GMRES", "HQS", "LSMR", "LSQR", "PDHG", "POGM", "DataProx", "GradientDescent",
+           "Relaxed", "Result", "Solver", "State", "choose", "iterate", "load_state", "save_state", "solve"]

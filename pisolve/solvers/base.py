@@ -13,6 +13,7 @@ from pisolve import backend
 from pisolve._check import array, integer, number
 from pisolve.priors.base import real
 from pisolve.problem import Problem
+from pisolve.solvers.health import Health
 
 STATUSES = ("converged", "max_iter", "diverged", "nonfinite", "stopped")
 
@@ -49,6 +50,10 @@ class Solver:
         """One iteration: a new state, the old one unchanged."""
         raise NotImplementedError
 
+    def calm(self) -> Solver:
+        """The same method without extrapolation, for runs in trouble."""
+        return self
+
 
 @dataclass(frozen=True)
 class Result:
@@ -58,8 +63,10 @@ class Result:
         x: the image (for a failed run the best finite iterate).
         status: "converged", "max_iter", "diverged", "nonfinite" or "stopped" (by a callback).
         state: the last state, for resuming.
-        history: one dict a step: k, residual, seconds, and whatever callbacks returned.
-        solver: the solver used.
+        history: one dict a step: k, residual, seconds, whatever callbacks returned; for implicit priors also ratio,
+            ||x_k+1 - x_k|| / ||x_k - x_k-1||, and relaxed, where the steps were averaged from here on.
+        solver: the solver used (`Relaxed` where a denoiser would have made it diverge).
+        problem: what was solved; it keeps A and y in memory as long as the result lives.
     """
 
     x: object
@@ -67,6 +74,13 @@ class Result:
     state: State
     history: list
     solver: Solver
+    problem: Problem = field(repr=False)
+
+    def report(self, *, noise: float | None = None, show: bool = True) -> dict:
+        """What the run did and how far its result can be trusted, see `solvers.report.report`."""
+        from pisolve.solvers.report import report
+
+        return report(self, noise=noise, show=show)
 
     @property
     def ok(self) -> bool:
@@ -94,7 +108,7 @@ def iterate(solver: Solver, problem: Problem, x0=None, state: State | None = Non
 
 
 def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: State | None = None,
-          max_iter: int = 100, tol: float = 1e-4, callbacks: Sequence[Callable] = (),
+          max_iter: int = 100, tol: float = 1e-4, gap: float | None = None, callbacks: Sequence[Callable] = (),
           progress: bool = False) -> Result:
     """minimise over x  1/2 ||A x - y||^2 + g(x).
 
@@ -107,6 +121,9 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
         state: resume from the state of an earlier run: the same bits as without the interruption.
         max_iter: iterations in all, those before `state` included.
         tol: stop when the solver's relative residual is at most this; 0 runs all iterations.
+        gap: stop only when the relative duality gap, looked at every ten iterations, is at most this: then the
+            objective is within `gap` of the minimum, whatever the solver (`tol` has no effect). For norms with a closed
+            form (L1, wavelet, DCT, nuclear) and their multiples.
         callbacks: functions of (problem, state), called after every step. A returned dict is merged into the history's
             entry; a returned False ends the run with status "stopped".
         progress: show a progress bar.
@@ -120,6 +137,9 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
     problem = Problem(A, y, prior)
     max_iter = integer("max_iter", max_iter, low=0)
     tol = number("tol", tol, low=0)
+    gap = number("gap", gap, low=0, strict=True, allow_none=True)
+    if gap is not None and problem.gap(problem.start()) is None:
+        raise ValueError(f"gap needs a prior that is a norm with a closed form, {problem.prior!r} is none: give tol")
     solver = choose(problem) if solver is None else solver
     if not isinstance(solver, Solver):
         raise TypeError(f"solver must be a solver such as pi.FISTA(), got {solver!r}")
@@ -129,19 +149,32 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
     if state is not None:
         _check_state(state, solver, problem)
     with np.errstate(over="ignore", invalid="ignore"):  # a run that fails says so in its status
-        return _run(solver, problem, x0, state, max_iter, tol, callbacks, progress)
+        return _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress)
 
 
-def _run(solver, problem, x0, state, max_iter, tol, callbacks, progress) -> Result:
+def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) -> Result:
+    from pisolve.solvers.relaxed import Relaxed
+
     states = iterate(solver, problem, x0, state)
     state = next(states)
-    health, history, status = _Health(problem, state), [], "max_iter"
+    health, history, status = Health(problem, state), [], "max_iter"
     bar, start = _bar(progress, state.k, max_iter, solver), time.perf_counter()
     while state.k < max_iter:
         state = next(states)
         entry = {"k": state.k, "residual": real(state.residual), "seconds": time.perf_counter() - start}
         history.append(entry)
         failed = health.check(state)
+        if health.ratio is not None:
+            entry["ratio"] = health.ratio
+        weight = solver.weight / 2 if isinstance(solver, Relaxed) else 0.5
+        if failed == "diverged" and problem.prior.implicit and weight > 0.1:
+            solver = Relaxed(solver.solver if isinstance(solver, Relaxed) else solver, weight)
+            state = replace(solver.init(problem, health.best), k=state.k)
+            states = iterate(solver, problem, state=state)
+            next(states)
+            health.restart(state, weight)
+            entry["relaxed"] = weight
+            continue
         if failed:
             status = failed
             break
@@ -152,12 +185,16 @@ def _run(solver, problem, x0, state, max_iter, tol, callbacks, progress) -> Resu
         if any(answer is False for answer in answers):
             status = "stopped"
             break
-        if entry["residual"] <= tol and tol > 0:
+        if gap is not None and state.k % 10 == 0:
+            entry["gap"] = problem.gap(state.x)
+        if entry.get("gap", math.inf) <= gap if gap is not None else entry["residual"] <= tol > 0:
             status = "converged"
             break
     bar.close()
+    if status == "max_iter" and any("relaxed" in entry for entry in history) and (health.ratio or 0) > 1:
+        status = "diverged"  # averaged steps have not stopped it: it was growing when it ran out of iterations
     x = health.best if status in ("diverged", "nonfinite") else state.x
-    return Result(x, status, replace(state), history, solver)
+    return Result(x, status, replace(state), history, solver, problem)
 
 
 def _sequence(name, value):
@@ -189,37 +226,6 @@ def choose(problem: Problem) -> Solver:
     if (prior.has_prox and not prior.implicit) or (prior.has_grad and prior.implicit):
         return FISTA()
     return ADMM()
-
-
-class _Health:
-    """Notices a run that fails, and keeps its best finite iterate: the one that moved least.
-
-    Sizes are judged against the first image and a A^H y, with the a that fits the data best. An implicit prior's run
-    has diverged when its steps grew three times in a row to over 1 % and the image to 1.15 times that size, or when the
-    image is 10 times it; an explicit prior with a certified step cannot grow, 1000 times means that the step was none.
-    """
-
-    def __init__(self, problem: Problem, state: State):
-        self.implicit = problem.prior.implicit
-        self.last, self.best, self.least = state.x, state.x, math.inf
-        self.size = max(real(backend.norm(state.x)), real(backend.norm(problem.AHy)) / problem.curvature)
-        self.moves = []
-
-    def check(self, state: State) -> str | None:
-        """None, "nonfinite" or "diverged"."""
-        size, move = real(backend.norm(state.x)), real(backend.norm(state.x - self.last))
-        if not math.isfinite(size) or math.isnan(real(state.residual)):
-            return "nonfinite"
-        self.last = state.x
-        settled = math.isfinite(real(state.residual))  # a schedule may still grow
-        self.moves = [*self.moves, (move, size)][-4:] if settled else []
-        if move < self.least:
-            self.best, self.least = state.x, move
-        if not self.implicit:
-            return "diverged" if size > 1e3 * self.size > 0 else None
-        growing = len(self.moves) == 4 and size > self.moves[0][1] and move > 0.01 * self.size and all(
-            a[0] < b[0] for a, b in zip(self.moves[:-1], self.moves[1:]))
-        return "diverged" if size > (1.15 if growing else 10) * self.size > 0 else None
 
 
 def _bar(progress, done, total, solver):

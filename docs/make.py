@@ -1,0 +1,205 @@
+"""Writes docs/priors.md, solvers.md and tuning.md, and the tables of parts in README.md.
+
+    python docs/make.py [--pictures]
+
+A page is its template in docs/templates with the sections of the docstrings put in: [[Name]] is the entry of a public
+prior, solver or function, [[pairs]] the solvers that take each example's prior, [[tuning]] the committed results.
+tests/test_docs.py compares the pages with what this makes, so they cannot go stale. --pictures draws docs/priors.png
+and docs/series.png as well; they are not compared.
+"""
+
+import argparse
+import ast
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pisolve as pi
+from pisolve import tuning
+from pisolve.io import atomic
+
+DOCS = Path(__file__).resolve().parent
+RESULTS = DOCS.parent / "benchmarks" / "results"
+PAGES = ("priors", "solvers", "tuning")
+SECTION = re.compile(r"^(Use|Args|Attributes|Returns|Raises|Reference|Example):$", re.MULTILINE)
+SOLVERS = [getattr(pi, n) for n in pi.solvers.__all__ if n != "Solver" and inspect.isclass(getattr(pi, n))
+           and issubclass(getattr(pi, n), pi.Solver) and n != "Relaxed"]
+SUMS = ["1e-3 * pi.TV() + 1e-2 * pi.Tikhonov()", "1e-3 * pi.TV() + 1e-3 * pi.Wavelet()",
+        "1e-3 * pi.TV() + 0.1 * pi.RED(D, sigma=0.03)", "1e-3 * pi.TV() + pi.PnP(D, sigma=0.1)"]
+HEAD = "<!-- Made by `python docs/make.py` from docs/templates and the docstrings: edit those. -->\n"
+
+
+def sections(obj) -> dict[str, str]:
+    """A docstring by its sections; what comes before the first one is "text"."""
+    text, *rest = SECTION.split(inspect.getdoc(obj))
+    return {"text": text.strip(), **{k: inspect.cleandoc("\n" + v) for k, v in zip(rest[::2], rest[1::2])}}
+
+
+def prose(text: str) -> str:
+    """Plain text as Markdown: marks that formulas are made of are not its own."""
+    pieces = re.split(r"(`[^`]*`)", text)
+    pieces[::2] = [re.sub(r"(?<=\S)\*|\*(?=\S)|(?<!\w)_|_(?!\w)", r"\\\g<0>", p).replace("<", r"\<")
+                   for p in pieces[::2]]
+    return "".join(pieces).replace("\n* ", "\n\n* ", 1).replace(r"\* ", "* ")
+
+
+def arguments(obj, text: str) -> str:
+    """An Args section as a list, with the defaults of the signature."""
+    entries = re.split(r"^(?=\w[\w, ]*: )", text, flags=re.MULTILINE)[1:]
+    lines = []
+    for names, meaning in (e.split(": ", 1) for e in entries):
+        known = inspect.signature(obj).parameters
+        defaults = [known[n].default for n in names.split(", ") if n in known]
+        given = [repr(d) for d in defaults if d is not inspect.Parameter.empty]
+        told = f" ({', '.join(dict.fromkeys(given))})" if given else ""
+        called = ", ".join(f"`{n}`" for n in names.split(", "))
+        lines.append(f"* {called}{told}: {prose(' '.join(meaning.split()))}")
+    return "\n".join(lines)
+
+
+def prior_of(example: str, names: dict):
+    """The prior in an example's first `pi.recon(scan, prior, ...)` or `pi.solve(A, y, prior, ...)`, and the problem's A."""
+    for node in ast.walk(ast.parse(example)):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("recon", "solve"):
+            place = 1 if node.func.attr == "recon" else 2
+            source = ast.unparse(node.args[place])
+            return source, eval(source, names), node.func.attr == "solve"
+    return None
+
+
+def takers(prior, problem_of) -> list[str]:
+    """The names of the solvers whose `init` takes the prior; the automatic one in bold."""
+    problem, found = problem_of(prior), []
+    for solver in SOLVERS:
+        try:
+            solver().init(problem)
+        except ValueError:
+            continue
+        auto = isinstance(pi.solvers.choose(problem), solver)
+        found.append(f"**{solver.__name__}**" if auto else solver.__name__)
+    return found
+
+
+def entry(name: str, page: str, table: dict) -> str:
+    """The section of a public name: formula, text, when to use it, arguments, solvers, reference, example."""
+    obj = getattr(pi, name, None) or getattr(tuning, name)
+    parts = sections(obj)
+    out = [f"### {name}", prose(parts["text"])]
+    if "Use" in parts:
+        out.append(f"**Use it** {prose(parts['Use'])}")
+    for key in ("Args", "Attributes"):
+        if key in parts:
+            out.append(arguments(obj, parts[key]))
+    if name in table:
+        out.append(f"Solvers: {', '.join(table[name][1])}.")
+    if "Returns" in parts:
+        out.append(f"Returns {prose(parts['Returns'])}")
+    if "Reference" in parts:
+        out.append(f"Reference: {prose(parts['Reference'])}")
+    if "Example" in parts:
+        out.append(f"```python\n{parts['Example']}\n```")
+    return "\n\n".join(out)
+
+
+def pairs() -> dict[str, tuple[str, list[str]]]:
+    """{name of a prior or a sum: (its example, the solvers that take it)}, by asking every solver's `init`."""
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", template("priors").split("[[")[0], re.DOTALL):
+        exec(code, names)
+    scan, series = pi.linops.sense(names["brain"].mps), (names["A"], names["y"])
+    found = {}
+    for name in [*pi.priors.__all__, *SUMS]:
+        example = f"pi.recon(scan, {name})" if name in SUMS else sections(getattr(pi, name)).get("Example", "")
+        known = prior_of(example, names)
+        if known:
+            source, prior, solve = known
+            fits = solve and name != "RealNonNegative"
+            data = series if fits else (scan, names["brain"].kspace)
+            found[name] = source, takers(prior, lambda p, d=data: pi.Problem(*d, p))
+    return found
+
+
+def pairs_table(table) -> str:
+    """Which solver takes which prior."""
+    names = [s.__name__ for s in SOLVERS]
+    rows = [[f"`{source.replace('pi.', '')}`", *("**auto**" if f"**{n}**" in taken else "yes" if n in taken else ""
+                                               for n in names)] for source, taken in table.values()]
+    return rows_of(["prior", *names], rows)
+
+
+def rows_of(head, rows) -> str:
+    """A Markdown table."""
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in [head, ["---"] * len(head), *rows])
+
+
+def tuning_table() -> str:
+    """benchmarks/results/tuning.json: the oracle, and what each method loses to it."""
+    report = json.loads((RESULTS / "tuning.json").read_text())
+    methods = [m for m in tuning.METHODS if m != "reference"]
+    cells = {}
+    for row in report["rows"]:
+        cells.setdefault((row["scan"], row["prior_name"]), {})[row["method"]] = row
+
+    def cell(row):
+        note = "" if row["status"] == "ok" else f", {row['status']}"
+        return f"{0 - row['loss_db'] + 0:.2f} dB at {row['strength']:.2g}{note}"
+
+    rows = [[*key, f"{mine['reference']['psnr']:.2f} dB at {mine['reference']['strength']:.2g}",
+             *(cell(mine[m]) for m in methods)] for key, mine in cells.items()]
+    worst = ", ".join("{} {:.2f} dB ({}, {})".format(m, *max((c[m]["loss_db"], *key) for key, c in cells.items()))
+                      for m in methods)
+    return (rows_of(["scan", "prior", "oracle", *methods], rows) + f"\n\nThe largest losses: {worst}. "
+            f"Made by `{report['command']}`.")
+
+
+def template(page: str) -> str:
+    """The hand-written part of a page."""
+    return (DOCS / "templates" / f"{page}.md").read_text(encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """{name of a page: its text}."""
+    table = pairs()
+    special = {"pairs": lambda: pairs_table(table), "tuning": tuning_table}
+
+    def fill(match):
+        return special[match[1]]() if match[1] in special else entry(match[1], "", table)
+
+    return {page: HEAD + re.sub(r"^\[\[(\w+)\]\]$", fill, template(page), flags=re.MULTILINE) for page in PAGES}
+
+
+def readme(text: str) -> str:
+    """README.md with its tables of parts: each name's first sentence, linked to its section."""
+    for page, names in (("priors", pi.priors.__all__), ("solvers", pi.solvers.__all__)):
+        kept = [n for n in names if f"[[{n}]]" in template(page) and n != "Denoiser"]
+        rows = [[f"[`{n}`](docs/{page}.md#{n.lower()})", first(getattr(pi, n))] for n in kept]
+        text, count = re.subn(rf"(<!-- {page} -->\n).*?(<!-- /{page} -->)",
+                              lambda m, r=rows, p=page: f"{m[1]}{rows_of([p[:-1], 'what it is'], r)}\n{m[2]}",
+                              text, flags=re.DOTALL)
+        if count != 1:
+            raise SystemExit(f"README.md has {count} places <!-- {page} -->...<!-- /{page} -->: one is needed")
+    return text
+
+
+def first(obj) -> str:
+    """The first line of a docstring, for a cell of a table."""
+    return prose(" ".join(sections(obj)["text"].split("\n\n")[0].split())).replace("|", r"\|")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", action="store_true", help="draw the pictures, too")
+    if parser.parse_args().pictures:
+        from pictures import draw
+
+        draw(DOCS)
+    files = {DOCS / f"{name}.md": text for name, text in pages().items()}
+    files[DOCS.parent / "README.md"] = readme((DOCS.parent / "README.md").read_text(encoding="utf-8"))
+    for path, text in files.items():
+        with atomic(path) as part:
+            Path(part).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

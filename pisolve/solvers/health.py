@@ -1,0 +1,57 @@
+"""The health of a run: notices one that fails, and keeps its best finite iterate."""
+
+from __future__ import annotations
+
+import math
+
+from pisolve import backend
+from pisolve.priors.base import real
+from pisolve.problem import Problem
+
+
+class Health:
+    """Watches a run and keeps its best finite iterate.
+
+    Sizes are judged against the first image and a A^H y, with the a that fits the data best. An implicit prior's run
+    has diverged when its steps grew three times in a row to over 1 % and the image to 1.15 times that size, or when the
+    image is 10 times it; the best iterate is the one that moved least. An explicit prior with a certified step cannot
+    grow: its size is looked at every ten iterations, 1000 times means that the step was none, and the best iterate is
+    the last finite one.
+    """
+
+    def __init__(self, problem: Problem, state):
+        self.implicit = problem.prior.implicit
+        self.last = self.best = state.x
+        self.size = max(real(backend.norm(state.x)), real(backend.norm(problem.AHy)) / problem.curvature)
+        self.least = math.inf
+        self.restart(state, 1.0)
+
+    def restart(self, state, weight: float):
+        """Go on from this state with steps averaged by this weight; sizes and the best iterate stay."""
+        self.last, self.moves, self.ratio, self.weight = state.x, [], None, weight
+
+    def check(self, state) -> str | None:
+        """None, "nonfinite" or "diverged"; `ratio` is then ||x_k+1 - x_k|| / ||x_k - x_k-1||."""
+        if math.isnan(real(state.residual)):
+            return "nonfinite"
+        if not self.implicit:
+            if state.k % 10 == 0 or not math.isfinite(real(state.residual)):
+                size = real(backend.norm(state.x))
+                if not math.isfinite(size):
+                    return "nonfinite"
+                if size > 1e3 * self.size > 0:
+                    return "diverged"
+            self.best = state.x
+            return None
+        size, move = real(backend.norm(state.x)), real(backend.norm(state.x - self.last))
+        if not math.isfinite(size):
+            return "nonfinite"
+        self.last = state.x
+        settled = math.isfinite(real(state.residual))  # a schedule may still grow
+        self.ratio = move / self.moves[-1][0] if self.moves and self.moves[-1][0] > 0 else None
+        self.moves = [*self.moves, (move, size)][-4:] if settled else []
+        if move / self.weight < self.least:
+            self.best, self.least = state.x, move / self.weight
+        growing = len(self.moves) == 4 and size > self.moves[0][1] and move > 0.01 * self.size and all(
+            a[0] < b[0] for a, b in zip(self.moves[:-1], self.moves[1:]))
+        return "diverged" if size > (1.15 if growing else 10) * self.size > 0 else None

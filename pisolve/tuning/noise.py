@@ -1,0 +1,79 @@
+"""How much noise there is in the data, from the data alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pisolve import _check, backend
+from pisolve.backend import to_numpy
+from pisolve.linops.solve import cg_solve
+
+_SHARE, _LEAST = 0.1, 50  # of the sampled positions, the outermost; and how many at least
+_MEDIAN = np.sqrt(2 * np.log(2))  # of |n| where real and imaginary part have the standard deviation 1: 1.1774
+_RIDGE, _STEPS = 1e-3, 15  # of the least-squares image behind the residual, in units of ||A||^2
+_LEVERAGE = 0.5  # the least share of the noise that the residual has to keep
+
+
+def noise_level(kspace, mask=None) -> float:
+    """Standard deviation of the real and of the imaginary part of the noise in a k-space sample, from outer k-space.
+
+    sigma^2 = mean over coils of (median |y_c| / 1.1774)^2 over the outermost tenth of the sampled positions (at least
+    50), by their distance from the centre in units of the matrix size: the median of a Rayleigh distribution is 1.1774
+    sigma. The median does not mind single bright samples, but any signal out there makes the estimate too large: by
+    0 to 20 % on matrices of 128 to 192 where the noise is 2 to 3 % of the image, by 60 % where it is 1 %. With several
+    coils and their maps `residual_noise` is better. Zero-padded borders do not count.
+
+    Args:
+        kspace: complex (..., coil, ky, kx) or (ky, kx), centred, orthonormal convention, any scale; numpy, cupy, torch.
+        mask: bool or 0/1 (ky, kx) of what was sampled; None: where `kspace` is not 0.
+
+    Raises:
+        TypeError, ValueError: not an array of at least two dimensions, NaN or Inf, nothing but zeros.
+    """
+    kspace = to_numpy(_check.array("kspace", kspace, nonzero=True))
+    if kspace.ndim < 2:
+        raise ValueError(f"kspace has {kspace.ndim} dimensions: (..., ky, kx) needed")
+    sampled = (kspace != 0).any(axis=tuple(range(kspace.ndim - 2)))
+    if mask is not None:
+        sampled &= _check.mask("mask", mask, kspace.shape)
+    if not sampled.any():
+        raise ValueError("kspace is zero wherever mask is True: the mask belongs to other data")
+    far = sum(np.square((np.arange(n) - n // 2) / n).reshape([-1 if a == i else 1 for a in range(2)])
+              for i, n in enumerate(sampled.shape))
+    order = np.argsort(np.where(sampled, -far, 1), axis=None, kind="stable")
+    count = int(sampled.sum())
+    outer = order[: min(count, max(_LEAST, int(_SHARE * count)))]
+    return _level(kspace.reshape(-1, sampled.size)[:, outer])
+
+
+def residual_noise(data) -> float | None:
+    """The same from what no image explains: the residual of an almost unregularised least-squares image.
+
+    sigma = median |R y| / median |R b|, with R y = y - A (A^H A + mu)^-1 A^H y, medians over the samples of each coil
+    (their root mean square over coils), and b seeded noise of standard deviation 1. Signal drops out as far as A is
+    right, outer k-space or not: within 5 % of the truth on eight simulated scans of 8 and 16 coils with 1 to 5 % of
+    noise. Maps that are wrong make it too large: by 20 % where they were estimated from data with 10 % of noise.
+
+    Args:
+        data: `Data`.
+
+    Returns:
+        sigma as `noise_level`; None where the image explains the noise as well (R keeps less than half of b: a single
+        coil, or too few samples), so that nothing is left to measure it by.
+    """
+    mu = _RIDGE * data.lipschitz
+    inside = np.broadcast_to(data.inside, tuple(data.y.shape)).reshape(-1, data.sampled.size)
+
+    def left(y):
+        b = data.A.H(y)
+        x = cg_solve(lambda p: data.A.N(p) + mu * p, b, backend.zeros_like(b), iterations=_STEPS, tol=1e-6)
+        r = to_numpy(y - data.A(x)).reshape(inside.shape)
+        return np.sqrt(np.mean([_level(row[here][None]) ** 2 for row, here in zip(r, inside) if here.any()]))
+
+    kept = left(data.noise(0))
+    return float(left(data.y) / kept) if kept > _LEVERAGE else None
+
+
+def _level(samples) -> float:
+    """From samples (coil, n): the root mean square over coils of median / 1.1774."""
+    return float(np.sqrt(np.mean((np.median(abs(samples), axis=1).astype(np.float64) / _MEDIAN) ** 2)))
