@@ -23,11 +23,21 @@ DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
 PAGES = ("priors", "solvers", "tuning")
 SECTION = re.compile(r"^(Use|Args|Attributes|Returns|Raises|Reference|Example):$", re.MULTILINE)
-SOLVERS = [getattr(pi, n) for n in pi.solvers.__all__ if n != "Solver" and inspect.isclass(getattr(pi, n))
-           and issubclass(getattr(pi, n), pi.Solver) and n != "Relaxed"]
 SUMS = ["1e-3 * pi.TV() + 1e-2 * pi.Tikhonov()", "1e-3 * pi.TV() + 1e-3 * pi.Wavelet()",
         "1e-3 * pi.TV() + 0.1 * pi.RED(D, sigma=0.03)", "1e-3 * pi.TV() + pi.PnP(D, sigma=0.1)"]
+OTHER = ("Prior", "Result", "Solver", "State")  # public classes that are no parts to choose from
 HEAD = "<!-- Made by `python docs/make.py` from docs/templates and the docstrings: edit those. -->\n"
+
+
+def template(page: str) -> str:
+    """The hand-written part of a page."""
+    return (DOCS / "templates" / f"{page}.md").read_text(encoding="utf-8")
+
+
+def listed(page: str, text: str | None = None) -> list[str]:
+    """The public classes that a page (or a part of it) has sections of, in its order."""
+    names = re.findall(r"^\[\[(\w+)\]\]$", template(page) if text is None else text, re.MULTILINE)
+    return [n for n in names if n in vars(pi)[page].__all__]
 
 
 def sections(obj) -> dict[str, str]:
@@ -37,11 +47,10 @@ def sections(obj) -> dict[str, str]:
 
 
 def prose(text: str) -> str:
-    """Plain text as Markdown: marks that formulas are made of are not its own."""
+    """Plain text as Markdown: what could open emphasis or a tag is escaped, but for code and bullets."""
     pieces = re.split(r"(`[^`]*`)", text)
-    pieces[::2] = [re.sub(r"(?<=\S)\*|\*(?=\S)|(?<!\w)_|_(?!\w)", r"\\\g<0>", p).replace("<", r"\<")
-                   for p in pieces[::2]]
-    return "".join(pieces).replace("\n* ", "\n\n* ", 1).replace(r"\* ", "* ")
+    pieces[::2] = [re.sub(r"\*(?=\S)|(?<!\w)_|<(?=[\w/!?])", r"\\\g<0>", p) for p in pieces[::2]]
+    return "".join(pieces)
 
 
 def arguments(obj, text: str) -> str:
@@ -51,26 +60,31 @@ def arguments(obj, text: str) -> str:
     for names, meaning in (e.split(": ", 1) for e in entries):
         known = inspect.signature(obj).parameters
         defaults = [known[n].default for n in names.split(", ") if n in known]
-        given = [repr(d) for d in defaults if d is not inspect.Parameter.empty]
+        given = [repr(d) for d in defaults if d is not inspect.Parameter.empty and not repr(d).startswith("<")]
         told = f" ({', '.join(dict.fromkeys(given))})" if given else ""
         called = ", ".join(f"`{n}`" for n in names.split(", "))
         lines.append(f"* {called}{told}: {prose(' '.join(meaning.split()))}")
     return "\n".join(lines)
 
 
-def prior_of(example: str, names: dict):
-    """The prior in an example's first `pi.recon(scan, prior, ...)` or `pi.solve(A, y, prior, ...)`, and the problem's A."""
-    for node in ast.walk(ast.parse(example)):
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("recon", "solve"):
-            place = 1 if node.func.attr == "recon" else 2
-            source = ast.unparse(node.args[place])
-            return source, eval(source, names), node.func.attr == "solve"
-    return None
+def problem_of(example: str, names: dict):
+    """(the prior's source, the problem) of an example's `pi.recon(scan, prior)` or `pi.solve(A, y, prior)`."""
+    names = dict(names)
+    for line in ast.parse(example).body:
+        call = getattr(line, "value", None)
+        if not isinstance(line, ast.Expr) or call.func.attr not in ("recon", "solve"):
+            exec(ast.unparse(line), names)
+            continue
+        *data, source = map(ast.unparse, call.args[: 2 if call.func.attr == "recon" else 3])
+        A, y = (eval(d, names) for d in data) if len(data) == 2 else (pi.linops.sense(names["brain"].mps),
+                                                                     names["brain"].kspace)
+        return source, pi.Problem(A, y, eval(source, names))
+    raise SystemExit(f"no pi.recon or pi.solve in {example!r}")
 
 
-def takers(prior, problem_of) -> list[str]:
-    """The names of the solvers whose `init` takes the prior; the automatic one in bold."""
-    problem, found = problem_of(prior), []
+def takers(problem) -> list[str]:
+    """The names of the solvers whose `init` takes the problem; the automatic one in bold."""
+    found = []
     for solver in SOLVERS:
         try:
             solver().init(problem)
@@ -81,16 +95,17 @@ def takers(prior, problem_of) -> list[str]:
     return found
 
 
-def entry(name: str, page: str, table: dict) -> str:
+def entry(name: str, table: dict) -> str:
     """The section of a public name: formula, text, when to use it, arguments, solvers, reference, example."""
     obj = getattr(pi, name, None) or getattr(tuning, name)
     parts = sections(obj)
     out = [f"### {name}", prose(parts["text"])]
     if "Use" in parts:
         out.append(f"**Use it** {prose(parts['Use'])}")
-    for key in ("Args", "Attributes"):
-        if key in parts:
-            out.append(arguments(obj, parts[key]))
+    if "Args" in parts:
+        out.append(arguments(obj, parts["Args"]))
+    if "Attributes" in parts:
+        out += ["Attributes:"] * ("Args" in parts) + [arguments(obj, parts["Attributes"])]
     if name in table:
         out.append(f"Solvers: {', '.join(table[name][1])}.")
     if "Returns" in parts:
@@ -103,28 +118,22 @@ def entry(name: str, page: str, table: dict) -> str:
 
 
 def pairs() -> dict[str, tuple[str, list[str]]]:
-    """{name of a prior or a sum: (its example, the solvers that take it)}, by asking every solver's `init`."""
-    names = {}
+    """{name of a prior or a sum: (its example's prior, the solvers that take it)}, by asking every solver's `init`."""
+    names, found = {}, {}
     for code in re.findall(r"```python\n(.*?)```", template("priors").split("[[")[0], re.DOTALL):
         exec(code, names)
-    scan, series = pi.linops.sense(names["brain"].mps), (names["A"], names["y"])
-    found = {}
-    for name in [*pi.priors.__all__, *SUMS]:
-        example = f"pi.recon(scan, {name})" if name in SUMS else sections(getattr(pi, name)).get("Example", "")
-        known = prior_of(example, names)
-        if known:
-            source, prior, solve = known
-            fits = solve and name != "RealNonNegative"
-            data = series if fits else (scan, names["brain"].kspace)
-            found[name] = source, takers(prior, lambda p, d=data: pi.Problem(*d, p))
+    examples = {n: sections(getattr(pi, n))["Example"] for n in listed("priors") if n not in (*OTHER, "Denoiser")}
+    for name, example in {**examples, **{s: f"pi.recon(scan, {s})" for s in SUMS}}.items():
+        source, problem = problem_of(example, names)
+        found[name] = re.sub(r"pi\.|[\d.]+(e-?\d+)? \* ", "", source), takers(problem)
     return found
 
 
 def pairs_table(table) -> str:
     """Which solver takes which prior."""
     names = [s.__name__ for s in SOLVERS]
-    rows = [[f"`{source.replace('pi.', '')}`", *("**auto**" if f"**{n}**" in taken else "yes" if n in taken else ""
-                                               for n in names)] for source, taken in table.values()]
+    rows = [[f"`{source}`", *("**auto**" if f"**{n}**" in taken else "yes" if n in taken else "" for n in names)]
+            for source, taken in table.values()]
     return rows_of(["prior", *names], rows)
 
 
@@ -153,9 +162,7 @@ def tuning_table() -> str:
             f"Made by `{report['command']}`.")
 
 
-def template(page: str) -> str:
-    """The hand-written part of a page."""
-    return (DOCS / "templates" / f"{page}.md").read_text(encoding="utf-8")
+SOLVERS = [getattr(pi, n) for n in listed("solvers") if n not in (*OTHER, "Relaxed")]
 
 
 def pages() -> dict[str, str]:
@@ -164,30 +171,27 @@ def pages() -> dict[str, str]:
     special = {"pairs": lambda: pairs_table(table), "tuning": tuning_table}
 
     def fill(match):
-        return special[match[1]]() if match[1] in special else entry(match[1], "", table)
+        return special[match[1]]() if match[1] in special else entry(match[1], table)
 
     return {page: HEAD + re.sub(r"^\[\[(\w+)\]\]$", fill, template(page), flags=re.MULTILINE) for page in PAGES}
 
 
 def readme(text: str) -> str:
-    """README.md with its tables of parts: each name's first sentence, linked to its section."""
-    for page, names in (("priors", pi.priors.__all__), ("solvers", pi.solvers.__all__)):
-        kept = [n for n in names if f"[[{n}]]" in template(page) and n != "Denoiser"]
-        rows = [[f"[`{n}`](docs/{page}.md#{n.lower()})", first(getattr(pi, n))] for n in kept]
+    """README.md with its tables of parts: the groups of the pages, each name linked to its section."""
+    for page in ("priors", "solvers"):
+        groups = [(g.split("\n")[0], [n for n in listed(page, g) if n not in OTHER])
+                  for g in template(page).split("\n## ")[1:]]
+        rows = [[title, ", ".join(f"[`{n}`](docs/{page}.md#{n.lower()})" for n in names)] for title, names in groups
+                if names]
         text, count = re.subn(rf"(<!-- {page} -->\n).*?(<!-- /{page} -->)",
-                              lambda m, r=rows, p=page: f"{m[1]}{rows_of([p[:-1], 'what it is'], r)}\n{m[2]}",
-                              text, flags=re.DOTALL)
+                              lambda m, r=rows, p=page: f"{m[1]}{rows_of([p, ''], r)}\n{m[2]}", text, flags=re.DOTALL)
         if count != 1:
             raise SystemExit(f"README.md has {count} places <!-- {page} -->...<!-- /{page} -->: one is needed")
     return text
 
 
-def first(obj) -> str:
-    """The first line of a docstring, for a cell of a table."""
-    return prose(" ".join(sections(obj)["text"].split("\n\n")[0].split())).replace("|", r"\|")
-
-
 def main():
+    """Write all pages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", action="store_true", help="draw the pictures, too")
     if parser.parse_args().pictures:

@@ -100,6 +100,12 @@ class Problem:
         return max(opnorm(self.linop, like=None if is_torch(self.y) else self.AHy) ** 2, 1e-30)
 
     @cached_property
+    def slope(self):
+        """grad g(0) of a prior with a gradient, None where it is zero."""
+        slope = self.prior.grad(backend.zeros_like(self.AHy))
+        return slope if bool((slope != 0).any()) else None
+
+    @cached_property
     def curvature(self) -> float:
         """||A b||^2 / ||b||^2 at b = A^H y: A^H A as the data sees it, near L unless A has a hot spot."""
         b = self.AHy

@@ -121,7 +121,7 @@ class Normal:
         flat = lambda i: (x[i].ravel(), self.mps[i].ravel(), weights(i))  # noqa: E731
         if not self.along_rows:
             blocks = -(-nx // (BYTES // x.itemsize))
-            parts = min(blocks, max(1, 4 * backend.threads() // len(slices)))  # to balance; the result stays the same
+            parts = min(blocks, max(1, backend.threads() // len(slices)))  # the result is the same for any number
             cuts = [blocks * k // parts for k in range(parts + 1)]
             backend.parallel(lambda task: _columns(*flat(task[0]), out[task[0]].reshape(-1), coils, n, nx, self.passes,
                                                    self.roots, *task[1]),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import scipy.fft
 
 from pisolve import _check, backend
 from pisolve._check import array, dtype_name, is_array, is_torch
+from pisolve.linops._encode import Encode
 from pisolve.linops._normal import Normal
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
-_COILS = 2  # coils summed by one task; fixed, so that results do not depend on the number of threads
+# Coils of one task: two, or as many as have this many pixels; fixed, so that results do not depend on the threads.
+_COILS, _PIXELS = 2, 1 << 16
 _BYTES = 1 << 28  # a batch of coil images on a GPU or in torch stays under this many bytes
 
 
@@ -36,6 +40,10 @@ class Sense(Linop):
         return tuple(a for a in (-2, -1) if self.weight.shape[a] > 1)
 
     def norm_bound(self):
+        return self._bound
+
+    @cached_property
+    def _bound(self):
         """||A|| <= max over pixels of sqrt(sum |S|^2), times the largest root of a weight."""
         xp = backend.namespace(self.mps)
         bound = float(xp.sqrt(sum(abs(s) ** 2 for s in xp.moveaxis(self.mps, -3, 0)).max()))
@@ -46,17 +54,28 @@ class Sense(Linop):
         lead = np.ndindex(self.mps.shape[:-3])
         coils = self.mps.shape[-3]
         on_cpu = backend.namespace(self.mps) is np
-        step = _COILS if on_cpu else max(1, _BYTES // self.mps[..., 0, :, :].nbytes)
+        pixels = self.mps.shape[-1] * self.mps.shape[-2]
+        step = max(_COILS, _PIXELS // pixels) if on_cpu else max(1, _BYTES // self.mps[..., 0, :, :].nbytes)
         tasks = [(i, slice(c, min(c + step, coils))) for i in lead for c in range(0, coils, step)]
         return tasks, backend.parallel(lambda task: work(*task), tasks) if on_cpu else [work(*task) for task in tasks]
 
     def _weight(self, i):
         return self.weight if self.weight is None or self.weight.ndim == 2 else self.weight[i]
 
+    @cached_property
+    def _encode(self):
+        """slice index -> `Encode`, on the CPU."""
+        shared = Encode(self.weight, self.mps.shape[-2:]) if self.weight is None or self.weight.ndim == 2 else None
+        return {i: shared or Encode(self._weight(i), self.mps.shape[-2:]) for i in np.ndindex(self.mps.shape[:-3])}
+
     def _apply(self, input):
         out = backend.namespace(input).empty(tuple(self.oshape), dtype=np.result_type(input.dtype, self.mps.dtype))
+        on_cpu = backend.namespace(input) is np
 
         def work(i, coils):
+            if on_cpu:
+                self._encode[i].forward(self.mps[i][coils], input[i], out[i][coils])
+                return
             for c in range(coils.start, coils.stop):
                 out[(*i, c)] = backend.fft(self.mps[(*i, c)] * input[i], (-2, -1))
                 if self.weight is not None:
@@ -66,6 +85,9 @@ class Sense(Linop):
         return out
 
     def _apply_adjoint(self, input):
+        def on_cpu(i, coils):
+            return self._encode[i].backward(self.mps[i][coils], input[i][coils])
+
         def work(i, coils):
             total = 0
             for c in range(coils.start, coils.stop):
@@ -73,7 +95,7 @@ class Sense(Linop):
                 total = total + self.mps[(*i, c)].conj() * backend.fft(y, (-2, -1), inverse=True)
             return total
 
-        return self._gather(*self._each(work))
+        return self._gather(*self._each(on_cpu if backend.namespace(input) is np else work))
 
     def _gather(self, tasks, results):
         """Add the coil groups of each slice, always in the same order."""

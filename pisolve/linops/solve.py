@@ -12,7 +12,7 @@ def cg_step(H, x, r, p, rr):
     """One step of conjugate gradients for H x = b with r = b - H x: returns (x, r, p, ||r||^2)."""
     Hp = H(p)
     alpha = rr / (backend.dot(p, Hp) + _TINY)
-    x, r = x + alpha * p, r - alpha * Hp
+    x, r = x + alpha * p, r + -alpha * Hp  # numpy adds in place of the product
     new = backend.dot(r, r)
     return x, r, r + (new / (rr + _TINY)) * p, new
 
@@ -27,13 +27,13 @@ def cg_solve(H, b, x, *, iterations: int, tol: float):
     target = tol**2 * _float(rr)
     if is_torch(b):
         for _ in range(iterations):
-            if not _float(rr) > target:
+            if _float(rr) <= target:  # not for NaN, which must come out
                 break
             x, r, p, rr = cg_step(H, x, r, p, rr)
         return x
     x, p = backend.copy(x), backend.copy(r)
     for _ in range(iterations):
-        if not _float(rr) > target:
+        if _float(rr) <= target:  # not for NaN, which must come out
             break
         Hp = H(p)
         alpha = rr / (backend.dot(p, Hp) + _TINY)

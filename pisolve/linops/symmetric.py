@@ -24,8 +24,13 @@ class SymmetricGradient(Linop):
         return 2.0 * len(self.axes) ** 0.5
 
     def _back(self, v, i):
-        """Backward difference: minus the adjoint of the forward one."""
-        return -self.forward[i].H(v[None])
+        """Backward difference: minus the forward one of the mirrored field; 0 at the near edge for "neumann"."""
+        xp, axis = backend.namespace(v), self.axes[i]
+        return -xp.flip(self.forward[i](xp.flip(v, axis))[0], axis)
+
+    def _back_adjoint(self, q, i):
+        xp, axis = backend.namespace(q), self.axes[i]
+        return -xp.flip(self.forward[i].H(xp.flip(q, axis)[None]), axis)
 
     def _apply(self, input):
         out = backend.namespace(input).empty(tuple(self.oshape), dtype=input.dtype)
@@ -40,10 +45,10 @@ class SymmetricGradient(Linop):
         out = backend.namespace(input).empty(tuple(self.ishape), dtype=input.dtype)
         d = len(self.axes)
         for i in range(d):
-            out[i] = -self.forward[i](input[i])[0]
+            out[i] = self._back_adjoint(input[i], i)
         for k, (i, j) in enumerate(self.pairs):
-            out[i] -= _HALF * self.forward[j](input[d + k])[0]
-            out[j] -= _HALF * self.forward[i](input[d + k])[0]
+            out[i] += _HALF * self._back_adjoint(input[d + k], j)
+            out[j] += _HALF * self._back_adjoint(input[d + k], i)
         return out
 
     def _adjoint_linop(self):

@@ -54,7 +54,7 @@ class Denoiser:
         Venkatakrishnan et al., "Plug-and-play priors for model based reconstruction", GlobalSIP 2013.
 
     Example:
-        D = pi.Denoiser(pi.nets.DnCNN(channels=1, width=8, layers=3), channels="parts", noise_input=None)
+        D = pi.Denoiser(pi.nets.DnCNN(channels=1, depth=3, width=8), channels="parts", noise_input=None)
     """
 
     source: dict | None = None

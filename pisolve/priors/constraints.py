@@ -33,7 +33,8 @@ class Box(Prior):
         Youla and Webb, IEEE Trans Med Imaging 1 (1982) 81.
 
     Example:
-        pi.recon(scan, pi.Box(high=1.2) + 1e-3 * pi.TV())
+        pi.recon(scan, pi.Box(high=1.2))
+        pi.recon(scan, pi.Box(high=1.2) + 1e-3 * pi.TV(), max_iter=30)
     """
 
     __repr__ = as_call

@@ -11,7 +11,7 @@ import numpy as np
 
 from pisolve import backend
 from pisolve._check import array, integer, number
-from pisolve.priors.base import real
+from pisolve.priors.base import Scaled, Sum, real
 from pisolve.problem import Problem
 from pisolve.solvers.health import Health
 
@@ -216,15 +216,20 @@ def _check_state(state, solver, problem):
 def choose(problem: Problem) -> Solver:
     """The solver that `solve` takes by itself: what the prior offers decides.
 
-    Quadratic priors: CG. A prox in closed form: FISTA. RED: FISTA on its gradient. Denoisers and everything else: ADMM.
+    Quadratic priors: CG. A convex prox in closed form: POGM; one that is not convex, or that changes with the iteration
+    (cycle spinning): FISTA, which swings less. RED by itself: DataProx. Denoisers and everything else: ADMM.
+    `benchmarks/solvers.py` measured them.
     """
-    from pisolve.solvers import ADMM, CG, FISTA
+    from pisolve.solvers import ADMM, CG, FISTA, POGM, DataProx
 
     prior = problem.prior
     if prior.quadratic:
         return CG()
-    if (prior.has_prox and not prior.implicit) or (prior.has_grad and prior.implicit):
-        return FISTA()
+    if prior.has_prox and not prior.implicit:
+        inner = prior.prior if isinstance(prior, Scaled) else prior
+        return POGM() if prior.convex and not getattr(inner, "shifts", 0) else FISTA()
+    if prior.has_grad and prior.implicit:
+        return FISTA() if isinstance(prior, Sum) else DataProx()
     return ADMM()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pisolve import backend
 from pisolve.linops.solve import cg_step
+from pisolve.priors import Zero
 from pisolve.solvers.base import Solver, State
 
 _TINY = 1e-37
@@ -42,9 +43,11 @@ class CG(Solver):
 
     @staticmethod
     def _rhs(problem):
-        return problem.AHy - problem.prior.grad(backend.zeros_like(problem.AHy))
+        return problem.AHy if problem.slope is None else problem.AHy - problem.slope
 
     @staticmethod
     def _hessian(problem, v):
-        g = problem.prior
-        return problem.normal(v) + g.grad(v) - g.grad(backend.zeros_like(v))
+        if isinstance(problem.prior, Zero):
+            return problem.normal(v)
+        Hv = problem.normal(v) + problem.prior.grad(v)
+        return Hv if problem.slope is None else Hv - problem.slope

@@ -20,7 +20,7 @@ class DataProx(Solver):
     that are dear, networks above all.
 
     Use:
-        for RED with a network, whose evaluations cost more than A^H A.
+        for RED with a network, whose evaluations cost more than A^H A: the automatic choice there.
 
     Args:
         rho: at least Lip(grad g) / 2; None: Lip(grad g), which momentum is proven for. The fixed points do not depend

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 from pisolve import backend
 from pisolve.priors.base import real
@@ -22,13 +23,18 @@ class Health:
     def __init__(self, problem: Problem, state):
         self.implicit = problem.prior.implicit
         self.last = self.best = state.x
-        self.size = max(real(backend.norm(state.x)), real(backend.norm(problem.AHy)) / problem.curvature)
-        self.least = math.inf
+        self.problem, self.first = problem, state.x
+        self.least, self.early = math.inf, 0.0
         self.restart(state, 1.0)
 
     def restart(self, state, weight: float):
         """Go on from this state with steps averaged by this weight; sizes and the best iterate stay."""
         self.last, self.moves, self.ratio, self.weight = state.x, [], None, weight
+
+    @cached_property
+    def size(self) -> float:
+        """The reference size; it costs an A^H A, so that runs which never grow are spared it."""
+        return max(real(backend.norm(self.first)), real(backend.norm(self.problem.AHy)) / self.problem.curvature)
 
     def check(self, state) -> str | None:
         """None, "nonfinite" or "diverged"; `ratio` is then ||x_k+1 - x_k|| / ||x_k - x_k-1||."""
@@ -39,8 +45,9 @@ class Health:
                 size = real(backend.norm(state.x))
                 if not math.isfinite(size):
                     return "nonfinite"
-                if size > 1e3 * self.size > 0:
+                if size > 1e3 * self.early > 0 and size > 1e3 * self.size > 0:
                     return "diverged"
+                self.early = self.early or size
             self.best = state.x
             return None
         size, move = real(backend.norm(state.x)), real(backend.norm(state.x - self.last))

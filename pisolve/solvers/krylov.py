@@ -206,7 +206,8 @@ class GMRES(Solver):
         Saad and Schultz, SIAM J Sci Stat Comput 7 (1986) 856.
 
     Example:
-        pi.solve(pi.linops.wavelet(shape).H, brain.image, pi.Zero(), pi.GMRES(restart=5))
+        ghost = pi.linops.identity(shape) + 0.5 * sigpy.linop.Circshift(shape, (0, 1))
+        pi.solve(ghost, ghost(brain.image), pi.Zero(), pi.GMRES(restart=5))
     """
 
     restart: int = 20

@@ -28,7 +28,7 @@ class Relaxed(Solver):
         Krasnosel'skii (1955); Mann, Proc Amer Math Soc 4 (1953) 506; for PnP: Sun et al., IEEE TCI 5 (2019) 395.
 
     Example:
-        pi.solve(A, y, pi.PnP(D, sigma=0.05), pi.Relaxed(pi.FISTA(), 0.5), max_iter=20)
+        pi.solve(A, y, pi.PnP(D, sigma=0.05), pi.Relaxed(pi.ADMM(), 0.5), max_iter=20)
     """
 
     solver: Solver

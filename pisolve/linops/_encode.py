@@ -1,0 +1,58 @@
+"""A and A^H of SENSE on numpy arrays: only the lines of k-space that were sampled are transformed along kx."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+
+
+class Encode:
+    """F and F^H of some coils' images between the sampled lines and the image, both centred and orthonormal.
+
+    The shifts cost nothing: along ky the halves of the image change places as they are multiplied by the map, along kx
+    the lines are rolled, of which there are as many as were sampled.
+
+    Args:
+        weight: what k-space is multiplied by, (ky or 1, kx or 1), or None.
+        shape: (ky, kx).
+    """
+
+    def __init__(self, weight, shape):
+        ny, nx = shape
+        self.shape, self.kx = shape, nx // 2
+        rows = np.arange(ny) if weight is None or weight.shape[0] == 1 else np.flatnonzero(weight.any(axis=1))
+        self.rows, self.places = rows, (rows - ny // 2) % ny  # among centred lines, and among those from 0
+        self.weight = weight if weight is None or weight.shape[0] == 1 else weight[rows]
+        self.halves = (slice(ny // 2), slice(ny - ny // 2, ny)), (slice(ny // 2, ny), slice(ny - ny // 2))
+
+    def forward(self, s, x, out):
+        """out <- W F (s x), for maps s and data out (coil, ky, kx)."""
+        t = np.empty(out.shape, out.dtype)
+        for image, shifted in self.halves:
+            np.multiply(s[:, image], x[image], out=t[:, shifted])
+        t = scipy.fft.fft(t, axis=1, norm="ortho", overwrite_x=True, workers=1)
+        lines = np.roll(t[:, self.places], -self.kx, 2)
+        lines = scipy.fft.fft(lines, axis=2, norm="ortho", overwrite_x=True, workers=1)
+        lines = np.roll(lines, self.kx, 2)
+        if self.weight is not None:
+            lines *= self.weight
+        if len(self.rows) < out.shape[1]:
+            out[:] = 0
+        out[:, self.rows] = lines
+
+    def backward(self, s, y):
+        """sum_c conj(s_c) F^H W y_c, as the conjugate of sum_c s_c F conj(W y_c)."""
+        lines = np.conjugate(y[:, self.rows])
+        if self.weight is not None:
+            lines *= self.weight
+        lines = scipy.fft.fft(np.roll(lines, -self.kx, 2), axis=2, norm="ortho", overwrite_x=True, workers=1)
+        t = np.zeros(s.shape, lines.dtype)
+        t[:, self.places] = np.roll(lines, self.kx, 2)
+        t = scipy.fft.fft(t, axis=1, norm="ortho", overwrite_x=True, workers=1)
+        total = np.empty(self.shape, np.result_type(s, t))
+        for image, shifted in self.halves:
+            part = total[image]
+            np.multiply(t[0, shifted], s[0, image], out=part)
+            for c in range(1, len(s)):
+                part += t[c, shifted] * s[c, image]
+        return np.conjugate(total, out=total)

@@ -1,0 +1,81 @@
+"""The pages of docs/ are what docs/make.py makes of the docstrings, name every part, and their examples run."""
+
+import importlib.util
+import inspect
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import pisolve as pi
+from pisolve import nets
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+spec = importlib.util.spec_from_file_location("docs_make", DOCS / "make.py")
+make = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(make)
+shipped = pytest.mark.skipif("denoiser-brain" not in nets.available(), reason="the shipped denoiser is not there")
+PARTS = [(page, name) for page in ("priors", "solvers") for name in vars(pi)[page].__all__
+         if inspect.isclass(getattr(pi, name))]
+
+
+@pytest.fixture(scope="module")
+def pages():
+    return make.pages()
+
+
+@shipped
+@pytest.mark.parametrize("page", make.PAGES)
+def test_the_page_is_what_the_script_makes(pages, page):
+    assert (DOCS / f"{page}.md").read_text(encoding="utf-8") == pages[page], "run python docs/make.py"
+
+
+def test_the_tables_of_the_readme_are_what_the_script_makes():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text == make.readme(text), "run python docs/make.py"
+
+
+@pytest.mark.parametrize(("page", "name"), PARTS, ids=[n for _, n in PARTS])
+def test_every_part_has_its_section(page, name):
+    assert f"\n### {name}\n" in (DOCS / f"{page}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [n for _, n in PARTS if n not in make.OTHER])
+def test_every_part_says_when_to_use_it_with_an_example_and_a_reference(name):
+    assert {"Use", "Reference", "Example"} <= make.sections(getattr(pi, name)).keys()
+
+
+@pytest.mark.parametrize("name", [n for _, n in PARTS if n not in make.OTHER])
+def test_every_argument_is_described(name):
+    cls = getattr(pi, name)
+    text = make.sections(cls).get("Args", "")
+    described = {n for names in re.findall(r"^(\w[\w, ]*): ", text, re.MULTILINE) for n in names.split(", ")}
+    assert described == set(inspect.signature(cls).parameters) - {"args", "kwargs"}
+
+
+@shipped
+@pytest.mark.parametrize("page", ["priors", "solvers", "tuning", "design", "data"])
+def test_the_examples_of_the_page_run(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    module = types.ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)  # a law pickles a class of the page
+    for code in re.findall(r"^```python\n(.*?)^```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.M | re.S):
+        exec(compile(code, f"{page}.md", "exec"), vars(module))
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda p: p.name)
+def test_links_lead_somewhere(path):
+    def anchors(text):
+        heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        return {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in heads}
+
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
+        if target.startswith("http"):
+            continue
+        file, _, anchor = target.partition("#")
+        file = path.parent / file if file else path
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file.read_text(encoding="utf-8")), target
