@@ -19,10 +19,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from keep import keep
 from scipy.ndimage import zoom
 
 import pisolve as pi
-from pisolve.io import atomic
 from pisolve.testing import distance
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -150,8 +150,7 @@ def main():
     if not args.quick:
         OUT.parent.mkdir(exist_ok=True)
         report = {**(json.loads(OUT.read_text()) if OUT.exists() else {}), **report}
-        with atomic(OUT) as part:
-            Path(part).write_text(json.dumps(report, indent=1) + "\n")
+        keep(OUT, report)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ the RSS of the full data. Writes benchmarks/results/quality.json and a picture o
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -18,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import sigpy.mri
+from keep import keep
 
 import pisolve as pi
 from pisolve import phantom
-from pisolve.io import atomic, cfl
+from pisolve.io import cfl
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("PISOLVE_DATA", ROOT.parent / "shared" / "data"))
@@ -100,8 +100,7 @@ def main():
             if not args.only and not args.quick:  # what is done is kept
                 OUT.mkdir(exist_ok=True)
                 report = {"command": f"python benchmarks/quality.py --seeds {args.seeds}", "rows": table}
-                with atomic(OUT / "quality.json") as part:
-                    Path(part).write_text(json.dumps(report, indent=1) + "\n")
+                keep(OUT / "quality.json", report)
 
 
 def compare(name, full, seed, only):

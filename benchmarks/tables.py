@@ -2,8 +2,8 @@
 
     python benchmarks/tables.py
 
-pairs and defaults come from the library itself, quality and speed from benchmarks/results/quality.json and
-cartesian.json where they exist. A table stands between <!-- name --> and <!-- /name -->; the rest is left as it is.
+defaults come from the library itself, quality, speed and minimum from quality.json, cartesian.json and solvers.json in
+benchmarks/results where they exist. A table stands between <!-- name --> and <!-- /name -->; the rest is left as it is.
 """
 
 import json
@@ -12,56 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
-import pisolve as pi
-from pisolve import linops
 from pisolve.cli_recipe import DEFAULTS
 from pisolve.io import atomic
-from pisolve.solvers import choose
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-TASKS = {"normal": "one A^H A", "cg": "CG-SENSE, 30 iterations", "espirit": "ESPIRiT maps",
-         "wavelet": "L1-wavelet, as near to its minimum as SigPy after 200 iterations",
-         "tv": "TV, within 0.1 % of the minimum"}
+TASKS = {"normal": "one A^H A", "cg": "CG-SENSE, 30 iterations", "espirit": "ESPIRiT maps"}
+PROBLEMS = {"tikhonov": "Tikhonov", "wavelet": "L1-wavelet", "tv": "TV, isotropic", "tv-anisotropic": "TV, anisotropic",
+            "tgv": "TGV", "llr": "LLR"}
 
 
 def rows_of(head, rows):
     """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def pairs():
-    """Which solver takes which prior, by asking `init`; the automatic choice in bold."""
-    shape = (16, 16)
-    W, G = linops.wavelet(shape, "haar"), linops.gradient(shape)
-    brain = pi.phantom.brain(shape, 4, noise=0.02)
-    A = linops.sense(brain.mps)
-
-    def D(x, sigma):
-        return W.H(W(x) / (1 + sigma))
-
-    priors = {
-        "Zero()": pi.Zero(), "Tikhonov()": pi.Tikhonov(), "Tikhonov() @ G": pi.Tikhonov() @ G, "L1()": pi.L1(),
-        "L1() @ W": pi.L1() @ W, "L1() @ G": pi.L1() @ G, "L21() @ G": pi.L21() @ G,
-        "Wavelet()": pi.Wavelet("haar"), "TV()": pi.TV(), "PnP(D, sigma)": pi.PnP(D, sigma=0.1),
-        "RED(D, sigma)": pi.RED(D, sigma=0.1), "TV() + Tikhonov()": pi.TV() + pi.Tikhonov(),
-        "TV() + RED(D, sigma)": pi.TV() + pi.RED(D, sigma=0.1), "TV() + Wavelet()": pi.TV() + pi.Wavelet("haar"),
-        "TV() + PnP(D, sigma)": pi.TV() + pi.PnP(D, sigma=0.1),
-    }
-    solvers = [pi.CG(), pi.GradientDescent(), pi.FISTA(), pi.ADMM(), pi.HQS(), pi.PDHG()]
-    rows = []
-    for name, prior in priors.items():
-        problem, row = pi.Problem(A, brain.kspace, prior), [f"`{name}`"]
-        for solver in solvers:
-            try:
-                solver.init(problem)
-            except ValueError:
-                row.append("")
-            else:
-                row.append("**auto**" if isinstance(solver, type(choose(problem))) else "yes")
-        rows.append(row)
-    return rows_of(["prior", *(type(s).__name__ for s in solvers)], rows)
 
 
 def defaults():
@@ -89,45 +53,65 @@ def quality(results):
             f"strengths were chosen while looking at them. Made by `{report['command']}`.")
 
 
+def seconds(value):
+    return f"{1e3 * value:.3g} ms" if value < 0.1 else f"{value:.2f} s"
+
+
+def times(ratio):
+    return f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
+
+
 def speed(results):
     """Seconds of every task, and how many times longer the others take."""
-    report = json.loads((results / "cartesian.json").read_text())
-
-    def seconds(value):
-        return f"{1e3 * value:.3g} ms" if value < 0.1 else f"{value:.2f} s"
-
-    def times(ratio):
-        return f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
-
-    rows, never = [], False
+    report, rows = json.loads((results / "cartesian.json").read_text()), []
     for case, tasks in report["cases"].items():
         for task, title in TASKS.items():
-            row = tasks.get(task)
-            if row is None:
-                continue
-            solvers = {k.removeprefix("pisolve").strip(): v for k, v in row.items() if k.startswith("pisolve")}
-            best = min(solvers, key=solvers.get)
-            cells = []
-            for other in ("sigpy", "bart"):
-                failed = isinstance(row.get(f"iterations {other}"), str)
-                never |= failed
-                cell = f"{seconds(row[other])} ({times(row['ratios'][other])})" if other in row else ""
-                cells.append(cell + " \\*" * failed)
-            name = f"{title} ({best})" if best else title
-            rows.append([case.replace("x", " x "), name, seconds(solvers[best]), *cells])
-    notes = (f"Medians on {report['threads']} threads, in brackets the ratio to pisolve's time; BART is timed as a "
-             "process with its files, and for the wavelet with pisolve's number of iterations. Made by "
-             f"`{report['command']}`.")
-    if never:
-        notes += " \\*: when stopped, not within 0.1 % of the minimum of this objective; see benchmarks/cartesian.py."
-    return rows_of(["coils x ky x kx", "task", "pisolve", "SigPy", "BART"], rows) + f"\n\n{notes}"
+            if task in tasks:
+                row = tasks[task]
+                cells = [f"{seconds(row[other])} ({times(row['ratios'][other])})" if other in row else ""
+                         for other in ("sigpy", "bart")]
+                rows.append([case.replace("x", " x "), title, seconds(row["pisolve"]), *cells])
+    return rows_of(["coils x ky x kx", "task", "pisolve", "SigPy", "BART"], rows) + (
+        f"\n\nMedians on {report['threads']} threads, in brackets the ratio to pisolve's time; BART is timed as a "
+        f"process with its files. Made by `{report['command']}`.")
+
+
+def minimum(results):
+    """Time to 1e-3 and 1e-5 of the minimum: the fastest solver, SigPy and BART."""
+    report, rows = json.loads((results / "solvers.json").read_text()), []
+    for case, problems in report["cases"].items():
+        for name, title in PROBLEMS.items():
+            for gap, row in problems.get(name, {}).get("gaps", {}).items():
+                best, automatic = row["fastest"], problems[name]["automatic"]
+                ours = problems[name]["solvers"][automatic].get("seconds", {}).get(gap)
+                ours = f" {seconds(ours)}" if ours else ": not reached"
+                cells = [seconds(row["seconds"] * row[f"{other} / ours"]) + f" ({times(row[f'{other} / ours'])})"
+                         if f"{other} / ours" in row else "" for other in ("sigpy", "bart")]
+                if "lower bound" in problems[name].get("sigpy", {}) and cells[0]:
+                    cells[0] = "> " + cells[0]
+                rows.append([case, title, f"{float(gap):.0e}", short(best), seconds(row["seconds"]),
+                             short(automatic) + ours, *cells])
+    return rows_of(["scan", "problem", "gap", "fastest", "time", "automatic", "SigPy", "BART"], rows) + (
+        "\n\nTime until the objective is within the gap of its minimum, each program by its own functional, in "
+        "brackets the ratio to the fastest of ours; an empty cell: not run, or not reached. >: not reached after 600 "
+        f"iterations. Medians on {report['threads']} threads; BART is timed as a process with its files. Made by "
+        f"`{report['command']}`.")
+
+
+def short(solver):
+    """A solver's repr without what is None or False."""
+    name, _, arguments = solver.rstrip(")").partition("(")
+    kept = [a for a in arguments.split(", ") if a and not a.endswith(("=None", "=False", "inner=10", "=True"))]
+    kept += ["restart=False"] * ("restart=False" in arguments) + ["balance=True"] * ("balance=True" in arguments)
+    kept += ["backtracking=True"] * ("backtracking=True" in arguments)
+    return f"{name}({', '.join(kept)})"
 
 
 def write(readme=ROOT / "README.md", results=RESULTS):
     """Replace every table that can be made; tell which could not."""
     text = readme.read_text(encoding="utf-8")
-    makers = {"pairs": pairs, "defaults": defaults, "quality": lambda: quality(results),
-              "speed": lambda: speed(results)}
+    makers = {"defaults": defaults, "quality": lambda: quality(results),
+              "speed": lambda: speed(results), "minimum": lambda: minimum(results)}
     for name, make in makers.items():
         try:
             table = make()

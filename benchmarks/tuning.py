@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from keep import keep
 
 import pisolve as pi
 from pisolve.backend import fft
@@ -119,9 +120,7 @@ def main():
         rows = [r for r in rows if r["scan"] != name]
         for row in compare(name, priors):
             rows.append(row)
-            with pi.io.atomic(args.out) as part:
-                Path(part).write_text(json.dumps({"command": "python benchmarks/tuning.py", "rows": rows}, indent=1)
-                                      + "\n")
+            keep(args.out, {"command": "python benchmarks/tuning.py", "rows": rows})
     table(rows)
 
 
