@@ -22,10 +22,12 @@ from pathlib import Path
 
 import numpy as np
 import sigpy.mri
+from keep import keep
 
 import pisolve as pi
 from pisolve import backend, phantom
 from pisolve.io import atomic, cfl
+from pisolve.solvers import choose
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("PISOLVE_DATA", ROOT.parent / "shared" / "data"))
@@ -172,7 +174,8 @@ def task(case, name, repeats, others, seconds):
     curves = {repr(s): curve(case, prior, s, 400, seconds) for s in SOLVERS[name]}
     long = SOLVERS[name][0] if name != "wavelet" else pi.FISTA(restart=False)
     minimum = min(min(map(min, curves.values())), min(curve(case, prior, long, 1500, 4 * seconds)))
-    row = {"lam": LAMS[name], "minimum": minimum, "solvers": {}, "gaps": {}}
+    automatic = repr(choose(pi.Problem(case.A, case.y, prior)))
+    row = {"lam": LAMS[name], "minimum": minimum, "automatic": automatic, "solvers": {}, "gaps": {}}
 
     def ours(solver, n):
         return lambda: pi.solve(case.A, case.y, prior, solver, max_iter=n, tol=0)
@@ -283,8 +286,7 @@ def main():
                     row = task(case, name, args.repeats, others, args.seconds)
                     report["cases"].setdefault(title, {})[name] = row
                     print(title, name, json.dumps(row["gaps"]), flush=True)
-                    with atomic(OUT) as part:
-                        Path(part).write_text(json.dumps(report, indent=1) + "\n")
+                    keep(OUT, report)
     draw(report, args.picture)
 
 

@@ -152,3 +152,88 @@ def test_report_of_every_solver():
         assert report["iterations"] == 5 or report["status"] == "converged"
         assert report["objective"]["total"] > 0
         assert report["step"] is None or report["step"]["size"] <= report["step"]["limit"] * (1 + 1e-6)
+
+
+# ---- what a review found ---------------------------------------------------------------------------------------------
+
+G = pi.linops.gradient((16, 16))
+NESTED = {
+    "sum behind an operator": (0.02 * pi.TV() + 0.01 * pi.L1()) @ W + 0.01 * pi.TV(),
+    "sum behind the identity": (0.02 * pi.TV() + 0.01 * pi.L1()) @ pi.linops.identity((16, 16)) + 0.01 * pi.L1(),
+    "quadratic of a stack": 0.1 * pi.Quadratic(pi.linops.stack([G, W])) + 0.01 * pi.TV(),
+    "l1 of a stack": 0.02 * pi.L1() @ pi.linops.stack([W, W]) + 0.01 * pi.TV(),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_nested_sums_split_into_all_of_their_parts(name, rng):
+    from pisolve.testing import random
+
+    prior, x = NESTED[name], random((16, 16), rng, "complex128")
+    f, K = prior.split((16, 16))
+    assert f.value(K(x)) == pytest.approx(prior.value(x), rel=1e-12)
+    problem = pi.Problem(A, Y, prior)
+    runs = [pi.solve(A, Y, prior, s, max_iter=1500, tol=1e-7).x for s in (pi.ADMM(), pi.PDHG())]
+    assert distance(*runs) < 1e-3
+    assert problem.value(runs[0]) < problem.value(A.H(Y))
+
+
+@pytest.mark.parametrize("solver", [pi.CG(), pi.LSQR(), pi.LSMR()])
+def test_recurrences_are_not_averaged(solver):
+    with pytest.raises(ValueError, match="build"):
+        pi.solve(A, Y, 0.1 * pi.Tikhonov(), Relaxed(solver))
+
+
+@pytest.mark.parametrize("k", range(3, 14))
+def test_a_swinging_run_is_never_ok_in_the_middle_of_its_trouble(k):
+    result = pi.solve(A, Y, pi.PnP(lambda x, s: -1.6 * x, sigma=0.1), pi.ADMM(), tol=0, max_iter=k)
+    assert not result.ok or np.linalg.norm(result.x) < 1.2 * SIZE
+    if any("relaxed" in h for h in result.history[-1:]):
+        assert result.status == "diverged"
+
+
+def test_factors_of_composed_priors(rng):
+    from pisolve.testing import random
+
+    x = random((16, 16), rng, "complex128")
+    assert repr(1e-3 * pi.L1() @ G) == repr(1e-3 * (pi.L1() @ G))
+    with pytest.raises(ValueError, match="sigma"):
+        0.5 * (pi.PnP(HEALTHY["half"], sigma=0.1) @ W)
+    np.testing.assert_array_equal((0 * pi.TGV()).prox(x, 1.0), x)
+    np.testing.assert_array_equal((0 * pi.Box(high=0.1)).prox(x, 1.0), x)
+
+
+def test_nan_in_a_low_rank_prox_is_a_status():
+    series = pi.linops.sense(np.broadcast_to(A.mps, (3, *A.mps.shape)))
+    y = series(np.ones((3, 16, 16), complex))
+    for solver in (pi.ADMM(), pi.FISTA(), pi.PDHG()):
+        calls = []
+
+        class Broken(pi.Nuclear):
+            def prox(self, x, step):
+                calls.append(1)  # noqa: B023
+                return super().prox(x * (np.nan if len(calls) > 3 else 1), step)  # noqa: B023
+
+        result = pi.solve(series, y, Broken(), solver, max_iter=20, tol=0)
+        assert result.status == "nonfinite"
+        assert np.isfinite(result.x).all()
+
+
+def test_callbacks_cannot_change_the_loops_own_entries():
+    seen = []
+    result = pi.solve(A, Y, 0.02 * pi.TV(), max_iter=5, tol=1e-9,
+                      callbacks=[lambda p, s: seen.append(s.k) or {"residual": 0.0}])
+    assert result.status == "max_iter"
+    assert seen == [1, 2, 3, 4, 5]
+    stopped = pi.solve(A, Y, 0.02 * pi.TV(), max_iter=5, callbacks=[lambda p, s: np.bool_(False)])
+    assert stopped.status == "stopped"
+
+
+@pytest.mark.parametrize(("solver", "prior", "provable"), [
+    (pi.HQS(), 0.02 * pi.TV(), False), (pi.ADMM(), 0.02 * pi.TV(), True), (pi.FISTA(), 0.1 * pi.Tikhonov(), True),
+    (pi.FISTA(), 0.02 * pi.Wavelet("db2", shifts=4), False), (pi.POGM(), 0.02 * pi.Wavelet("db2"), True),
+    (pi.FISTA(backtracking=True), 0.02 * pi.Wavelet("db2"), True), (pi.GradientDescent(), pi.L1(delta=0.1), True),
+    (pi.FISTA(step_size=1.9), 0.02 * pi.Wavelet("db2"), False),
+    (pi.FISTA(step_size=1.9, momentum=False), 0.02 * pi.Wavelet("db2"), True)])
+def test_provable_is_what_theory_says(solver, prior, provable):
+    assert pi.solve(A, Y, prior, solver, max_iter=5).report(show=False)["provable"] is provable

@@ -80,7 +80,10 @@ class Blocks(Linop):
 
     @staticmethod
     def _fresh(pack, parts, input):
-        return pack.join([p.astype(input.dtype, copy=False) for p in parts])
+        if input.dtype.kind == "c":
+            parts = [p.astype(input.dtype, copy=False) for p in parts]
+        out = pack.join(parts)
+        return backend.copy(out) if out is input else out  # a plain SigPy identity returns its input
 
     def _adjoint_linop(self):
         return Adjoint(self)

@@ -27,7 +27,7 @@ class Gradient(Linop):
         xp = backend.namespace(input)
         out = xp.empty(tuple(self.oshape), dtype=input.dtype)
         for d, axis in zip(out, self.axes):
-            lo, hi, first, last = _ends(input.ndim, axis)
+            lo, hi, first, last = ends(input.ndim, axis)
             xp.subtract(input[hi], input[lo], out=d[lo])
             d[last] = input[first] - input[last] if self.boundary == "periodic" else 0
         return out
@@ -38,7 +38,7 @@ class Gradient(Linop):
         xp = backend.namespace(input)
         out = xp.zeros(tuple(self.ishape), dtype=input.dtype)
         for d, axis in zip(input, self.axes):
-            lo, hi, first, last = _ends(d.ndim, axis)
+            lo, hi, first, last = ends(d.ndim, axis)
             out[lo] -= d[lo]
             out[hi] += d[lo]
             if self.boundary == "periodic":
@@ -72,7 +72,7 @@ class Gradient(Linop):
         xp = backend.namespace(x)
         out = xp.zeros_like(x)
         for axis in self.axes:
-            lo, hi, first, last = _ends(x.ndim, axis)
+            lo, hi, first, last = ends(x.ndim, axis)
             d = x[hi] - x[lo]
             out[lo] -= d
             out[hi] += d
@@ -83,7 +83,8 @@ class Gradient(Linop):
         return out
 
 
-def _ends(ndim, axis):
+def ends(ndim, axis):
+    """Indices along an axis: all but the last, all but the first, the first, the last."""
     at = lambda s: tuple(s if i == axis else slice(None) for i in range(ndim))  # noqa: E731
     return at(slice(None, -1)), at(slice(1, None)), at(slice(0, 1)), at(slice(-1, None))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pisolve import backend
 from pisolve._check import shape as check_shape
 from pisolve.linops.base import Adjoint, Linop
-from pisolve.linops.difference import gradient
+from pisolve.linops.difference import ends, gradient
 
 
 class SymmetricGradient(Linop):
@@ -13,8 +13,7 @@ class SymmetricGradient(Linop):
 
     def __init__(self, shape, axes=(-2, -1), boundary="periodic"):
         shape, self.boundary = check_shape("shape", shape), boundary
-        self.axes = gradient(shape, axes, boundary=boundary).axes
-        self.forward = [gradient(shape, (a,), boundary=boundary) for a in self.axes]
+        self.axes = gradient(shape, axes, boundary=boundary).axes  # with its checks
         d = len(self.axes)
         self.pairs = [(i, j) for i in range(d) for j in range(i + 1, d)]
         super().__init__([d + len(self.pairs), *shape], [d, *shape])
@@ -24,13 +23,22 @@ class SymmetricGradient(Linop):
         return 2.0 * len(self.axes) ** 0.5
 
     def _back(self, v, i):
-        """Backward difference: minus the forward one of the mirrored field; 0 at the near edge for "neumann"."""
-        xp, axis = backend.namespace(v), self.axes[i]
-        return -xp.flip(self.forward[i](xp.flip(v, axis))[0], axis)
+        """Backward difference; 0 at the near edge for "neumann"."""
+        xp, (lo, hi, first, last) = backend.namespace(v), ends(v.ndim, self.axes[i])
+        out = xp.empty_like(v)
+        xp.subtract(v[hi], v[lo], out=out[hi])
+        out[first] = v[first] - v[last] if self.boundary == "periodic" else 0
+        return out
 
     def _back_adjoint(self, q, i):
-        xp, axis = backend.namespace(q), self.axes[i]
-        return -xp.flip(self.forward[i].H(xp.flip(q, axis)[None]), axis)
+        lo, hi, first, last = ends(q.ndim, self.axes[i])
+        out = backend.copy(q)
+        out[lo] -= q[hi]
+        if self.boundary == "periodic":
+            out[last] -= q[first]
+        else:
+            out[first] -= q[first]
+        return out
 
     def _apply(self, input):
         out = backend.namespace(input).empty(tuple(self.oshape), dtype=input.dtype)

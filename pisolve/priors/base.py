@@ -105,10 +105,13 @@ class Scaled(Prior):
         return None if value is None else self.lam * value if self.lam else 0.0  # not 0 * inf
 
     def prox(self, x, step):
-        return self.prior.prox(x, step * self.lam)
+        return self.prior.prox(x, step * self.lam) if self.lam else backend.copy(x)
 
     def grad(self, x):
         return self.lam * self.prior.grad(x)
+
+    def __matmul__(self, linop):
+        return self.lam * (self.prior @ linop)
 
     def split(self, shape):
         f, G = self.prior.split(shape)
@@ -149,6 +152,11 @@ class Composed(Prior):
     def value(self, x):
         return self.f.value(apply(self.G, x))
 
+    def __mul__(self, lam):
+        return Composed(lam * self.f, self.G) if self.implicit else super().__mul__(lam)
+
+    __rmul__ = __mul__
+
     def prox(self, x, step):
         if self.slow_prox:
             return dual_prox(self.f, self.G, x, step)
@@ -165,7 +173,7 @@ class Composed(Prior):
         if self.has_prox:
             return self, None
         f, G = self.f.split(self.G.oshape)
-        if isinstance(G, Blocks) and len(G.domain.shapes) > 1:
+        if isinstance(G, Blocks):
             return f, Blocks([[None if row[0] is None else row[0] * self.G, *row[1:]] for row in G.rows])
         return f, self.G if G is None else G * self.G
 
@@ -236,14 +244,13 @@ class Sum(Prior):
         return sum(p.grad(x) for p in self.priors)
 
     def split(self, shape):
-        pairs = [p.split(shape) for p in self.priors]
-        widths = [len(G.domain.shapes) - 1 if isinstance(G, Blocks) else 0 for _, G in pairs]
+        parts = [separated(p, shape) for p in self.priors]
+        widths = [len(own[0]) - 1 for own, _ in parts]
         rows, fs = [], []
-        for i, (f, G) in enumerate(pairs):  # every part has its own further variables, if any
+        for i, (own, f) in enumerate(parts):  # every part has its own further variables, if any
             before, after = [None] * sum(widths[:i]), [None] * sum(widths[i + 1:])
-            own = G.rows if isinstance(G, Blocks) else [[identity(shape) if G is None else G]]
             rows += [[row[0], *before, *row[1:], *after] for row in own]
-            fs += f.priors if isinstance(f, Separable) else [f]
+            fs += f
         blocks = Blocks(rows)
         return Separable(fs, blocks.range), blocks
 
@@ -257,6 +264,18 @@ class Sum(Prior):
         return " + ".join(map(repr, self.priors))
 
 
+def separated(prior: Prior, shape):
+    """(rows of operators over the image and the further variables, one prior a row): a split, taken apart."""
+    f, G = prior.split(shape)
+    if isinstance(G, Blocks) and isinstance(f, Separable):
+        return G.rows, f.priors
+    if isinstance(G, Blocks) and len(G.domain.shapes) > 1:
+        if len(G.rows) > 1:
+            raise ValueError(f"{prior!r} couples the rows of its operator: it cannot be part of a sum")
+        return G.rows, [f]
+    return [[identity(shape) if G is None else G]], [f]
+
+
 class Separable(Prior):
     """sum_i f_i(z_i) of a vector z that a `linops.blocks.Pack` takes apart, as `Sum.split` makes it."""
 
@@ -264,9 +283,10 @@ class Separable(Prior):
         self.priors, self.pack = priors, pack
         self.convex = all(p.convex for p in priors)
         self.implicit = any(p.implicit for p in priors)
+        self.has_prox = all(p.has_prox or p.slow_prox for p in priors)
 
     def value(self, x):
-        values = [f.value(z) for f, z in zip(self.priors, self.pack.parts(x))]
+        values = [f.value(z) for f, z in zip(self.priors, self.pack.parts(x), strict=True)]
         return None if None in values else sum(values)
 
     def __mul__(self, lam):
@@ -275,7 +295,7 @@ class Separable(Prior):
     __rmul__ = __mul__
 
     def prox(self, x, step):
-        return self.pack.join([f.prox(z, step) for f, z in zip(self.priors, self.pack.parts(x))])
+        return self.pack.join([f.prox(z, step) for f, z in zip(self.priors, self.pack.parts(x), strict=True)])
 
     def coupled(self, step):
         return Separable([p.coupled(step) for p in self.priors], self.pack)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from pisolve import backend
-from pisolve._check import brief, choice, number
+from pisolve._check import brief, choice, is_torch, number
 from pisolve.linops import Blocks, apply, gradient, identity, symmetric_gradient
 from pisolve.linops.solve import cg_solve
-from pisolve.priors.base import Prior, Separable, Sum, real
+from pisolve.priors.base import Prior, Separable, Sum, real, separated
 from pisolve.priors.sparse import L21
 
 
@@ -26,6 +26,8 @@ class Lifted(Prior):
         return f.value(apply(K, self._with_variables(f, K, x)))
 
     def prox(self, x, step):
+        if step == 0:
+            return backend.copy(x)
         f, K = self.split(x.shape)
         start = _with_zeros(K, x)
         image = backend.copy(start)
@@ -43,15 +45,20 @@ class Lifted(Prior):
     def _with_variables(f, K, x):
         """[x, v] at the minimum over v."""
         others = Blocks([row[1:] for row in K.rows])
-        zero = backend.namespace(x).zeros(others.domain.shape, dtype=x.dtype)
+        zero = _zeros(others.domain.shape, x)
         v = _minimise(f, others, zero, apply(K, _with_zeros(K, x)), 1.0, 0)
         return K.domain.join([x, *others.domain.parts(v)])
 
 
 def _with_zeros(K, x):
     """[x, 0]."""
-    xp = backend.namespace(x)
-    return K.domain.join([x, *(xp.zeros(s, dtype=x.dtype) for s in K.domain.shapes[1:])])
+    return K.domain.join([x, *(_zeros(s, x) for s in K.domain.shapes[1:])])
+
+
+def _zeros(shape, x):
+    """Zeros of the kind, dtype and device of x."""
+    like = {"device": x.device} if is_torch(x) else {}
+    return backend.namespace(x).zeros(tuple(shape), dtype=x.dtype, **like)
 
 
 def _minimise(f: Prior, K, start, offset, step, weight, *, max_iter: int = 5000):
@@ -160,14 +167,12 @@ class InfimalConvolution(Lifted):
         self.homogeneous = first.homogeneous and second.homogeneous
 
     def split(self, shape):
-        sides, width = [p.split(shape) for p in (self.first, self.second)], []
-        own = [G.rows if isinstance(G, Blocks) else [[identity(shape) if G is None else G]] for _, G in sides]
-        width = [len(rows[0]) - 1 for rows in own]
-        rows = [[row[0], -1 * row[0] if row[0] is not None else None, *row[1:], *[None] * width[1]] for row in own[0]]
-        rows += [[None, row[0], *[None] * width[0], *row[1:]] for row in own[1]]
+        (first, f), (second, g) = (separated(p, shape) for p in (self.first, self.second))
+        none = [None] * (len(first[0]) - 1), [None] * (len(second[0]) - 1)
+        rows = [[row[0], -1 * row[0] if row[0] is not None else None, *row[1:], *none[1]] for row in first]
+        rows += [[None, row[0], *none[0], *row[1:]] for row in second]
         K = Blocks(rows)
-        fs = [g for f, _ in sides for g in (f.priors if isinstance(f, Separable) else [f])]
-        return Separable(fs, K.range), K
+        return Separable([*f, *g], K.range), K
 
     def at(self, k):
         return InfimalConvolution(self.first.at(k), self.second.at(k))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
 
 from pisolve import _check, backend
-from pisolve._check import dtype_name, integer, is_torch
+from pisolve._check import all_finite, dtype_name, integer, is_torch
 from pisolve.priors.base import Prior, real
 from pisolve.priors.sparse import as_call
 from pisolve.priors.transforms import Spinning
@@ -159,6 +160,8 @@ def _threshold(C, step):
     Single precision: by the eigenvalues S^2 of the small Gram matrix in double, whose error, 1e-16 max(S)^2, is far
     below the rounding of C. Double: by the singular value decomposition; the Gram matrix would lose half of the digits.
     """
+    if not all_finite(C):  # LAPACK would raise; a run says so in its status
+        return C * math.nan
     if C.shape[-2] > C.shape[-1]:  # the smaller side first
         return _threshold(C.swapaxes(-2, -1), step).swapaxes(-2, -1)
 
@@ -214,6 +217,8 @@ def _differentiable():
 
 def _singular_values(C, what) -> float:
     """The sum or the largest of all singular values of matrices (batch, n, m)."""
+    if not all_finite(C):
+        return math.nan
     if C.shape[-2] > C.shape[-1]:
         return _singular_values(C.swapaxes(-2, -1), what)
 

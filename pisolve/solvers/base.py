@@ -11,7 +11,7 @@ import numpy as np
 
 from pisolve import backend
 from pisolve._check import array, integer, number
-from pisolve.priors.base import Scaled, Sum, real
+from pisolve.priors.base import Prior, Sum, real
 from pisolve.problem import Problem
 from pisolve.solvers.health import Health
 
@@ -50,9 +50,16 @@ class Solver:
         """One iteration: a new state, the old one unchanged."""
         raise NotImplementedError
 
+    averages = True  # whether averaged steps make sense, which recurrences of conjugate directions do not allow
+    penalised = False  # minimises another function than the problem's own
+
     def calm(self) -> Solver:
         """The same method without extrapolation, for runs in trouble."""
         return self
+
+    def certificate(self, problem: Problem, state: State) -> dict | None:
+        """{"what", "size", "limit"} of the step beside the largest that is proven; None where any is."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """True for a run that ended as it should: "converged", or "max_iter" with every iterate finite."""
+        """True for a run that ended as it should: "converged", "stopped", or "max_iter" with every iterate finite."""
         return self.status in ("converged", "max_iter", "stopped")
 
     def __repr__(self):
@@ -118,7 +125,8 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
         prior: g; None for plain least squares.
         solver: None picks one that fits (see `choose`); the result names it.
         x0: first image.
-        state: resume from the state of an earlier run: the same bits as without the interruption.
+        state: resume from the state of an earlier run: the same bits as without the interruption. (A denoiser's run in
+            trouble is watched anew, and one with averaged steps goes on with them only by `solver=result.solver`.)
         max_iter: iterations in all, those before `state` included.
         tol: stop when the solver's relative residual is at most this; 0 runs all iterations.
         gap: stop only when the relative duality gap, looked at every ten iterations, is at most this: then the
@@ -161,7 +169,8 @@ def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) ->
     bar, start = _bar(progress, state.k, max_iter, solver), time.perf_counter()
     while state.k < max_iter:
         state = next(states)
-        entry = {"k": state.k, "residual": real(state.residual), "seconds": time.perf_counter() - start}
+        residual = real(state.residual)
+        entry = {"k": state.k, "residual": residual, "seconds": time.perf_counter() - start}
         history.append(entry)
         failed = health.check(state)
         if health.ratio is not None:
@@ -174,25 +183,25 @@ def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) ->
             next(states)
             health.restart(state, weight)
             entry["relaxed"] = weight
-            continue
-        if failed:
+        elif failed:
             status = failed
             break
         bar.update()
+        distance = residual if gap is None else math.inf
+        if gap is not None and state.k % 10 == 0:
+            entry["gap"] = distance = problem.gap(state.x)
         answers = [callback(problem, state) for callback in callbacks]
         for answer in answers:
             entry.update(answer if isinstance(answer, dict) else {})
-        if any(answer is False for answer in answers):
+        if any(isinstance(answer, bool | np.bool_) and not answer for answer in answers):
             status = "stopped"
             break
-        if gap is not None and state.k % 10 == 0:
-            entry["gap"] = problem.gap(state.x)
-        if entry.get("gap", math.inf) <= gap if gap is not None else entry["residual"] <= tol > 0:
+        if not failed and distance <= (tol if gap is None else gap) > 0:
             status = "converged"
             break
     bar.close()
-    if status == "max_iter" and any("relaxed" in entry for entry in history) and (health.ratio or 0) > 1:
-        status = "diverged"  # averaged steps have not stopped it: it was growing when it ran out of iterations
+    if status == "max_iter" and any("relaxed" in entry for entry in history) and not (health.ratio or 2) <= 1:
+        status = "diverged"  # averaged steps had not stopped it when it ran out of iterations
     x = health.best if status in ("diverged", "nonfinite") else state.x
     return Result(x, status, replace(state), history, solver, problem)
 
@@ -208,7 +217,8 @@ def _check_state(state, solver, problem):
     if not isinstance(state, State):
         raise TypeError(f"state must be a State, of result.state or solvers.load_state, got {type(state).__name__}")
     array("state.x", state.x, shape=problem.ishape)
-    missing = sorted(set(solver.init(problem).aux) - set(state.aux))
+    fresh = solver.init(problem).aux
+    missing = sorted(n for n in fresh if n not in state.aux or np.shape(fresh[n]) != np.shape(state.aux[n]))
     if missing:
         raise ValueError(f"state is of another solver: {type(solver).__name__} needs {', '.join(missing)} in state.aux")
 
@@ -226,11 +236,21 @@ def choose(problem: Problem) -> Solver:
     if prior.quadratic:
         return CG()
     if prior.has_prox and not prior.implicit:
-        inner = prior.prior if isinstance(prior, Scaled) else prior
-        return POGM() if prior.convex and not getattr(inner, "shifts", 0) else FISTA()
+        return POGM() if prior.convex and not spins(prior) else FISTA()
     if prior.has_grad and prior.implicit:
-        return FISTA() if isinstance(prior, Sum) else DataProx()
+        return FISTA() if isinstance(prior, Sum) or not prior.lipschitz > 0 else DataProx()
+    try:
+        problem.splitting  # noqa: B018
+    except ValueError:
+        return FISTA()
     return ADMM()
+
+
+def spins(prior) -> bool:
+    """Whether a prior changes with the iteration, as cycle spinning does."""
+    inner = [getattr(prior, name) for name in ("prior", "f", "first", "second") if isinstance(
+        getattr(prior, name, None), Prior)] + getattr(prior, "priors", [])
+    return bool(getattr(prior, "shifts", 0)) or any(map(spins, inner))
 
 
 def _bar(progress, done, total, solver):

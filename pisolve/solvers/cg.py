@@ -28,6 +28,8 @@ class CG(Solver):
         pi.solve(A, y, 0.01 * pi.Tikhonov(), pi.CG(), max_iter=30)
     """
 
+    averages = False
+
     def init(self, problem, x0=None):
         if not problem.prior.quadratic:
             raise ValueError(f"CG needs a quadratic prior, {problem.prior!r} is none: take FISTA(), ADMM() or PDHG()")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pisolve import backend
 from pisolve._check import integer, number
@@ -57,6 +57,9 @@ class DataProx(Solver):
                              "diverge: leave it out")
         x = problem.start(x0)
         return State(x, aux={"z": x, "t": 1.0, "rho": rho or prior.lipschitz})
+
+    def calm(self):
+        return replace(self, momentum=False)
 
     def step(self, problem, state):
         z, t, rho = (state.aux[n] for n in ("z", "t", "rho"))

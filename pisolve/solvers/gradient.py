@@ -62,6 +62,10 @@ def extrapolate(x, move, z, t: float, restart: bool):
     return (x + (t - 1) / t_new * move if t > 1 else x), t_new
 
 
+def _certificate(state, limit) -> dict:
+    return {"what": "step", "size": real(state.aux["step"]), "limit": limit}
+
+
 @dataclass(frozen=True)
 class GradientDescent(Solver):
     """x <- x - step (A^H (A x - y) + grad g(x)), for priors with a gradient.
@@ -86,6 +90,9 @@ class GradientDescent(Solver):
             raise ValueError(f"GradientDescent needs a prior with a gradient, {problem.prior!r} has none: take FISTA()")
         step = _step_size(self.step_size, problem.lipschitz + problem.prior.lipschitz)
         return State(problem.start(x0), aux={"step": step})
+
+    def certificate(self, problem, state):
+        return _certificate(state, 2 / (problem.lipschitz + problem.prior.lipschitz))
 
     def step(self, problem, state):
         x = state.x + -state.aux["step"] * _smooth_grad(problem, problem.prior, state.x)
@@ -138,6 +145,11 @@ class FISTA(Solver):
         L = problem.lipschitz + (h.lipschitz if math.isfinite(h.lipschitz) else 0)
         Nx = problem.normal(x)
         return State(x, aux={"old": x, "Nx": Nx, "Nold": Nx, "t": 1.0, "step": _step_size(self.step_size, L, math.inf)})
+
+    def certificate(self, problem, state):
+        if self.backtracking:
+            return None
+        return _certificate(state, (1 if self.momentum else 2) / (problem.lipschitz + problem.forms[0].lipschitz))
 
     def calm(self):
         return replace(self, momentum=False)
@@ -218,6 +230,12 @@ class POGM(Solver):
         step = _step_size(self.step_size, problem.lipschitz + h.lipschitz, most=1)
         x = problem.start(x0)
         return State(x, aux={"y": x, "t": 1.0, "step": step})
+
+    def certificate(self, problem, state):
+        return _certificate(state, 1 / (problem.lipschitz + problem.forms[0].lipschitz))
+
+    def calm(self):
+        return FISTA(step_size=self.step_size, momentum=False)
 
     def step(self, problem, state):
         (h, f), x = problem.forms, state.x

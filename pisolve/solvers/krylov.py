@@ -131,6 +131,8 @@ class LSQR(Solver):
         pi.solve(A, y, 0.01 * pi.Tikhonov(), pi.LSQR(), max_iter=30)
     """
 
+    averages = False
+
     def init(self, problem, x0=None):
         x, u, v, alpha, beta, size = _bidiagonalisation(problem, x0, "LSQR")
         return State(x, aux={**_named(u), "v": v, "w": v, "alpha": alpha, "phi": beta, "rho": alpha, "size": size})
@@ -163,6 +165,8 @@ class LSMR(Solver):
     Example:
         pi.solve(A, y, 0.01 * pi.Tikhonov(), pi.LSMR(), max_iter=30)
     """
+
+    averages = False
 
     def init(self, problem, x0=None):
         x, u, v, alpha, beta, size = _bidiagonalisation(problem, x0, "LSMR")

@@ -37,6 +37,9 @@ class Relaxed(Solver):
     def init(self, problem, x0=None):
         if not isinstance(self.solver, Solver):
             raise TypeError(f"solver must be a solver such as pi.ADMM(), got {brief(self.solver)}")
+        if not self.solver.averages:
+            raise ValueError(f"solver {self.solver} builds its steps on each other, averaged they are no method: take "
+                             "pi.FISTA() or pi.ADMM()")
         number("weight", self.weight, low=0, high=1)
         number("weight", self.weight, low=0, strict=True)
         return self.solver.calm().init(problem, x0)
@@ -46,5 +49,5 @@ class Relaxed(Solver):
         aux = {n: (1 - w) * state.aux[n] + w * v if is_array(v) and v.shape else v for n, v in new.aux.items()}
         return state.next((1 - w) * state.x + w * new.x, new.residual, **aux)
 
-    def calm(self):
-        return self
+    def certificate(self, problem, state):
+        return self.solver.calm().certificate(problem, state)

@@ -10,6 +10,7 @@ import numpy as np
 from pisolve import backend
 from pisolve._check import is_torch, number
 from pisolve.priors.base import Composed, Prior, Scaled, Sum, real
+from pisolve.solvers.base import spins
 from pisolve.solvers.relaxed import Relaxed
 
 
@@ -18,7 +19,7 @@ class Report(dict):
 
     def json(self) -> str:
         """The report as JSON."""
-        return json.dumps(self, indent=1)
+        return json.dumps(_finite(self), indent=1, allow_nan=False)
 
     def __str__(self):
         return "\n".join(f"{name.replace('_', ' '):14}{_words(value)}" for name, value in self.items())
@@ -52,7 +53,7 @@ def report(result, *, noise: float | None = None, show: bool = True) -> Report:
         size = math.sqrt(2 * problem.data_value(x))
         samples = int((problem.y != 0).sum())
         g = prior.value(x)
-        steps, denoiser = _certificate(problem, result.state), _denoiser(prior)
+        steps, denoiser = result.solver.certificate(problem, result.state), _denoiser(prior)
         out = Report(
             status=result.status, ok=result.ok, iterations=result.state.k,
             seconds=result.history[-1]["seconds"] if result.history else 0.0, solver=repr(result.solver),
@@ -67,6 +68,13 @@ def report(result, *, noise: float | None = None, show: bool = True) -> Report:
     if show:
         print(out)
     return out
+
+
+def _finite(value):
+    """Plain values with null in the place of Inf and NaN, which JSON has not."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _words(value) -> str:
@@ -84,21 +92,11 @@ def _fixed_point(problem, x) -> float | None:
     if f.slow_prox or not f.has_prox or problem.prior.implicit:
         return None
     step = 1 / (problem.lipschitz + smooth.lipschitz)
+    if step == 0:  # a Lipschitz constant that is not known
+        return None
     v = x - step * (problem.data_grad(x) + smooth.grad(x))
     size = real(backend.norm(x))
     return real(backend.norm(f.prox(v, step) - x)) / size if size > 0 else 0.0
-
-
-def _certificate(problem, state) -> dict | None:
-    """The step of the run beside the largest that is proven, for solvers that have one."""
-    aux = state.aux
-    if "tau" in aux:
-        limit = 1 / (problem.lipschitz / 2 + aux["sigma"] * problem.splitting.norm2(aux["x"]))
-        return {"what": "tau", "size": real(aux["tau"]), "limit": limit}
-    if "step" in aux:
-        smooth = problem.forms[0] if not problem.prior.quadratic else problem.prior
-        return {"what": "step", "size": real(aux["step"]), "limit": 2 / (problem.lipschitz + smooth.lipschitz)}
-    return None
 
 
 def _denoiser(prior: Prior):
@@ -152,8 +150,12 @@ def _regime(result, prior, out) -> tuple[bool | None, str]:
             return False, f"the denoiser expands near the result (gain {gain:.3g}): no proof of convergence covers it"
         return None, (f"the denoiser does not expand near the result (gain {gain:.3g} along the directions tried); a "
                       "proof needs it everywhere")
+    if result.solver.penalised:
+        return False, "the solver minimises a penalised problem, near the minimum as far as rho is large"
+    if spins(prior):
+        return False, "the prior changes with the iteration: the run settles near a minimum"
     if not prior.convex:
         return False, "the prior is not convex: a stationary point at best"
-    if out["step"] is not None and out["step"]["size"] > out["step"]["limit"]:
-        return False, "the step is above its limit"
+    if out["step"] is not None and out["step"]["size"] > out["step"]["limit"] * (1 + 1e-6):
+        return False, "the step is above the largest that is proven"
     return True, "convex prior and certified step: the iterates converge to the minimum"

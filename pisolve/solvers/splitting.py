@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pisolve import backend
 from pisolve._check import integer, number
 from pisolve.linops.solve import cg_solve
-from pisolve.priors.base import Composed, Sum, real, squared_norm
+from pisolve.priors.base import Composed, Scaled, Separable, Sum, real, squared_norm
 from pisolve.solvers.base import Solver, State, relative_change
 
 
@@ -25,16 +25,24 @@ def automatic_rho(problem, z) -> float:
     if problem.prior.implicit:
         sigma = _level(problem.prior)
         return L if sigma is None else c * min((0.01 * real(abs(problem.AHy).max()) / c / sigma) ** 2, 1.0) or L
-    energy, value = squared_norm(z), problem.splitting.f.value(z)
+    energy, value = squared_norm(z), _strength(problem.splitting.f, z)
     rho = 10 * value / energy if 0 < value < math.inf else L
     return min(max(rho, 1e-4 * L), 1e4 * L)
+
+
+def _strength(f, z) -> float:
+    """f(z); of a quadratic without its reference, which says nothing of the size of z."""
+    if isinstance(f, Separable):
+        return sum(_strength(g, part) for g, part in zip(f.priors, f.pack.parts(z), strict=True))
+    return 0.5 * f.lipschitz * squared_norm(z) if f.quadratic else f.value(z)
 
 
 def _level(prior):
     """The fixed noise level of a denoiser in the prior, or None."""
     if isinstance(prior, Sum):
         return next((s for s in map(_level, prior.priors) if s is not None), None)
-    return _level(prior.f) if isinstance(prior, Composed) else getattr(prior, "fixed_level", None)
+    inner = prior.f if isinstance(prior, Composed) else prior.prior if isinstance(prior, Scaled) else None
+    return getattr(prior, "fixed_level", None) if inner is None else _level(inner)
 
 
 def _data_step(problem, rho, v, w, inner):
@@ -135,6 +143,7 @@ class HQS(Solver):
         pi.solve(A, y, pi.PnP(D, sigma=0.02), pi.HQS(iterations=8), max_iter=12)
     """
 
+    penalised = True
     rho: float | None = None
     ratio: float = 100.0
     iterations: int = 10
@@ -152,7 +161,7 @@ class HQS(Solver):
 
     def step(self, problem, state):
         split, (x, z, rho) = problem.splitting, (state.aux[n] for n in ("x", "z", "rho"))
-        left = max(1 - state.k / max(self.iterations - 1, 1), 0)
+        left = max(1 - state.k / (self.iterations - 1), 0) if self.iterations > 1 else 0
         rho_k = rho * self.ratio**-left
         x = _data_step(problem, rho_k, z, x, self.inner)
         z_new = split.f.coupled(1 / rho).at(state.k).prox(split.G(x), 1 / rho_k)
@@ -197,6 +206,10 @@ class PDHG(Solver):
         if tau > limit * (1 + 1e-6):
             raise ValueError(f"tau {tau:g} is above 1 / (L/2 + sigma ||G||^2) = {limit:g}, where it may diverge")
         return State(split.image(x), aux={"x": x, "p": backend.zeros_like(z), "tau": tau, "sigma": sigma})
+
+    def certificate(self, problem, state):
+        limit = 1 / (problem.lipschitz / 2 + state.aux["sigma"] * problem.splitting.norm2(state.aux["x"]))
+        return {"what": "tau", "size": real(state.aux["tau"]), "limit": limit}
 
     def step(self, problem, state):
         split, (x, p, tau, sigma) = problem.splitting, (state.aux[n] for n in ("x", "p", "tau", "sigma"))
