@@ -96,8 +96,8 @@ def minimum(results):
     return rows_of(["scan", "problem", "gap", "automatic solver", "time", "our fastest", "SigPy", "BART"], rows) + (
         "\n\nTime until the objective is within the gap of its minimum, each program by its own functional, in "
         "brackets the ratio to the automatic solver's time; an empty cell: not run, or not reached. >: not reached "
-        f"after 600 iterations, ten times the time of 60. Medians on {report['threads']} threads; BART is timed as a process "
-        f"with its files. Made by `{report['command']}`.")
+        "after 600 iterations, ten times the time of 60. BART is timed as a process with its files. Medians on "
+        f"{report['threads']} threads. Made by `{report['command']}`.")
 
 
 def short(solver):
