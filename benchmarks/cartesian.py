@@ -13,17 +13,14 @@ Times to the minimum, with every solver, are in benchmarks/solvers.py.
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import scipy.fft
 import sigpy.mri
-from keep import keep
+from keep import bart, keep, timed
 
 import pisolve as pi
 from pisolve import backend, phantom
@@ -49,21 +46,7 @@ class Case:
             cfl.write(self.folder / name, array, coils=True)
 
     def run_bart(self, *words):
-        subprocess.run(["bart", *map(str, words)], cwd=self.folder, check=True, stdout=subprocess.DEVNULL,
-                       env={**os.environ, "OMP_NUM_THREADS": str(backend.threads())})
-
-
-def timed(programs, repeats):
-    """name -> median seconds, the programs taking turns; one warm-up each."""
-    for run in programs.values():
-        run()
-    seconds = {name: [] for name in programs}
-    for _ in range(repeats):
-        for name, run in programs.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: float(np.median(s)) for name, s in seconds.items()}
+        bart(self.folder, *words)
 
 
 def normal(case, repeats):

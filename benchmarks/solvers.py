@@ -15,14 +15,13 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import sigpy.mri
-from keep import keep
+from keep import bart, keep, timed
 
 import pisolve as pi
 from pisolve import backend, phantom
@@ -59,8 +58,7 @@ class Case:
         return 0.5 * float(np.linalg.norm((self.A(x.astype(np.complex64)) - self.y).astype(np.complex128)) ** 2)
 
     def bart(self, *words):
-        subprocess.run(["bart", *map(str, words)], cwd=self.folder, check=True, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": str(backend.threads())})
+        bart(self.folder, *words)
         return cfl.read_image(self.folder / "x").reshape(self.A.ishape)
 
 
@@ -100,19 +98,6 @@ def curve(case, prior, solver, most, seconds):
 
 def first(values, goal):
     return next((k for k, v in enumerate(values, 1) if v <= goal), None)
-
-
-def timed(programs, repeats):
-    """name -> median seconds, the programs taking turns after one warm-up each."""
-    for run in programs.values():
-        run()
-    taken = {name: [] for name in programs}
-    for _ in range(repeats):
-        for name, run in programs.items():
-            start = time.perf_counter()
-            run()
-            taken[name].append(time.perf_counter() - start)
-    return {name: float(np.median(t)) for name, t in taken.items()}
 
 
 def reach(values, minimum):

@@ -107,6 +107,17 @@ def dot(a, b):
     return vdot(a, b).real
 
 
+def real(scalar) -> float:
+    """A python float of a real 0-d value of any array kind, detached."""
+    return float(scalar.detach() if is_torch(scalar) else scalar)
+
+
+def zeros(shape, like):
+    """An array of zeros of this shape and of the dtype, kind and device of `like`."""
+    place = {"device": like.device} if is_torch(like) else {}
+    return namespace(like).zeros(tuple(shape), dtype=like.dtype, **place)
+
+
 def zeros_like(x):
     """An array of zeros of the same shape, dtype, kind and device."""
     return namespace(x).zeros_like(x)

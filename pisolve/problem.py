@@ -30,10 +30,7 @@ class Split:
 
     def lift(self, x):
         """The w of an image with v = 0."""
-        if self.domain is None:
-            return x
-        xp, like = backend.namespace(x), {"device": x.device} if is_torch(x) else {}
-        return self.domain.join([x, *(xp.zeros(s, dtype=x.dtype, **like) for s in self.domain.shapes[1:])])
+        return x if self.domain is None else self.domain.lift(x)
 
     def image(self, w):
         """The image in w."""

@@ -62,7 +62,9 @@ def test_the_examples_of_the_page_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     module = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)  # a law pickles a class of the page
-    for code in re.findall(r"^```python\n(.*?)^```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.M | re.S):
+    codes = re.findall(r"^```python\n(.*?)^```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.M | re.S)
+    assert codes
+    for code in codes:
         exec(compile(code, f"{page}.md", "exec"), vars(module))
 
 

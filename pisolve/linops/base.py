@@ -6,6 +6,7 @@ import sigpy
 
 from pisolve import backend
 from pisolve._check import array, is_array, is_torch
+from pisolve._check import axes as check_axes
 from pisolve._check import shape as check_shape
 
 
@@ -94,6 +95,20 @@ class Identity(Linop):
 
     def _adjoint_linop(self):
         return self
+
+
+class Transform(Linop):
+    """Base of the unitary transforms over some axes, with `_apply` and `_apply_adjoint`."""
+
+    unitary = True
+
+    def __init__(self, shape, axes=(-2, -1)):
+        shape = check_shape("shape", shape)
+        self.axes = check_axes("axes", axes, len(shape))
+        super().__init__(shape, shape)
+
+    def _adjoint_linop(self):
+        return Adjoint(self)
 
 
 def identity(shape) -> Identity:

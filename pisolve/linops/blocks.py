@@ -30,6 +30,11 @@ class Pack:
         return parts[0] if len(parts) == 1 else backend.namespace(parts[0]).concatenate([p.reshape(-1) for p in parts])
 
 
+    def lift(self, x):
+        """The first array and zeros for the others, as one."""
+        return self.join([x, *(backend.zeros(s, x) for s in self.shapes[1:])])
+
+
 class Blocks(Linop):
     """[x_1, x_2, ...] -> [sum_j B_1j x_j, sum_j B_2j x_j, ...]: several variables in, several results out.
 

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import scipy.fft
 
-from pisolve import _check, backend
-from pisolve.linops.base import Adjoint, Linop
+from pisolve import backend
+from pisolve.linops.base import Transform
 
 
-class CosineTransform(Linop):
+class CosineTransform(Transform):
     """The class behind `dct`."""
-
-    unitary = True
-
-    def __init__(self, shape, axes=(-2, -1)):
-        shape = _check.shape("shape", shape)
-        self.axes = _check.axes("axes", axes, len(shape))
-        super().__init__(shape, shape)
 
     def _apply(self, input):
         return self._transform(scipy.fft.dctn, input)
@@ -27,9 +20,6 @@ class CosineTransform(Linop):
     def _transform(self, function, x):
         out = function(backend.to_numpy(x), axes=self.axes, norm="ortho", workers=backend.threads())
         return backend.namespace(x).asarray(out)
-
-    def _adjoint_linop(self):
-        return Adjoint(self)
 
 
 def dct(shape, axes=(-2, -1)) -> CosineTransform:

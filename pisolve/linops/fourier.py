@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from pisolve import _check, backend
-from pisolve.linops.base import Adjoint, Linop
+from pisolve import backend
+from pisolve.linops.base import Transform
 
 
-class FFT(Linop):
+class FFT(Transform):
     """The class behind `fft`."""
-
-    unitary = True
-
-    def __init__(self, shape, axes=(-2, -1)):
-        shape = _check.shape("shape", shape)
-        self.axes = _check.axes("axes", axes, len(shape))
-        super().__init__(shape, shape)
 
     def _apply(self, input):
         return backend.fft(input, self.axes)
 
     def _apply_adjoint(self, input):
         return backend.fft(input, self.axes, inverse=True)
-
-    def _adjoint_linop(self):
-        return Adjoint(self)
 
 
 def fft(shape, axes=(-2, -1)) -> FFT:

@@ -24,16 +24,16 @@ def cg_solve(H, b, x, *, iterations: int, tol: float):
     """
     r = b - H(x)
     p, rr = r, backend.dot(r, r)
-    target = tol**2 * _float(rr)
+    target = tol**2 * backend.real(rr)
     if is_torch(b):
         for _ in range(iterations):
-            if _float(rr) <= target:  # not for NaN, which must come out
+            if backend.real(rr) <= target:  # not for NaN, which must come out
                 break
             x, r, p, rr = cg_step(H, x, r, p, rr)
         return x
     x, p = backend.copy(x), backend.copy(r)
     for _ in range(iterations):
-        if _float(rr) <= target:  # not for NaN, which must come out
+        if backend.real(rr) <= target:  # not for NaN, which must come out
             break
         Hp = H(p)
         alpha = rr / (backend.dot(p, Hp) + _TINY)
@@ -45,7 +45,3 @@ def cg_solve(H, b, x, *, iterations: int, tol: float):
         p += r
         rr = new
     return x
-
-
-def _float(scalar) -> float:
-    return float(scalar.detach() if is_torch(scalar) else scalar)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ import safetensors.torch
 import torch
 
 from pisolve import _check
+from pisolve.io import atomic
 from pisolve.nets.blocks import DnCNN
 from pisolve.nets.unet import UNet
 from pisolve.priors.adapter import Denoiser
@@ -132,9 +132,8 @@ def save(module: torch.nn.Module, path, card: dict) -> None:
 
 
 def _write(path: Path, blob: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(blob)
-    os.replace(part, path)
+    with atomic(path) as part:
+        part.write_bytes(blob)
 
 
 def _read(path: Path) -> tuple[dict, dict]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from pisolve import _check
+from pisolve.io import atomic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,9 +141,8 @@ def psnr(net: Callable, images: Sequence[np.ndarray], sigmas: Sequence[float], *
 
 
 def _save(path: Path, state: dict) -> None:
-    part = path.with_name(path.name + ".part")
-    torch.save(state, part)
-    os.replace(part, path)
+    with atomic(path) as part:
+        torch.save(state, part)
 
 
 def train(net: torch.nn.Module, images: Sequence[np.ndarray], settings: Training, *, folder, held_out=(),

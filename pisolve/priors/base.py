@@ -9,6 +9,7 @@ import math
 
 from pisolve import backend
 from pisolve._check import number
+from pisolve.backend import real
 from pisolve.linops import Blocks, apply, identity, opnorm
 
 
@@ -305,11 +306,6 @@ class Separable(Prior):
 
     def __repr__(self):
         return " + ".join(map(repr, self.priors))
-
-
-def real(scalar) -> float:
-    """A python float of a 0-d value of any array kind."""
-    return float(scalar.detach() if hasattr(scalar, "detach") else scalar)
 
 
 def squared_norm(x) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from pisolve import backend
-from pisolve._check import brief, choice, is_torch, number
+from pisolve._check import brief, choice, number
 from pisolve.linops import Blocks, apply, gradient, identity, symmetric_gradient
 from pisolve.linops.solve import cg_solve
 from pisolve.priors.base import Prior, Separable, Sum, real, separated
@@ -29,7 +29,7 @@ class Lifted(Prior):
         if step == 0:
             return backend.copy(x)
         f, K = self.split(x.shape)
-        start = _with_zeros(K, x)
+        start = K.domain.lift(x)
         image = backend.copy(start)
         image[:] = 0
         K.domain.parts(image)[0][...] = 1
@@ -45,20 +45,9 @@ class Lifted(Prior):
     def _with_variables(f, K, x):
         """[x, v] at the minimum over v."""
         others = Blocks([row[1:] for row in K.rows])
-        zero = _zeros(others.domain.shape, x)
-        v = _minimise(f, others, zero, apply(K, _with_zeros(K, x)), 1.0, 0)
+        zero = backend.zeros(others.domain.shape, x)
+        v = _minimise(f, others, zero, apply(K, K.domain.lift(x)), 1.0, 0)
         return K.domain.join([x, *others.domain.parts(v)])
-
-
-def _with_zeros(K, x):
-    """[x, 0]."""
-    return K.domain.join([x, *(_zeros(s, x) for s in K.domain.shapes[1:])])
-
-
-def _zeros(shape, x):
-    """Zeros of the kind, dtype and device of x."""
-    like = {"device": x.device} if is_torch(x) else {}
-    return backend.namespace(x).zeros(tuple(shape), dtype=x.dtype, **like)
 
 
 def _minimise(f: Prior, K, start, offset, step, weight, *, max_iter: int = 5000):
