@@ -11,6 +11,7 @@ import scipy.linalg
 from pisolve import _check
 from pisolve.backend import namespace, one_blas_thread, parallel, to_numpy, to_torch
 from pisolve.calib._eig import dominant
+from pisolve.calib.region import middle, neighbourhoods, region, sampled
 
 BLOCK = 1 << 17  # entries of G held by one thread at a time: 1 MB in single precision, what a core's cache takes
 GEMM = 1 << 16  # largest m n k of a matrix product in a thread: above, OpenBLAS starts threads of its own
@@ -80,14 +81,14 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
     samples = to_numpy(kspace if calib is None else calib)
     samples = samples.reshape(-1, *samples.shape[-3:])
     if calib is None and mask is not None:
-        measured = [_broadcast(mask, kspace.shape[-2:])] * len(samples)
+        measured = [sampled(mask, kspace.shape[-2:])] * len(samples)
     else:
         measured = [(one != 0).any(0) for one in samples]
     out = np.zeros((len(samples), *kspace.shape[-3:]), _check.dtype_name(kspace))
     for z, one in enumerate(samples):
         name = f"slice {z}" if len(samples) > 1 else "kspace" if calib is None else "calib"
         height, width, k = _sizes(name, measured[z], calib_width, kernel_width)
-        centre = one[:, _middle(one.shape[1], height), _middle(one.shape[2], width)].astype("complex128")
+        centre = one[:, middle(one.shape[1], height), middle(one.shape[2], width)].astype("complex128")
         largest = abs(centre).max()
         if largest == 0:
             raise ValueError(f"{name} is zero in the whole calibration region: mask marks samples that are not there")
@@ -103,78 +104,23 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
     return namespace(kspace).asarray(out)
 
 
-def calibration_region(kspace_or_mask, *, calib_width: int = 24, kernel_width: int = 6) -> tuple[int, int]:
-    """Size (height, width) of the fully sampled block around the centre of k-space that calibration can use.
-
-    The block is centred as `N // 2 - size // 2`, at most `calib_width` in each direction, and of all such blocks the
-    one that holds most kernel positions, (height - k + 1) (width - k + 1).
-
-    Args:
-        kspace_or_mask: mask (ky, kx), not 0 where measured, or k-space (coil, ky, kx) or (slice, coil, ky, kx), where
-            a sample counts as measured if any coil is not 0 (in every slice).
-        calib_width: largest height and width in samples.
-        kernel_width: smallest height and width in samples.
-
-    Raises:
-        ValueError: the fully sampled centre is smaller than the kernel.
-    """
-    x = to_numpy(_check.array("kspace_or_mask", kspace_or_mask, ndim=(2, 3, 4), complex_=False)) != 0
-    x = x if x.ndim == 2 else x.any(-3)
-    calib_width = _check.integer("calib_width", calib_width, low=1)
-    kernel_width = _check.integer("kernel_width", kernel_width, low=1)
-    return _region("kspace_or_mask", x if x.ndim == 2 else x.all(0), calib_width, kernel_width)
-
-
 def _sizes(name, measured, calib_width, kernel_width):
     """Height and width of the calibration region and the kernel's size, automatic where `kernel_width` is None."""
     if kernel_width is not None:
-        return *_region(name, measured, calib_width, kernel_width), kernel_width
+        return *region(name, measured, calib_width, (kernel_width, kernel_width)), kernel_width
     smallest = min(3, calib_width)
-    height, width = _region(name, measured, calib_width, smallest)
+    height, width = region(name, measured, calib_width, (smallest, smallest))
     lines = min(height, width)
     if lines < calib_width:
-        height, width = _region(name, measured, 2 * calib_width, smallest)
+        height, width = region(name, measured, 2 * calib_width, (smallest, smallest))
         lines = min(height, width)
     return height, width, min(max((lines + 2) // 3, smallest), 6, calib_width)
-
-
-def _region(name, measured, calib_width, kernel_width):
-    if calib_width < kernel_width:
-        raise ValueError(f"calib_width must be at least kernel_width = {kernel_width}, got {calib_width}")
-    holes = np.zeros(np.add(measured.shape, 1), int)  # integral image: any block's number of holes in four look-ups
-    holes[1:, 1:] = (~measured).cumsum(0).cumsum(1)
-    sizes = [np.arange(kernel_width, min(calib_width, n) + 1) for n in measured.shape]
-    (top, left) = (n // 2 - size // 2 for n, size in zip(measured.shape, sizes))
-    y, x = np.stack([top, top + sizes[0]])[:, :, None], np.stack([left, left + sizes[1]])[:, None, :]
-    full = holes[y[1], x[1]] - holes[y[0], x[1]] - holes[y[1], x[0]] + holes[y[0], x[0]] == 0
-    if not full.any():
-        raise ValueError(f"{name} needs at least {kernel_width} x {kernel_width} (kernel_width) fully sampled samples "
-                         f"around the centre: give calib=... from another scan, or maps from elsewhere")
-    positions = full * np.outer(sizes[0] - kernel_width + 1, sizes[1] - kernel_width + 1)
-    i, j = np.unravel_index(positions.argmax(), positions.shape)
-    return int(sizes[0][i]), int(sizes[1][j])
-
-
-def _middle(n, size):
-    return slice(n // 2 - size // 2, n // 2 - size // 2 + size)
-
-
-def _broadcast(mask, shape):
-    mask = to_numpy(_check.array("mask", mask, complex_=False))
-    try:
-        if mask.ndim < 2:
-            raise ValueError
-        return np.broadcast_to(mask.reshape(mask.shape[-2:]) != 0, shape)
-    except ValueError:
-        raise ValueError(f"mask has shape {tuple(mask.shape)}: one that broadcasts to (ky, kx) = {tuple(shape)} is "
-                         f"needed, with both axes") from None
 
 
 def _lags(centre, k, thresh):
     """Samples (2k, 2k, c, c) of G's k-space, lag 0 first: sum over the kept kernels of their cross-correlations."""
     c = len(centre)
-    A = np.lib.stride_tricks.sliding_window_view(centre, (k, k), axis=(1, 2))  # calibration matrix
-    A = A.transpose(1, 2, 0, 3, 4).reshape(-1, c * k * k)
+    A = neighbourhoods(centre, (k, k))
     wide = len(A) < A.shape[1]  # the smaller Gram has the same singular values; double precision, as they are squared
     s2, V = scipy.linalg.eigh(A @ A.conj().T if wide else A.conj().T @ A, overwrite_a=True, check_finite=False)
     keep = s2 > s2[-1] * max(thresh**2, len(s2) * np.finfo(float).eps)
