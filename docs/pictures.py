@@ -2,6 +2,7 @@
 
 priors.png: a scan in vivo (PISOLVE_DATA/kspace/invivo_brain_cimax_16ch.h5; without it the analytic phantom) at 4x
 through the spatial priors, in rows. series.png: the drawn heart of examples/cine.py through priors of series.
+noise.png: the same scan at 2x regularly and the noise in it, `pi.noise_map`.
 """
 
 import contextlib
@@ -22,9 +23,10 @@ BRAIN = DATA / "kspace" / "invivo_brain_cimax_16ch.h5"
 
 
 def draw(folder: Path):
-    """Write both pictures."""
+    """Write the pictures."""
     stack(folder / "priors.png", *spatial())
     stack(folder / "series.png", *series())
+    noise(folder / "noise.png")
 
 
 def spatial(factors=(0.25, 0.5, 1, 2, 4)):
@@ -74,6 +76,37 @@ def series():
 
     found = {name: best(prior) for name, prior in priors.items()}
     return [{f"{name}, {lam:.2g}": x for name, (lam, x) in found.items()}], truth
+
+
+def noise(path: Path, replicas: int = 100, sigma: float = 2e-3):
+    """Image and noise map of four recipes, one below the other; the noise added is sigma of the largest RSS value."""
+    from matplotlib.figure import Figure
+
+    full = pi.io.load(BRAIN) if BRAIN.exists() else pi.io.Scan(pi.phantom.brain((128, 128), noise=0.02, seed=3).kspace)
+    ny, nx = full.kspace.shape[-2:]
+    mask = np.zeros((ny, nx), bool)
+    mask[::2] = mask[ny // 2 - 12 : ny // 2 + 12] = True
+    scan = full.undersample(mask)
+    D = pi.nets.load("denoiser-brain")
+    recipes = {"SENSE": pi.Recipe(pi.Zero()), "GRAPPA": pi.Recipe(method=pi.Grappa()),
+               "wavelet": pi.Recipe(2e-3 * pi.Wavelet()), "PnP": pi.Recipe(pi.PnP(D, sigma=0.05), max_iter=20)}
+    maps = {name: pi.noise_map(r, scan, replicas=replicas if name != "PnP" else replicas // 2,
+                               covariance=2 * sigma**2) for name, r in recipes.items()}
+    body = pi.metrics.body(np.reshape(scan.reference, (ny, nx)))
+    drawing = Figure(figsize=(12, 6.4), layout="constrained")
+    axes = drawing.subplots(2, 4)
+    for column, (name, m) in zip(axes.T, maps.items()):
+        image, std = (np.reshape(a, (ny, nx)) for a in (abs(m.image), m.std))
+        column[0].imshow(image, cmap="gray", vmin=0, vmax=np.percentile(image[body], 99))
+        column[0].set_title(name)
+        shown = column[1].imshow(std / (sigma * 2**0.5) * body, cmap="magma", vmin=0, vmax=3)
+        column[1].set_title(f"noise, mean {std[body].mean() / (sigma * 2**0.5):.2f}")
+        print(name, float(std[body].mean() / (sigma * 2**0.5)), m.replicas, m.failed, flush=True)
+    for a in axes.flat:
+        a.axis("off")
+    drawing.colorbar(shown, ax=axes[1], label="standard deviation / that of a k-space sample", shrink=0.8)
+    with pi.io.atomic(path) as temporary:
+        drawing.savefig(temporary, format="png", dpi=75)
 
 
 def no_arguments(call):

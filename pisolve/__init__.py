@@ -8,15 +8,18 @@
 from pisolve import calib, io, linops, masks, metrics, priors, solvers
 from pisolve._version import __version__
 from pisolve.linops import as_torch
+from pisolve.noise_map import NoiseMap, noise_map
+from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Sampling, Sense, Spirit, Walsh
 from pisolve.priors import *  # noqa: F403 - every prior and solver is a public name, listed by its own room
 from pisolve.problem import Problem
-from pisolve.recipe import Recipe, Sampling, recon
+from pisolve.recipe import Recipe, recon
 from pisolve.solvers import *  # noqa: F403
 from pisolve.tuning import Tuning, tune
 
 _LATER = ["nets", "phantom", "testing"]  # rooms that load on first use
-__all__ = ["Problem", "Recipe", "Sampling", "Tuning", "__version__", "as_torch", "calib", "io", "linops", "masks",
-           "metrics", "priors", "recon", "solvers", "tune", *_LATER, *priors.__all__, *solvers.__all__]
+__all__ = ["Compress", "Espirit", "Grappa", "Inati", "JSense", "NoiseMap", "Problem", "Recipe", "Sampling", "Sense",
+           "Spirit", "Tuning", "Walsh", "__version__", "as_torch", "calib", "io", "linops", "masks", "metrics",
+           "noise_map", "priors", "recon", "solvers", "tune", *_LATER, *priors.__all__, *solvers.__all__]
 
 
 def __getattr__(name):

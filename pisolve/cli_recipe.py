@@ -9,8 +9,9 @@ from pisolve import solvers
 from pisolve._check import choice
 from pisolve.cli_report import say
 from pisolve.io.hdf5 import attributes, open_hdf5
+from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Sense, Spirit, Walsh
 from pisolve.priors import L1, RED, TV, PnP, Prior, Tikhonov, Wavelet, Zero
-from pisolve.recipe import Espirit, Recipe, Sampling
+from pisolve.recipe import Recipe, Sampling
 
 # What a prior is given where the command line does not say it, for images with a 99th percentile of 1. A network is
 # the price of an iteration, and plug-and-play by ADMM is near its fixed point after 30 of them.
@@ -24,6 +25,8 @@ DEFAULTS = {
     "red": {"lam": 0.05, "sigma": 0.06},
 }
 DENOISER = "denoiser-brain"
+MAPS = {"espirit": Espirit, "walsh": Walsh, "inati": Inati, "jsense": JSense}
+RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "spirit": Spirit}  # --method
 AUTO = "auto"  # for --lam and --sigma: choose it
 SOLVERS = {n.lower(): s for n, s in vars(solvers).items()
            if isinstance(s, type) and issubclass(s, solvers.Solver) and s is not solvers.Solver}
@@ -32,7 +35,8 @@ SOLVERS = {n.lower(): s for n, s in vars(solvers).items()
 def make_recipe(a) -> Recipe:
     """The recipe that the arguments describe; an argument without effect is an error."""
     names = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
-             "crop", "tune", "accel", "mask", "center_fraction", "seed")
+             "crop", "sets", "maps", "method", "coils", "gcc", "prewhiten", "tune", "accel", "mask", "center_fraction",
+             "seed")
     given = {n: getattr(a, n) for n in names if getattr(a, n) is not None}
     if a.recipe:
         if given:
@@ -44,15 +48,34 @@ def make_recipe(a) -> Recipe:
     if "center_fraction" in sampling and sampling.get("mask") in ("poisson", "variable_density"):
         raise ValueError(f"--center-fraction is for lines, not for --mask {sampling['mask']}")
     run = {n: given.pop(n) for n in ("max_iter", "tol") if n in given}
-    if "crop" in given:
-        if a.mps:
-            raise ValueError("--crop is for ESPIRiT's maps: with --mps there is nothing to crop")
-        run["espirit"] = Espirit(crop=given.pop("crop"))
+    run |= _channels(given) | _maps(given, a.mps)
+    run["method"] = RECONSTRUCTIONS[given.pop("method", "sense")]()
     solver = SOLVERS[given.pop("solver")]() if "solver" in given else None
-    word = given.pop("prior", "wavelet")
+    word = given.pop("prior", "zero" if isinstance(run["method"], Grappa) else "wavelet")
     run |= _tune(word, given)
     prior, run = make_prior(word, **given), default_run(word) | run
     return Recipe(prior, solver, sampling=Sampling(**sampling) if sampling else None, name=word, **run)
+
+
+def _channels(given: dict) -> dict:
+    """Recipe's `whiten` and `compress`; takes --prewhiten, --coils and --gcc out of `given`."""
+    whiten, coils, gcc = (given.pop(n, None) for n in ("prewhiten", "coils", "gcc"))
+    if gcc and coils is None:
+        raise ValueError("--gcc is for --coils N: without it no coils are compressed")
+    compress = None if coils is None else Compress(coils, method="gcc" if gcc else "svd")
+    return {"whiten": bool(whiten), "compress": compress}
+
+
+def _maps(given: dict, mps) -> dict:
+    """Recipe's `maps`; takes --maps, --crop and --sets out of `given`."""
+    word = given.pop("maps", None)
+    options = {name: given.pop(key) for key, name in (("crop", "crop"), ("sets", "maps")) if key in given}
+    if (word or options) and mps:
+        word = "crop" if "crop" in options else "sets" if options else "maps"
+        raise ValueError(f"--{word} is for maps that are estimated: with --mps there is nothing to estimate")
+    if options and word not in (None, "espirit"):
+        raise ValueError(f"--crop and --sets are for ESPIRiT's maps, not for --maps {word}")
+    return {"maps": MAPS[word or "espirit"](**options)}
 
 
 def _tune(word: str, given: dict) -> dict:

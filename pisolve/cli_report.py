@@ -49,8 +49,11 @@ def fully_sampled(scan: io.Scan) -> bool:
 def like_rss(scan: io.Scan, image) -> np.ndarray:
     """The image as the root of the sum of squares of the coils' images sees it: times the maps' own, where it is not 1.
 
-    ESPIRiT's maps have a root sum of squares of 1; those of others need not.
+    ESPIRiT's maps have a root sum of squares of 1; those of others need not. SPIRiT's image and that of several sets of
+    maps are roots of sums of squares already.
     """
+    if scan.mps is None or scan.mps.ndim > scan.kspace.ndim:
+        return image
     size = np.linalg.norm(scan.mps, axis=-3)
     return image if abs(size[size > 0] - 1).max() < 1e-3 else image * size
 
@@ -63,7 +66,12 @@ def tuned(tuning) -> str:
 
 
 def zero_filled(scan: io.Scan) -> np.ndarray:
-    """A^H y / sum |S|^2: combined with the maps of the reconstruction, so that both have the same background."""
+    """A^H y / sum |S|^2: combined with the maps of the reconstruction, so that both have the same background.
+
+    The root sum of squares of the coils where there are no maps, or several sets.
+    """
+    if scan.mps is None or scan.mps.ndim > scan.kspace.ndim:
+        return scan.rss()
     mps = np.broadcast_to(scan.mps, scan.kspace.shape)
     energy = (abs(mps) ** 2).sum(-3)
     return linops.sense(mps, scan.mask).H(scan.kspace) / np.where(energy > 0, energy, 1)
@@ -77,6 +85,28 @@ def metrics_table(reference, images) -> None:
         m = metrics.all(reference, image)
         print(f"{name:16}{m['nmse']:9.5f}{m['psnr']:9.2f}{m['ssim']:9.4f}"
               f"{metrics.psnr(reference, image, region=body):11.2f}")
+
+
+def measured(scan: io.Scan) -> list:
+    """Rows on what was measured beside the image."""
+    rows = []
+    if scan.noise is not None:
+        rows.append(("noise", f"{scan.noise.shape[1]} samples of noise alone"))
+    if scan.calib is not None:
+        rows.append(("calibration", f"{scan.calib.shape}, measured apart"))
+    return rows
+
+
+def attribute_rows(meta: dict) -> list:
+    """Rows of a scan's `meta`; what raw data was sorted into gets rows of its own, in words."""
+    rows = [(name, ", ".join(f"{k} {n}" for k, n in meta[name].items())) for name in ("readouts", "skipped")
+            if name in meta]
+    if "oversampling_removed" in meta:
+        rows.append(("oversampling", "removed, {} to {} samples a readout".format(*meta["oversampling_removed"])))
+    if "partial_fourier" in meta:
+        rows.append(("partial Fourier", ", ".join(f"{k} {a} to {b}" for k, (a, b) in meta["partial_fourier"].items())))
+    shown = ("readouts", "skipped", "oversampling_removed", "partial_fourier", "assumed")
+    return rows + [("attribute", f"{k}: {v}") for k, v in meta.items() if k not in shown]
 
 
 def image_info(path: str) -> None:

@@ -25,7 +25,7 @@ def demo(folder, recipes: dict[str, Recipe], *, size: int = 256, coils: int = 8,
 
     Args:
         folder: made where it does not exist.
-        recipes: by the names that they have in the table; their `sampling` and `espirit` are not used.
+        recipes: by the names that they have in the table; their `sampling` and `maps` are not used.
         size: of the phantom's matrix along ky and kx.
         coils: of the phantom.
         accel: acceleration.

@@ -11,13 +11,31 @@ import numpy as np
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
 from pisolve._version import __version__
-from pisolve.prepare import SAMPLINGS, Espirit, Sampling, as_scan, prepare, slices_of, zero_filled_scale
-from pisolve.priors import Prior, Wavelet
+from pisolve.prepare import (
+    SAMPLINGS,
+    Compress,
+    Espirit,
+    Grappa,
+    Inati,
+    JSense,
+    Maps,
+    Method,
+    Sampling,
+    Sense,
+    Spirit,
+    Walsh,
+    as_scan,
+    models_of,
+    prepare,
+    zero_filled_scale,
+)
+from pisolve.priors import Prior, Wavelet, Zero
 from pisolve.recipe_format import decode, encode
 from pisolve.solvers import Result, Solver, solve
 from pisolve.tuning import METHODS, Tuning, tune_prepared
 
 __all__ = ["SAMPLINGS", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "recon", "zero_filled_scale"]
+_PARTS = {c.__name__: c for c in (Compress, Espirit, Grappa, Inati, JSense, Sampling, Sense, Spirit, Walsh)}
 _WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged")
 
 
@@ -55,7 +73,8 @@ class Reconstruction:
         if str(path).endswith((".h5", ".hdf5")):
             io.save(path, self.x, recipe=self.recipe, scale=self.scale, meta={"status": self.status})
         else:
-            io.save(path, self.x)
+            nifti = str(path).endswith((".nii", ".nii.gz"))
+            io.save(path, self.x, meta=self.scan.meta if nifti else None)
 
     def __repr__(self):
         return f"Reconstruction({self.x.shape}, {self.status}, {self.recipe.prior!r} by {self.results[0].solver})"
@@ -63,35 +82,48 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class Recipe:
-    """From k-space to image: undersample?, maps, scale, solve, scale back.
+    """From k-space to image: whiten?, undersample?, compress?, maps, scale, solve, scale back.
 
     K-space is scaled so that the zero-filled image (A^H y of the whole scan) has a 99th percentile of 1, so that one
     `lam`, and a denoiser's sigma, carry from scan to scan; the image is scaled back. 2-D slices are solved one by one.
 
     Args:
-        prior: g, in the units of the scaled image.
+        prior: g, in the units of the scaled image. None: wavelets with cycle spinning, lam = 2e-3; `Zero()` for GRAPPA.
         solver: None lets `solve` choose.
-        espirit: how maps are made where the scan has none.
+        maps: how maps are made where the scan has none: `Espirit()`, `Walsh()`, `Inati()` or `JSense()`.
         sampling: retrospective undersampling to begin with, or None.
         max_iter, tol: as for `solve`.
         name: for tables.
         tune: None, or a method of `pisolve.tune` that chooses the prior's strength first, on the middle slice
             ("holdout", "sure", "discrepancy", "reference"): `prior` then says which prior, and its own strength does
-            not count. The reconstruction's recipe holds the strength and no `tune`, and gives the same bits.
+            not count. The reconstruction's recipe holds the strength and no `tune`, and gives the same bits. For SENSE
+            with one set of maps only.
+        method: `Sense()`, `Grappa()` or `Spirit()`.
+        whiten: make the noise white by the scan's noise samples first; the image is then in units of the noise.
+        compress: coil compression, such as `Compress(8)`, or None.
     """
 
-    prior: Prior = field(default_factory=lambda: 2e-3 * Wavelet(shifts=16))
+    prior: Prior | None = None
     solver: Solver | None = None
-    espirit: Espirit = field(default_factory=Espirit)
+    maps: Maps = field(default_factory=Espirit)
     sampling: Sampling | None = None
     max_iter: int = 100
     tol: float = 1e-4
     name: str = ""
     tune: str | None = None
+    method: Method = field(default_factory=Sense)
+    whiten: bool = False
+    compress: Compress | None = None
 
     def __post_init__(self):
+        if self.prior is None:
+            prior = Zero() if isinstance(self.method, Grappa) else 2e-3 * Wavelet(shifts=16)
+            object.__setattr__(self, "prior", prior)
         for name, kind, what in (("prior", Prior, "a prior such as 1e-3 * pi.TV()"), ("name", str, "a string"),
-                                 ("espirit", Espirit, "an Espirit(calib_width=..., ...)"),
+                                 ("maps", Maps, "an Espirit(calib_width=..., ...), a Walsh(), Inati() or JSense()"),
+                                 ("method", Method, "a Sense(), Grappa() or Spirit()"),
+                                 ("whiten", bool, "True or False"),
+                                 ("compress", Compress | None, "a Compress(coils=...)"),
                                  ("solver", Solver | None, "a solver such as pi.FISTA()"),
                                  ("sampling", Sampling | None, "a pi.Sampling(mask, accel)")):
             if not isinstance(getattr(self, name), kind):
@@ -99,6 +131,8 @@ class Recipe:
         choice("tune", self.tune, (None, *METHODS))
         integer("max_iter", self.max_iter, low=0)
         number("tol", self.tol, low=0)
+        if self.tune is not None and not (isinstance(self.method, Sense) and getattr(self.maps, "maps", 1) == 1):
+            raise ValueError(f"tune={self.tune!r} is for SENSE with one set of maps: give the prior a strength")
 
     def prepare(self, scan) -> io.Scan:
         """The scan after undersampling, with a mask and maps: all that solving needs, shared between recipes.
@@ -106,7 +140,8 @@ class Recipe:
         Args:
             scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx).
         """
-        return prepare(scan, self.espirit, self.sampling, stacklevel=4)
+        return prepare(scan, self.maps, self.sampling, whiten=self.whiten, compress=self.compress, method=self.method,
+                       stacklevel=4)
 
     def __call__(self, scan, *, callbacks: tuple[Callable, ...] = (), progress: bool = False) -> Reconstruction:
         """Reconstruct a scan.
@@ -118,25 +153,25 @@ class Recipe:
         start = time.perf_counter()
         scan = self.prepare(scan)
         middle = time.perf_counter()
-        operators, slices, scale = slices_of(scan)
+        models, scale = models_of(scan, self.method)
         tuning, recipe = None, self
         if self.tune is not None:
             tuning = tune_prepared(scan, self.prior, method=self.tune, solver=self.solver, max_iter=self.max_iter,
                                    tol=self.tol, progress=progress)
             recipe = replace(self, prior=tuning.prior, tune=None)
         ready = time.perf_counter()
-        results = [recipe._solve(A, y * y.real.dtype.type(scale), callbacks, progress)
-                   for A, y in zip(operators, slices)]
-        x = np.stack([backend.to_numpy(r.x) for r in results]) / results[0].x.real.dtype.type(scale)
+        results = [recipe._solve(m, scale, callbacks, progress) for m in models]
+        x = np.stack([backend.to_numpy(m.image(r.x)) for m, r in zip(models, results)])
+        x = x / x.real.dtype.type(scale)
         status = min((r.status for r in results), key=_WORST.index)
         seconds = {"maps": middle - start} | ({"tune": ready - middle} if tuning else {})
         seconds["solve"] = time.perf_counter() - ready
         return Reconstruction(x if scan.kspace.ndim == 4 else x[0], status, results, scale,
                               replace(recipe, solver=results[0].solver), scan, seconds, tuning)
 
-    def _solve(self, A, y, callbacks, progress) -> Result:
-        return solve(A, y, self.prior, self.solver, max_iter=self.max_iter, tol=self.tol, callbacks=callbacks,
-                     progress=progress)
+    def _solve(self, model, scale, callbacks, progress) -> Result:
+        return solve(model.A, model.y * model.y.real.dtype.type(scale), self.prior, self.solver, callbacks=callbacks,
+                     max_iter=self.max_iter, tol=self.tol, progress=progress)
 
     def to_dict(self) -> dict:
         """Plain values that `from_dict` makes the same recipe of.
@@ -154,23 +189,27 @@ class Recipe:
             ValueError: not such a description.
         """
         d = {k: v for k, v in d.items() if k != "pisolve"} if isinstance(d, dict) else d
-        recipe = decode(d, {"Recipe": Recipe, "Sampling": Sampling, "Espirit": Espirit})
+        if isinstance(d, dict) and "espirit" in d and "maps" not in d:  # as version 0.2 wrote it
+            d["maps"] = d.pop("espirit")
+        recipe = decode(d, {"Recipe": Recipe, **_PARTS})
         if not isinstance(recipe, Recipe):
             raise ValueError(f"this describes a {type(recipe).__name__}, not a recipe")
         return recipe
 
 
 def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps=None, sampling: Sampling | None = None,
-          espirit: Espirit | None = None, max_iter: int = 100, tol: float = 1e-4,
-          tune: str | None = None, callbacks=(), progress: bool = False) -> Reconstruction:
+          maps: Maps | None = None, method: Method | None = None, whiten: bool = False,
+          compress: Compress | None = None, max_iter: int = 100, tol: float = 1e-4, tune: str | None = None,
+          callbacks=(), progress: bool = False) -> Reconstruction:
     """Reconstruct a scan in one call: mask, maps, scaling, operator, solver.
 
     Args:
         scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx).
-        prior: g for the image scaled to a 99th percentile of 1; None: wavelets with cycle spinning, lam = 2e-3.
+        prior: g for the image scaled to a 99th percentile of 1; None: wavelets with cycle spinning, lam = 2e-3, and
+            nothing for GRAPPA.
         solver: None lets `solve` choose.
         mps: coil maps to use instead of ESPIRiT's.
-        sampling, espirit, max_iter, tol, tune: as for `Recipe`.
+        sampling, maps, method, whiten, compress, max_iter, tol, tune: as for `Recipe`.
         callbacks, progress: as for `solve`.
 
     Returns:
@@ -182,6 +221,7 @@ def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps
     scan = as_scan(scan)
     if mps is not None:
         scan = replace(scan, mps=mps)
-    options = {k: v for k, v in (("prior", prior), ("espirit", espirit)) if v is not None}
-    recipe = Recipe(solver=solver, sampling=sampling, max_iter=max_iter, tol=tol, tune=tune, **options)
+    options = {k: v for k, v in (("maps", maps), ("method", method)) if v is not None}
+    recipe = Recipe(prior, solver, sampling=sampling, whiten=whiten, compress=compress, max_iter=max_iter, tol=tol,
+                    tune=tune, **options)
     return recipe(scan, callbacks=callbacks, progress=progress)

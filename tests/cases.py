@@ -3,7 +3,7 @@
 import numpy as np
 
 import pisolve as pi
-from pisolve import linops
+from pisolve import calib, linops
 
 
 def maps(*shape, seed=0, dtype="complex128"):
@@ -22,6 +22,19 @@ def lines(n, seed=0):
 def points(*shape, seed=0):
     """A random half of all points."""
     return np.random.default_rng(seed).random(shape) < 0.5
+
+
+def grappa_weights(mask, dtype):
+    """Weights of random calibration data of 3 coils, for k-space of the size of `mask`."""
+    return calib.grappa(maps(3, *mask.shape, dtype=dtype), mask, calib=maps(3, 9, 9, seed=1), kernel=(3, 5), lam=0.1)
+
+
+def spirit_kernel(coils, size, dtype, seed=1):
+    """A random kernel with 0 where a sample would predict itself."""
+    rng = np.random.default_rng(seed)
+    g = rng.standard_normal((coils, coils, *size)) + 1j * rng.standard_normal((coils, coils, *size))
+    g[np.arange(coils), np.arange(coils), size[0] // 2, size[1] // 2] = 0
+    return (0.3 * g).astype(dtype)
 
 
 # name: dtype -> linop; tiny, so that the dense matrix can be compared
@@ -62,6 +75,31 @@ LINOPS = {
     "symmetric-gradient-neumann-3d": lambda d: linops.symmetric_gradient((3, 4, 5), (0, 1, 2), boundary="neumann"),
     "composed": lambda d: linops.sense(maps(2, 6, 4, dtype=d), lines(6)[:, None]) * linops.wavelet((6, 4), "haar").H,
     "scaled": lambda d: 3 * linops.gradient((4, 4)),
+    "grappa": lambda d: linops.grappa(grappa_weights(np.indices((5, 4)).sum(0) % 2 == 0, d), (3, 5, 4)),
+    "grappa-frames": lambda d: linops.grappa(grappa_weights(np.indices((4, 3))[0] % 2 == 0, d), (2, 3, 4, 3)),
+    "sms": lambda d: linops.sms(maps(2, 3, 6, 5, dtype=d)),
+    "sms-caipi-mask": lambda d: linops.sms(maps(3, 2, 6, 4, dtype=d), lines(6)[:, None], caipi_shift=1 / 3),
+    "sms-caipi-points": lambda d: linops.sms(maps(2, 3, 6, 5, dtype=d), points(6, 5), caipi_shift=1 / 2),
+    "sms-part-of-a-pixel": lambda d: linops.sms(maps(2, 3, 5, 4, dtype=d), points(5, 4), caipi_shift=[0.1, -1 / 3]),
+    "virtual-coils": lambda d: linops.virtual_coils(maps(2, 6, 5, dtype=d), maps(1, 6, 5)[0], lines(6)[:, None]),
+    "virtual-coils-odd": lambda d: linops.virtual_coils(maps(2, 5, 4, dtype=d), np.ones((5, 4), d), points(5, 4)),
+    "soft-sense": lambda d: linops.soft_sense(maps(2, 3, 6, 5, dtype=d)),
+    "soft-sense-ky": lambda d: linops.soft_sense(maps(2, 3, 6, 5, dtype=d), lines(6)[:, None]),
+    "soft-sense-kx-three-sets": lambda d: linops.soft_sense(maps(3, 2, 4, 7, dtype=d), lines(7)[None, :]),
+    "soft-sense-points-one-set": lambda d: linops.soft_sense(maps(1, 4, 7, 5, dtype=d), points(7, 5)),
+    "soft-sense-slices": lambda d: linops.soft_sense(maps(2, 2, 3, 4, 5, dtype=d), points(2, 4, 5),
+                                                     np.full((4, 5), 2.0)),
+    "coil-filter": lambda d: linops.coil_filter(spirit_kernel(3, (3, 5), d) + 0.1, (3, 6, 5)),
+    "coil-filter-kspace": lambda d: linops.coil_filter(spirit_kernel(2, (5, 3), d), (2, 7, 6), "kspace"),
+    "sampled-fft": lambda d: linops.sampled_fft((3, 6, 5), lines(6)[:, None]),
+    "spirit": lambda d: linops.spirit(spirit_kernel(3, (3, 3), d), (3, 6, 5)),
+    "spirit-kspace": lambda d: linops.spirit(spirit_kernel(2, (3, 5), d), (2, 4, 7), "kspace"),
+    "spirit-encoding-ky": lambda d: linops.spirit_encoding(spirit_kernel(3, (3, 3), d), lines(6)[:, None], (3, 6, 5)),
+    "spirit-encoding-points": lambda d: linops.spirit_encoding(spirit_kernel(2, (3, 5), d), points(6, 5), (2, 6, 5),
+                                                               weight=3.0),
+    "spirit-missing-ky": lambda d: linops.spirit_missing(spirit_kernel(3, (3, 3), d), lines(6)[:, None], (3, 6, 5)),
+    "spirit-missing-kx": lambda d: linops.spirit_missing(spirit_kernel(3, (3, 3), d), lines(5)[None, :], (3, 6, 5)),
+    "spirit-missing-points": lambda d: linops.spirit_missing(spirit_kernel(2, (3, 3), d), points(6, 5), (2, 6, 5)),
 }
 
 

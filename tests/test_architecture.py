@@ -21,7 +21,7 @@ MODULES = [".".join(("pisolve", *p.relative_to(ROOT).with_suffix("").parts)).rem
 # a room may import rooms of a lower number
 RANK = {"_version": 0, "_check": 0, "backend": 1, "linops": 2, "masks": 2, "io": 2, "metrics": 2, "phantom": 2,
         "priors": 3, "calib": 3, "problem": 4, "prepare": 4, "solvers": 5, "tuning": 6, "testing": 6, "nets": 6,
-        "recipe_format": 7, "recipe": 8, "figure": 9, "demo": 10, "cli": 11}
+        "recipe_format": 7, "recipe": 8, "figure": 9, "noise_map": 9, "demo": 10, "cli": 11}
 GROUND = {"_check", "backend", "_version"}
 ONLY = {"io": GROUND, "metrics": GROUND, "phantom": GROUND, "masks": GROUND, "linops": GROUND}  # though others are low
 OPTIONAL = {"matplotlib", "skimage", "nibabel", "cupy", "pandas", "bart"}
@@ -118,7 +118,7 @@ def test_a_reconstruction_runs_without(absent):
     assert run(BLOCK.format(names=absent) + """
 import numpy as np, pisolve as pi
 kspace = pi.phantom.brain((32, 28), 4).kspace
-done = pi.recon(kspace, 1e-2 * pi.TV(), espirit=pi.recipe.Espirit(calib_width=16), max_iter=5)
+done = pi.recon(kspace, 1e-2 * pi.TV(), maps=pi.recipe.Espirit(calib_width=16), max_iter=5)
 print(done.status, bool(np.isfinite(done.x).all()))
 """) == "max_iter True\n"
 
@@ -166,7 +166,7 @@ def parts(prior):
 
 def test_every_linop_stands_in_the_table():
     makers = {name for name in linops.__all__ if inspect.isfunction(getattr(linops, name))}
-    tools = {"apply", "as_torch", "dense", "opnorm"}
+    tools = {"apply", "as_torch", "combine_sets", "dense", "opnorm"}
     table = ast.parse(inspect.getsource(cases))
     value = next(n.value for n in table.body if isinstance(n, ast.Assign) and n.targets[0].id == "LINOPS")
     used = {n.func.attr for n in ast.walk(value) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)}

@@ -48,7 +48,7 @@ def solve(y=Y, prior=W, solver=None, A=A, max_iter=8, **options):
 
 
 def recon(scan=Y, prior=W, max_iter=8, **options):
-    return pi.recon(scan, prior, max_iter=max_iter, **{"espirit": E, **options})
+    return pi.recon(scan, prior, max_iter=max_iter, **{"maps": E, **options})
 
 
 def sense(mps=S, mask=M, weights=None):
@@ -167,13 +167,14 @@ CASES = {solve: [
     c("mps NaN", V, f"mps {FINITE}", mps=put(S, nan)), c("mps zero", V, "mps is zero everywhere", mps=0 * S),
     c("mps coils", V, "mps has shape .*coils and size must agree", mps=S[:3]), c("mps list", F, "mps must", mps=[1]),
     c("mps size", V, "mps has shape .*must agree", mps=S[:, :30]), c("mps lucky", V, "mps has shape", mps=S[..., 9:10]),
-    c("mps of slices", V, "mps has 4 dim", mps=np.stack([S, S])), c("mps 1e20", V, "mps .*divide", mps=S * f32(1e20)),
+    c("mps of slices", V, "mps has 5 dim", mps=np.stack([S, S])[None]),
+    c("mps 1e20", V, "mps .*divide", mps=S * f32(1e20)),
     c("mps at one pixel", "max_iter", scan=put(0 * Y, 1), mps=put(0 * S, 1)),
     c("mps with a dead coil", "max_iter", mps=S * DEAD), c("mps torch", "max_iter", mps=T(S.copy())),
     c("solver", F, "solver must be a solver", solver="cg"),
-    c("espirit", F, r"espirit must be an Espirit\(", espirit={}),
+    c("maps", F, r"maps must be an Espirit\(", maps={}),
     c("sampling", F, "sampling must be a pi.Sampling", sampling=4), c("max_iter", V, "max_iter must be", max_iter=-1),
-    c("crop", V, "crop .* < 1", espirit=pi.recipe.Espirit(crop=2)), c("tol", V, "tol must be finite", tol=nan),
+    c("crop", V, "crop .* < 1", maps=pi.recipe.Espirit(crop=2)), c("tol", V, "tol must be finite", tol=nan),
     c("accel", V, "accel must be >= 1", sampling=pi.Sampling(accel=0)),
     c("prior", F, "prior must be a prior", prior="tv"),
 ], sense: [

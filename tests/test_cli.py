@@ -266,7 +266,7 @@ BAD = [
     (("recon", "SCAN", "-o", "x.h5", "--slices", "7"), "slices"),
     (("recon", "SCAN", "-o", "x.h5", "--slices", "a:b"), "--slices"),
     (("recon", "SCAN", "-o", "x.h5", "--mps", "SCAN"), "no dataset mps"),
-    (("recon", "SCAN", "-o", "x.h5", "--mps", "m.npy", "--crop", "0.5"), "nothing to crop"),
+    (("recon", "SCAN", "-o", "x.h5", "--mps", "m.npy", "--crop", "0.5"), "nothing to estimate"),
     (("recon", "SCAN", "-o", "x.h5", "--recipe", "none.json"), "does not exist"),
     (("recon", "SCAN", "-o", "x.h5", "--recipe", "SCAN"), "holds no recipe"),
     (("recon", "SCAN", "-o", "x.h5", "--recipe", "bad.json"), "holds no recipe"),

@@ -65,15 +65,16 @@ def residual(kspace, mps, where):
     return np.linalg.norm(rest[:, where]) / np.linalg.norm(images[:, where])
 
 
-def bart(kspace, folder, *options):
+def bart(kspace, folder, *options, maps=1):
     """Maps by BART's `ecalib`, whose threshold -t is on squared singular values."""
     if shutil.which("bart") is None:
         pytest.skip("no program bart on the path")
     (folder / "k.hdr").write_text("# Dimensions\n" + " ".join(map(str, (*kspace.shape[:0:-1], 1, len(kspace)))) + "\n")
     kspace.tofile(folder / "k.cfl")
-    subprocess.run(["bart", "ecalib", "-m1", "-k6", "-r24", f"-t{0.02**2}", *options, "k", "s"],
+    subprocess.run(["bart", "ecalib", f"-m{maps}", "-k6", "-r24", f"-t{0.02**2}", *options, "k", "s"],
                    cwd=folder, check=True, capture_output=True)
-    return np.fromfile(folder / "s.cfl", np.complex64).reshape(kspace.shape)
+    sets = () if maps == 1 else (maps,)
+    return np.fromfile(folder / "s.cfl", np.complex64).reshape(*sets, *kspace.shape)
 
 
 # ---- against other programs
@@ -285,7 +286,14 @@ BAD = {
                                       "slice 1 gives maps .* lower crop or thresh, or give calib=... or mps"),
     "nothing above crop, soft": ((NOISE,), {"calib_width": 8, "kernel_width": 6, "soft_crop": True, "crop": 0.99},
                                  "zero everywhere"),
-    "maps": ((K,), {"maps": 2}, "maps must be 1"),
+    "no maps": ((K,), {"maps": 0}, "maps must be in 1.., got 0"),
+    "more maps than coils": ((K,), {"maps": 4}, "maps = 4 .* 3 coils"),
+    "ndim": ((K,), {"ndim": 4}, "ndim must be one of 2, 3"),
+    "volume of three axes": ((K,), {"ndim": 3}, "kspace has 3 dimensions"),
+    "volume with slices": ((np.stack([K[None]] * 9),), {"ndim": 3}, "kspace has 5 dimensions"),
+    "flat volume": ((K[:, None],), {"ndim": 3}, "kspace needs at least 3 x 3 x 3"),
+    "mask of a slice for a volume": ((np.stack([K] * 9, 1),), {"ndim": 3, "mask": np.ones((40, 40))},
+                                     "mask has shape .* all three axes"),
     "calib coils": ((K,), {"calib": K[:2]}, "calib has shape"),
     "calib small": ((K,), {"calib": K[:, :5], "kernel_width": 6}, "calib needs at least"),
 }

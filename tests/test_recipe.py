@@ -10,6 +10,7 @@ from conftest import data_path
 
 import pisolve as pi
 from pisolve import io, linops, masks, metrics
+from pisolve.prepare import Model
 from pisolve.recipe import SAMPLINGS, Espirit, zero_filled_scale
 from pisolve.testing import distance
 
@@ -26,7 +27,7 @@ PRIORS = {"zero": pi.Zero(), "tikhonov": 0.01 * pi.Tikhonov(), "wavelet": WAVELE
 
 
 def make(prior=WAVELET, **options):
-    return pi.Recipe(prior, **{"espirit": E, "max_iter": 12, **options})
+    return pi.Recipe(prior, **{"maps": E, "max_iter": 12, **options})
 
 
 # ---- scale -----------------------------------------------------------------------------------------------------------
@@ -54,14 +55,14 @@ def test_the_scale_is_what_it_says():
     operators = [linops.sense(mps, M) for mps in result.scan.mps]
     images = [abs(A.H(y * np.float32(result.scale))) for A, y in zip(operators, TWO)]
     assert np.percentile(images, 99) == pytest.approx(1, rel=1e-5)
-    assert zero_filled_scale(operators, TWO) == result.scale
+    assert zero_filled_scale([Model(A, y) for A, y in zip(operators, TWO)]) == result.scale
 
 
 def test_the_equation_is_solve_s():
     """Given maps and no scaling left to do, a recipe is one call of `solve`."""
     prepared = make().prepare(Y)
     A = linops.sense(prepared.mps, prepared.mask)
-    scale = np.float32(zero_filled_scale([A], Y[None]))
+    scale = np.float32(zero_filled_scale([Model(A, Y)]))
     direct = pi.solve(A, Y * scale, WAVELET, max_iter=12)
     np.testing.assert_array_equal(make()(prepared).x, direct.x / scale)
 
@@ -102,7 +103,7 @@ def test_path_array_and_scan_give_the_same_bits(tmp_path):
     expected = make()(Y).x
     for given in (tmp_path / "scan.npy", str(tmp_path / "scan.npy"), io.Scan(Y), io.Scan(Y, mask=M), scan):
         np.testing.assert_array_equal(make()(given).x.reshape(SHAPE), expected)
-    np.testing.assert_array_equal(pi.recon(Y, WAVELET, espirit=E, max_iter=12).x, expected)
+    np.testing.assert_array_equal(pi.recon(Y, WAVELET, maps=E, max_iter=12).x, expected)
     np.testing.assert_array_equal(make()(torch.from_numpy(Y)).x, expected)
 
 
@@ -230,7 +231,7 @@ def scaled(**arguments):
     ({**GOOD, "prior": {"type": "CG"}}, "prior must be a prior"), ({**GOOD, "prior": "TV"}, "prior must be a prior"),
     ({**GOOD, "prior": {"type": "Prior"}}, "unknown type 'Prior'"), ({**GOOD, "solver": {"type": "Solver"}}, "unknown"),
     ({**GOOD, "tol": float("nan")}, "tol must be finite"), ({**GOOD, "max_iter": "9"}, "max_iter must be a whole"),
-    ({**GOOD, "solver": {"type": "TV"}}, "solver must be a solver"), ({**GOOD, "espirit": {}}, "unknown type None"),
+    ({**GOOD, "solver": {"type": "TV"}}, "solver must be a solver"), ({**GOOD, "maps": {}}, "unknown type None"),
     (scaled(lam=-1, prior={"type": "TV"}), "lam must be >= 0"), (scaled(lam="x", prior={"type": "TV"}), "lam must be"),
     (scaled(lam=1, prior="TV"), "prior must be a prior"), (scaled(lam=1), "does not fit"),
     ({**GOOD, "prior": {"type": "Sum", "priors": []}}, "list of priors"), (scaled(lam=None, prior=None), "must be"),

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from test_io import K3, K4
+from test_io import K3, K4, h5
 
 from pisolve import io, masks
 
@@ -87,3 +87,32 @@ def test_warnings(kspace, mask, message):
         assert found == []
     else:
         assert any(re.search(message, w) for w in found), found
+
+
+NOISE, CALIB = np.arange(15, dtype=np.complex64).reshape(3, 5), K4[..., 4:12, :]
+
+
+def test_noise_and_calibration_go_along(tmp_path):
+    scan = io.Scan(K4, noise=torch.from_numpy(NOISE), calib=CALIB)
+    assert repr(scan) == "Scan(kspace (2, 3, 16, 12) complex64, noise (3, 5), calib (2, 3, 8, 12))"
+    kept = scan.undersample(LINES).select(1)
+    assert (kept.noise == NOISE).all()
+    assert (kept.calib == CALIB[1:]).all()
+    assert (io.Scan(K4, calib=CALIB[0]).select(1).calib == CALIB[0]).all()  # one for all slices
+    assert (io.load(h5(tmp_path / "a.h5", kspace=K4, noise=NOISE, calib=CALIB)).calib == CALIB).all()
+    np.savez(tmp_path / "a.npz", kspace=K4, noise=NOISE, calib=CALIB)
+    for name in ("a.h5", "a.npz"):
+        again = io.load(tmp_path / name)
+        assert (again.noise == NOISE).all()
+        assert (again.calib == CALIB).all()
+
+
+@pytest.mark.parametrize(("kspace", "fields", "message"), [
+    (K4, {"noise": NOISE[:2]}, r"noise has shape \(2, 5\)"), (K3, {"noise": NOISE * 0}, "noise is zero"),
+    (K3, {"noise": NOISE[0]}, "noise has 1 dim"), (K3, {"noise": NOISE * np.nan}, "noise holds NaN"),
+    (K3, {"calib": CALIB}, "calib has 4 dim"), (K4, {"calib": CALIB[:1]}, "calib has shape"),
+    (K4, {"calib": CALIB[0, :2]}, "calib has shape"), (K4, {"calib": np.repeat(CALIB, 3, 2)}, "or a smaller centre"),
+    (K4, {"calib": CALIB * 0}, "calib is zero"), (K4, {"calib": CALIB * np.inf}, "calib holds NaN")])
+def test_noise_and_calibration_are_checked(kspace, fields, message):
+    with pytest.raises(ValueError, match=message), np.errstate(invalid="ignore"):
+        io.Scan(kspace, **fields)

@@ -10,7 +10,7 @@ import torch
 
 import pisolve as pi
 from pisolve import io, linops, metrics, tuning
-from pisolve.prepare import Espirit, prepare, slices_of
+from pisolve.prepare import Espirit, models_of, prepare
 from pisolve.testing import distance
 from pisolve.tuning import scores
 from pisolve.tuning.data import Data
@@ -21,7 +21,8 @@ SHAPE, COILS, SIGMA = (48, 40), 6, 0.03
 E = Espirit(calib_width=14, kernel_width=4)
 PHANTOM = pi.phantom.brain(SHAPE, COILS, noise=SIGMA)
 SCAN = prepare(io.Scan(PHANTOM.kspace), E, pi.Sampling("random", 2.5, 0.25, seed=1))
-(A,), (RAW,), SCALE = slices_of(SCAN)
+(MODEL,), SCALE = models_of(SCAN)
+A, RAW = MODEL.A, MODEL.y
 Y = RAW * np.float32(SCALE)
 DATA = Data(pi.Problem(A, Y))
 FEW = {"strengths": [1e-3, 3e-3, 1e-2, 3e-2], "refine": 1, "max_iter": 12}
@@ -65,7 +66,8 @@ def test_noise_level_sees_each_coil_and_not_single_bright_samples():
 @pytest.mark.parametrize("mask", ["random", "poisson"])
 def test_the_residual_knows_the_noise_where_outer_kspace_holds_signal(sigma, mask):
     scan = prepare(io.Scan(pi.phantom.brain((96, 96), 8, noise=sigma).kspace), Espirit(), pi.Sampling(mask, 3, seed=6))
-    (B,), (y,), _ = slices_of(scan)
+    (model,), _ = models_of(scan)
+    B, y = model.A, model.y
     plain, better = tuning.noise_level(y, scan.mask), tuning.residual_noise(Data(pi.Problem(B, y)))
     assert min(plain, better) == pytest.approx(sigma, rel=0.12)  # what `tune` takes
     if sigma == 0.01:

@@ -17,7 +17,8 @@ def coverage(mps, kspace, mask=None) -> float | None:
     or more; ESPIRiT's with a crop that is too high, or from too small a calibration region, keep less.
 
     Args:
-        mps: coil maps (coil, y, x) or (slice, coil, y, x) that broadcast to the shape of `kspace`.
+        mps: coil maps (coil, y, x) or (slice, coil, y, x) that broadcast to the shape of `kspace`; several sets of maps
+            have an axis more, before the coils.
         kspace: k-space (coil, ky, kx) or (slice, coil, ky, kx), complex, any scale.
         mask: bool or 0/1 array (ky, kx) of what was sampled; None: where `kspace` is not 0.
 
@@ -28,7 +29,9 @@ def coverage(mps, kspace, mask=None) -> float | None:
         ValueError: shapes that do not fit, NaN or Inf, k-space that is zero everywhere.
     """
     kspace = to_numpy(_check.array("kspace", kspace, ndim=(3, 4), nonzero=True))
-    mps = to_numpy(_check.array("mps", mps, ndim=(3, 4)))
+    mps = to_numpy(_check.array("mps", mps, ndim=(3, 4, 5))) != 0
+    if mps.ndim > kspace.ndim:  # what any set sees
+        mps = mps.any(-4)
     if mps.shape not in (kspace.shape, kspace.shape[-3:]):
         raise ValueError(f"mps has shape {mps.shape}, expected {kspace.shape}: one map for each coil of kspace")
     mask = masks.estimate(kspace) if mask is None else _check.mask("mask", mask, kspace.shape)
@@ -42,6 +45,6 @@ def coverage(mps, kspace, mask=None) -> float | None:
         centre = np.zeros(one.shape, np.complex128)  # single precision overflows for denormal data
         centre[(slice(None), *block)] = one[(slice(None), *block)].astype(np.complex128) / float(peak)
         energy = (abs(fft(centre, (-2, -1), inverse=True)) ** 2).sum(0, dtype=float)
-        seen += energy[(mps[z % len(mps)] != 0).any(0)].sum()
+        seen += energy[mps[z % len(mps)].any(0)].sum()
         total += energy.sum()
     return float(seen / total)

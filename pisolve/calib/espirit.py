@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
-import scipy.linalg
 
 from pisolve import _check
 from pisolve.backend import namespace, one_blas_thread, parallel, to_numpy, to_torch
-from pisolve.calib._eig import dominant
-from pisolve.calib.region import middle, neighbourhoods, region, sampled
+from pisolve.calib._eig import dominant, leading
+from pisolve.calib._espirit_kernels import samples, sizes
+from pisolve.calib.region import middle, sampled
 
 BLOCK = 1 << 17  # entries of G held by one thread at a time: 1 MB in single precision, what a core's cache takes
 GEMM = 1 << 16  # largest m n k of a matrix product in a thread: above, OpenBLAS starts threads of its own
 
 
 def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, thresh: float = 0.02, crop: float = 0.8,
-            soft_crop: bool = False, maps: int = 1, mask=None, calib=None):
-    """Coil sensitivity maps by ESPIRiT: the dominant eigenvector of G(r) at every pixel.
+            soft_crop: bool = False, maps: int = 1, ndim: int = 2, eigenvalues: bool = False, mask=None, calib=None):
+    """Coil sensitivity maps by ESPIRiT: the dominant eigenvectors of G(r) at every pixel.
 
-        G(r) = 1/k^2  S(r) P S(r)^H,      mps(r) = v_1(r) where lam_1(r) > crop, else 0,      sum_c |mps_c|^2 = 1
+        G(r) = 1/k^2  S(r) P S(r)^H,      mps_s(r) = v_s(r) where lam_s(r) > crop, else 0,      sum_c |mps_sc|^2 = 1
 
     P projects a k x k neighbourhood of all coils onto the row space of the calibration matrix (singular values above
     `thresh` times the largest), S(r) are the neighbourhood's Fourier factors, so 0 <= G <= 1. The entries of G have a
     k-space support of (2k - 1)^2, so G is summed from these few samples exactly, block by block, and never kept as a
     whole. Maps have the phase for which the dominant virtual coil u (first singular vector of the coils over the
-    calibration samples, its largest entry real and positive) has a real and positive map, u^H mps > 0.
+    calibration samples, its largest entry real and positive) has a real and positive map, u^H mps > 0. Further sets
+    have a u of their own, the first singular vector of the set's maps themselves, which turn by other phases.
 
     With crop=0.95 the maps equal `sigpy.mri.app.EspiritCalib` up to that phase (SigPy makes coil 0 real, which fails
     where it is 0) and up to SigPy's 100 power iterations, which do not settle pixels with lam_2 close to lam_1.
 
     Args:
-        kspace: (coil, ky, kx) or (slice, coil, ky, kx) complex; each slice is calibrated by itself. Any scale. Coils
-            that measured nothing get a map of 0. Numpy, cupy or torch; the work is done on the CPU.
+        kspace: (coil, ky, kx) or (slice, coil, ky, kx) complex; each slice is calibrated by itself. With ndim=3
+            (coil, kz, ky, kx). Any scale. Coils that measured nothing get a map of 0. Numpy, cupy or torch; the work is
+            done on the CPU.
         calib_width: largest size of the calibration region in samples along ky and kx; fewer are used where fewer
             are sampled (see `calibration_region`).
         kernel_width: size k of the neighbourhood in samples. None: 6, as SigPy and BART, where the region is
@@ -47,13 +49,21 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
         soft_crop: instead of the step at `crop`, multiply by w = s((sqrt(lam_1) - crop) / (1 - crop)) with
             s(t) = (1 + t)^2 / (2 + 2 t^2) clipped to 0 for t < -1 and 1 for t > 1, as BART's `ecalib -S` does. Then
             sum_c |mps_c|^2 = w^2.
-        maps: number of sets of maps; only 1 for now.
-        mask: sampling mask that broadcasts to (ky, kx), not 0 where measured; default: where `kspace` is not 0.
-        calib: calibration k-space (coil, cy, cx), or (slice, coil, cy, cx), to use in place of the centre of `kspace`,
-            for example of a separate scan at the same resolution in k-space samples; `mask` is then not looked at.
+        maps: number of sets of maps, each cut where its own eigenvalue is at most `crop`. A second set is what
+            `linops.soft_sense` needs where two things are seen at one pixel, as with an object larger than its field
+            of view. Where two eigenvalues are close any rotation of the two vectors is as good, and maps may turn fast.
+        ndim: 2, or 3 for a volume with k-space neighbourhoods of k x k x k. G(r) is then evaluated plane by plane along
+            the last axis; k = 6 and 16 coils make a calibration matrix of 3456 columns.
+        eigenvalues: also return lam, everywhere.
+        mask: sampling mask that broadcasts to (ky, kx), or (kz, ky, kx), not 0 where measured; default: where `kspace`
+            is not 0.
+        calib: calibration k-space (coil, cy, cx), or with the further axis of `kspace`, to use in place of the centre
+            of `kspace`, for example of a separate scan at the same resolution in k-space samples; `mask` is then not
+            looked at.
 
     Returns:
-        mps: shape, precision and kind of `kspace`.
+        mps: shape, precision and kind of `kspace`; with maps > 1 (set, coil, ky, kx), (slice, set, coil, ky, kx) or
+        (set, coil, z, y, x). With `eigenvalues` the tuple (mps, lam), lam real, of the shape of mps without coils.
 
     Raises:
         ValueError: bad sizes or values, zero or non-finite data, a fully sampled centre smaller than the kernel, or
@@ -63,103 +73,158 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
         M. Uecker et al., ESPIRiT - an eigenvalue approach to autocalibrating parallel MRI: where SENSE meets GRAPPA,
         Magn. Reson. Med. 71:990-1001 (2014).
     """
-    kspace = _check.array("kspace", kspace, ndim=(3, 4), nonzero=True)
+    ndim = _check.choice("ndim", ndim, (2, 3))
+    kspace = _check.array("kspace", kspace, ndim=(3, 4) if ndim == 2 else 4, nonzero=True)
     calib_width = _check.integer("calib_width", calib_width, low=1)
     kernel_width = _check.integer("kernel_width", kernel_width, low=1, allow_none=True)
+    maps = _check.integer("maps", maps, low=1)
     thresh = _check.number("thresh", thresh, low=0)
     crop = _check.number("crop", crop, low=0)
     for name, value in (("thresh", thresh), ("crop", crop)):
         if value >= 1:
             raise ValueError(f"{name} is a fraction of the largest possible value: it must be < 1, got {value}")
-    if maps != 1:
-        raise ValueError(f"maps must be 1, got {maps!r}: more than one set of maps is not available yet")
+    shape = tuple(kspace.shape[-1 - ndim:])
+    if maps > shape[0]:
+        raise ValueError(f"maps = {maps} sets of maps are more than the {shape[0]} coils of kspace: give fewer maps")
     if calib is not None:
         calib = _check.array("calib", calib, ndim=kspace.ndim, nonzero=True)
-        if calib.shape[:-2] != kspace.shape[:-2]:
+        if calib.shape[:-ndim] != kspace.shape[:-ndim]:
             raise ValueError(f"calib has shape {tuple(calib.shape)}: its coils (and slices) must be those of kspace, "
                              f"shape {tuple(kspace.shape)}")
-    samples = to_numpy(kspace if calib is None else calib)
-    samples = samples.reshape(-1, *samples.shape[-3:])
-    if calib is None and mask is not None:
-        measured = [sampled(mask, kspace.shape[-2:])] * len(samples)
-    else:
-        measured = [(one != 0).any(0) for one in samples]
-    out = np.zeros((len(samples), *kspace.shape[-3:]), _check.dtype_name(kspace))
-    for z, one in enumerate(samples):
-        name = f"slice {z}" if len(samples) > 1 else "kspace" if calib is None else "calib"
-        height, width, k = _sizes(name, measured[z], calib_width, kernel_width)
-        centre = one[:, middle(one.shape[1], height), middle(one.shape[2], width)].astype("complex128")
+    data = to_numpy(kspace if calib is None else calib)
+    lead, data = data.shape[:-1 - ndim], data.reshape(-1, *data.shape[-1 - ndim:])
+    found = []
+    for z, one in enumerate(data):
+        name = f"slice {z}" if len(data) > 1 else "kspace" if calib is None else "calib"
+        measured = sampled(mask, shape[1:]) if calib is None and mask is not None else _measured(one)
+        block, k = sizes(name, measured, calib_width, kernel_width)
+        centre = one[(slice(None), *map(middle, one.shape[1:], block))].astype("complex128")
         largest = abs(centre).max()
         if largest == 0:
             raise ValueError(f"{name} is zero in the whole calibration region: mask marks samples that are not there")
         with one_blas_thread():
-            _field(centre / largest, k, thresh, crop, soft_crop, out[z])
-        if not out[z].any():
+            pair = _field(centre / largest, k, thresh, _Cut(crop, soft_crop, maps, eigenvalues), shape,
+                          _check.dtype_name(kspace))
+        if not pair[0].any():
             raise ValueError(f"{name} gives maps that are zero everywhere, no eigenvalue is above crop = {crop:g}: the "
-                             f"calibration region ({height} x {width} samples, kernel {k}) is too small or holds "
-                             "noise; lower crop or thresh, or give calib=... or mps from another scan")
-    out = out.reshape(kspace.shape)
+                             f"calibration region ({' x '.join(map(str, block))} samples, kernel {k}) is too small or "
+                             "holds noise; lower crop or thresh, or give calib=... or mps from another scan")
+        found.append(pair)
+    sets = () if maps == 1 else (maps,)
+    mps, lam = (found[0] if len(found) == 1 else map(np.stack, zip(*found)))
+    mps, lam = (_like(x.reshape(*lead, *sets, *rest), kspace) for x, rest in ((mps, shape), (lam, shape[1:])))
+    return (mps, lam) if eigenvalues else mps
+
+
+def _measured(kspace):
+    """Where any coil of (coil, ...) is not 0, one coil at a time."""
+    out = kspace[0] != 0
+    for one in kspace[1:]:
+        out |= one != 0
+    return out
+
+
+def _like(x, kspace):
+    """The numpy array as one of the kind of `kspace`, and on its device."""
     if _check.is_torch(kspace):
-        return to_torch(out).to(kspace.device)
-    return namespace(kspace).asarray(out)
+        return to_torch(x).to(kspace.device)
+    return namespace(kspace).asarray(x)
 
 
-def _sizes(name, measured, calib_width, kernel_width):
-    """Height and width of the calibration region and the kernel's size, automatic where `kernel_width` is None."""
-    if kernel_width is not None:
-        return *region(name, measured, calib_width, (kernel_width, kernel_width)), kernel_width
-    smallest = min(3, calib_width)
-    height, width = region(name, measured, calib_width, (smallest, smallest))
-    lines = min(height, width)
-    if lines < calib_width:
-        height, width = region(name, measured, 2 * calib_width, (smallest, smallest))
-        lines = min(height, width)
-    return height, width, min(max((lines + 2) // 3, smallest), 6, calib_width)
+@dataclass(frozen=True)
+class _Cut:
+    """What becomes of the eigenpairs of G: how many are wanted, and where they are cut."""
+
+    crop: float
+    soft: bool
+    maps: int
+    everywhere: bool  # eigenvalues are wanted below `crop`, too
+
+    def __call__(self, G):
+        """(lam, v, weight) of (n, c, c): (n, maps), (n, maps, c), (n, maps)."""
+        floor = 0.0 if self.everywhere else max(2 * self.crop - 1, 0) ** 2 if self.soft else self.crop
+        tol = 1e-5 if G.dtype == np.complex64 else 1e-10
+        if self.maps > 1:
+            lam, v = leading(G, self.maps, floor=floor, tol=tol)
+        else:
+            lam, v = (x[:, None] for x in dominant(G, floor=floor, tol=tol))
+        if not self.soft:
+            return lam, v, lam > self.crop
+        t = np.clip((np.sqrt(np.maximum(lam, 0)) - self.crop) / (1 - self.crop), -1, 1)
+        return lam, v, (1 + t) ** 2 / (2 + 2 * t * t)
 
 
-def _lags(centre, k, thresh):
-    """Samples (2k, 2k, c, c) of G's k-space, lag 0 first: sum over the kept kernels of their cross-correlations."""
-    c = len(centre)
-    A = neighbourhoods(centre, (k, k))
-    wide = len(A) < A.shape[1]  # the smaller Gram has the same singular values; double precision, as they are squared
-    s2, V = scipy.linalg.eigh(A @ A.conj().T if wide else A.conj().T @ A, overwrite_a=True, check_finite=False)
-    keep = s2 > s2[-1] * max(thresh**2, len(s2) * np.finfo(float).eps)
-    V = A.conj().T @ (V[:, keep] / np.sqrt(s2[keep])) if wide else V[:, keep]
-    F = scipy.fft.fft2(V.conj().T.reshape(-1, c, k, k), s=(2 * k, 2 * k))  # 2k: no wrap-around of lags
-    F = F.reshape(-1, c, 4 * k * k).transpose(2, 1, 0)
-    return scipy.fft.ifft2((F @ F.conj().swapaxes(1, 2)).reshape(2 * k, 2 * k, c, c), axes=(0, 1)) / k**2
-
-
-def _field(centre, k, thresh, crop, soft_crop, out):
-    """Fill `out` (c, ny, nx) with the maps that the calibration samples `centre` (c, height, width) give."""
-    c, ny, nx = out.shape
-    virtual = np.linalg.eigh(np.einsum("cyx,dyx->cd", centre, centre.conj(), optimize=True))[1][:, -1]
-    peak = virtual[abs(virtual).argmax()]
-    conj_u = (virtual * (peak.conj() / abs(peak))).conj().astype(out.dtype)
+def _field(centre, k, thresh, cut, shape, dtype):
+    """The maps (set, c, *grid) that the calibration samples (c, *block) give, and their eigenvalues (set, *grid)."""
+    c, *grid = shape
+    flat = centre.reshape(c, -1)
+    conj_u = _virtual(flat @ flat.conj().T).conj().astype(dtype)
     lag = np.r_[0:k, -k:0]
-    ey, ex = (np.exp(2j * np.pi / n * np.outer(np.arange(n) - n // 2, lag)).astype(out.dtype) for n in (ny, nx))
-    lags = _lags(centre, k, thresh).astype(out.dtype).transpose(1, 0, 2, 3).reshape(2 * k, 2 * k, c * c)  # (lx, ly)
-    floor = max(2 * crop - 1, 0) ** 2 if soft_crop else crop
-    tol = 1e-5 if out.dtype == np.complex64 else 1e-10
+    waves = [np.exp(2j * np.pi / n * np.outer(np.arange(n) - n // 2, lag)).astype(dtype) for n in grid]
+    lags = samples(centre, k, thresh).astype(dtype)
+    out = np.empty((cut.maps, *shape), dtype)
+    values = np.empty((cut.maps, *grid), out.real.dtype)
+    if len(grid) == 2:
+        _plane(lags.reshape(2 * k, 2 * k, c * c).swapaxes(0, 1), waves, cut, conj_u, out, values, parallel)
+    else:  # plane by plane along x
+        lags = np.ascontiguousarray(np.moveaxis(lags, (2, 1, 0), (0, 1, 2))).reshape(2 * k, -1)  # lx, then ly, lz, c, c
+
+        def plane(x):
+            here = (waves[2][x] @ lags).reshape(2 * k, 2 * k, c * c)
+            _plane(here, waves[:2], cut, conj_u, out[..., x], values[..., x], _serial)
+
+        parallel(plane, range(grid[2]))
+    for s in range(1, cut.maps):
+        _turn(out[s])
+    return out, values
+
+
+def _plane(lags, waves, cut, conj_u, out, values, run):
+    """Fill out (set, c, ny, nx) and values (set, ny, nx) from the lags (lx, ly, c * c) and the waves along y and x."""
+    (ny, nx), c, k = values.shape[1:], len(conj_u), len(lags) // 2
+    ey, ex = waves
     pixels = max(1, BLOCK // c**2)
     width = max(1, min(GEMM // (2 * k * c * c), math.isqrt(pixels), max(ny, nx)))
-    ex = np.concatenate([ex, np.zeros((-nx % width, 2 * k), out.dtype)]).reshape(-1, width, 2 * k)  # strips of columns
+    ex = np.concatenate([ex, np.zeros((-nx % width, 2 * k), ex.dtype)]).reshape(-1, width, 2 * k)  # strips of columns
     strips = max(1, pixels // width**2)
 
     def block(corner):
         y, x = slice(corner[0], corner[0] + width), slice(corner[1], corner[1] + strips)
         G = ex[x] @ np.moveaxis(ey[y] @ lags, 0, 1)[:, None]  # (rows, strips, width, c * c)
-        lam, v = dominant(G.reshape(-1, c, c), floor=floor, tol=tol)
-        if soft_crop:
-            t = np.clip((np.sqrt(lam) - crop) / (1 - crop), -1, 1)
-            weight = (1 + t) ** 2 / (2 + 2 * t * t)
-        else:
-            weight = lam > crop
-        phase = (v * conj_u).sum(1)
+        lam, v, weight = cut(G.reshape(-1, c, c))
+        phase = (v[:, 0] * conj_u).sum(1)
         size = abs(phase)
-        v *= (np.where(size > 0, phase.conj() / np.where(size > 0, size, 1), 1) * weight)[:, None]
+        v[:, 0] *= np.where(size > 0, phase.conj() / np.where(size > 0, size, 1), 1)[:, None]
+        v *= weight[:, :, None]
         v[weight == 0] = 0  # not -0
-        target = out[:, y, x.start * width:x.stop * width]
-        target[...] = np.moveaxis(v.reshape(len(G), -1, c), 2, 0)[:, :, :target.shape[2]]
+        columns = slice(x.start * width, min(x.stop * width, nx))
+        for s in range(cut.maps):
+            target = out[s, :, y, columns]
+            target[...] = np.moveaxis(v[:, s].reshape(len(G), -1, c), 2, 0)[:, :, :target.shape[2]]
+            values[s, y, columns] = lam[:, s].reshape(len(G), -1)[:, :target.shape[2]]
 
-    parallel(block, [(y, x) for y in range(0, ny, width) for x in range(0, len(ex), strips)])
+    run(block, [(y, x) for y in range(0, ny, width) for x in range(0, len(ex), strips)])
+
+
+def _serial(work, items):
+    return [work(i) for i in items]
+
+
+def _virtual(gram):
+    """The dominant eigenvector, its largest entry real and positive."""
+    u = np.linalg.eigh(gram)[1][:, -1]
+    peak = u[abs(u).argmax()]
+    return u * (peak.conj() / abs(peak))
+
+
+def _turn(mps):
+    """Give a set of maps (c, ...) the phase for which its own dominant virtual coil u has real and positive maps."""
+    gram = np.zeros((len(mps),) * 2, complex)
+    for i in range(mps.shape[1]):
+        row = mps[:, i].reshape(len(mps), -1)
+        gram += row @ row.conj().T
+    conj_u = _virtual(gram).conj().astype(mps.dtype)
+    for i in range(mps.shape[1]):
+        phase = (conj_u @ mps[:, i].reshape(len(mps), -1)).reshape(mps.shape[2:])
+        size = abs(phase)
+        mps[:, i] *= np.where(size > 0, phase.conj() / np.where(size > 0, size, 1), 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 import scipy.linalg
 
 from pisolve import _check
-from pisolve.backend import to_numpy
+from pisolve.backend import parallel, to_numpy
 
 REMEDY = "give calib=... from another scan, or maps from elsewhere"
 
@@ -33,27 +35,33 @@ def calibration_region(kspace_or_mask, *, calib_width: int = 24, kernel_width: i
     return region("kspace_or_mask", x if x.ndim == 2 else x.all(0), calib_width, (kernel_width, kernel_width))
 
 
-def region(name: str, measured, largest: int | None, kernel) -> tuple[int, int]:
-    """Size of the centred full block of the bool array `measured` that holds most positions of a `kernel` (ky, kx).
+def region(name: str, measured, largest: int | None, kernel) -> tuple[int, ...]:
+    """Size of the centred full block of the bool array `measured` that holds most positions of a `kernel`.
 
     Args:
         name: of the array that `measured` comes from, for the message.
-        largest: height and width of the block are at most this; None: no limit.
+        measured: bool, of two or three axes.
+        largest: the block's sides are at most this; None: no limit.
+        kernel: its sides, one for each axis.
     """
     if largest is not None and largest < max(kernel):
         raise ValueError(f"calib_width must be at least kernel_width = {max(kernel)}, got {largest}")
-    holes = np.zeros(np.add(measured.shape, 1), int)  # integral image: any block's number of holes in four look-ups
-    holes[1:, 1:] = (~measured).cumsum(0).cumsum(1)
+    holes = np.pad(~measured, [(1, 0)] * measured.ndim).astype(int)
+    for axis in range(measured.ndim):  # integral image: any block's number of holes in 2^ndim look-ups
+        holes.cumsum(axis, out=holes)
     sizes = [np.arange(k, min(largest or n, n) + 1) for k, n in zip(kernel, measured.shape)]
-    (top, left) = (n // 2 - size // 2 for n, size in zip(measured.shape, sizes))
-    y, x = np.stack([top, top + sizes[0]])[:, :, None], np.stack([left, left + sizes[1]])[:, None, :]
-    full = holes[y[1], x[1]] - holes[y[0], x[1]] - holes[y[1], x[0]] + holes[y[0], x[0]] == 0
+    starts = [n // 2 - size // 2 for n, size in zip(measured.shape, sizes)]
+    inside = 0
+    for corner in np.ndindex((2,) * measured.ndim):
+        look = np.ix_(*(start + end * size for start, end, size in zip(starts, corner, sizes)))
+        inside = inside + (-1) ** (measured.ndim - sum(corner)) * holes[look]
+    full = inside == 0
     if not full.any():
-        raise ValueError(f"{name} needs at least {kernel[0]} x {kernel[1]} (kernel_width) fully sampled samples "
+        raise ValueError(f"{name} needs at least {' x '.join(map(str, kernel))} (kernel_width) fully sampled samples "
                          f"around the centre: {REMEDY}")
-    positions = full * np.outer(*(size - k + 1 for size, k in zip(sizes, kernel)))
-    i, j = np.unravel_index(positions.argmax(), positions.shape)
-    return int(sizes[0][i]), int(sizes[1][j])
+    positions = full * reduce(np.multiply, np.ix_(*(size - k + 1 for size, k in zip(sizes, kernel))))
+    best = np.unravel_index(positions.argmax(), positions.shape)
+    return tuple(int(size[i]) for size, i in zip(sizes, best))
 
 
 def middle(n: int, size: int) -> slice:
@@ -92,15 +100,16 @@ def calibration_data(kspace, mask=None, calib=None, *, kernel=(5, 5), calib_widt
 
 
 def sampled(mask, shape):
-    """A mask as a bool array of shape (ky, kx)."""
+    """A mask as a bool array of shape (ky, kx), or (kz, ky, kx)."""
     mask = to_numpy(_check.array("mask", mask, complex_=False))
     try:
-        if mask.ndim < 2:
+        if mask.ndim < len(shape):
             raise ValueError
-        return np.broadcast_to(mask.reshape(mask.shape[-2:]) != 0, shape)
+        return np.broadcast_to(mask.reshape(mask.shape[-len(shape):]) != 0, shape)
     except ValueError:
-        raise ValueError(f"mask has shape {tuple(mask.shape)}: one that broadcasts to (ky, kx) = {tuple(shape)} is "
-                         f"needed, with both axes") from None
+        axes, every = ("(ky, kx)", "both axes") if len(shape) == 2 else ("(kz, ky, kx)", "all three axes")
+        raise ValueError(f"mask has shape {tuple(mask.shape)}: one that broadcasts to {axes} = {tuple(shape)} is "
+                         f"needed, with {every}") from None
 
 
 def neighbourhoods(block, kernel):
@@ -108,6 +117,36 @@ def neighbourhoods(block, kernel):
     axes = tuple(range(1, block.ndim))
     A = np.lib.stride_tricks.sliding_window_view(block, tuple(kernel), axis=axes)
     return np.moveaxis(A, 0, len(axes)).reshape(-1, len(block) * int(np.prod(kernel)))
+
+
+def gram(block, kernel):
+    """A^H A of A = `neighbourhoods(block, kernel)`, (n, n) complex, without forming A.
+
+    Entries that belong to rows dy, dy' of the kernel differ only in which rows of the block they are summed over, so
+    each lag dy' - dy is one matrix product and, from one dy to the next, one row more and one less.
+    """
+    coils, height, (ky, kx) = len(block), block.shape[1], kernel
+    rows = np.lib.stride_tricks.sliding_window_view(block, kx, axis=2).transpose(1, 2, 0, 3)
+    rows = rows.reshape(height, -1, coils * kx)  # (y, position, coil * kx)
+    count, n = height - ky + 1, coils * kx
+
+    def product(first, second):
+        return first.reshape(-1, n).conj().T @ second.reshape(-1, n)
+
+    def lag(k):
+        sums = [product(rows[:count], rows[k:k + count])]
+        for y in range(ky - 1 - k):
+            sums.append(sums[-1] + product(rows[y + count], rows[y + count + k]) - product(rows[y], rows[y + k]))
+        return sums
+
+    out = np.empty((coils, ky, kx, coils, ky, kx), block.dtype)
+    for k, sums in enumerate(parallel(lag, range(ky))):
+        for y, one in enumerate(sums):
+            one = one.reshape(coils, kx, coils, kx)
+            out[:, y, :, :, y + k] = one
+            if k:
+                out[:, y + k, :, :, y] = one.conj().transpose(2, 3, 0, 1)
+    return out.reshape(n * ky, n * ky)
 
 
 def ridge(gram, target, lam: float):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import PackageNotFoundError, version
-from xml.etree import ElementTree
 
 import numpy as np
 
 from pisolve import _check
 from pisolve._version import __version__
 from pisolve.io.hdf5 import attributes, contents, dataset, open_hdf5, text
+from pisolve.io.header import Header
 from pisolve.io.scan import Scan
 
 IMAGES = ("reconstruction", "reconstruction_rss", "reconstruction_esc", "image")
@@ -19,8 +19,8 @@ IMAGES = ("reconstruction", "reconstruction_rss", "reconstruction_esc", "image")
 def read(path, max_bytes: int) -> Scan:
     """Read a scan; a k-space (slice, ky, kx) is single-coil, as in fastMRI, and gets a coil axis.
 
-    `mask` may be (kx,), as fastMRI stores it, or (ky, kx); `mps` is read where the file has it. The attributes and
-    what `header` finds go to `meta`.
+    `mask` may be (kx,), as fastMRI stores it, or (ky, kx); `mps`, `noise` and `calib` are read where the file has
+    them, see `Scan`. The attributes and what `header` finds go to `meta`.
 
     Raises:
         ValueError: damaged or foreign files, links to other files, no `kspace`, more than `max_bytes`, unfit shapes.
@@ -28,14 +28,13 @@ def read(path, max_bytes: int) -> Scan:
     with open_hdf5(path) as file:
         kspace = dataset(file, "kspace", max_bytes, path)
         if kspace is None:
-            ismrmrd = "dataset" in file and "it looks like raw ISMRMRD data, convert it with its own tools; "
-            raise ValueError(f"{path} has no dataset kspace; {ismrmrd or ''}it holds: {contents(file)}")
+            raise ValueError(f"{path} has no dataset kspace; it holds: {contents(file)}")
         if "coord" in file:
             raise ValueError(f"{path} holds coord, it is not Cartesian: read it with h5py and give coord to the NUFFT")
         if kspace.dtype.kind != "c":
             raise TypeError(f"{path}: kspace has dtype {kspace.dtype}, complex is needed: was the magnitude stored, or "
                             "real and imaginary part on an axis of their own?")
-        mask, mps = dataset(file, "mask", max_bytes, path), dataset(file, "mps", max_bytes, path)
+        mask, mps, noise, calib = (dataset(file, n, max_bytes, path) for n in ("mask", "mps", "noise", "calib"))
         reference = next((r for r in (dataset(file, n, max_bytes, path) for n in IMAGES[1:3]) if r is not None), None)
         meta = attributes(file)
         xml = text(file, "ismrmrd_header", path)
@@ -47,7 +46,7 @@ def read(path, max_bytes: int) -> Scan:
         kspace = kspace[:, None]
     if kspace.ndim != 4:
         raise ValueError(f"{path}: kspace has shape {kspace.shape}, (slice, coil, ky, kx) or (slice, ky, kx) needed")
-    return Scan(kspace, mask, mps, reference, meta)
+    return Scan(kspace, mask, mps, reference, meta, noise, calib)
 
 
 def read_array(path, names, max_bytes: int) -> np.ndarray:
@@ -60,48 +59,18 @@ def read_array(path, names, max_bytes: int) -> np.ndarray:
 
 
 def header(xml: str, shape) -> dict:
-    """What reconstruction needs of an ISMRMRD header.
-
-    Args:
-        xml: the header; a document type or an entity is refused.
-        shape: the k-space's shape (..., rows, columns), to tell which axis the readout is on.
+    """What an ISMRMRD header says that reconstruction of k-space of this shape (..., rows, columns) needs.
 
     Returns:
-        dict with those of `encoded_size`, `recon_size` (x, y, z), `encoded_fov_mm`, `recon_fov_mm`, `trajectory`,
-        `field_strength_t`, `padding` (zero-padded phase-encoding lines: first measured, one past the last) and
-        `phase_axis` that it gives.
-
-    Raises:
-        ValueError: not well-formed, or not plain XML.
+        `Header.describe`, and where the header gives them `padding` (zero-padded phase-encoding lines: first measured,
+        one past the last) and `phase_axis`.
     """
-    if len(xml) > 1 << 20 or "<!DOCTYPE" in xml.upper() or "<!ENTITY" in xml.upper():
-        raise ValueError("ismrmrd_header declares a document type, or is longer than 1 MB: no header needs that")
-    try:
-        root = ElementTree.fromstring(xml)
-    except (ElementTree.ParseError, ValueError) as error:
-        raise ValueError(f"ismrmrd_header is not well-formed XML: {error}") from error
-
-    def number(place: str):
-        found = root.find("/".join(f"{{*}}{tag}" for tag in place.split("/")))
-        try:
-            value = float(found.text) if found is not None else None
-        except (TypeError, ValueError):
-            raise ValueError(f"ismrmrd_header: {place} is {found.text!r}, a number is needed") from None
-        return int(value) if value is not None and value.is_integer() else value
-
-    found = {}
-    for name, place in (("encoded_size", "encodedSpace/matrixSize"), ("recon_size", "reconSpace/matrixSize"),
-                        ("encoded_fov_mm", "encodedSpace/fieldOfView_mm"),
-                        ("recon_fov_mm", "reconSpace/fieldOfView_mm")):
-        values = [number(f"encoding/{place}/{axis}") for axis in "xyz"]
-        if None not in values:
-            found[name] = values
-    field = number("acquisitionSystemInformation/systemFieldStrength_T")
-    trajectory = root.findtext("{*}encoding/{*}trajectory")
-    found |= {k: v for k, v in (("field_strength_t", field), ("trajectory", trajectory)) if v is not None}
+    head = Header(xml)
+    found = head.describe()
     if "encoded_size" in found:
         x, y, _ = found["encoded_size"]
-        first, last = (number(f"encoding/encodingLimits/kspace_encoding_step_1/{n}") for n in ("center", "maximum"))
+        place = "encoding/encodingLimits/kspace_encoding_step_1/"
+        first, last = head.number(place + "center"), head.number(place + "maximum")
         if first is not None and last is not None:
             found["padding"] = [y // 2 - first, y // 2 - first + last + 1]
         if x in shape[-2:]:  # x is the readout; fastMRI keeps it on the rows, also where both axes are that long

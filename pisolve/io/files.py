@@ -10,34 +10,55 @@ import numpy as np
 
 from pisolve import _check
 from pisolve.backend import to_numpy
-from pisolve.io import cfl, fastmri
+from pisolve.io import cfl, fastmri, mrd, nifti, twix
 from pisolve.io import numpy as npy
 from pisolve.io.atomic import atomic
+from pisolve.io.hdf5 import open_hdf5
 from pisolve.io.limits import limit
+from pisolve.io.readouts import check_part
 from pisolve.io.scan import Scan
 
-SUFFIXES = (".h5", ".hdf5", ".npy", ".npz", ".cfl", ".hdr")
+HDF5 = (".h5", ".hdf5", ".mrd")
+SUFFIXES = (*HDF5, ".dat", *nifti.SUFFIXES, ".npy", ".npz", ".cfl", ".hdr")
 
 
-def load(path, *, mps=None, max_bytes: int | None = None) -> Scan:
-    """Read a scan: fastMRI's .h5, BART's .cfl/.hdr, k-space in .npy, or `kspace`, `mask`, `mps`, `reference` in .npz.
+def load(path, *, mps=None, part: dict | None = None, max_bytes: int | None = None) -> Scan:
+    """Read a scan by its suffix: k-space and what belongs to it.
+
+    fastMRI's .h5, ISMRMRD's .h5 and .mrd, Siemens' twix .dat (with the package `twixtools`; never tried on a scanner's
+    own file), BART's .cfl/.hdr, k-space in .npy, or the arrays of a `Scan` by name in .npz.
+
+    Raw data is sorted by its headers: readouts for noise go to `noise`, those for calibration alone to `calib`,
+    navigators and others that are no imaging data are left out and counted in `meta`. Averages are averaged, the
+    readout's oversampling is removed. A 3-D encoding is transformed along the readout and becomes slices
+    (x, coil, kz, ky), each of them a problem of its own.
 
     Args:
         path: str or os.PathLike.
         mps: coil sensitivities (coil, ky, kx) to go with it: an array, or the path of a file (in .h5 and .npz under
             the name `mps`).
+        part: of raw data, which contrast, phase, repetition, set, encoding or slice (of a 3-D encoding the slab), for
+            example {"repetition": 2}; else the first of each, and all slices.
         max_bytes: refuse arrays that need more; None is half of the machine's memory.
 
     Returns:
-        `Scan` with kspace (slice, coil, ky, kx) of an .h5, (coil, ky, kx) where a .cfl or .npy has no slices.
+        `Scan` with kspace (slice, coil, ky, kx) of an .h5 or of raw data, (coil, ky, kx) where a .cfl or .npy has no
+        slices.
 
     Raises:
         FileNotFoundError, IsADirectoryError: no such file.
         ValueError, TypeError: unknown suffix, damaged or foreign content, unfit shapes or values; it names the file.
     """
-    path, most = _existing(path), limit(max_bytes)
+    path, most, chosen = _existing(path), limit(max_bytes), check_part(part)
     try:
-        if path.suffix in (".h5", ".hdf5"):
+        if _suffix(path) in nifti.SUFFIXES:
+            raise ValueError("NIfTI holds images: load_image reads them")
+        raw = path.suffix == ".dat" or (path.suffix in HDF5 and _is_raw(path))
+        if chosen and not raw:
+            raise ValueError(f"part chooses from raw data, and this is none: {_check.brief(part)}")
+        if raw:
+            scan = (twix if path.suffix == ".dat" else mrd).read(path, most, chosen)
+        elif path.suffix in HDF5:
             scan = fastmri.read(path, most)
         elif path.suffix in (".npy", ".npz"):
             scan = npy.read(path, most)
@@ -51,19 +72,21 @@ def load(path, *, mps=None, max_bytes: int | None = None) -> Scan:
 
 
 def load_image(path, *, max_bytes: int | None = None) -> np.ndarray:
-    """Read an image (y, x) or (slice, y, x): `reconstruction` (or `reconstruction_rss`, ...) of an .h5, .npy, .cfl.
+    """Read an image (y, x) or (slice, y, x): `reconstruction` (or `reconstruction_rss`, ...) of .h5, .npy, .cfl, .nii.
 
     Raises:
         As `load`.
     """
     path, most = _existing(path), limit(max_bytes)
     try:
-        if path.suffix in (".h5", ".hdf5"):
+        if path.suffix in HDF5:
             image = fastmri.read_array(path, fastmri.IMAGES, most)
         elif path.suffix == ".npy":
             image = npy.read_npy(path, most)
-        elif path.suffix == ".npz":
-            raise ValueError("a .npz holds no image: load reads a scan from it")
+        elif _suffix(path) in nifti.SUFFIXES:
+            image = nifti.read(path, most)
+        elif path.suffix in (".npz", ".dat"):
+            raise ValueError(f"a {path.suffix} holds no image: load reads a scan from it")
         else:
             image = cfl.read_image(path, most)
         return _check.array("image", image, ndim=(2, 3), complex_=False)
@@ -71,44 +94,67 @@ def load_image(path, *, max_bytes: int | None = None) -> np.ndarray:
         raise _named(error, path) from error
 
 
-def save(path, image, *, recipe=None, scale: float | None = None, meta: dict | None = None) -> None:
-    """Write an image under its suffix: .h5 (with everything known about it), .npy, or .cfl (with its .hdr).
+def save(path, image, *, recipe=None, scale: float | None = None, meta: dict | None = None,
+         magnitude: bool | None = None) -> None:
+    """Write an image under its suffix: .h5 (with everything known about it), .npy, .cfl (with its .hdr), .nii(.gz).
 
-    The file is complete or not there: it is written under a temporary name and renamed.
+    The file is complete or not there: it is written under a temporary name and renamed. `save_mrd` writes scans.
 
     Args:
-        path: .h5 writes `reconstruction` (slice, y, x) complex64; .npy the array as it is; .cfl complex64.
+        path: .h5 writes `reconstruction` (slice, y, x) complex64; .npy the array as it is; .cfl complex64; .nii and
+            .nii.gz float32 or complex64, with the package `nibabel`.
         image: numpy, cupy or torch array (y, x) or (slice, y, x).
         recipe: dict, or an object with `to_dict`, stored as JSON in the attribute `recipe`. Only for .h5.
         scale: the factor that k-space was multiplied with, attribute `scale`. Only for .h5.
-        meta: further attributes by name. Only for .h5.
+        meta: further attributes by name for .h5; for .nii the scan's `meta`, of which it keeps voxel size and place.
+        magnitude: write |image|; None: for .nii only, which most viewers expect.
 
     Raises:
         ValueError: unknown suffix, NaN or Inf, or options that the format cannot hold.
         FileNotFoundError, IsADirectoryError: no such folder, or a folder of that name.
+        ImportError: a .nii without `nibabel`.
     """
     path = _path(path)
+    suffix = _suffix(path)
     image = to_numpy(_check.array("image", image, ndim=(2, 3), complex_=False))
     given = [name for name, value in (("recipe", recipe), ("scale", scale), ("meta", meta)) if value is not None]
-    if path.suffix in (".npy", ".cfl") and given:
-        raise ValueError(f"{path.suffix} holds numbers only: save as .h5, or without {', '.join(given)}")
-    if path.suffix in (".h5", ".hdf5"):
+    given = [name for name in given if not (name == "meta" and suffix in nifti.SUFFIXES)]
+    if suffix in (".npy", ".cfl", *nifti.SUFFIXES) and given:
+        raise ValueError(f"{suffix} holds numbers only: save as .h5, or without {', '.join(given)}")
+    if suffix in nifti.SUFFIXES if magnitude is None else magnitude:
+        image = abs(image)
+    if suffix in (".h5", ".hdf5"):
         single = _check.array("image", image.astype(np.complex64))  # finite in single precision, too
         with atomic(path) as temporary:
             fastmri.write_image(temporary, single, recipe=recipe, scale=scale, meta=meta)
-    elif path.suffix == ".npy":
+    elif suffix == ".npy":
         with atomic(path) as temporary:
             np.save(temporary, image, allow_pickle=False)
-    elif path.suffix == ".cfl":
+    elif suffix == ".cfl":
         cfl.write(path, image)
+    elif suffix in nifti.SUFFIXES:
+        _check.array("image", image.astype(np.complex64))
+        with atomic(path) as temporary:
+            nifti.write(temporary, image, meta=meta)
     else:
-        raise ValueError(f"{path} has the unknown suffix {path.suffix!r}: .h5, .hdf5, .npy or .cfl")
+        raise ValueError(f"{path} has the unknown suffix {suffix!r}: .h5, .hdf5, .npy, .cfl, .nii or .nii.gz")
+
+
+def _suffix(path: Path) -> str:
+    return ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
+
+
+def _is_raw(path) -> bool:
+    with open_hdf5(path) as file:
+        return "kspace" not in file and mrd.group_of(file) is not None
 
 
 def _load_maps(path, most: int) -> np.ndarray:
     path = _existing(path)
-    if path.suffix in (".h5", ".hdf5"):
+    if path.suffix in HDF5:
         return fastmri.read_array(path, ("mps",), most)
+    if path.suffix == ".dat" or _suffix(path) in nifti.SUFFIXES:
+        raise ValueError(f"{path} holds no coil maps: .h5, .npz, .npy or .cfl")
     if path.suffix == ".npz":
         found = npy.read_npz(path, ("mps",), most)
         if not found:
@@ -127,8 +173,8 @@ def _existing(path) -> Path:
     path = _path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file in it")
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path} has the unknown suffix {path.suffix!r}: one of {', '.join(SUFFIXES)}")
+    if _suffix(path) not in SUFFIXES:
+        raise ValueError(f"{path} has the unknown suffix {_suffix(path)!r}: one of {', '.join(SUFFIXES)}")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     if path.stat().st_size == 0:

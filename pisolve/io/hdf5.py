@@ -39,6 +39,16 @@ def contents(file) -> str:
 
 def dataset(file, name: str, max_bytes: int, path):
     """The array of the dataset `name`, or None where the file has none; every refusal is a ValueError."""
+    item = array_at(file, name, max_bytes, path)
+    if item is None:
+        return None
+    if item.dtype.kind not in "biufc":
+        raise ValueError(f"{path}: {name} has dtype {item.dtype}: numbers are needed")
+    return item[()]
+
+
+def array_at(file, name: str, max_bytes: int, path):
+    """The dataset `name`, unread, or None where the file has none; every refusal is a ValueError."""
     import h5py
 
     item = _resolve(file, name, path)
@@ -49,21 +59,23 @@ def dataset(file, name: str, max_bytes: int, path):
     if item.is_virtual or item.external:
         raise ValueError(f"{path}: {name} keeps its data in other files, which is refused: copy it into one file "
                          "(h5repack)")
-    if item.dtype.kind not in "biufc" or item.shape is None:
-        raise ValueError(f"{path}: {name} has dtype {item.dtype}: numbers are needed")
+    if item.shape is None:
+        raise ValueError(f"{path}: {name} has no entries: numbers are needed")
     # a chunk is held in memory whole, and may be declared larger than its array
     largest = max(math.prod(shape) * item.dtype.itemsize for shape in (item.shape, item.chunks or ()))
     if largest > max_bytes:
         raise too_large(path, name, largest, max_bytes)
-    return item[()]
+    return item
 
 
 def text(file, name: str, path) -> str | None:
-    """The string stored as the dataset `name`, or None where the file has none."""
+    """The string stored as the dataset `name`, alone or as its only entry, or None where the file has none."""
     item = _resolve(file, name, path)
     if item is None:
         return None
-    value = item[()] if getattr(item, "shape", None) == () and not (item.is_virtual or item.external) else None
+    plain = getattr(item, "shape", None) in ((), (1,)) and not (item.is_virtual or item.external)
+    value = item[()] if plain else None
+    value = value.item() if isinstance(value, np.ndarray) else value
     if isinstance(value, np.bytes_ | bytes):
         try:
             return bytes(value).decode("utf-8")

@@ -11,13 +11,15 @@ import numpy as np
 from pisolve.io.limits import too_large
 from pisolve.io.scan import Scan
 
+ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib")
+
 
 def read(path, max_bytes: int) -> Scan:
-    """A scan from a .npy with k-space, or a .npz with `kspace` and where present `mask`, `mps`, `reference`."""
+    """A scan from a .npy with k-space, or a .npz with `kspace` and where present the other arrays of a `Scan`."""
     if path.suffix == ".npy":
         arrays = {"kspace": read_npy(path, max_bytes)}
     else:
-        arrays = read_npz(path, ("kspace", "mask", "mps", "reference"), max_bytes)
+        arrays = read_npz(path, ARRAYS, max_bytes)
         if "kspace" not in arrays:
             raise ValueError(f"{path} has no array kspace; it holds: {', '.join(names(path)) or 'nothing'}")
         if "coord" in names(path):

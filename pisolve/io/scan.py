@@ -20,9 +20,14 @@ class Scan:
         kspace: (slice, coil, ky, kx) or (coil, ky, kx), converted to complex64 or complex128; centred, zero where not
             sampled. Torch and cupy arrays become numpy arrays, complex numpy arrays are kept as they are (no copy).
         mask: bool or 0/1 array (ky, kx), or (kx,) as in fastMRI's files, True where sampled; None: everything is.
-        mps: coil sensitivities (coil, ky, kx), or (slice, coil, ky, kx).
+        mps: coil sensitivities (coil, ky, kx), or (slice, coil, ky, kx); several sets of maps have an axis more, before
+            the coils.
         reference: the image to compare with, (slice, y, x) or (y, x); may be a smaller centre crop, as in fastMRI.
         meta: anything else that the file says, plain values by name.
+        noise: samples (coil, samples) of noise alone, with the covariance that the noise of one sample of `kspace` has:
+            scaled for another dwell time, receiver bandwidth or number of averages, as `load` does for raw data.
+        calib: k-space (coil, cy, cx) or (slice, coil, cy, cx) measured beside `kspace` to calibrate from, on its grid:
+            index (cy // 2, cx // 2) is the centre, the steps are those of `kspace`, cy and cx at most ky and kx.
 
     Raises:
         TypeError, ValueError: shapes disagree, NaN or Inf, or nothing but zeros.
@@ -33,6 +38,8 @@ class Scan:
     mps: np.ndarray | None = None
     reference: np.ndarray | None = None
     meta: dict = field(default_factory=dict)
+    noise: np.ndarray | None = None
+    calib: np.ndarray | None = None
 
     def __post_init__(self):
         kspace = to_numpy(_check.array("kspace", self.kspace, ndim=(3, 4), nonzero=True))
@@ -40,8 +47,9 @@ class Scan:
         if self.mask is not None:
             fields["mask"] = _check.mask("mask", self.mask, kspace.shape)
         if self.mps is not None:
-            mps = to_numpy(_check.array("mps", self.mps, ndim=3 if kspace.ndim == 3 else (3, 4), nonzero=True))
-            if mps.shape not in (kspace.shape, kspace.shape[-3:]):
+            mps = to_numpy(_check.array("mps", self.mps, ndim=(3, 4) if kspace.ndim == 3 else (3, 4, 5), nonzero=True))
+            sets = mps.ndim > kspace.ndim  # several sets of maps, on the axis before the coils
+            if (mps[..., 0, :, :, :] if sets else mps).shape not in (kspace.shape, kspace.shape[-3:]):
                 raise ValueError(f"mps has shape {mps.shape}, kspace {kspace.shape}: coils and size must agree")
             fields["mps"] = mps
         if self.reference is not None:
@@ -51,12 +59,17 @@ class Scan:
                 raise ValueError(f"reference has shape {image.shape}, kspace {kspace.shape}: slices must agree, and "
                                  "its size be that of k-space or a centre crop")
             fields["reference"] = image
+        if self.noise is not None:
+            fields["noise"] = _noise(self.noise, kspace.shape)
+        if self.calib is not None:
+            fields["calib"] = _calib(self.calib, kspace.shape)
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         parts = [f"kspace {self.kspace.shape} {self.kspace.dtype}"]
-        parts += [f"{n} {getattr(self, n).shape}" for n in ("mask", "mps", "reference") if getattr(self, n) is not None]
+        parts += [f"{n} {getattr(self, n).shape}" for n in ("mask", "mps", "reference", "noise", "calib")
+                  if getattr(self, n) is not None]
         return f"Scan({', '.join(parts)})"
 
     @property
@@ -82,15 +95,14 @@ class Scan:
         if not len(np.arange(count)[slices]):
             raise ValueError(f"slices selects none of {count}: {slices}")
         per_slice = {n: getattr(self, n) for n in ("kspace", "reference")}
-        if self.mps is not None and self.mps.ndim == 4:
-            per_slice["mps"] = self.mps
+        per_slice |= {n: a for n in ("mps", "calib") if (a := getattr(self, n)) is not None and a.ndim == 4}
         return replace(self, **{n: a if a is None else a[slices] for n, a in per_slice.items()})
 
     def undersample(self, mask) -> Scan:
         """A new scan with zeros outside `mask`; where this one is fully sampled, its RSS becomes the reference.
 
         A scan that has a mask already keeps only what both sample, and gets no reference it did not have: the RSS of
-        undersampled data is no truth.
+        undersampled data is no truth. `calib` and `noise` were measured on their own and stay.
 
         Args:
             mask: bool or 0/1 array (ky, kx), (1, kx), (ky, 1) or (kx,).
@@ -126,6 +138,21 @@ class Scan:
         magnitude = (magnitude / peak).reshape((-1,) + magnitude.shape[-3:])  # squares then neither over- nor underflow
         found = [self.meta["assumed"]] if "assumed" in self.meta else []
         return found + _scale(peak) + _coils(magnitude) + _sampling(magnitude, self.mask) + _origin(magnitude)
+
+
+def _noise(noise, shape) -> np.ndarray:
+    noise = to_numpy(_check.array("noise", noise, ndim=2, nonzero=True))
+    if len(noise) != shape[-3]:
+        raise ValueError(f"noise has shape {noise.shape}, kspace {shape}: (coil, samples) with its coils needed")
+    return noise
+
+
+def _calib(calib, shape) -> np.ndarray:
+    calib = to_numpy(_check.array("calib", calib, ndim=3 if len(shape) == 3 else (3, 4), nonzero=True))
+    if calib.shape[:-2] not in (shape[:-2], shape[-3:-2]) or any(c > k for c, k in zip(calib.shape[-2:], shape[-2:])):
+        raise ValueError(f"calib has shape {calib.shape}, kspace {tuple(shape)}: coils and slices must agree, and its "
+                         "size be that of k-space or a smaller centre")
+    return calib
 
 
 def _scale(peak: float) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from pisolve import io
 from pisolve._check import array, choice, integer, number
 from pisolve.backend import to_numpy
-from pisolve.prepare import Espirit, prepare, slices_of
+from pisolve.prepare import Espirit, Maps, models_of, prepare
 from pisolve.problem import Problem
 from pisolve.solvers import Solver
 from pisolve.tuning import scores
@@ -28,7 +28,7 @@ FOLDS, SHARE = 3, 0.25  # holdout
 
 def tune(data, prior=None, *, method: str = "holdout", strengths=None, solver: Solver | None = None,
          noise: float | None = None, reference=None, max_iter: int = 100, tol: float = 1e-4, seed: int = 0,
-         refine: int = 4, slice: int | None = None, espirit: Espirit | None = None,
+         refine: int = 4, slice: int | None = None, maps: Maps | None = None,
          progress: bool = False) -> Tuning:
     """Choose the strength of a prior: lam, or the sigma of `PnP`.
 
@@ -67,7 +67,7 @@ def tune(data, prior=None, *, method: str = "holdout", strengths=None, solver: S
         seed: of the withheld samples, or of the probe.
         refine: golden sections (bisections for "discrepancy") after the grid.
         slice: which slice of a volume; None: the middle one.
-        espirit: how maps are made where the scan has none.
+        maps: how maps are made where the scan has none.
         progress: show bars.
 
     Returns:
@@ -89,12 +89,12 @@ def tune(data, prior=None, *, method: str = "holdout", strengths=None, solver: S
     if not isinstance(data, Problem):
         if prior is None:
             raise ValueError("prior is needed: for example pi.tune(scan, pi.TV())")
-        scan = prepare(data, Espirit() if espirit is None else espirit, stacklevel=3)
+        scan = prepare(data, Espirit() if maps is None else maps, stacklevel=3)
         if reference is not None:
             scan = replace(scan, reference=_image(reference, scan))
         return _told(_of_scan(scan, prior, run, slice, options), 3)
-    if slice is not None or espirit is not None:
-        raise ValueError("slice and espirit are for scans: a Problem is tuned as it is")
+    if slice is not None or maps is not None:
+        raise ValueError("slice and maps are for scans: a Problem is tuned as it is")
     if reference is not None:
         reference = to_numpy(array("reference", reference, shape=data.ishape, complex_=False, nonzero=True))
     return _told(_tune(data, data.prior if prior is None else prior, run, reference, lambda x: x, **options), 3)
@@ -134,10 +134,10 @@ def _image(reference, scan):
 
 
 def _of_scan(scan, prior, run, index, options):
-    operators, kspace, scale = slices_of(scan)
-    count = len(operators)
+    models, scale = models_of(scan)
+    count = len(models)
     index = count // 2 if index is None else integer("slice", index, low=0, high=count - 1)
-    A, y = operators[index], kspace[index]
+    A, y = models[index].A, models[index].y
     if options["noise"] is not None:
         options["noise"] *= scale
     reference = None if scan.reference is None else scan.reference.reshape(count, *scan.reference.shape[-2:])[index]

@@ -1,0 +1,98 @@
+"""What all coil maps share: slices one by one, the calibration block, normalisation and phase, the support."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pisolve import _check
+from pisolve.backend import fft, one_blas_thread, to_numpy
+from pisolve.calib.noise import like
+from pisolve.calib.region import middle, region, sampled
+
+
+def by_slice(kspace, mask, calib, fit):
+    """Maps (..., coil, ky, kx) in the precision and kind of `kspace`, slice by slice, by a function on the CPU.
+
+    Args:
+        kspace: (coil, ky, kx) or (slice, coil, ky, kx).
+        mask: None, or what is sampled, which broadcasts to (ky, kx).
+        calib: None, or calibration k-space in place of `kspace`; `mask` is then not looked at.
+        fit: (name, samples (coil, h, w), measured (h, w) bool, shape (ky, kx), complex dtype) -> maps (coil, ky, kx).
+    """
+    kspace = _check.array("kspace", kspace, ndim=(3, 4), nonzero=True)
+    if calib is not None:
+        calib = _check.array("calib", calib, ndim=kspace.ndim, nonzero=True)
+        if calib.shape[:-2] != kspace.shape[:-2]:
+            raise ValueError(f"calib has shape {tuple(calib.shape)}: its coils (and slices) must be those of kspace, "
+                             f"shape {tuple(kspace.shape)}")
+    samples = to_numpy(kspace if calib is None else calib)
+    samples = samples.reshape(-1, *samples.shape[-3:])
+    known = None if mask is None or calib is not None else sampled(mask, kspace.shape[-2:])
+    out = np.zeros((len(samples), *kspace.shape[-3:]), _check.dtype_name(kspace))
+    for z, one in enumerate(samples):
+        name = f"slice {z}" if len(samples) > 1 else "kspace" if calib is None else "calib"
+        measured = (one != 0).any(0) if known is None else known
+        with one_blas_thread():
+            out[z] = fit(name, one, measured, kspace.shape[-2:], out.dtype)
+    return like(out.reshape(kspace.shape), kspace)
+
+
+def centre(name, samples, sizes):
+    """The central block of `samples` (coil, ky, kx), complex128 with a peak of 1."""
+    block = samples[:, middle(samples.shape[1], sizes[0]), middle(samples.shape[2], sizes[1])].astype(np.complex128)
+    peak = abs(block).max()
+    if peak == 0:
+        raise ValueError(f"{name} is zero in the whole calibration region: mask marks samples that are not there")
+    return block / peak
+
+
+def full_centre(name, samples, measured, calib_width):
+    """The fully sampled central block, at most `calib_width` (None: no limit) both ways and at least 3."""
+    smallest = min(3, calib_width or 3)
+    return centre(name, samples, region(name, measured, calib_width, (smallest, smallest)))
+
+
+def images(block, shape, dtype, taper=True):
+    """Images (coil, y, x) of a central block of k-space, at most of `shape`; `taper`: by a Hann window, no ringing."""
+    sizes = [min(n, m) for n, m in zip(block.shape[1:], shape)]
+    block = block[:, middle(block.shape[1], sizes[0]), middle(block.shape[2], sizes[1])]
+    if taper:  # a window over the full matrix is none
+        for axis, (size, n) in enumerate(zip(sizes, shape)):
+            if size < n:
+                k = (np.arange(size) - size // 2) / (size + 1)
+                block = block * (0.5 + 0.5 * np.cos(2 * np.pi * k)).reshape((-1, 1) if axis == 0 else (1, -1))
+    full = np.zeros((len(block), *shape), dtype)
+    full[:, middle(shape[0], sizes[0]), middle(shape[1], sizes[1])] = block
+    return fft(full, (-2, -1), inverse=True)
+
+
+def virtual(block):
+    """The dominant virtual coil u of k-space samples (coil, ...): its largest entry is real and positive."""
+    flat = block.reshape(len(block), -1)
+    u = np.linalg.eigh(flat @ flat.conj().T)[1][:, -1]
+    peak = u[abs(u).argmax()]
+    return u * (peak.conj() / abs(peak))
+
+
+def fraction(name, value):
+    """Check a number 0 <= value < 1."""
+    value = _check.number(name, value, low=0)
+    if value >= 1:
+        raise ValueError(f"{name} is a fraction of the largest magnitude: it must be < 1, got {value}")
+    return value
+
+
+def support(magnitude, thresh: float):
+    """Where a magnitude is above `thresh` times its 99th percentile, and not 0."""
+    return magnitude > max(thresh * float(np.percentile(magnitude, 99)), 0)
+
+
+def finish(mps, u, keep, alive):
+    """Maps with sum_c |S_c|^2 = 1 and u^H S > 0 where `keep`, 0 elsewhere and for coils that are not `alive`."""
+    mps = mps * alive[:, None, None]
+    size = np.sqrt((mps.real**2 + mps.imag**2).sum(0))
+    phase = np.einsum("c,cyx->yx", u.conj().astype(mps.dtype), mps)
+    level = abs(phase)
+    keep = keep & (size > 0)
+    turn = np.where(level > 0, phase.conj(), 1) / np.where(level > 0, level, 1)
+    return np.where(keep, mps * (turn / np.where(keep, size, 1)), 0)

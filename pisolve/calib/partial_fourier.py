@@ -1,0 +1,228 @@
+"""Partial Fourier: one side of k-space from the other, because images are nearly real up to a smooth phase."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pisolve import _check, backend, masks
+from pisolve.linops.conjugate import reflect
+
+
+class _Part(NamedTuple):
+    """What is sampled along the axis that is cut short: indices start..stop - 1 of n, `half` on its shorter side."""
+
+    axis: int
+    n: int
+    start: int
+    stop: int
+
+    @property
+    def half(self) -> int:
+        """Samples on the shorter side of the centre: -half..half is symmetric."""
+        return min(self.n // 2 - self.start, self.stop - 1 - self.n // 2)
+
+    @property
+    def k(self) -> np.ndarray:
+        """Frequencies counted from the centre, positive towards the side that is sampled further out."""
+        k = np.arange(self.n) - self.n // 2
+        return k if self.stop - 1 - self.n // 2 >= self.n // 2 - self.start else -k
+
+    def along(self, values, like):
+        """Real values along the axis as an array that broadcasts to `like` (..., ky, kx), of its kind and precision."""
+        values = values.astype("float32" if _check.dtype_name(like) == "complex64" else "float64")
+        return _as(values[:, None] if self.axis == -2 else values[None, :], like)
+
+
+def _as(x, like):
+    """The numpy array `x` as the kind, and on the device, of `like`."""
+    return backend.to_torch(x).to(like.device) if _check.is_torch(like) else backend.namespace(like).asarray(x)
+
+
+def _part(kspace, mask) -> _Part | None:
+    """The axis and the run of samples; None where all of k-space is sampled."""
+    mask = masks.estimate(kspace) if mask is None else _check.mask("mask", mask, kspace.shape)
+    rows, columns = mask.any(1), mask.any(0)
+    if mask.all():
+        return None
+    runs = [np.flatnonzero(v) for v in (rows, columns)]
+    if not (mask == np.outer(rows, columns)).all() or any(r[-1] - r[0] + 1 != len(r) for r in runs):
+        raise ValueError("mask has holes: partial Fourier fills in one end of one axis; undersampled lines first need "
+                         "grappa or unfold, or solve with linops.virtual_coils")
+    if not (rows.all() or columns.all()):
+        raise ValueError("mask is cut short along both axes: partial Fourier works along one; fill the other first")
+    axis, run = (-1, runs[1]) if rows.all() else (-2, runs[0])
+    part = _Part(axis, mask.shape[axis], int(run[0]), int(run[-1]) + 1)
+    if part.half < 2:
+        raise ValueError(f"mask samples {len(run)} of {part.n} lines, {max(part.half, 0)} of them on the shorter side "
+                         "of the centre: at least 2 are needed for the phase, better n/8")
+    return part
+
+
+def _phase(kspace, part):
+    """e^(i phi) of the image of the symmetric centre behind a Hann window; 1 where that is 0."""
+    k = abs(part.k)
+    window = np.where(k <= part.half, 0.5 + 0.5 * np.cos(np.pi * k / (part.half + 1)), 0)
+    return _unit(backend.fft(kspace * part.along(window, kspace), (-2, -1), inverse=True))
+
+
+def _unit(x):
+    xp = backend.namespace(x)
+    size = abs(x)
+    return xp.where(size > 0, x / (size + (size == 0)), xp.ones_like(x))
+
+
+def _start(kspace, mask, phase):
+    """Checked k-space, its part, and the phase of its images."""
+    kspace = _check.array("kspace", kspace, ndim=(2, 3, 4), nonzero=True)
+    part = _part(kspace, mask)
+    if part is None:
+        return kspace, None, None
+    inside = np.zeros(part.n)
+    inside[part.start:part.stop] = 1
+    kspace = kspace * part.along(inside, kspace)
+    if phase is None:
+        return kspace, part, _phase(kspace, part)
+    phase = _check.array("phase", phase)
+    if tuple(phase.shape) not in (tuple(kspace.shape), tuple(kspace.shape[-2:])):
+        raise ValueError(f"phase has shape {tuple(phase.shape)}, expected {tuple(kspace.shape)} or "
+                         f"{tuple(kspace.shape[-2:])}: that of the images")
+    return kspace, part, _unit(phase)
+
+
+def homodyne(kspace, mask=None, *, filter: str = "ramp", phase=None):
+    """Full k-space of a partial Fourier scan by homodyne detection, for each coil image by itself.
+
+        x = e^(i phi) Re( e^(-i phi) F^H W y ),    W(k) + W(-k) = 2 where k or -k was sampled
+
+    phi is the phase of the symmetric centre (behind a Hann window). W is 2 on the samples without a partner; across the
+    symmetric centre it falls from 2 to 0 ("ramp", BART's `homodyne -r0 -C`) or is 1 ("step"), which rings more. One
+    pass, exact for images whose phase is that of the centre; see `pocs` for others.
+
+    Args:
+        kspace: (ky, kx), (coil, ky, kx) or (slice, coil, ky, kx) complex; numpy, cupy or torch.
+        mask: sampling, bool or 0/1: all of one axis, one contiguous run over the centre of the other. None: where
+            `kspace` is not 0.
+        filter: "ramp" or "step".
+        phase: complex images (ky, kx) or of the shape of `kspace`, whose phase is phi; None: from the centre.
+
+    Returns:
+        Full k-space, of the shape, precision and kind of `kspace`, also where it was sampled not the data themselves.
+
+    Raises:
+        ValueError: a mask with holes, cut short along both axes, or with fewer than 2 lines beyond the centre.
+
+    Reference:
+        Noll, Nishimura, Macovski, IEEE Trans Med Imaging 10 (1991) 154.
+    """
+    _check.choice("filter", filter, ("ramp", "step"))
+    kspace, part, phase = _start(kspace, mask, phase)
+    if part is None:
+        return backend.copy(kspace)
+    k = part.k
+    weight = np.clip(1 + k / (part.half + 0.5), 0, 2) if filter == "ramp" else \
+        np.where(abs(k) <= part.half, 1.0, np.where(k > 0, 2.0, 0.0))
+    if part.n % 2 == 0:
+        weight[0] = min(weight[0], 1)  # -N/2 is its own partner
+    image = backend.fft(kspace * part.along(weight, kspace), (-2, -1), inverse=True)
+    return backend.fft(phase * (image * phase.conj()).real, (-2, -1))
+
+
+def pocs(kspace, mask=None, *, iterations: int = 10, transition: int = 4, phase=None):
+    """Full k-space of a partial Fourier scan by projections onto convex sets, for each coil image by itself.
+
+    In turn: images get the phase of the symmetric centre, x <- e^(i phi) |x|, and k-space gets its data back where it
+    was sampled. The data stay as they are but for a cosine transition at the open end. Nearer to the truth than
+    `homodyne` on the real scans that we have, as the data are kept; where the phase is smooth `homodyne` is as good.
+
+    It gains 12 to 18 dB over zero-filling on a noise-free phantom of smooth phase, but loses to it where the phase
+    varies faster than the symmetric centre shows: by 0.5 to 3 dB in five of six cases on real scans. Compare first.
+
+    Args:
+        kspace: (ky, kx), (coil, ky, kx) or (slice, coil, ky, kx) complex; numpy, cupy or torch.
+        mask: as in `homodyne`.
+        iterations: number of rounds; for a real object the error halves in each.
+        transition: samples at the open end over which data and estimate are blended; 0: none.
+        phase: as in `homodyne`.
+
+    Returns:
+        Full k-space, of the shape, precision and kind of `kspace`.
+
+    Raises:
+        ValueError: as `homodyne`.
+
+    Reference:
+        Haacke, Lindskog, Lin, J Magn Reson 92 (1991) 126.
+    """
+    iterations = _check.integer("iterations", iterations, low=1)
+    transition = _check.integer("transition", transition, low=0)
+    kspace, part, phase = _start(kspace, mask, phase)
+    if part is None:
+        return backend.copy(kspace)
+    rise = (part.k + part.half + 1) / (min(transition, part.half - 1) + 1)
+    keep = part.along(np.sin(np.pi / 2 * np.clip(rise, 0, 1)) ** 2, kspace)
+    data, full = kspace * keep, kspace
+    for _ in range(iterations):
+        image = backend.fft(full, (-2, -1), inverse=True)
+        full = data + (1 - keep) * backend.fft(phase * abs(image), (-2, -1))
+    return full
+
+
+def centre_phase(kspace, mps, mask=None, *, width: int | None = None):
+    """e^(i phi) of the image at low resolution: what `linops.virtual_coils` takes as phase.
+
+    The combination sum_c conj(S_c) x_c of the coil images of the fully sampled symmetric centre behind a Hann window.
+
+    Args:
+        kspace: (coil, ky, kx) complex; numpy, cupy or torch.
+        mps: coil maps of the same shape and kind.
+        mask: what was sampled, bool or 0/1; None: where `kspace` is not 0.
+        width: samples of the centre along either axis; None: the whole full centre (`masks.centre`).
+
+    Returns:
+        (ky, kx) of magnitude 1, of the kind and precision of `kspace`.
+
+    Raises:
+        ValueError: shapes that do not fit, or a centre that is not sampled.
+    """
+    kspace = _check.array("kspace", kspace, ndim=3, nonzero=True)
+    mps = _check.array("mps", mps, shape=kspace.shape)
+    width = _check.integer("width", width, low=3, allow_none=True)
+    mask = masks.estimate(kspace) if mask is None else _check.mask("mask", mask, kspace.shape)
+    window = np.ones(())
+    for axis, (n, size) in enumerate(zip(mask.shape, masks.centre(mask))):
+        half = (min(size, width or size) - 1) // 2
+        if half < 1:
+            raise ValueError("mask does not sample the centre of k-space, from which the phase is taken: give the "
+                             "phase from elsewhere")
+        k = abs(np.arange(n) - n // 2)
+        one = np.where(k <= half, 0.5 + 0.5 * np.cos(np.pi * k / (half + 1)), 0)
+        window = window * (one[:, None] if axis == 0 else one[None, :])
+    images = backend.fft(kspace * _as(window.astype(_check.dtype_name(kspace)), kspace),
+                         (-2, -1), inverse=True)
+    return _unit((mps.conj() * images).sum(0))
+
+
+def virtual_coils(kspace):
+    """The coils and their virtual conjugates, [y(k), conj(y(-k))]: twice as many coils.
+
+    k counts from N // 2 and -k is taken modulo N, so that the sample -N/2 of an even axis is its own partner. The
+    data of `linops.virtual_coils`; GRAPPA on them uses the phase, too.
+
+    Args:
+        kspace: (..., coil, ky, kx) complex; numpy, cupy or torch.
+
+    Returns:
+        (..., 2 coil, ky, kx), of the kind and precision of `kspace`.
+
+    Raises:
+        TypeError, ValueError: fewer than three dimensions, NaN or Inf.
+
+    Reference:
+        Blaimer et al., Magn Reson Med 61 (2009) 93.
+    """
+    kspace = _check.array("kspace", kspace)
+    if kspace.ndim < 3:
+        raise ValueError(f"kspace has {kspace.ndim} dimensions: (..., coil, ky, kx) needed")
+    return backend.namespace(kspace).concatenate([kspace, reflect(kspace).conj()], -3)

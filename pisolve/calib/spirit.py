@@ -1,0 +1,102 @@
+"""SPIRiT's kernel: every sample of every coil from its neighbourhood in all coils."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+
+from pisolve import _check
+from pisolve.backend import namespace, one_blas_thread, to_torch
+from pisolve.calib.region import calibration_data, neighbourhoods, ridge
+
+ROWS = 1 << 21  # entries of the calibration matrix that are held at a time: 32 MB
+
+
+def spirit_kernel(kspace, mask=None, calib=None, *, kernel=(5, 5), lam: float = 0.01, calib_width: int | None = None):
+    """The kernel g with which k-space is consistent with itself, fitted to the fully sampled centre.
+
+        k_c(y, x) = sum over c', dy, dx of g[c, c', dy, dx] k_c'(y + dy - ky//2, x + dx - kx//2),   g[c, c, centre] = 0
+
+    Each coil is a ridge regression on its neighbourhood without itself. All of them come out of one factorisation:
+    with P = (A^H A + mu I)^-1 of the full calibration matrix A, the weights that give column j from the others are
+    -P_ij / P_jj. mu = lam ||A^H A||_F / n as in Lustig's code, but for the norm being that of the full Gram matrix,
+    which is the same for all coils.
+
+    Args:
+        kspace: (coil, ky, kx) or (slice, coil, ky, kx) complex, any scale; each slice is fitted by itself. Numpy, cupy
+            or torch; the fit is done on the CPU in double precision.
+        mask: sampling mask that broadcasts to (ky, kx); None: where `kspace` is not 0.
+        calib: calibration k-space (coil, cy, cx), or with slices (slice, coil, cy, cx), in place of the centre of
+            `kspace`.
+        kernel: (ky, kx) size of the neighbourhood in samples, odd.
+        lam: strength of the ridge, relative to the mean energy of a sample; 0: the pseudo-inverse (slow: coil by coil).
+        calib_width: largest height and width of the calibration region; None: all of the full centre.
+
+    Returns:
+        g: (coil, coil, ky, kx), or (slice, coil, coil, ky, kx), of the precision and kind of `kspace`.
+
+    Raises:
+        TypeError, ValueError: bad shapes or values, an even kernel, a full centre smaller than the kernel.
+
+    Reference:
+        M. Lustig, J. M. Pauly, SPIRiT: iterative self-consistent parallel imaging reconstruction from arbitrary
+        k-space, Magn. Reson. Med. 64:457-471 (2010).
+    """
+    kspace = _check.array("kspace", kspace, ndim=(3, 4), nonzero=calib is None)
+    kernel = odd_kernel("kernel", kernel)
+    lam = _check.number("lam", lam, low=0)
+    calib_width = _check.integer("calib_width", calib_width, low=1, allow_none=True)
+    if calib is not None:
+        calib = _check.array("calib", calib, ndim=kspace.ndim, nonzero=True)
+        if kspace.ndim == 4 and len(calib) != len(kspace):
+            raise ValueError(f"calib has {len(calib)} slices, kspace {len(kspace)}: they must be the same slices")
+    own = [None] * len(kspace) if calib is None else calib
+    slices = [(kspace, calib)] if kspace.ndim == 3 else zip(kspace, own)
+    found = []
+    with one_blas_thread():
+        for one, reference in slices:
+            block = calibration_data(one, mask, reference, kernel=kernel, calib_width=calib_width)
+            found.append(_fit(block, kernel, lam))
+    out = np.stack(found).reshape(*kspace.shape[:-3], *found[0].shape).astype(_check.dtype_name(kspace))
+    if _check.is_torch(kspace):
+        return to_torch(out).to(kspace.device)
+    return namespace(kspace).asarray(out)
+
+
+def odd_kernel(name: str, kernel) -> tuple[int, int]:
+    """Check the (ky, kx) size of a neighbourhood that has a centre; returns it as a tuple of ints."""
+    kernel = _check.shape(name, kernel)
+    if len(kernel) != 2 or not all(n % 2 for n in kernel) or kernel == (1, 1):
+        raise ValueError(f"{name} must be two odd sizes (ky, kx) such as (5, 5), got {kernel}")
+    return kernel
+
+
+def _fit(block, kernel, lam):
+    """The kernel (coil, coil, ky, kx) of calibration samples (coil, cy, cx) in double precision."""
+    coils, taps = len(block), kernel[0] * kernel[1]
+    gram = _gram(block / abs(block).max(), kernel)
+    n = len(gram)
+    targets = np.arange(coils) * taps + taps // 2
+    weights = np.zeros((n, coils), complex)
+    if lam == 0:  # P does not exist where the Gram matrix is singular
+        for c, j in enumerate(targets):
+            others = np.arange(n) != j
+            weights[others, c] = ridge(gram[np.ix_(others, others)], gram[others, j], 0)
+    else:
+        weights = -ridge(gram, np.eye(n)[:, targets], lam)
+        weights /= -weights[targets, np.arange(coils)]
+        weights[targets, np.arange(coils)] = 0
+    return weights.T.reshape(coils, coils, *kernel)
+
+
+def _gram(block, kernel):
+    """A^H A of the calibration matrix, a strip of its rows at a time."""
+    n = len(block) * kernel[0] * kernel[1]
+    gram = np.zeros((n, n), complex, order="F")
+    rows = block.shape[1] - kernel[0] + 1
+    step = max(1, ROWS // (n * (block.shape[2] - kernel[1] + 1)))
+    for y in range(0, rows, step):  # zherk: half of the products
+        A = neighbourhoods(block[:, y:min(y + step, rows) + kernel[0] - 1], kernel)
+        gram = scipy.linalg.blas.zherk(1.0, A.T, beta=1.0, c=gram, overwrite_c=True)
+    upper = np.triu(gram, 1)
+    return (gram.real.diagonal() * np.eye(n) + upper.conj() + upper.T).astype(complex)

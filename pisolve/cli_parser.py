@@ -1,0 +1,127 @@
+"""The words and options of the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pisolve._version import __version__
+from pisolve.cli_recipe import AUTO, DEFAULTS, DENOISER, MAPS, RECONSTRUCTIONS, SOLVERS
+from pisolve.prepare import SAMPLINGS, Espirit
+from pisolve.tuning import METHODS
+
+EXAMPLES = """examples:
+  pisolve demo -o demo                                    reconstruct a simulated brain, show table and picture
+  pisolve info scan.h5                                    what is in this file, and what is odd about it
+  pisolve recon scan.h5 -o out.h5                         wavelets, the default
+  pisolve recon scan.h5 -o out.h5 --prior tv --lam 2e-3 --png out.png
+  pisolve recon scan.h5 -o out.h5 --accel 4 --seed 1      undersample a full scan, and print the metrics
+  pisolve recon scan.h5 -o out.h5 --prior tv --lam auto   choose lam by withheld samples
+  pisolve recon scan.h5 -o out.h5 --prior pnp --sigma 0.07
+  pisolve recon scan.h5 -o out.h5 --prior pnp --denoiser dncnn_gray_25.pth --scale 0.5 --offset 0.5
+  pisolve recon scan.h5 -o again.h5 --recipe out.h5       the same once more, to the same bits
+  pisolve recon scan.h5 -o out.h5 --method grappa --coils 8 --prewhiten
+  pisolve calib scan.h5 -o maps.npy                       coil maps, for: recon ... --mps maps.npy
+
+exit codes: 0 done, 1 the run failed (diverged, not finite), 2 wrong input, 130 interrupted.
+PISOLVE_THREADS sets the number of threads."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument errors are ValueErrors, so that every error of a user comes out on one line."""
+
+    def error(self, message):
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def parser(recon, calib, info, demo) -> argparse.ArgumentParser:
+    """The parser of all the words."""
+    top = _Parser("pisolve", description="MRI reconstruction: minimise over x  1/2 ||A x - y||^2 + g(x)",
+                  epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    top.add_argument("--version", action="version", version=f"pisolve {__version__}")
+    words = top.add_subparsers(dest="word", metavar="{recon,calib,info,demo}", required=True)
+
+    def word(run, text):
+        new = words.add_parser(run.__name__, help=text, description=text[0].upper() + text[1:] + ".",
+                               allow_abbrev=False)
+        new.set_defaults(run=run)
+        new.add_argument("--traceback", action="store_true", help="show where an error came from")
+        return new
+
+    table = "; ".join(f"{p} {', '.join(f'{k} {v:g}' for k, v in d.items()) or '(SENSE)'}" for p, d in DEFAULTS.items())
+    new = word(recon, "reconstruct a scan")
+    _scan(new, "image: .h5 (with the recipe), .npy, .cfl, .nii or .nii.gz")
+    add = new.add_argument_group("prior", "units: the zero-filled image has a 99th percentile of 1").add_argument
+    add("--prior", choices=DEFAULTS, help="default: wavelet")
+    add("--lam", type=_strength, help=f"strength, or auto: chosen by --tune; defaults of lam and sigma: {table}")
+    add("--sigma", type=_strength, help="noise level of a denoiser, or auto; one with a level of its own works at that")
+    add("--tune", choices=METHODS, help="how auto chooses; default: holdout (reference: an oracle, with --accel)")
+    add("--denoiser", metavar="NAME|FILE", help=f"for pnp and red: a shipped one or weights; default: {DENOISER}")
+    add("--level", type=_level, help="sigma that the weights were trained for, or blind, where they do not say it")
+    add("--scale", type=float, help="the network sees scale * image + offset; default: 1, 0.5 for a grey dncnn_*.pth")
+    add("--offset", type=float, help="default: 0, 0.5 for a grey dncnn_*.pth")
+    add("--rescale", action="store_const", const=True, help="reach another sigma by multiplying the image")
+    add = new.add_argument_group("solver").add_argument
+    add("--solver", choices=SOLVERS, help="default: one that fits the prior")
+    add("--max-iter", type=int, metavar="N", help="most iterations; default: 100, 30 for pnp")
+    add("--tol", type=float, help="relative residual to stop at; default: 1e-4")
+    add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says (its --slices and --mps "
+        "are given anew)")
+    add("--progress", action=argparse.BooleanOptionalAction, default=sys.stderr.isatty(), help="bars, on a terminal")
+    add = new.add_argument_group("scan").add_argument
+    add("--method", choices=RECONSTRUCTIONS, help="grappa fills k-space, spirit solves for the coils' images; default: "
+        "sense, with coil maps")
+    add("--mps", metavar="FILE", help="coil maps to use; default: those in the scan, else estimated")
+    add("--maps", choices=MAPS, help="how they are estimated; default: espirit")
+    add("--sets", type=int, metavar="N", help="ESPIRiT's sets of maps, 2 where the object is larger than the field of "
+        "view; default: 1")
+    add("--coils", type=int, metavar="N", help="compress to N virtual coils")
+    add("--gcc", action="store_const", const=True, help="compress for every position along the readout by itself")
+    add("--prewhiten", action="store_const", const=True, help="make the noise white by the scan's noise samples")
+    add("--crop", type=float, help=f"ESPIRiT's maps are 0 where its eigenvalue is below; default: {Espirit().crop:g}")
+    add("--accel", type=float, help="undersample first, and compare with the full scan")
+    add("--mask", choices=SAMPLINGS, help="pattern for --accel; default: random")
+    add("--center-fraction", type=float, metavar="F", help="share of lines in its full centre; default: fastMRI's")
+    add("--seed", type=int, help="of the pattern; default: 0")
+    add("--png", metavar="FILE", help="draw the images to .png, .pdf or .svg")
+
+    new = word(calib, "estimate coil maps")
+    _scan(new, "maps: .npy, .npz, .h5 or .cfl")
+    new.add_argument("--method", choices=MAPS, default="espirit", help="default: espirit")
+    for name, kind in (("calib-width", int), ("kernel-width", int), ("thresh", float), ("crop", float), ("maps", int)):
+        default = getattr(Espirit(), name.replace("-", "_"))
+        new.add_argument(f"--{name}", type=kind, help="" if name == "calib-width" else "for espirit; "
+                         f"default: {'what fits' if default is None else default}")
+    new.add_argument("--soft-crop", action="store_const", const=True, help="for espirit: fade the maps out instead")
+
+    new = word(info, "say what is in a file")
+    new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .nii")
+
+    new = word(demo, "reconstruct a simulated brain in several ways; write a table and a picture")
+    new.add_argument("-o", "--output", default="demo", metavar="FOLDER", help="default: demo")
+    new.add_argument("--denoiser", metavar="NAME|FILE", default=DENOISER, help=f"default: {DENOISER}")
+    for name, kind, default in (("size", int, 256), ("coils", int, 8), ("accel", float, 4), ("seed", int, 1)):
+        new.add_argument(f"--{name}", type=kind, default=default, help=f"default: {default}")
+    return top
+
+
+def _scan(new, output):
+    """The arguments of every word that makes something of a scan."""
+    new.add_argument("scan", help="fastMRI's or ISMRMRD's .h5, .mrd, Siemens' .dat, .npy or .npz with kspace, .cfl")
+    new.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
+    new.add_argument("--slices", type=_slices, metavar="A:B", help="only these: 3, or 0:5, from 0, without the last")
+
+
+def _slices(text: str):
+    parts = [int(p) if p else None for p in text.split(":")]
+    if len(parts) > 3 or parts == [None]:
+        raise ValueError
+    return slice(*parts) if len(parts) > 1 else parts[0]
+
+
+def _strength(text: str):
+    return text if text == AUTO else float(text)
+
+
+def _level(text: str):
+    return text if text == "blind" else float(text)

@@ -1,0 +1,200 @@
+"""Where the samples of single readouts go, and what of the grid they fill."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pisolve.backend import fft
+from pisolve.io.limits import too_large
+
+IMAGE, CALIB, BOTH, NOISE, SKIP = range(5)
+COUNTERS = ("encoding", "contrast", "phase", "repetition", "set")  # of which one value makes a scan
+STEPS = ("kspace_encoding_step_1", "kspace_encoding_step_2")
+BLOCK = 1 << 24  # bytes that are read at once
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An encoding: where its readouts go.
+
+    Args:
+        size: (x, y, z), x with the readout's oversampling.
+        out: what is left of x without it.
+        centre: counters of the line and of the partition at the centre of k-space.
+        limits: ((first, last) line, (first, last) partition); a counter outside is an error.
+        fov: (x, y, z) mm of `size`, or None.
+    """
+
+    size: tuple[int, int, int]
+    out: int
+    centre: tuple[int, int]
+    limits: tuple[tuple[int, int], tuple[int, int]]
+    fov: tuple[float, float, float] | None = None
+
+    @property
+    def flat(self) -> bool:
+        """Whether this is a 2-D encoding."""
+        return self.size[2] == 1
+
+    def fits(self, other: Matrix) -> bool:
+        """Whether the steps in k-space are those of another encoding, as far as both are known."""
+        if self.fov is None or other.fov is None:
+            return self.size == other.size
+        steps = [(m.fov[0] * m.out / m.size[0], *m.fov[1 : 2 if m.flat else 3]) for m in (self, other)]
+        return bool(np.allclose(*steps, rtol=1e-3))
+
+    def voxel(self) -> list[float] | None:
+        """mm along (slice, y, x) of the images made of it, in 3-D along (x, z, y); None where they are not known."""
+        if self.fov is None:
+            return None
+        x, y, z = (f / n for f, n in zip(self.fov, self.size))
+        return [z, y, x] if self.flat else [x, z, y]
+
+
+@dataclass(frozen=True)
+class Readouts:
+    """All readouts of a measurement: arrays with one entry each, and how their samples are read.
+
+    Args:
+        role: IMAGE, CALIB (for calibration only), BOTH, NOISE or SKIP.
+        counters: by name `slice`, those of `STEPS` and of `COUNTERS`.
+        samples, coils: size of each.
+        centre: index of the sample at the centre of k-space, among all samples of the readout.
+        pre, post: samples to be thrown away at its beginning and end.
+        reverse: whether it was sampled from positive to negative kx.
+        dwell: time of a sample, us; 0 where it is not known.
+        read: index array -> list of (coil, samples) complex64.
+        matrices: one `Matrix` an encoding.
+    """
+
+    role: np.ndarray
+    counters: dict[str, np.ndarray]
+    samples: np.ndarray
+    coils: np.ndarray
+    centre: np.ndarray
+    pre: np.ndarray
+    post: np.ndarray
+    reverse: np.ndarray
+    dwell: np.ndarray
+    read: Callable[[np.ndarray], list[np.ndarray]]
+    matrices: list[Matrix]
+
+    def blocks(self, index):
+        """(positions in the sorted `index`, their samples) in pieces of about `BLOCK` bytes."""
+        cost = np.cumsum(8 * self.samples[index].astype(np.int64) * self.coils[index])
+        for at in np.split(np.arange(len(index)), np.flatnonzero(np.diff(cost // BLOCK)) + 1):
+            yield at, self.read(index[at])
+
+
+def fill(r: Readouts, index, m: Matrix, max_bytes: int):
+    """K-space of some readouts, averaged.
+
+    Returns:
+        (k-space (slice, coil, ky, kx), or of a 3-D encoding (x, coil, kz, ky); whether each of its last two indices was
+        measured; the number of readouts of each measured line; the counters of the slices).
+
+    Raises:
+        ValueError: readouts that do not fit into the matrix or not together, more than `max_bytes`.
+    """
+    coils = np.unique(r.coils[index])
+    if len(coils) > 1 or not coils[0]:
+        raise ValueError(f"the number of channels changes between readouts: {coils.tolist()}")
+    (x, y, z), flat = m.size, m.flat
+    slices, s = np.unique(r.counters["slice"][index], return_inverse=True)
+    shape = (len(slices), int(coils[0]), y, m.out) if flat else (z, y, int(coils[0]), m.out)
+    size = 8 * int(np.prod(shape, dtype=object))
+    if size > max_bytes:
+        raise too_large("the header", "k-space", size, max_bytes)
+    (kz, ky), (first, last) = _rows(r, index, m), _columns(r, index, m)
+    grid, count, ends = np.zeros(shape, np.complex64), np.zeros((len(slices), z, y), int), np.zeros((y, 2), int)
+    for at, data in r.blocks(index):
+        for k, line in zip(at, _transformed(r, index[at], data, m, first[at], last[at])):
+            if not count[:, :, ky[k]].any():
+                ends[ky[k]] = first[k], last[k]
+            elif (ends[ky[k]] != (first[k], last[k])).any():
+                raise ValueError(f"line {ky[k]} was read out over different parts of kx: these cannot be averaged")
+            where = grid[s[k], :, ky[k]] if flat else grid[kz[k], ky[k]]
+            where += line
+            count[s[k], kz[k], ky[k]] += 1
+    sampled = _sampled(count, slices)
+    repeats = count[count > 0]
+    if repeats.max() > 1:
+        shape = (len(slices), 1, y, 1) if flat else (z, y, 1, 1)
+        grid /= np.maximum(count, 1).astype(np.float32).reshape(shape)
+    if not flat:
+        if (ends[count[0].any(0)] != (0, x)).any():
+            warnings.warn("the echo is asymmetric: kx, along which a 3-D scan is transformed, is filled with zeros",
+                          stacklevel=7)
+        return grid.transpose(3, 2, 0, 1).copy(), sampled, repeats, slices
+    # a sample of the cut readout counts as measured where its place on the fine one was
+    fine = x // 2 + (np.arange(m.out) - m.out // 2) * (x / m.out)
+    inside = (fine >= ends[:, :1]) & (fine <= ends[:, 1:] - 1) | (ends == (0, x)).all(1, keepdims=True)
+    mask = sampled[0][:, None] & inside
+    if not mask.all():
+        grid *= mask
+    return grid, mask, repeats, slices
+
+
+def _sampled(count, slices) -> np.ndarray:
+    """(kz, ky) where readouts were, the same in all slices."""
+    sampled = count > 0
+    other = np.flatnonzero((sampled != sampled[:1]).any(axis=(1, 2)))
+    if len(other):
+        raise ValueError(f"slice {slices[other[0]]} was sampled at other lines than slice {slices[0]}, or is not "
+                         "complete, and a scan has one mask: read it on its own, load(path, part={'slice': ...})")
+    return sampled[0]
+
+
+def _rows(r: Readouts, index, m: Matrix):
+    """(z, y) of each readout; counters outside the limits or the matrix are an error."""
+    found = []
+    for step, (first, last), centre, n in zip(STEPS, m.limits, m.centre, m.size[1:]):
+        counter = r.counters[step][index].astype(np.int64)
+        row = n // 2 - centre + counter
+        wrong = (counter < first) | (counter > last) | (row < 0) | (row >= n)
+        if wrong.any():
+            raise ValueError(f"a readout has {step} {counter[wrong][0]}, outside the limits {first}..{last} with the "
+                             f"centre {centre} of {n} that the header gives")
+        found.append(row)
+    return found[1], found[0]
+
+
+def _columns(r: Readouts, index, m: Matrix):
+    """(first, one past the last) column of the matrix that each readout fills.
+
+    The sample `centre` goes to x // 2. A reversed readout ends where a forward one begins; one of full length is
+    flipped and not moved, whichever of its two middle samples the header calls the centre: scanners sample both ways
+    symmetrically about the middle, and moving it by one would set them a sample apart.
+    """
+    n, x = r.samples[index].astype(np.int64), m.size[0]
+    keep = n - r.pre[index] - r.post[index]
+    centre = r.centre[index].astype(np.int64)
+    middle = np.where(r.reverse[index], n - 1 - centre - r.post[index], centre - r.pre[index])
+    if (keep < 1).any() or (keep > x).any():
+        raise ValueError(f"a readout has {n[(keep < 1) | (keep > x)][0]} samples of which {keep.min()} to {keep.max()} "
+                         f"are left, the encoding {x}: the header belongs to other data")
+    start = x // 2 - middle
+    whole = (keep == x) & ((abs(start) <= 1) | (centre == 0))  # 0: never filled in
+    start = np.where(whole, 0, start)
+    if (start < 0).any() or (start + keep > x).any():
+        wrong = np.flatnonzero((start < 0) | (start + keep > x))[0]
+        raise ValueError(f"a readout of {n[wrong]} samples has center_sample {centre[wrong]}: it does not fit around "
+                         f"the centre of an encoding of {x}")
+    return start, start + keep
+
+
+def _transformed(r: Readouts, index, data, m: Matrix, first, last):
+    """(readout, coil, x) of a block: placed, flipped, and without oversampling; in 3-D in the image along x."""
+    x, out = m.size[0], m.out
+    block = np.zeros((len(index), len(data[0]), x), np.complex64)
+    for row, samples, i, a, b in zip(block, data, index, first, last):
+        samples = samples[:, r.pre[i] : samples.shape[1] - r.post[i]]
+        row[:, a:b] = samples[:, ::-1] if r.reverse[i] else samples
+    if m.flat and out == x:
+        return block
+    image = fft(block, (-1,), inverse=True)[..., x // 2 - out // 2 : x // 2 - out // 2 + out]
+    return fft(image, (-1,)) if m.flat else image

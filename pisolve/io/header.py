@@ -1,0 +1,74 @@
+"""The XML header of ISMRMRD, which fastMRI's files carry, too: read leniently, since few of them are complete."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+PLACES = (("encoded_size", "encodedSpace/matrixSize"), ("recon_size", "reconSpace/matrixSize"),
+          ("encoded_fov_mm", "encodedSpace/fieldOfView_mm"), ("recon_fov_mm", "reconSpace/fieldOfView_mm"))
+
+
+class Header:
+    """A parsed header: `number` and `text` of a place such as "encoding/encodedSpace/matrixSize/x".
+
+    The library's own parser refuses a header where one required element is missing, as it is in fastMRI's and many
+    others; this one asks only for what is needed.
+
+    Args:
+        xml: the header; a document type or an entity is refused.
+        name: what to call it in messages.
+
+    Raises:
+        ValueError: not well-formed, not plain XML, or longer than 1 MB.
+    """
+
+    def __init__(self, xml: str, name: str = "ismrmrd_header"):
+        if len(xml) > 1 << 20 or "<!DOCTYPE" in xml.upper() or "<!ENTITY" in xml.upper():
+            raise ValueError(f"{name} declares a document type, or is longer than 1 MB: no header needs that")
+        try:
+            self.root, self.name = ElementTree.fromstring(xml), name
+        except (ElementTree.ParseError, ValueError) as error:
+            raise ValueError(f"{name} is not well-formed XML: {error}") from error
+
+    def encodings(self) -> list[Header]:
+        """One header for each encoding space, whose places begin below `encoding`."""
+        found = []
+        for root in self.root.findall("{*}encoding"):
+            part = object.__new__(Header)
+            part.root, part.name = root, self.name
+            found.append(part)
+        return found
+
+    def text(self, place: str) -> str | None:
+        """The text at a place, without blanks around it; None where there is none."""
+        found = self.root.findtext(_path(place))
+        return found if found is None else found.strip()
+
+    def number(self, place: str):
+        """The number at a place, an int where it is whole; None where there is none."""
+        text = self.text(place)
+        try:
+            value = float(text) if text is not None else None
+            return int(value) if value is not None and value.is_integer() else value
+        except ValueError:
+            raise ValueError(f"{self.name}: {place} is {text!r}, a number is needed") from None
+
+    def describe(self) -> dict:
+        """What reconstruction needs.
+
+        Returns:
+            dict with those of `encoded_size`, `recon_size` (x, y, z), `encoded_fov_mm`, `recon_fov_mm`, `trajectory`
+            and `field_strength_t` that the header gives, of its first encoding.
+        """
+        found = {}
+        for name, place in PLACES:
+            values = [self.number(f"encoding/{place}/{axis}") for axis in "xyz"]
+            if None not in values:
+                found[name] = values
+        field = self.number("acquisitionSystemInformation/systemFieldStrength_T")
+        trajectory = self.text("encoding/trajectory")
+        return found | {k: v for k, v in (("field_strength_t", field), ("trajectory", trajectory)) if v is not None}
+
+
+def _path(place: str) -> str:
+    return "/".join(f"{{*}}{tag}" for tag in place.split("/"))

@@ -1,0 +1,199 @@
+"""Simultaneous multi-slice (multiband) encoding with blipped CAIPIRINHA."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import scipy.fft
+
+from pisolve import _check, backend
+from pisolve._check import array, dtype_name, is_torch
+from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
+from pisolve.linops.sense import _kspace_weight
+
+_COILS = 2  # of one task, fixed: results do not depend on the number of threads
+
+
+class Sms(Linop):
+    """The class behind `sms`.
+
+    A band's shift is a whole number of pixels, by which image and map are rolled once, and a rest below half a pixel,
+    which is a phase between the FFTs along kx and ky. Without rests all bands of a coil are added before its one FFT.
+    """
+
+    def __init__(self, mps, mask=None, weights=None, *, caipi_shift=0):
+        mps = array("mps", mps, ndim=4, nonzero=True)
+        if is_torch(mps):
+            if mps.requires_grad:
+                raise TypeError("mps requires a gradient, which A does not give: mps.detach() where maps are fixed")
+            mps = backend.from_torch(mps)
+        _check.scale("mps", float(abs(mps).max()), dtype_name(mps), "divide them by their root sum of squares")
+        bands, coils, ny, nx = mps.shape
+        super().__init__((coils, ny, nx), (bands, ny, nx))
+        self.mps = mps
+        self.weight = _kspace_weight(mps[0], mask, weights)
+        self.caipi_shift = shifts(caipi_shift, bands)
+        pixels = [d * ny for d in self.caipi_shift]
+        self.whole = [round(p) for p in pixels]
+        rest = [p - w for p, w in zip(pixels, self.whole)]
+        self.phase = None if max(map(abs, rest)) < 1e-9 else phases([r / ny for r in rest], ny, mps)
+        self._maps = self._rolled(mps, -1)
+
+    def norm_bound(self):
+        return self._bound
+
+    @cached_property
+    def _bound(self):
+        """||A||^2 <= max_r sum_sc |S_sc|^2 over what falls on one pixel; with rests: the sum of the bands' maxima."""
+        energy = (self._maps.real**2 + self._maps.imag**2).sum(1)
+        square = energy.sum(0).max() if self.phase is None else energy.reshape(len(energy), -1).max(1).sum()
+        return float(square) ** 0.5 * (1.0 if self.weight is None else float(self.weight.max()))
+
+    def _rolled(self, x, sign):
+        """Bands (band, ..., y, x) rolled by their whole pixels; itself where there is nothing to roll."""
+        if not any(w % self.ishape[-2] for w in self.whole):
+            return x
+        xp = backend.namespace(x)
+        return xp.stack([xp.roll(band, sign * w, -2) for band, w in zip(x, self.whole)])
+
+    def _each(self, work):
+        """`work(slice of coils)` over groups of coils, in order."""
+        groups = [slice(c, c + _COILS) for c in range(0, self.mps.shape[1], _COILS)]
+        return backend.parallel(work, groups) if isinstance(self.mps, np.ndarray) else [work(g) for g in groups]
+
+    def _sum(self, x, coils):
+        """F-free part of A without rests, sum_s S_s x_s: (coil, y, x)."""
+        t = self._maps[0, coils] * x[0]
+        for s, band in zip(self._maps[1:, coils], x[1:]):
+            t += s * band
+        return t
+
+    def _spread(self, t, coils, out):
+        """Its adjoint, added to `out` (band, y, x)."""
+        for s, band in zip(self._maps[:, coils], out):
+            band += (s.conj() * t).sum(0)
+
+    def _kspace(self, x, coils):
+        if self.phase is None:
+            return _fft(self._sum(x, coils), (-2, -1))
+        t = 0
+        for s, band, p in zip(self._maps[:, coils], x, self.phase):
+            t = t + p * _fft(s * band, (-2,))
+        return _fft(t, (-1,))
+
+    def _images(self, y, coils, out):
+        if self.phase is None:
+            return self._spread(_fft(y, (-2, -1), inverse=True), coils, out)
+        y = _fft(y, (-1,), inverse=True)
+        for s, band, p in zip(self._maps[:, coils], out, self.phase):
+            band += (s.conj() * _fft(p.conj() * y, (-2,), inverse=True)).sum(0)
+
+    def _apply(self, input):
+        xp = backend.namespace(input)
+        out = xp.empty(tuple(self.oshape), dtype=np.result_type(input.dtype, self.mps.dtype))
+        x = self._rolled(input, -1)
+
+        def work(coils):
+            y = self._kspace(x, coils)
+            out[coils] = y if self.weight is None else y * self.weight
+
+        self._each(work)
+        return out
+
+    def _apply_adjoint(self, input):
+        def work(coils):
+            out = self._zeros(input)
+            self._images(input[coils] if self.weight is None else input[coils] * self.weight, coils, out)
+            return out
+
+        return self._rolled(sum(self._each(work)), 1)
+
+    def _zeros(self, like):
+        return backend.namespace(like).zeros(tuple(self.ishape), dtype=np.result_type(like.dtype, self.mps.dtype))
+
+    def _adjoint_linop(self):
+        return Adjoint(self)
+
+    def _normal_linop(self):
+        return self.H * self if self.phase is not None else SelfAdjoint(self.ishape, self._normal, "Sms.N")
+
+    @cached_property
+    def _w2(self):
+        """(axes along which the mask varies, w^2 shifted to their origin): the others' FFTs cancel."""
+        if self.weight is None:
+            return (), None
+        axes = tuple(a for a in (-2, -1) if self.weight.shape[a] > 1)
+        return axes, backend.namespace(self.weight).fft.ifftshift(self.weight**2, axes=axes)
+
+    def _normal(self, x):
+        axes, w2 = self._w2
+        x = self._rolled(x, -1)
+
+        def work(coils):
+            t = self._sum(x, coils)
+            if axes:
+                t = _fft(_fft(t, axes, centred=False) * w2, axes, centred=False, inverse=True)
+            elif w2 is not None:
+                t *= w2
+            out = self._zeros(x)
+            self._spread(t, coils, out)
+            return out
+
+        return self._rolled(sum(self._each(work)), 1)
+
+
+def _fft(x, axes, *, inverse=False, centred=True):
+    """`backend.fft` on one thread of the pool that it is called from."""
+    if not isinstance(x, np.ndarray):
+        return backend.fft(x, axes, inverse=inverse, centred=centred)
+    x = scipy.fft.ifftshift(x, axes=axes) if centred else x
+    x = (scipy.fft.ifftn if inverse else scipy.fft.fftn)(x, axes=axes, norm="ortho", workers=1, overwrite_x=True)
+    return scipy.fft.fftshift(x, axes=axes) if centred else x
+
+
+def shifts(caipi_shift, bands: int) -> list[float]:
+    """The shift of every band in fields of view: s * caipi_shift for a number, or the list itself, checked."""
+    if isinstance(caipi_shift, tuple | list | np.ndarray):
+        found = [_check.number("caipi_shift", d) for d in caipi_shift]
+        if len(found) != bands:
+            raise ValueError(f"caipi_shift has {len(found)} entries for {bands} bands: give one each, or one number")
+        return found
+    step = _check.number("caipi_shift", caipi_shift)
+    return [s * step for s in range(bands)]
+
+
+def phases(fractions, ny, like):
+    """exp(2 pi i ky Delta_s), (band, ky, 1), of the kind and precision of `like`."""
+    phase = np.exp(2j * np.pi * np.outer(fractions, np.arange(ny) - ny // 2))[:, :, None]
+    phase = phase.astype(dtype_name(like))
+    return backend.to_torch(phase).to(like.device) if is_torch(like) else backend.namespace(like).asarray(phase)
+
+
+def sms(mps, mask=None, weights=None, *, caipi_shift=0) -> Sms:
+    """Simultaneous multi-slice encoding, y = M W^(1/2) sum_s P_s F S_s x_s: slices -> k-space of their sum.
+
+    P_s = exp(2 pi i ky Delta_s), ky counted from the centre, is what gradient blips do to band s (blipped CAIPI): its
+    image moves by Delta_s fields of view towards lower y, periodically. Bands that lie on different pixels are easier
+    to tell apart by the coils. x has the bands in front as volumes have slices, so any prior takes it. Without `mask`
+    the acceleration is the number of bands; with one in-plane acceleration comes on top. ||A||^2 is up to the number
+    of bands for normalised maps.
+
+    Args:
+        mps: coil maps of every band (band, coil, ky, kx), complex; numpy, cupy or torch.
+        mask: sampling, boolean or 0/1, (ky, kx), (ky, 1) or (1, kx), of all bands; None: all sampled.
+        weights: real weights >= 0 of the squared residual, as in `sense`.
+        caipi_shift: Delta between neighbouring bands as a fraction of the field of view, 1/2 or 1/3 for instance (band
+            s moves by s times it; a phase cycle of 1/caipi_shift lines), or a list with one for each band. Need not
+            be whole pixels. 0: no CAIPI.
+
+    Returns:
+        A `sigpy.linop.Linop` from (band, ky, kx) to (coil, ky, kx).
+
+    Raises:
+        TypeError, ValueError: as `sense`, or shifts that do not fit the bands.
+
+    Reference:
+        Setsompop et al., Magn Reson Med 67 (2012) 1210; Breuer et al., Magn Reson Med 53 (2005) 684.
+    """
+    return Sms(mps, mask, weights, caipi_shift=caipi_shift)

@@ -1,0 +1,222 @@
+"""Soft SENSE: several sets of coil maps, and one image for each."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import scipy.fft
+
+from pisolve import _check, backend
+from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
+from pisolve.linops.sense import Sense
+
+
+class SoftSense(Linop):
+    """The class behind `soft_sense`.
+
+    Attributes:
+        mps: the maps, ([slice,] set, coil, y, x).
+        weight: as of `sense`.
+    """
+
+    def __init__(self, mps, mask=None, weights=None):
+        mps = _check.array("mps", mps, ndim=(4, 5), nonzero=True)
+        if _check.is_torch(mps):
+            if mps.requires_grad:
+                raise TypeError("mps requires a gradient, which A does not give: mps.detach() where maps are fixed")
+            mps = backend.from_torch(mps)
+        _check.scale("mps", float(abs(mps).max()), _check.dtype_name(mps), "divide them by their root sum of squares")
+        self.mps = mps
+        self.lead = tuple(mps.shape[:-4])
+        super().__init__((*self.lead, *mps.shape[-3:]), (*self.lead, mps.shape[-4], *mps.shape[-2:]))
+        # k-space knows no sets: weights, FFTs and the order of the coils are those of SENSE with any one set
+        sets = (mps[..., s, :, :, :] for s in range(mps.shape[-4]))
+        self._one = Sense(next(one for one in sets if bool((one != 0).any())), mask, weights)
+        self.weight = self._one.weight
+
+    @property
+    def varying_axes(self) -> tuple[int, ...]:
+        """The axes along which the sampling varies: the only ones that A^H A has to transform."""
+        return self._one.varying_axes
+
+    def norm_bound(self):
+        return self._bound
+
+    @cached_property
+    def _bound(self):
+        """||A|| <= max over pixels of the largest singular value of the (coil, set) matrix, times that of the weights.
+
+        Its square is the largest eigenvalue of the (set, set) Gram matrix, rounded up.
+        """
+        xp = backend.namespace(self.mps)
+        largest = max(float(xp.linalg.eigvalsh(xp.moveaxis(self._gram(i), (0, 1), (-2, -1))).max())
+                      for i in np.ndindex(self.lead))
+        bound = largest**0.5 * (1 + 1e-6)
+        return bound if self.weight is None else bound * float(self.weight.max())
+
+    def _gram(self, i):
+        """sum_c conj(S_sc) S_tc of a slice, (s, t, y, x), in double precision."""
+        mps, xp = self.mps[i], backend.namespace(self.mps)
+        out = xp.zeros((len(mps), len(mps), *mps.shape[-2:]), dtype="complex128")
+        for s in range(len(mps)):
+            for t in range(s, len(mps)):
+                for a, b in zip(mps[s], mps[t]):
+                    out[s, t] += a.conj() * b
+                out[t, s] = out[s, t].conj()
+        return out
+
+    def _add(self, x, i, c, out=None):
+        """sum_s S_sc x_s of one coil, in `out` if there is one."""
+        if out is None or out.dtype != np.result_type(self.mps.dtype, x.dtype):
+            out = self.mps[(*i, 0, c)] * x[(*i, 0)]
+        else:
+            np.multiply(self.mps[(*i, 0, c)], x[(*i, 0)], out=out)
+        for s in range(1, self.mps.shape[-4]):
+            out += self.mps[(*i, s, c)] * x[(*i, s)]
+        return out
+
+    def _apply(self, input):
+        xp = backend.namespace(input)
+        out = xp.empty(tuple(self.oshape), dtype=np.result_type(input.dtype, self.mps.dtype))
+        ones = np.ones((1, 1), out.real.dtype) if xp is np else None
+
+        def work(i, coils):
+            for c in range(coils.start, coils.stop):
+                t = self._add(input, i, c)
+                if xp is np:
+                    one = np.broadcast_to(ones, t.shape)
+                    self._one._encode[i].forward(t[None], one, out[(*i, slice(c, c + 1))])
+                    continue
+                out[(*i, c)] = backend.fft(t, (-2, -1))
+                if self.weight is not None:
+                    out[(*i, c)] *= self._one._weight(i)
+
+        self._one._each(work)
+        return out
+
+    def _apply_adjoint(self, input):
+        xp = backend.namespace(input)
+        ones = np.ones((1, 1, 1), input.real.dtype) if xp is np else None
+
+        def work(i, coils):
+            total = 0
+            for c in range(coils.start, coils.stop):
+                y = input[(*i, c)]
+                if xp is np:
+                    t = self._one._encode[i].backward(np.broadcast_to(ones, (1, *y.shape)), y[None])
+                else:
+                    t = backend.fft(y if self.weight is None else y * self._one._weight(i), (-2, -1), inverse=True)
+                total = total + self.mps[(*i, slice(None), c)].conj() * t
+            return total
+
+        return self._gather(*self._one._each(work))
+
+    def _gather(self, tasks, results):
+        """Add the coil groups of each slice, always in the same order."""
+        out = backend.namespace(self.mps).zeros(tuple(self.ishape), dtype=results[0].dtype)
+        for (i, _), part in zip(tasks, results):
+            out[i] += part
+        return out
+
+    def _adjoint_linop(self):
+        return Adjoint(self)
+
+    def _normal_linop(self):
+        return SelfAdjoint(self.ishape, _Normal(self), "SoftSense.N")
+
+
+class _Normal:
+    """(A^H A x)_s = sum_c conj(S_sc) F_m^H w^2 F_m sum_t S_tc x_t, F_m over the axes that the mask varies along only.
+
+    One coil image at a time goes through while it is in the cache; with no varying axis it is a small matrix a pixel.
+    """
+
+    def __init__(self, A: SoftSense):
+        self.A, self.axes = A, A.varying_axes
+        xp = backend.namespace(A.mps)
+        if self.axes:
+            self.w2 = xp.fft.ifftshift(A.weight**2, axes=self.axes)
+            return
+        gram = xp.stack([A._gram(i) for i in np.ndindex(A.lead)])
+        gram = gram if A.lead else gram[0]
+        if A.weight is not None:  # of size 1 along y and x
+            gram *= (A.weight.astype("float64") ** 2)[..., None, None, :, :]
+        self.gram = gram.astype(A.mps.dtype)
+
+    def __call__(self, x):
+        if not self.axes:
+            return (self.gram * x[..., None, :, :, :]).sum(-3)
+        work = self._cached if backend.namespace(x) is np else self._single
+        return self.A._gather(*self.A._one._each(lambda i, c: work(x, i, c)))
+
+    def _w2(self, i):
+        return self.w2 if self.w2.ndim == 2 else self.w2[i]
+
+    def _cached(self, x, i, coils):
+        """sum_c conj(S_c) F^H w^2 F t as conj(sum_c S_c F conj(w^2 F t)): no second copy of the maps."""
+        w2, mps = self._w2(i), self.A.mps[i]
+        total = np.zeros(self.A.ishape[-3:], np.result_type(x, mps))
+        t = None
+        for c in range(coils.start, coils.stop):
+            t = self.A._add(x, i, c, t)
+            t = scipy.fft.fftn(t, axes=self.axes, norm="ortho", overwrite_x=True, workers=1)
+            t *= w2
+            t = scipy.fft.fftn(np.conjugate(t, out=t), axes=self.axes, norm="ortho", overwrite_x=True, workers=1)
+            for s, maps in enumerate(mps[:, c]):
+                total[s] += maps * t
+        return np.conjugate(total, out=total)
+
+    def _single(self, x, i, coils):
+        total = 0
+        for c in range(coils.start, coils.stop):
+            t = backend.fft(self.A._add(x, i, c), self.axes, centred=False) * self._w2(i)
+            t = backend.fft(t, self.axes, centred=False, inverse=True)
+            total = total + self.A.mps[(*i, slice(None), c)].conj() * t
+        return total
+
+
+def soft_sense(mps, mask=None, weights=None) -> SoftSense:
+    """SENSE with several sets of maps, A x = M W^(1/2) F sum_s S_s x_s: images of the sets -> k-space of every coil.
+
+    Where more than one thing is seen at a pixel (an object larger than the field of view, fat and water apart, motion
+    while the centre was measured), one set of maps contradicts the data; ESPIRiT's second set takes the rest. The
+    adjoint is (A^H y)_s = sum_c conj(S_sc) F^H M W^(1/2) y_c. There is one FFT for each coil, whatever the number of
+    sets, and `A.N` transforms only the axes along which the mask varies. With maps of `calib.espirit`, which are
+    orthonormal at every pixel, and a boolean mask, ||A|| <= 1.
+
+    Args:
+        mps: maps (set, coil, y, x), or (slice, set, coil, y, x) for a volume of slices; complex.
+        mask: as for `sense`.
+        weights: as for `sense`.
+
+    Returns:
+        A `sigpy.linop.Linop` from (..., set, y, x) to (..., coil, ky, kx). `combine_sets` makes one image.
+
+    Raises:
+        TypeError, ValueError: as `sense`.
+
+    Reference:
+        M. Uecker et al., ESPIRiT - an eigenvalue approach to autocalibrating parallel MRI: where SENSE meets GRAPPA,
+        Magn. Reson. Med. 71:990-1001 (2014).
+    """
+    return SoftSense(mps, mask, weights)
+
+
+def combine_sets(x):
+    """One image of the sets' images: their root sum of squares, with the phase of the first (of 0, where that is 0).
+
+    Args:
+        x: (..., set, y, x) complex, numpy, cupy or torch.
+
+    Returns:
+        (..., y, x) of the same kind and precision.
+    """
+    x = _check.array("x", x)
+    if x.ndim < 3:
+        raise ValueError(f"x has shape {tuple(x.shape)}: images of several sets (set, y, x) are needed")
+    xp = backend.namespace(x)
+    first = x[..., 0, :, :]
+    size, zero = abs(first), abs(first) == 0
+    rss = backend.sqrt((abs(x) ** 2).sum(-3))
+    return rss * xp.where(zero, xp.ones_like(first), first / xp.where(zero, xp.ones_like(size), size))

@@ -1,0 +1,85 @@
+"""What is done to the receive channels before anything else: whitening and coil compression."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+from pisolve import calib, io
+from pisolve._check import choice
+
+
+@dataclass(frozen=True)
+class Compress:
+    """Coil compression, the arguments of `calib.compression`: fewer virtual coils that hold nearly all of the signal.
+
+    Args:
+        coils: number of virtual coils; a scan with no more coils stays as it is. None: as many as `energy` wants.
+        energy: share of the energy to keep, where `coils` is None.
+        method: "svd" (one matrix) or "gcc" (one for each position along the fully sampled readout).
+    """
+
+    coils: int | None = 8
+    energy: float | None = None
+    method: str = "svd"
+
+    def __post_init__(self):
+        choice("method", self.method, ("svd", "gcc"))
+        if (self.coils is None) == (self.energy is None):
+            raise ValueError(f"give coils or energy: coils is {self.coils}, energy {self.energy}")
+
+
+class Channels:
+    """The linear map from a scan's coils to those that are reconstructed: whitening, then compression.
+
+    Args:
+        scan: what it is made for; its noise samples whiten, its centre of k-space decides the compression.
+        whiten: whether coils are whitened.
+        compress: a `Compress`, or None.
+
+    Raises:
+        ValueError: no noise samples to whiten with.
+    """
+
+    def __init__(self, scan: io.Scan, whiten: bool = False, compress: Compress | None = None):
+        self.matrix = self.compression = None
+        if whiten:
+            if scan.noise is None:
+                raise ValueError("whiten needs noise samples, and this scan has none: load raw data with its noise "
+                                 "scan, or attach Scan(noise=(coil, samples))")
+            self.matrix = calib.whitening_matrix(calib.noise_covariance(scan.noise))
+            scan = self.whitened(scan)
+        if compress is not None and (compress.coils is None or compress.coils < scan.kspace.shape[-3]):
+            self.compression = calib.compression(
+                scan.kspace, coils=compress.coils, energy=compress.energy, method=compress.method, calib=scan.calib,
+                axis=-3 - scan.phase_axis)
+
+    def __call__(self, kspace):
+        """The channels of other data of the same coils, (..., coil, ky, kx)."""
+        if self.matrix is not None:
+            kspace = calib.mix(self.matrix, kspace)
+        return kspace if self.compression is None else self.compression(kspace)
+
+    def whitened(self, scan: io.Scan) -> io.Scan:
+        """The scan with white noise of variance 1 in every coil; a reference, which is in the old units, is dropped."""
+        if self.matrix is None:
+            return scan
+        if scan.reference is not None:
+            warnings.warn("the reference is in the units before whitening: it is left out", stacklevel=6)
+        W = lambda x: calib.mix(self.matrix, x)  # noqa: E731
+        return replace(_mixed(scan, W, W), noise=self.matrix @ scan.noise, reference=None)
+
+    def compressed(self, scan: io.Scan) -> io.Scan:
+        """The scan of the virtual coils."""
+        C = self.compression
+        if C is None:
+            return scan
+        along_readout = C.matrix.ndim > 2  # a matrix for each position: no one matrix for samples of noise
+        noise = None if scan.noise is None or along_readout else C.matrix @ scan.noise
+        return replace(_mixed(replace(scan, noise=None), C, C.maps), noise=noise)
+
+
+def _mixed(scan, kspace, maps):
+    """The scan with other channels, by functions of k-space and of maps."""
+    new = {"kspace": kspace(scan.kspace), "calib": scan.calib if scan.calib is None else kspace(scan.calib)}
+    return replace(scan, **new, mps=scan.mps if scan.mps is None else maps(scan.mps), noise=None)
