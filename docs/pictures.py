@@ -78,7 +78,7 @@ def series():
     return [{f"{name}, {lam:.2g}": x for name, (lam, x) in found.items()}], truth
 
 
-def noise(path: Path, replicas: int = 100, sigma: float = 2e-3):
+def noise(path: Path, replicas: int = 40, sigma: float = 2e-3):
     """Image and noise map of four recipes, one below the other; the noise added is sigma of the largest RSS value."""
     from matplotlib.figure import Figure
 

@@ -19,8 +19,8 @@ def walsh(kspace, *, calib_width: int | None = 24, window: int = 5, thresh: floa
         R(r) = sum over |s - r| in the window of I(s) I(s)^H,        mps(r) = v_1(R(r)),        sum_c |mps_c|^2 = 1
 
     I are images of the fully sampled centre of k-space under a Hann window. The phase is that of `espirit`: the
-    dominant virtual coil u has a real and positive map. Simple, but blurred by the centre's resolution: on two simulated
-    scans and one in vivo `espirit` and `jsense` explained the coils' images better, with few lines most of all.
+    dominant virtual coil u has a real and positive map. Simple, but blurred by the centre's resolution: on two
+    simulated scans and one in vivo `espirit` and `jsense` explained the coils' images better.
 
     Args:
         kspace: (coil, ky, kx) or (slice, coil, ky, kx) complex; each slice by itself. Any scale. Coils that measured
