@@ -207,7 +207,7 @@ CASES = {solve: [
     c("zero", V, "kspace is zero", kspace=0 * K), c("NaN", V, f"kspace {FINITE}", kspace=put(K, nan)),
     c("2-D", V, "kspace has 2 dim", kspace=K[0]), c("width 0", V, "calib_width must be", calib_width=0),
     c("width < kernel", V, "calib_width must be at least kernel_width = 6", calib_width=4, kernel_width=6),
-    c("maps", V, "maps must be 1", maps=2), c("thresh", V, "thresh .* < 1", thresh=1.0),
+    c("maps", V, "maps must be in 1", maps=0), c("maps > coils", V, "more than the", maps=99), c("thresh", V, "thresh .* < 1", thresh=1.0),
     c("crop NaN", V, "crop must be finite", crop=nan), c("no ACS", V, AT, mask=M & False),
     c("mask", V, "mask has shape", mask=M[:3]), c("calib coils", V, "calib has shape .*coils", calib=K[:3]),
     c("calib NaN", V, f"calib {FINITE}", calib=K * nan), c("1e-40", None, kspace=K * f32(1e-40)),

@@ -55,7 +55,7 @@ REFUSED = [
     (lambda: pi.PnP(torch.nn.Conv2d(3, 3, 3), 0.1), V, "give channels="),
     (lambda: pi.Problem(A, Y, "tv"), F, "prior must be"), (lambda: pi.Problem(A, Y[:2]), V, "y has shape"),
     (lambda: pi.Problem(Y, A), F, "A must be a linear operator"),
-    (lambda: pi.Recipe("tv"), F, "prior must be a prior such as"), (lambda: pi.Recipe(None), F, "prior must be"),
+    (lambda: pi.Recipe("tv"), F, "prior must be a prior such as"), (lambda: pi.Recipe(0), F, "prior must be"),
     (lambda: pi.Recipe(solver=pi.FISTA), F, "solver must be"), (lambda: pi.Recipe(name=3), F, "name must be a string"),
     (lambda: pi.Recipe(max_iter=1.5), F, "max_iter must be"), (lambda: pi.Recipe(tol=-1), V, "tol must be"),
     (lambda: pi.Sampling("foo"), V, "mask must be one of random"),

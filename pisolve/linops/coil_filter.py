@@ -18,8 +18,9 @@ class CoilFilter(Linop):
     """The class behind `coil_filter`.
 
     Along y the matrices are evaluated at every row once, `rows` (y, coil out, coil in * kx taps); along x the taps
-    multiply the rows of the coil images, so that applying it is one matrix product a row. Storing the matrices of every
-    pixel takes x / kx times the memory and was no faster, being bound by it.
+    multiply the rows of the coil images, so that applying it is one matrix product a row and needs little memory.
+    The matrices of every pixel, stored as the Hermitian half of A^H A, were applied 2 to 3 times faster by a compiled
+    kernel, but take 4 coil^2 bytes a pixel (420 MB for 32 x 320 x 320) and as long to make as they save in 30 steps.
     """
 
     def __init__(self, kernel, shape, domain="image"):

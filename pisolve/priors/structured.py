@@ -91,7 +91,7 @@ class StructuredLowRank(Prior):
         return out.astype(x.dtype)
 
     def _gram(self, x):
-        """H^H H, (coil * ky * kx)^2, from R_ab[l] = sum over pixels of conj(x_a) x_b exp(-2 pi i l r / N)."""
+        """H^H H, which holds R_ab[l] = sum over pixels of conj(x_a) x_b exp(-2 pi i l r / N) at short lags l."""
         (ky, kx), (coils, ny, nx) = self.kernel, x.shape
         lags = [np.exp(-2j * np.pi / n * np.outer(np.arange(n) - n // 2, np.arange(2 * k - 1) - (k - 1)))
                 for n, k in ((ny, ky), (nx, kx))]
