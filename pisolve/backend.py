@@ -7,8 +7,9 @@ functions ask the array's type and import nothing that is not loaded already.
 from __future__ import annotations
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 
 import numba
 import numpy as np
@@ -79,9 +80,15 @@ def one_blas_thread():
 
     (121 x 121 on a busy two-core machine: 1.2 s with them, 6 ms without; faster on an idle one too.)
     """
-    from threadpoolctl import threadpool_limits
+    return _blas(len(sys.modules)).limit(limits=1, user_api="blas")
 
-    return threadpool_limits(1, "blas")
+
+@lru_cache(1)
+def _blas(modules: int):
+    """The BLAS libraries of the process, listed again (some ms) only when a module was imported since."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def vdot(a, b):
@@ -116,6 +123,17 @@ def zeros(shape, like):
     """An array of zeros of this shape and of the dtype, kind and device of `like`."""
     place = {"device": like.device} if is_torch(like) else {}
     return namespace(like).zeros(tuple(shape), dtype=like.dtype, **place)
+
+
+def like(array, x):
+    """A numpy array as one of the kind and on the device of `x`; its dtype is kept."""
+    return to_torch(array).to(x.device) if is_torch(x) else namespace(x).asarray(array)
+
+
+def unit(x):
+    """e^(i phase) of every entry, x / |x|, and 1 where x is 0."""
+    size = abs(x)
+    return namespace(x).where(size > 0, x / (size + (size == 0)), 1)
 
 
 def zeros_like(x):

@@ -32,6 +32,8 @@ from pisolve.io import cfl
 from pisolve.recipe import Recipe
 
 IMAGES, MAP_FILES = (".h5", ".hdf5", ".npy", ".cfl", ".nii", ".nii.gz"), (".h5", ".hdf5", ".npy", ".npz", ".cfl")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command line (None: that of the process) and return its exit code, see `pisolve --help`."""
     argv = sys.argv[1:] if argv is None else list(argv)

@@ -90,8 +90,8 @@ def parser(recon, calib, info, demo) -> argparse.ArgumentParser:
     new.add_argument("--method", choices=MAPS, default="espirit", help="default: espirit")
     for name, kind in (("calib-width", int), ("kernel-width", int), ("thresh", float), ("crop", float), ("maps", int)):
         default = getattr(Espirit(), name.replace("-", "_"))
-        new.add_argument(f"--{name}", type=kind, help="" if name == "calib-width" else "for espirit; "
-                         f"default: {'what fits' if default is None else default}")
+        what = "samples of the centre to use" if name == "calib-width" else "for espirit"
+        new.add_argument(f"--{name}", type=kind, help=f"{what}; default: {default or 'what fits'}")
     new.add_argument("--soft-crop", action="store_const", const=True, help="for espirit: fade the maps out instead")
 
     new = word(info, "say what is in a file")

@@ -9,7 +9,6 @@ import numpy as np
 from pisolve import _check, backend, calib
 from pisolve.prepare import Channels, as_scan, models_of
 from pisolve.recipe import Recipe
-from pisolve.solvers import solve
 from pisolve.tuning import noise_level
 
 
@@ -90,8 +89,7 @@ def noise_map(recipe: Recipe, scan, *, replicas: int = 100, covariance=None, see
     models, scale = models_of(prepared, recipe.method)
 
     def run(model, y):
-        result = solve(model.A, y * y.real.dtype.type(scale), recipe.prior, recipe.solver, max_iter=recipe.max_iter,
-                       tol=recipe.tol)
+        result = recipe.solve(replace(model, y=y), scale)
         x = model.image(backend.to_numpy(result.x)) / scale
         return x if result.status not in ("diverged", "nonfinite") else None
 

@@ -160,7 +160,7 @@ class Recipe:
                                    tol=self.tol, progress=progress)
             recipe = replace(self, prior=tuning.prior, tune=None)
         ready = time.perf_counter()
-        results = [recipe._solve(m, scale, callbacks, progress) for m in models]
+        results = [recipe.solve(m, scale, callbacks, progress) for m in models]
         x = np.stack([backend.to_numpy(m.image(r.x)) for m, r in zip(models, results)])
         x = x / x.real.dtype.type(scale)
         status = min((r.status for r in results), key=_WORST.index)
@@ -169,7 +169,8 @@ class Recipe:
         return Reconstruction(x if scan.kspace.ndim == 4 else x[0], status, results, scale,
                               replace(recipe, solver=results[0].solver), scan, seconds, tuning)
 
-    def _solve(self, model, scale, callbacks, progress) -> Result:
+    def solve(self, model, scale: float, callbacks=(), progress: bool = False) -> Result:
+        """The result for one slice's model of `prepare.models_of`, in scaled units."""
         return solve(model.A, model.y * model.y.real.dtype.type(scale), self.prior, self.solver, callbacks=callbacks,
                      max_iter=self.max_iter, tol=self.tol, progress=progress)
 

@@ -90,7 +90,8 @@ def test_compression_keeps_the_units_and_given_maps():
     (lambda: pi.Recipe(tune="sure", method=pi.Spirit()), ValueError, "tune"),
     (lambda: pi.Compress(None), ValueError, "coils or energy"),
     (lambda: pi.Compress(8, method="best"), ValueError, "method"),
-    (lambda: pi.Grappa(kernel=5), ValueError, "kernel"),
+    (lambda: pi.Grappa(kernel=5), TypeError, "kernel"),
+    (lambda: pi.Grappa(kernel=(5, 4, 3)), ValueError, "kernel"),
     (lambda: pi.Spirit(weight=-1), ValueError, "weight"),
 ])
 def test_bad_arguments(make, error, message):

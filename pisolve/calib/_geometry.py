@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import masks
-from pisolve.calib._lattice import Lattice
+from pisolve.calib._lattice import Lattice, first_rows
 from pisolve.calib.region import middle
 
 
@@ -70,14 +70,9 @@ def acceleration(mask) -> float:
 def lattice_of(mask) -> Lattice | None:
     """The regular lattice of a mask that may hold a fully sampled rectangle (calibration lines) beside it, or None.
 
-    The lattice is read off the first two sampled rows; the matrix size need not be a multiple of it.
+    The matrix size need not be a multiple of it.
     """
-    rows = np.flatnonzero(mask.any(1))
-    first = np.flatnonzero(mask[rows[0]])
-    ry = int(rows[1] - rows[0]) if len(rows) > 1 else mask.shape[0]
-    rx = int(first[1] - first[0]) if len(first) > 1 else mask.shape[1]
-    shift = int(np.flatnonzero(mask[rows[1]])[0] - first[0]) % rx if len(rows) > 1 else 0
-    found = Lattice(ry, rx, shift, (int(rows[0]), int(first[0])))
+    found = first_rows(mask)
     points = found.mask(mask.shape)
     rest = np.nonzero(mask & ~points)
     if (points & ~mask).any():

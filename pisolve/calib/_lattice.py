@@ -37,17 +37,22 @@ def lattice(mask) -> Lattice | None:
     edge: otherwise pixels do not fold onto whole pixels.
     """
     mask = np.asarray(mask) != 0
-    rows = np.flatnonzero(mask.any(1))
-    if not len(rows):
+    if not mask.any():
         return None
-    ry = int(rows[1] - rows[0]) if len(rows) > 1 else mask.shape[0]
+    found = first_rows(mask)
+    if mask.shape[0] % found.ry or mask.shape[1] % found.rx or mask.shape[0] // found.ry * found.shift % found.rx:
+        return None
+    return found if (found.mask(mask.shape) == mask).all() else None
+
+
+def first_rows(mask) -> Lattice:
+    """The lattice that the first two sampled rows of a bool mask (ky, kx) belong to, if it is any."""
+    rows = np.flatnonzero(mask.any(1))
     first = np.flatnonzero(mask[rows[0]])
+    ry = int(rows[1] - rows[0]) if len(rows) > 1 else mask.shape[0]
     rx = int(first[1] - first[0]) if len(first) > 1 else mask.shape[1]
     shift = int(np.flatnonzero(mask[rows[1]])[0] - first[0]) % rx if len(rows) > 1 else 0
-    if mask.shape[0] % ry or mask.shape[1] % rx or mask.shape[0] // ry * shift % rx:
-        return None
-    found = Lattice(ry, rx, shift, (int(rows[0]), int(first[0])))
-    return found if (found.mask(mask.shape) == mask).all() else None
+    return Lattice(ry, rx, shift, (int(rows[0]), int(first[0])))
 
 
 def as_lattice(name: str, x, shape) -> Lattice:

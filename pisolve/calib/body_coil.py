@@ -6,9 +6,8 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 
 from pisolve import _check
-from pisolve.backend import one_blas_thread, to_numpy
+from pisolve.backend import like, one_blas_thread, to_numpy
 from pisolve.calib import _coils, _smooth
-from pisolve.calib.noise import like
 from pisolve.calib.region import middle, region, sampled
 
 

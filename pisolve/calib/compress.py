@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pisolve import _check
-from pisolve.backend import fft, namespace, one_blas_thread, parallel, to_numpy
-from pisolve.calib.noise import like, mix
+from pisolve.backend import fft, like, namespace, one_blas_thread, parallel, to_numpy, unit
+from pisolve.calib.noise import mix
 from pisolve.calib.region import middle
 
 _SHARE = 0.1  # the weight of each wider window beside the one before: it decides only what is noise in that
@@ -147,7 +147,7 @@ def compression(kspace, *, coils: int | None = None, energy: float | None = None
     if energy is not None:
         coils = int(min(np.searchsorted(kept, energy * (1 - 1e-12)) + 1, count))
     M = V[:, :, :coils].conj().swapaxes(1, 2)
-    M = M * _unit(np.take_along_axis(M, abs(M).argmax(2)[:, :, None], 2)).conj()  # eigenvectors have any phase
+    M = M * unit(np.take_along_axis(M, abs(M).argmax(2)[:, :, None], 2)).conj()  # eigenvectors have any phase
     if method == "svd":
         return Compression(np.ascontiguousarray(M[0]), min(float(kept[coils - 1]), 1.0), axis)
     return Compression(_aligned(M, int(np.trace(grams, axis1=1, axis2=2).real.argmax())),
@@ -254,8 +254,3 @@ def _mixed(M, x, axis):
     if axis == -1:
         return xp.moveaxis(xp.matmul(M, xp.moveaxis(x, -1, -3)), -3, -1)  # matrices (..., position, coil, y)
     return xp.swapaxes(xp.matmul(M, xp.swapaxes(x, -3, -2)), -3, -2)
-
-
-def _unit(z):
-    size = abs(z)
-    return np.where(size > 0, z, 1) / np.where(size > 0, size, 1)

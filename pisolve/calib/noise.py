@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
-from pisolve.backend import namespace, to_numpy, to_torch
+from pisolve.backend import like, to_numpy
 
 CHUNK = 1 << 16  # samples of all coils that are widened to double precision at a time
 SINGULAR = 1e-8  # smallest eigenvalue of the correlation matrix: below, coils repeat each other up to rounding
@@ -131,11 +131,6 @@ def mix(matrix, x):
         return M @ x
     flat = x.reshape((*x.shape[:-2], -1))
     return (M @ flat).reshape((*x.shape[:-3], len(matrix), *x.shape[-2:]))
-
-
-def like(array, x):
-    """A numpy array as one of the kind and on the device of `x`."""
-    return to_torch(array).to(x.device) if _check.is_torch(x) else namespace(x).asarray(array)
 
 
 def _names(which) -> str:

@@ -86,9 +86,7 @@ def calibration_data(kspace, mask=None, calib=None, *, kernel=(5, 5), calib_widt
         block = to_numpy(_check.array("calib", calib, ndim=3, nonzero=True))
         if len(block) != kspace.shape[-3]:
             raise ValueError(f"calib has {len(block)} coils, kspace {kspace.shape[-3]}: they must be the same coils")
-        if any(n < k for n, k in zip(block.shape[1:], kernel)):
-            raise ValueError(f"calib has {block.shape[1]} x {block.shape[2]} samples, fewer than the kernel "
-                             f"{kernel[0]} x {kernel[1]}: give more calibration lines or a smaller kernel")
+        holds_kernel("calib", block.shape[1:], kernel)
         return block.astype(np.complex128)
     kspace = to_numpy(_check.array("kspace", kspace, ndim=3, nonzero=True))
     measured = (kspace != 0).any(0) if mask is None else sampled(mask, kspace.shape[-2:])
@@ -97,6 +95,13 @@ def calibration_data(kspace, mask=None, calib=None, *, kernel=(5, 5), calib_widt
     if not block.any():
         raise ValueError("kspace is zero in the whole calibration region: mask marks samples that are not there")
     return block
+
+
+def holds_kernel(name: str, shape, kernel) -> None:
+    """Refuse samples (ky, kx) that hold no whole kernel."""
+    if any(n < k for n, k in zip(shape, kernel)):
+        raise ValueError(f"{name} has {shape[0]} x {shape[1]} samples, fewer than the kernel "
+                         f"{kernel[0]} x {kernel[1]}: give more calibration lines or a smaller kernel")
 
 
 def sampled(mask, shape):

@@ -8,7 +8,7 @@ import numpy as np
 
 from pisolve import _check, backend
 from pisolve.backend import to_numpy
-from pisolve.calib.region import neighbourhoods, ridge
+from pisolve.calib.region import holds_kernel, neighbourhoods, ridge
 from pisolve.linops.sms import phases, shifts
 
 _ROWS = 16  # of k-space in a task: fixed, so that results do not depend on the number of threads
@@ -58,8 +58,7 @@ class SliceGrappa:
         """sum over c', dy, dx of w[band, c, c', dy, dx] x_c'(y + dy - ky//2, x + dx - kx//2), zero outside."""
         bands, coils, _, ky, kx = self.weights.shape
         xp = backend.namespace(x)
-        w = self.weights.astype(_check.dtype_name(x)).reshape(bands * coils, coils, ky, kx)
-        w = backend.to_torch(w).to(x.device) if _check.is_torch(x) else xp.asarray(w)
+        w = backend.like(self.weights.astype(_check.dtype_name(x)).reshape(bands * coils, coils, ky, kx), x)
         ny, nx = x.shape[-2:]
         padded = backend.zeros((coils, ny + ky - 1, nx + kx - 1), x)
         padded[:, ky // 2:ky // 2 + ny, kx // 2:kx // 2 + nx] = x
@@ -142,9 +141,7 @@ def slice_grappa(calib, caipi_shift=0, *, kernel=(5, 5), lam: float = 0.01, spli
     kernel = _check.shape("kernel", kernel)
     if len(kernel) != 2 or not all(k % 2 for k in kernel):
         raise ValueError(f"kernel must be two odd sizes (ky, kx), got {kernel}: their centre is the sample to be found")
-    if any(n < k for n, k in zip(calib.shape[-2:], kernel)):
-        raise ValueError(f"calib has {calib.shape[-2]} x {calib.shape[-1]} samples, fewer than the kernel "
-                         f"{kernel[0]} x {kernel[1]}: give more calibration lines or a smaller kernel")
+    holds_kernel("calib", calib.shape[-2:], kernel)
     data = to_numpy(calib).astype(np.complex128)
     largest = abs(data).max()
     data = sms_shift(data / largest, caipi_shift)

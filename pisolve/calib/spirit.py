@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 
 from pisolve import _check
-from pisolve.backend import namespace, one_blas_thread, to_torch
-from pisolve.calib.region import calibration_data, neighbourhoods, ridge
-
-ROWS = 1 << 21  # entries of the calibration matrix that are held at a time: 32 MB
+from pisolve.backend import like, one_blas_thread
+from pisolve.calib.region import calibration_data, gram, ridge
 
 
 def spirit_kernel(kspace, mask=None, calib=None, *, kernel=(5, 5), lam: float = 0.01, calib_width: int | None = None):
@@ -58,9 +55,7 @@ def spirit_kernel(kspace, mask=None, calib=None, *, kernel=(5, 5), lam: float = 
             block = calibration_data(one, mask, reference, kernel=kernel, calib_width=calib_width)
             found.append(_fit(block, kernel, lam))
     out = np.stack(found).reshape(*kspace.shape[:-3], *found[0].shape).astype(_check.dtype_name(kspace))
-    if _check.is_torch(kspace):
-        return to_torch(out).to(kspace.device)
-    return namespace(kspace).asarray(out)
+    return like(out, kspace)
 
 
 def odd_kernel(name: str, kernel) -> tuple[int, int]:
@@ -74,29 +69,16 @@ def odd_kernel(name: str, kernel) -> tuple[int, int]:
 def _fit(block, kernel, lam):
     """The kernel (coil, coil, ky, kx) of calibration samples (coil, cy, cx) in double precision."""
     coils, taps = len(block), kernel[0] * kernel[1]
-    gram = _gram(block / abs(block).max(), kernel)
-    n = len(gram)
+    B = gram(block / abs(block).max(), kernel)
+    n = len(B)
     targets = np.arange(coils) * taps + taps // 2
     weights = np.zeros((n, coils), complex)
     if lam == 0:  # P does not exist where the Gram matrix is singular
         for c, j in enumerate(targets):
             others = np.arange(n) != j
-            weights[others, c] = ridge(gram[np.ix_(others, others)], gram[others, j], 0)
+            weights[others, c] = ridge(B[np.ix_(others, others)], B[others, j], 0)
     else:
-        weights = -ridge(gram, np.eye(n)[:, targets], lam)
+        weights = -ridge(B, np.eye(n)[:, targets], lam)
         weights /= -weights[targets, np.arange(coils)]
         weights[targets, np.arange(coils)] = 0
     return weights.T.reshape(coils, coils, *kernel)
-
-
-def _gram(block, kernel):
-    """A^H A of the calibration matrix, a strip of its rows at a time."""
-    n = len(block) * kernel[0] * kernel[1]
-    gram = np.zeros((n, n), complex, order="F")
-    rows = block.shape[1] - kernel[0] + 1
-    step = max(1, ROWS // (n * (block.shape[2] - kernel[1] + 1)))
-    for y in range(0, rows, step):  # zherk: half of the products
-        A = neighbourhoods(block[:, y:min(y + step, rows) + kernel[0] - 1], kernel)
-        gram = scipy.linalg.blas.zherk(1.0, A.T, beta=1.0, c=gram, overwrite_c=True)
-    upper = np.triu(gram, 1)
-    return (gram.real.diagonal() * np.eye(n) + upper.conj() + upper.T).astype(complex)

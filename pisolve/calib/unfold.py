@@ -35,7 +35,7 @@ class _Folding:
             white = to_numpy(whitening_matrix(covariance))
             if len(white) != len(mps):
                 raise ValueError(f"covariance has {len(white)} coils, mps {len(mps)}: they must be the same coils")
-            self.white = like(white, mps, "complex128")
+            self.white = backend.like(white.astype("complex128"), mps)
         self.flat = mps.reshape(len(mps), -1)
 
     def each(self, work):
@@ -46,7 +46,7 @@ class _Folding:
             with backend.one_blas_thread():
                 return backend.parallel(work, groups)
         step = max(SETS, (1 << 24) // len(self.mps))
-        return [work(like(self.pixels[:, i:i + step], self.mps)) for i in range(0, count, step)]
+        return [work(backend.like(self.pixels[:, i:i + step], self.mps)) for i in range(0, count, step)]
 
     def whitened(self, x):
         """L^-1 x in double precision, coils first."""
@@ -56,12 +56,6 @@ class _Folding:
     def gram(self, E):
         """E^H E as lower rows [i][j <= i] of arrays (n,)."""
         return [[(E[:, i].conj() * E[:, j]).sum(0) for j in range(i + 1)] for i in range(E.shape[1])]
-
-
-def like(x, array, dtype=None):
-    """The numpy array `x` as the kind, and on the device, of `array`."""
-    x = x if dtype is None else x.astype(dtype)
-    return backend.to_torch(x).to(array.device) if _check.is_torch(array) else backend.namespace(array).asarray(x)
 
 
 def wide(x):
@@ -165,7 +159,7 @@ def unfold(kspace, mps, mask=None, *, lam: float = 0.0, covariance=None):
     mask = masks.estimate(kspace) if mask is None else mask
     lattice = as_lattice("mask", mask, kspace.shape[-2:])
     folding, R = _Folding(mps, lattice, covariance), lattice.ry * lattice.rx
-    images = backend.fft(kspace * like(lattice.mask(folding.shape), kspace), (-2, -1), inverse=True)
+    images = backend.fft(kspace * backend.like(lattice.mask(folding.shape), kspace), (-2, -1), inverse=True)
     images = images.reshape(len(images), -1)
 
     def work(pixels):
@@ -181,7 +175,7 @@ def unfold(kspace, mps, mask=None, *, lam: float = 0.0, covariance=None):
                 row[i] = row[i] + R * lam
             best = np.einsum("nij,jn->in", _pinv(few), np.array([to_numpy(c[bad]) for c in b]))
             for i in range(R):
-                v[i][bad] = like(best[i], images)
+                v[i][bad] = backend.like(best[i], images)
         return v, int(bad.sum())
 
     results = folding.each(work)
@@ -190,7 +184,7 @@ def unfold(kspace, mps, mask=None, *, lam: float = 0.0, covariance=None):
     image = backend.zeros((folding.shape[0] * folding.shape[1],), images)
     for i in range(R):
         values = xp.concatenate([v[i] for v, _ in results]) * complex(R * folding.phase[i])
-        image[like(folding.pixels[i], images)] = values.to(images.dtype) if _check.is_torch(images) \
+        image[backend.like(folding.pixels[i], images)] = values.to(images.dtype) if _check.is_torch(images) \
             else values.astype(images.dtype)
     return image.reshape(folding.shape)
 
@@ -245,5 +239,5 @@ def gfactor(mps, mask_or_accel, *, covariance=None, lam: float = 0.0):
     g = backend.zeros((folding.shape[0] * folding.shape[1],), abs(mps[:1, :1, :1]))
     for i in range(R):
         values = xp.concatenate([v[i] for v, _ in results])
-        g[like(folding.pixels[i], mps)] = values.to(g.dtype) if _check.is_torch(g) else values.astype(g.dtype)
+        g[backend.like(folding.pixels[i], mps)] = values.to(g.dtype) if _check.is_torch(g) else values.astype(g.dtype)
     return g.reshape(folding.shape)

@@ -24,9 +24,7 @@ class VirtualCoils(Linop):
         phase = array("phase", phase, shape=mps.shape[-2:])
         mps = backend.from_torch(mps) if _check.is_torch(mps) else mps
         phase = backend.from_torch(phase) if _check.is_torch(phase) else phase
-        size = abs(phase)
-        unit = backend.namespace(mps).where(size > 0, phase / (size + (size == 0)), 1)
-        turned = mps * unit.astype(mps.dtype)
+        turned = mps * backend.unit(phase).astype(mps.dtype)
         flipped = None
         if mask is not None:
             mask = _check.mask("mask", mask, mps.shape)

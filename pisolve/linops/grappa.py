@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
-from pisolve.backend import is_torch, namespace, one_blas_thread, parallel
+from pisolve.backend import is_torch, like, namespace, one_blas_thread, parallel
 from pisolve.linops.base import Adjoint, Linop
 
 CHUNK = 1 << 17  # samples that a thread gathers at a time: 1 MB in single precision, what a core's cache takes
@@ -56,8 +56,8 @@ def fill(x, mask, terms):
     if not isinstance(x, np.ndarray):
         for source, target in frames:
             for W, holes, at in terms:
-                samples = source[:, _like((holes + at[:, None]).ravel(), x)].reshape(W.shape[1], -1)
-                target[:, _like(holes, x)] = _like(W.astype(_check.dtype_name(x)), x) @ samples
+                samples = source[:, like((holes + at[:, None]).ravel(), x)].reshape(W.shape[1], -1)
+                target[:, like(holes, x)] = like(W.astype(_check.dtype_name(x)), x) @ samples
         return out
 
     def work(item):
@@ -76,13 +76,13 @@ def fill_adjoint(y, mask, terms):
     y, out, frames = _frames(y, mask)
     name = _check.dtype_name(y)
     for source, target in frames:
-        parts = [(W.astype(name).conj().T.reshape(len(W), -1, len(W)), source[:, _like(holes, y)], holes, at)
+        parts = [(W.astype(name).conj().T.reshape(len(W), -1, len(W)), source[:, like(holes, y)], holes, at)
                  for W, holes, at in terms]
 
         def work(coil, parts=parts, target=target):
             for W, values, holes, at in parts:
-                for back, shift in zip(_like(W[coil], y) @ values, at):  # the samples of one displacement are distinct
-                    target[coil, _like(holes + shift, y)] += back
+                for back, shift in zip(like(W[coil], y) @ values, at):  # the samples of one displacement are distinct
+                    target[coil, like(holes + shift, y)] += back
 
         _each(work, range(len(target)), y)
     return out
@@ -101,15 +101,6 @@ def _each(work, items, x):
 def _frames(x, mask):
     """`x` in C order, M x, and the (coil, sample) views of both for each frame."""
     x = x.contiguous() if is_torch(x) else namespace(x).ascontiguousarray(x)  # else reshape copies, and so does x * M
-    out = x * _like(mask, x)
+    out = x * like(mask, x)
     flat = [a.reshape(-1, x.shape[-3], x.shape[-2] * x.shape[-1]) for a in (x, out)]
     return x, out, [(flat[0][i], flat[1][i]) for i in range(len(flat[0]))]
-
-
-def _like(array, x):
-    """A numpy array as one of the kind and on the device of `x`."""
-    if is_torch(x):
-        import torch
-
-        return torch.as_tensor(array, device=x.device)
-    return namespace(x).asarray(array)

@@ -22,12 +22,7 @@ class Sense(Linop):
     """The class behind `sense`."""
 
     def __init__(self, mps, mask=None, weights=None):
-        mps = array("mps", mps, ndim=(3, 4), nonzero=True)
-        if is_torch(mps):
-            if mps.requires_grad:
-                raise TypeError("mps requires a gradient, which A does not give: mps.detach() where maps are fixed")
-            mps = backend.from_torch(mps)
-        _check.scale("mps", float(abs(mps).max()), dtype_name(mps), "divide them by their root sum of squares")
+        mps = checked_maps(mps, (3, 4))
         super().__init__(mps.shape, (*mps.shape[:-3], *mps.shape[-2:]))
         self.mps = mps
         self.weight = _kspace_weight(mps, mask, weights)
@@ -95,21 +90,32 @@ class Sense(Linop):
                 total = total + self.mps[(*i, c)].conj() * backend.fft(y, (-2, -1), inverse=True)
             return total
 
-        return self._gather(*self._each(on_cpu if backend.namespace(input) is np else work))
-
-    def _gather(self, tasks, results):
-        """Add the coil groups of each slice, always in the same order."""
-        xp = backend.namespace(self.mps)
-        out = xp.zeros(tuple(self.ishape), dtype=results[0].dtype)
-        for (i, _), part in zip(tasks, results):
-            out[i] += part
-        return out
+        return gather(self.ishape, *self._each(on_cpu if backend.namespace(input) is np else work))
 
     def _adjoint_linop(self):
         return Adjoint(self)
 
     def _normal_linop(self):
         return SelfAdjoint(self.ishape, _Normal(self), "Sense.N")
+
+
+def checked_maps(mps, ndim):
+    """Coil maps as a numpy or cupy array, checked: what an operator keeps."""
+    mps = array("mps", mps, ndim=ndim, nonzero=True)
+    if is_torch(mps):
+        if mps.requires_grad:
+            raise TypeError("mps requires a gradient, which A does not give: mps.detach() where maps are fixed")
+        mps = backend.from_torch(mps)
+    _check.scale("mps", float(abs(mps).max()), dtype_name(mps), "divide them by their root sum of squares")
+    return mps
+
+
+def gather(shape, tasks, results):
+    """Add the coil groups of each slice into an image of `shape`, always in the same order."""
+    out = backend.namespace(results[0]).zeros(tuple(shape), dtype=results[0].dtype)
+    for (i, _), part in zip(tasks, results):
+        out[i] += part
+    return out
 
 
 class _Normal:
@@ -140,7 +146,7 @@ class _Normal:
         if self.compiled and np.result_type(x, self.A.mps) == self.A.mps.dtype:
             return self.compiled(x)
         work = self._cached if backend.namespace(x) is np and not self.compiled else self._batched
-        return self.A._gather(*self.A._each(lambda i, c: work(x, i, c)))
+        return gather(self.A.ishape, *self.A._each(lambda i, c: work(x, i, c)))
 
     def _w2(self, i):
         return self.w2 if self.w2.ndim == 2 else self.w2[i]

@@ -8,9 +8,10 @@ import numpy as np
 import scipy.fft
 
 from pisolve import _check, backend
-from pisolve._check import array, dtype_name, is_torch
+from pisolve._check import dtype_name
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
-from pisolve.linops.sense import _kspace_weight
+from pisolve.linops.sense import checked_maps
+from pisolve.linops.soft_sense import SoftSense
 
 _COILS = 2  # of one task, fixed: results do not depend on the number of threads
 
@@ -18,36 +19,31 @@ _COILS = 2  # of one task, fixed: results do not depend on the number of threads
 class Sms(Linop):
     """The class behind `sms`.
 
-    A band's shift is a whole number of pixels, by which image and map are rolled once, and a rest below half a pixel,
-    which is a phase between the FFTs along kx and ky. Without rests all bands of a coil are added before its one FFT.
+    A band's shift is a whole number of pixels, by which image and map are rolled, and a rest below half a pixel, which
+    is a phase between the FFTs along kx and ky. Without rests the rolled bands are sets of `soft_sense`: all bands of
+    a coil are added before its one FFT.
     """
 
     def __init__(self, mps, mask=None, weights=None, *, caipi_shift=0):
-        mps = array("mps", mps, ndim=4, nonzero=True)
-        if is_torch(mps):
-            if mps.requires_grad:
-                raise TypeError("mps requires a gradient, which A does not give: mps.detach() where maps are fixed")
-            mps = backend.from_torch(mps)
-        _check.scale("mps", float(abs(mps).max()), dtype_name(mps), "divide them by their root sum of squares")
+        self.mps = mps = checked_maps(mps, 4)
         bands, coils, ny, nx = mps.shape
         super().__init__((coils, ny, nx), (bands, ny, nx))
-        self.mps = mps
-        self.weight = _kspace_weight(mps[0], mask, weights)
         self.caipi_shift = shifts(caipi_shift, bands)
         pixels = [d * ny for d in self.caipi_shift]
         self.whole = [round(p) for p in pixels]
         rest = [p - w for p, w in zip(pixels, self.whole)]
         self.phase = None if max(map(abs, rest)) < 1e-9 else phases([r / ny for r in rest], ny, mps)
-        self._maps = self._rolled(mps, -1)
+        self._sets = SoftSense(self._rolled(mps, -1), mask, weights)
+        self.weight = self._sets.weight
 
     def norm_bound(self):
-        return self._bound
+        """That of the sets; with rests ||A||^2 <= the sum of the bands' largest energies."""
+        return self._sets.norm_bound() if self.phase is None else self._bound
 
     @cached_property
     def _bound(self):
-        """||A||^2 <= max_r sum_sc |S_sc|^2 over what falls on one pixel; with rests: the sum of the bands' maxima."""
-        energy = (self._maps.real**2 + self._maps.imag**2).sum(1)
-        square = energy.sum(0).max() if self.phase is None else energy.reshape(len(energy), -1).max(1).sum()
+        energy = (self.mps.real**2 + self.mps.imag**2).sum(1)
+        square = energy.reshape(len(energy), -1).max(1).sum()
         return float(square) ** 0.5 * (1.0 if self.weight is None else float(self.weight.max()))
 
     def _rolled(self, x, sign):
@@ -62,55 +58,33 @@ class Sms(Linop):
         groups = [slice(c, c + _COILS) for c in range(0, self.mps.shape[1], _COILS)]
         return backend.parallel(work, groups) if isinstance(self.mps, np.ndarray) else [work(g) for g in groups]
 
-    def _sum(self, x, coils):
-        """F-free part of A without rests, sum_s S_s x_s: (coil, y, x)."""
-        t = self._maps[0, coils] * x[0]
-        for s, band in zip(self._maps[1:, coils], x[1:]):
-            t += s * band
-        return t
-
-    def _spread(self, t, coils, out):
-        """Its adjoint, added to `out` (band, y, x)."""
-        for s, band in zip(self._maps[:, coils], out):
-            band += (s.conj() * t).sum(0)
-
-    def _kspace(self, x, coils):
-        if self.phase is None:
-            return _fft(self._sum(x, coils), (-2, -1))
-        t = 0
-        for s, band, p in zip(self._maps[:, coils], x, self.phase):
-            t = t + p * _fft(s * band, (-2,))
-        return _fft(t, (-1,))
-
-    def _images(self, y, coils, out):
-        if self.phase is None:
-            return self._spread(_fft(y, (-2, -1), inverse=True), coils, out)
-        y = _fft(y, (-1,), inverse=True)
-        for s, band, p in zip(self._maps[:, coils], out, self.phase):
-            band += (s.conj() * _fft(p.conj() * y, (-2,), inverse=True)).sum(0)
-
     def _apply(self, input):
-        xp = backend.namespace(input)
-        out = xp.empty(tuple(self.oshape), dtype=np.result_type(input.dtype, self.mps.dtype))
         x = self._rolled(input, -1)
+        if self.phase is None:
+            return self._sets(x)
+        out = backend.namespace(x).empty(tuple(self.oshape), dtype=np.result_type(x.dtype, self.mps.dtype))
 
         def work(coils):
-            y = self._kspace(x, coils)
-            out[coils] = y if self.weight is None else y * self.weight
+            t = 0
+            for s, band, p in zip(self._sets.mps[:, coils], x, self.phase):
+                t = t + p * _fft(s * band, (-2,))
+            t = _fft(t, (-1,))
+            out[coils] = t if self.weight is None else t * self.weight
 
         self._each(work)
         return out
 
     def _apply_adjoint(self, input):
+        if self.phase is None:
+            return self._rolled(self._sets.H(input), 1)
+
         def work(coils):
-            out = self._zeros(input)
-            self._images(input[coils] if self.weight is None else input[coils] * self.weight, coils, out)
-            return out
+            y = _fft(input[coils] if self.weight is None else input[coils] * self.weight, (-1,), inverse=True)
+            maps = self._sets.mps[:, coils]
+            return backend.namespace(y).stack([
+                (s.conj() * _fft(p.conj() * y, (-2,), inverse=True)).sum(0) for s, p in zip(maps, self.phase)])
 
         return self._rolled(sum(self._each(work)), 1)
-
-    def _zeros(self, like):
-        return backend.namespace(like).zeros(tuple(self.ishape), dtype=np.result_type(like.dtype, self.mps.dtype))
 
     def _adjoint_linop(self):
         return Adjoint(self)
@@ -118,29 +92,8 @@ class Sms(Linop):
     def _normal_linop(self):
         return self.H * self if self.phase is not None else SelfAdjoint(self.ishape, self._normal, "Sms.N")
 
-    @cached_property
-    def _w2(self):
-        """(axes along which the mask varies, w^2 shifted to their origin): the others' FFTs cancel."""
-        if self.weight is None:
-            return (), None
-        axes = tuple(a for a in (-2, -1) if self.weight.shape[a] > 1)
-        return axes, backend.namespace(self.weight).fft.ifftshift(self.weight**2, axes=axes)
-
     def _normal(self, x):
-        axes, w2 = self._w2
-        x = self._rolled(x, -1)
-
-        def work(coils):
-            t = self._sum(x, coils)
-            if axes:
-                t = _fft(_fft(t, axes, centred=False) * w2, axes, centred=False, inverse=True)
-            elif w2 is not None:
-                t *= w2
-            out = self._zeros(x)
-            self._spread(t, coils, out)
-            return out
-
-        return self._rolled(sum(self._each(work)), 1)
+        return self._rolled(self._sets.N(self._rolled(x, -1)), 1)
 
 
 def _fft(x, axes, *, inverse=False, centred=True):
@@ -166,8 +119,7 @@ def shifts(caipi_shift, bands: int) -> list[float]:
 def phases(fractions, ny, like):
     """exp(2 pi i ky Delta_s), (band, ky, 1), of the kind and precision of `like`."""
     phase = np.exp(2j * np.pi * np.outer(fractions, np.arange(ny) - ny // 2))[:, :, None]
-    phase = phase.astype(dtype_name(like))
-    return backend.to_torch(phase).to(like.device) if is_torch(like) else backend.namespace(like).asarray(phase)
+    return backend.like(phase.astype(dtype_name(like)), like)
 
 
 def sms(mps, mask=None, weights=None, *, caipi_shift=0) -> Sms:

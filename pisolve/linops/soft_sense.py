@@ -9,7 +9,7 @@ import scipy.fft
 
 from pisolve import _check, backend
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
-from pisolve.linops.sense import Sense
+from pisolve.linops.sense import Sense, checked_maps, gather
 
 
 class SoftSense(Linop):
@@ -21,13 +21,7 @@ class SoftSense(Linop):
     """
 
     def __init__(self, mps, mask=None, weights=None):
-        mps = _check.array("mps", mps, ndim=(4, 5), nonzero=True)
-        if _check.is_torch(mps):
-            if mps.requires_grad:
-                raise TypeError("mps requires a gradient, which A does not give: mps.detach() where maps are fixed")
-            mps = backend.from_torch(mps)
-        _check.scale("mps", float(abs(mps).max()), _check.dtype_name(mps), "divide them by their root sum of squares")
-        self.mps = mps
+        self.mps = mps = checked_maps(mps, (4, 5))
         self.lead = tuple(mps.shape[:-4])
         super().__init__((*self.lead, *mps.shape[-3:]), (*self.lead, mps.shape[-4], *mps.shape[-2:]))
         # k-space knows no sets: weights, FFTs and the order of the coils are those of SENSE with any one set
@@ -110,14 +104,7 @@ class SoftSense(Linop):
                 total = total + self.mps[(*i, slice(None), c)].conj() * t
             return total
 
-        return self._gather(*self._one._each(work))
-
-    def _gather(self, tasks, results):
-        """Add the coil groups of each slice, always in the same order."""
-        out = backend.namespace(self.mps).zeros(tuple(self.ishape), dtype=results[0].dtype)
-        for (i, _), part in zip(tasks, results):
-            out[i] += part
-        return out
+        return gather(self.ishape, *self._one._each(work))
 
     def _adjoint_linop(self):
         return Adjoint(self)
@@ -148,7 +135,7 @@ class _Normal:
         if not self.axes:
             return (self.gram * x[..., None, :, :, :]).sum(-3)
         work = self._cached if backend.namespace(x) is np else self._single
-        return self.A._gather(*self.A._one._each(lambda i, c: work(x, i, c)))
+        return gather(self.A.ishape, *self.A._one._each(lambda i, c: work(x, i, c)))
 
     def _w2(self, i):
         return self.w2 if self.w2.ndim == 2 else self.w2[i]
@@ -215,8 +202,4 @@ def combine_sets(x):
     x = _check.array("x", x)
     if x.ndim < 3:
         raise ValueError(f"x has shape {tuple(x.shape)}: images of several sets (set, y, x) are needed")
-    xp = backend.namespace(x)
-    first = x[..., 0, :, :]
-    size, zero = abs(first), abs(first) == 0
-    rss = backend.sqrt((abs(x) ** 2).sum(-3))
-    return rss * xp.where(zero, xp.ones_like(first), first / xp.where(zero, xp.ones_like(size), size))
+    return backend.sqrt((abs(x) ** 2).sum(-3)) * backend.unit(x[..., 0, :, :])

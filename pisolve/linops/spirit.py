@@ -103,7 +103,7 @@ class SpiritEncoding(Blocks):
         kspace = _check.array("kspace", kspace, shape=self.ishape, nonzero=True)
         sampled = self.rows[0][0].sense.weight
         if sampled is not None:
-            kspace = kspace * (backend.to_torch(sampled).to(kspace.device) if _check.is_torch(kspace) else sampled)
+            kspace = kspace * backend.like(sampled, kspace)
         return self.range.lift(kspace)
 
 
@@ -186,9 +186,7 @@ class SpiritMissing(Linop):
 
     def _measured(self, kspace):
         kspace = _check.array("kspace", kspace, shape=self.oshape, nonzero=True)
-        mask = backend.to_torch(self.mask).to(kspace.device) if _check.is_torch(kspace) else backend.namespace(
-            kspace).asarray(self.mask)
-        return kspace * mask
+        return kspace * backend.like(self.mask, kspace)
 
     def data(self, kspace):
         """-(G - I) F^H y, as coil images: the inconsistency of the measured samples that the others have to repair."""

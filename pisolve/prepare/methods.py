@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pisolve import calib, linops
-from pisolve._check import integer, number
+from pisolve._check import number, shape
 
 
 def _same(x):
@@ -105,7 +105,7 @@ def root_sum_of_squares(x):
 
 
 def _kernel(method):
-    kernel = method.kernel
-    if not isinstance(kernel, tuple | list) or len(kernel) != 2:
-        raise ValueError(f"kernel must be two sizes (ky, kx), got {kernel!r}")
-    object.__setattr__(method, "kernel", tuple(integer("kernel", k, low=1) for k in kernel))
+    kernel = shape("kernel", method.kernel)
+    if len(kernel) != 2:
+        raise ValueError(f"kernel must be two sizes (ky, kx), got {kernel}")
+    object.__setattr__(method, "kernel", kernel)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import backend
-from pisolve._check import is_array, is_torch
+from pisolve._check import is_array
 from pisolve.solvers.base import State
 
 
@@ -54,9 +54,7 @@ def load_state(path, like=None) -> State:
         raise ValueError(f"{path} holds no solver state: {error}") from error
 
     def place(value):
-        if like is None or not isinstance(value, np.ndarray):
-            return value
-        return backend.to_torch(value).to(like.device) if is_torch(like) else backend.namespace(like).asarray(value)
+        return value if like is None or not isinstance(value, np.ndarray) else backend.like(value, like)
 
     return State(place(x), k, residual, {name: place(value) for name, value in aux.items()})
 
