@@ -6,7 +6,6 @@ Every row interleaves its programs' repeats and gives medians and ratios. What i
 
 * fft: the two 1-D transforms of all coils that a mask along ky makes necessary for one A^H A (scipy, all threads).
 * normal: one A^H A, of ten in a row.   * cg: CG-SENSE, 30 iterations, lambda 0.01.
-* espirit: one set of maps, 24 x 24, kernel 6.
 
 Times to the minimum, with every solver, are in benchmarks/solvers.py.
 """
@@ -77,14 +76,6 @@ def cg(case, repeats):
     return timed(programs, repeats)
 
 
-def espirit(case, repeats):
-    programs = {"pisolve": lambda: pi.calib.espirit(case.full),
-                "sigpy": lambda: sigpy.mri.app.EspiritCalib(case.full, show_pbar=False).run()}
-    if case.bart:
-        programs["bart"] = lambda: case.run_bart("ecalib", "-m1", "-k6", "-r24", "full", "maps")
-    return timed(programs, repeats)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
@@ -101,7 +92,7 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             case = Case(*shape, folder)
             rows = report["cases"].setdefault("x".join(map(str, shape)), {})
-            for task in (normal, cg, espirit):
+            for task in (normal, cg):
                 if args.only not in task.__name__:
                     continue
                 row = task(case, args.repeats)

@@ -1,9 +1,10 @@
-"""Writes the tables of README.md: nothing in them is typed by hand.
+"""Writes the tables of README.md and docs/calibration.md: nothing in them is typed by hand.
 
     python benchmarks/tables.py
 
-defaults come from the library itself, quality, speed and minimum from quality.json, cartesian.json and solvers.json in
-benchmarks/results where they exist. A table stands between <!-- name --> and <!-- /name -->; the rest is left as it is.
+defaults come from the library itself, quality, speed, minimum and calibration from quality.json, cartesian.json,
+solvers.json and calibration.json in benchmarks/results where they exist. A table stands between <!-- name --> and
+<!-- /name -->; the rest is left as it is.
 """
 
 import json
@@ -17,7 +18,11 @@ from pisolve.io import atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-TASKS = {"normal": "one A^H A", "cg": "CG-SENSE, 30 iterations", "espirit": "ESPIRiT maps"}
+TASKS = {"normal": "one A^H A", "cg": "CG-SENSE, 30 iterations"}
+CALIBRATION = {"espirit": "ESPIRiT maps", "walsh": "Walsh's maps", "jsense": "JSENSE",
+               "compress svd": "compression to 6, SVD", "compress gcc": "compression to 6, GCC", "whiten": "whitening", "grappa 2x1": "GRAPPA, R = 2",
+               "grappa 3x1": "GRAPPA, R = 3", "grappa 4x1": "GRAPPA, R = 4", "grappa 2x2": "GRAPPA, R = 2 x 2",
+               "spirit": "SPIRiT, 30 iterations", "homodyne": "homodyne"}
 PROBLEMS = {"tikhonov": "Tikhonov", "wavelet": "L1-wavelet", "tv": "TV, isotropic", "tv-anisotropic": "TV, anisotropic",
             "tgv": "TGV", "llr": "LLR"}
 
@@ -61,19 +66,25 @@ def times(ratio):
     return f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
 
 
-def speed(results):
+def compared(report, tasks, others):
     """Seconds of every task, and how many times longer the others take."""
-    report, rows = json.loads((results / "cartesian.json").read_text()), []
-    for case, tasks in report["cases"].items():
-        for task, title in TASKS.items():
-            if task in tasks:
-                row = tasks[task]
-                cells = [f"{seconds(row[other])} ({times(row['ratios'][other])})" if other in row else ""
-                         for other in ("sigpy", "bart")]
-                rows.append([case.replace("x", " x "), title, seconds(row["pisolve"]), *cells])
-    return rows_of(["coils x ky x kx", "task", "pisolve", "SigPy", "BART"], rows) + (
+    rows = []
+    for case, found in report["cases"].items():
+        for row, title in ((found[task], title) for task, title in tasks.items() if task in found):
+            cells = [f"{seconds(row[o])} ({times(row['ratios'][o])})" if o in row else "" for o in others]
+            rows.append([case.replace("x", " x "), title, seconds(row["pisolve"]), *cells])
+    names = {"sigpy": "SigPy", "bart": "BART"}
+    return rows_of(["coils x ky x kx", "task", "pisolve", *(names.get(o, o) for o in others)], rows) + (
         f"\n\nMedians on {report['threads']} threads, in brackets the ratio to pisolve's time; BART is timed as a "
         f"process with its files. Made by `{report['command']}`.")
+
+
+def speed(results):
+    return compared(json.loads((results / "cartesian.json").read_text()), TASKS, ("sigpy", "bart"))
+
+
+def calibration(results):
+    return compared(json.loads((results / "calibration.json").read_text()), CALIBRATION, ("sigpy", "bart", "pygrappa"))
 
 
 def minimum(results):
@@ -109,24 +120,27 @@ def short(solver):
     return f"{name}({', '.join(kept)})"
 
 
-def write(readme=ROOT / "README.md", results=RESULTS):
+PAGES = {"README.md": {"defaults": lambda results: defaults(), "quality": quality, "speed": speed, "minimum": minimum},
+         "docs/calibration.md": {"calibration": calibration}}
+
+
+def write(root=ROOT, results=RESULTS):
     """Replace every table that can be made; tell which could not."""
-    text = readme.read_text(encoding="utf-8")
-    makers = {"defaults": defaults, "quality": lambda: quality(results),
-              "speed": lambda: speed(results), "minimum": lambda: minimum(results)}
-    for name, make in makers.items():
-        try:
-            table = make()
-        except FileNotFoundError as error:
-            print(f"{name}: left as it is, no {Path(error.filename).name}")
-            continue
-        text, count = re.subn(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m, t=table: f"{m[1]}{t}\n{m[2]}",
-                              text, flags=re.DOTALL)
-        if count != 1:
-            raise SystemExit(f"{readme.name} has {count} places <!-- {name} -->...<!-- /{name} -->: one is needed")
-        print(f"{name}: written")
-    with atomic(readme) as part:
-        Path(part).write_text(text, encoding="utf-8")
+    for page, makers in PAGES.items():
+        text = (root / page).read_text(encoding="utf-8")
+        for name, make in makers.items():
+            try:
+                table = make(results)
+            except FileNotFoundError as error:
+                print(f"{name}: left as it is, no {Path(error.filename).name}")
+                continue
+            text, count = re.subn(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m, t=table: f"{m[1]}{t}\n{m[2]}",
+                                  text, flags=re.DOTALL)
+            if count != 1:
+                raise SystemExit(f"{page} has {count} places <!-- {name} -->...<!-- /{name} -->: one is needed")
+            print(f"{name}: written")
+        with atomic(root / page) as part:
+            Path(part).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

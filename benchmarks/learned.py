@@ -1,0 +1,89 @@
+"""Learned priors and networks against compressed sensing, on scans that nothing was trained or tuned on.
+
+    python benchmarks/learned.py                     writes results/learned.json
+    python benchmarks/learned.py --tune              the same on the tuning scans, for choosing settings; writes nothing
+
+Every scan of `heldout.py` at 4x random, 4x equispaced with 24 lines and 8x random. Wavelets and TV, ours and BART's,
+get the best of 8 strengths by PSNR on the very image, an oracle's choice; the learned methods run with one setting.
+PSNR is of magnitudes over the body. `gain` is the paired difference, in dB, to the best of the classical ones on the
+same scan and mask, with a 95 % bootstrap interval of its mean over scans and masks.
+"""
+
+import argparse
+import tempfile
+import warnings
+from pathlib import Path
+
+import heldout
+import numpy as np
+from keep import keep
+from quality import classical, judged, ours
+
+import pisolve as pi
+
+OUT = Path(__file__).parent / "results" / "learned.json"
+LAMS = np.geomspace(3e-4, 3e-2, 8)
+CLASSICAL = ("wavelet", "wavelet, shifts", "tv", "BART wavelet", "BART TV")
+
+
+def patterns(shape):
+    """name -> mask (ky, kx)."""
+    return {"4x random": pi.masks.random(shape, 4, seed=7),
+            "4x equispaced, 24 lines": pi.masks.equispaced(shape, 4, 24 / shape[0]),
+            "8x random": pi.masks.random(shape, 8, seed=7)}
+
+
+def learned(scan):
+    """name -> ([0], run): one setting each."""
+    out = {}
+    for name in pi.nets.available():
+        if "denoiser" in name:
+            D = pi.nets.load(name)
+            out[f"pnp hqs, {name}"] = ([0.01], ours(scan, lambda s, D=D: pi.PnP(D, sigma=s), HQS, HQS.iterations))
+    return out
+
+
+HQS = pi.HQS(iterations=25, ratio=64)
+
+
+def bootstrap(gains, rng, draws=10000):
+    """95 % interval of the mean."""
+    means = rng.choice(gains, (draws, len(gains))).mean(1)
+    return [round(float(v), 2) for v in np.percentile(means, [2.5, 97.5])]
+
+
+def summary(rows):
+    """method -> gain over the best classical method: mean, interval, least, and how often it wins."""
+    cases = {}
+    for row in rows:
+        cases.setdefault((row["scan"], row["mask"]), {})[row["method"]] = row["psnr"]
+    out, rng = {}, np.random.default_rng(0)
+    for method in dict.fromkeys(row["method"] for row in rows):
+        gains = [case[method] - max(case[c] for c in CLASSICAL if c in case) for case in cases.values()
+                 if method in case]
+        out[method] = {"gain": round(float(np.mean(gains)), 2), "interval": bootstrap(gains, rng),
+                       "least": round(min(gains), 2), "wins": f"{sum(g > 0 for g in gains)} of {len(gains)}"}
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tune", action="store_true")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore", UserWarning)
+    rows = []
+    for name, full in heldout.tuning() if args.tune else heldout.held_out():
+        for kind, mask in patterns(full.kspace.shape[-2:]).items():
+            scan = pi.Recipe().prepare(full.undersample(mask))
+            with tempfile.TemporaryDirectory() as folder:
+                found = {k: v for k, v in classical(scan, Path(folder), LAMS).items() if k != "BART l2"}
+                rows += [{"scan": name, "mask": kind, **row} for row in
+                         judged(f"{name}, {kind}:", scan, found | learned(scan))]
+            if not args.tune:
+                keep(OUT, {"command": "python benchmarks/learned.py", "summary": summary(rows), "rows": rows})
+    for method, values in summary(rows).items():
+        print(f"{method:32s} {values}")
+
+
+if __name__ == "__main__":
+    main()
