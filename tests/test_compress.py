@@ -1,15 +1,14 @@
 """Coil compression against LAPACK, BART and its own laws, and what it costs a reconstruction."""
 
-import shutil
-import subprocess
-
 import h5py
 import numpy as np
 import pytest
 from conftest import data_path
+from helpers import bart
 
 from pisolve import calib, linops, phantom
 from pisolve.backend import fft, to_numpy
+from pisolve.io import cfl
 from pisolve.linops.solve import cg_solve
 
 COILS = 10
@@ -47,19 +46,9 @@ def share(compressed, kspace):
     return (np.linalg.norm(compressed) / np.linalg.norm(kspace)) ** 2
 
 
-def bart(folder, *command, **arrays):
-    """Run BART on arrays (coil, ky, kx), written under their names; the array "out"."""
-    if shutil.which("bart") is None:
-        pytest.skip("no program bart on the path")
-    for name, x in arrays.items():
-        (folder / f"{name}.hdr").write_text("# Dimensions\n" + " ".join(map(str, (*x.shape[:0:-1], 1, len(x)))) + "\n")
-        np.ascontiguousarray(x, np.complex64).tofile(folder / f"{name}.cfl")
-    subprocess.run(["bart", *command], cwd=folder, check=True, capture_output=True)
-    return np.fromfile(folder / "out.cfl", np.complex64)
-
-
 def bart_cc(kspace, folder, *options):
-    return bart(folder, "cc", *options, "k", "out", k=kspace).reshape(-1, *kspace.shape[1:])
+    bart(folder, "cc", *options, "k", "out", k=kspace[:, None])
+    return cfl.read_coils(folder / "out")
 
 
 # ---- against other programs
@@ -89,10 +78,9 @@ def test_svd_spans_what_barts_does(virtual, tmp_path):
 def test_gcc_holds_as_much_signal_as_barts(virtual, noise, tmp_path):
     """Of the scan without its noise, which is what counts: BART's coils hold more of the noise."""
     kspace, clean = (scan32(level)[0] * lines(128, 2) for level in (noise, 0))
-    bart(tmp_path, "cc", "-M", "-G", "-r24", "k", "out", k=kspace)
-    for suffix in (".hdr", ".cfl"):
-        (tmp_path / f"out{suffix}").rename(tmp_path / f"matrix{suffix}")
-    theirs = bart(tmp_path, "ccapply", f"-p{virtual}", "-G", "clean", "matrix", "out", clean=clean)
+    bart(tmp_path, "cc", "-M", "-G", "-r24", "k", "matrix", k=kspace[:, None])
+    bart(tmp_path, "ccapply", f"-p{virtual}", "-G", "clean", "matrix", "out", clean=clean[:, None])
+    theirs = cfl.read(tmp_path / "out")
     ours = calib.compression(kspace, coils=virtual, method="gcc")(clean)
     assert share(ours, clean) > share(theirs, clean) - 1e-4
 

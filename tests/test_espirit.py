@@ -1,7 +1,5 @@
 """ESPIRiT against SigPy, BART, LAPACK and its own laws."""
 
-import shutil
-import subprocess
 import sys
 import tracemalloc
 
@@ -11,24 +9,15 @@ import pytest
 import sigpy as sp
 import sigpy.mri as mr
 from conftest import data_path
+from helpers import LAWS, difference, ecalib, residual, simulate, support
 
-from pisolve.backend import fft, to_numpy
-from pisolve.calib import espirit
+from pisolve import metrics, phantom
+from pisolve.backend import to_numpy
+from pisolve.calib import _espirit_kernels, espirit
 from pisolve.calib._eig import dominant
+from pisolve.calib._espirit_kernels import _noise
 
 MODULE = sys.modules["pisolve.calib.espirit"]
-SHAPE = (96, 81)  # one even, one odd
-
-
-def simulate(coils=6, shape=SHAPE, noise=1e-3, seed=0):
-    """K-space of a phantom with phase, seen by birdcage coils of unequal gain (equal ones would be symmetric)."""
-    rng = np.random.default_rng(seed)
-    image = sp.shepp_logan(shape) * np.exp(1j * np.linspace(0, 2, shape[0]))[:, None]
-    gain = rng.uniform(0.8, 1.2, coils) * np.exp(2j * np.pi * rng.random(coils))
-    mps = mr.birdcage_maps((coils, *shape)) * gain[:, None, None]
-    kspace = sp.fft(mps * image, axes=(-2, -1))
-    kspace += noise * (rng.standard_normal(kspace.shape) + 1j * rng.standard_normal(kspace.shape))
-    return kspace.astype(np.complex64)
 
 
 @pytest.fixture(scope="module")
@@ -44,37 +33,6 @@ def mps(kspace):
 def invivo():
     with h5py.File(data_path("kspace/invivo_brain_cimax_16ch.h5")) as file:
         return file["kspace"][0]
-
-
-def support(mps):
-    return (mps != 0).any(0)
-
-
-def difference(a, b, where=True):
-    """Relative difference over the common support after the phases of each pixel are aligned."""
-    common = support(a) & support(b) & where
-    a, b = a[:, common], b[:, common]
-    inner = (a.conj() * b).sum(0)
-    return np.linalg.norm(a * (inner / abs(inner)) - b) / np.linalg.norm(b)
-
-
-def residual(kspace, mps, where):
-    """What of the coil images inside the support is not mps * (one image), relative."""
-    images = fft(kspace, (-2, -1), inverse=True)
-    rest = images - mps * (mps.conj() * images).sum(0)
-    return np.linalg.norm(rest[:, where]) / np.linalg.norm(images[:, where])
-
-
-def bart(kspace, folder, *options, maps=1):
-    """Maps by BART's `ecalib`, whose threshold -t is on squared singular values."""
-    if shutil.which("bart") is None:
-        pytest.skip("no program bart on the path")
-    (folder / "k.hdr").write_text("# Dimensions\n" + " ".join(map(str, (*kspace.shape[:0:-1], 1, len(kspace)))) + "\n")
-    kspace.tofile(folder / "k.cfl")
-    subprocess.run(["bart", "ecalib", f"-m{maps}", "-k6", "-r24", f"-t{0.02**2}", *options, "k", "s"],
-                   cwd=folder, check=True, capture_output=True)
-    sets = () if maps == 1 else (maps,)
-    return np.fromfile(folder / "s.cfl", np.complex64).reshape(*sets, *kspace.shape)
 
 
 # ---- against other programs
@@ -99,16 +57,16 @@ def test_equals_sigpy_where_sigpy_has_settled():
 @pytest.mark.parametrize("crop", [0.8, 0.95])
 def test_near_bart_in_vivo(crop, tmp_path):
     kspace = invivo()
-    ours, theirs = espirit(kspace, crop=crop), bart(kspace, tmp_path, f"-c{crop}")
+    ours, theirs = espirit(kspace, crop=crop), ecalib(kspace, tmp_path, f"-c{crop}")
     common = support(ours) & support(theirs)
     assert difference(ours, theirs) < 2e-2
     assert common.sum() > 0.98 * support(theirs).sum()
-    assert residual(kspace, ours, common) < 1.01 * residual(kspace, theirs, common)
+    assert residual(ours, kspace, common) < 1.01 * residual(theirs, kspace, common)
 
 
 def test_soft_crop_is_barts(tmp_path):
     kspace = simulate(shape=(65, 72))  # no singular value on the threshold, where rounding would choose
-    ours, theirs = espirit(kspace, crop=0.8, soft_crop=True), bart(kspace, tmp_path, "-S", "-c0.8")
+    ours, theirs = espirit(kspace, crop=0.8, soft_crop=True), ecalib(kspace, tmp_path, "-S", "-c0.8")
     assert np.abs(np.linalg.norm(ours, axis=0) - np.linalg.norm(theirs, axis=0)).max() < 2e-3
 
 
@@ -158,6 +116,46 @@ def test_dominant_is_lapack(c, dtype, rng):
     assert dominant(G, floor=1e9)[0].max() == 0
 
 
+# ---- the threshold of the noise
+
+@pytest.mark.parametrize(("rows", "columns"), [(300, 500), (500, 300), (400, 400)])
+@pytest.mark.parametrize("rank", [0, 5, 60])
+def test_noise_floor_is_marchenko_and_pasturs(rows, columns, rank, rng):
+    """sigma (sqrt(rows) + sqrt(columns)), of a matrix of low rank in noise of sigma = 3 that is not told."""
+    A = 100 * rng.standard_normal((rows, rank)) @ rng.standard_normal((rank, columns))
+    A = A + 3 / np.sqrt(2) * (rng.standard_normal(A.shape) + 1j * rng.standard_normal(A.shape))
+    s = np.linalg.svd(A, compute_uv=False)
+    edge = _noise(s[::-1] ** 2, rows, columns) * s[0]
+    assert edge == pytest.approx(min(3 * (np.sqrt(rows) + np.sqrt(columns)), s[0]), rel=0.02)
+    assert rank <= (s > edge).sum() <= rank + 1
+
+
+@pytest.mark.parametrize(("noise", "lines", "better"), [
+    (0.005, 24, 1.3), (0.005, 8, 1.5), (0.02, 24, 0.97), (0.02, 8, 1), (0.1, 24, 1.3), (0.1, 8, 2), (0, 8, 1.5)])
+def test_automatic_threshold_finds_truer_maps(noise, lines, better):
+    """The sine of the angle to the true maps at three levels of noise: 0.02 is good for one of them."""
+    brain = phantom.brain((128, 128), 12, noise=noise)
+    true = brain.mps / np.linalg.norm(brain.mps, axis=0)
+    body = metrics.body(brain.image)
+
+    def error(thresh):
+        mps = espirit(brain.kspace * (abs(np.arange(128) - 63.5) < lines / 2)[:, None], thresh=thresh)
+        seen = support(mps) & body
+        assert seen.sum() > 0.99 * body.sum()
+        return np.sqrt(1 - np.minimum(abs((true.conj() * mps).sum(0))[seen], 1) ** 2).mean()
+
+    assert better * error("auto") < error(0.02)
+
+
+def test_automatic_threshold_of_volumes_and_with_dead_coils(kspace, monkeypatch):
+    mps = espirit(kspace, thresh="auto")
+    with_dead = espirit(np.insert(kspace, 2, 0, axis=0), thresh="auto")
+    assert difference(np.delete(with_dead, 2, 0), mps) < 1e-4
+    assert not with_dead[2].any()
+    monkeypatch.setattr(_espirit_kernels, "WHOLE", 10)
+    assert difference(espirit(kspace, thresh="auto"), mps) < 1e-4
+
+
 # ---- laws
 
 def test_maps_are_normalised_inside_and_zero_outside(kspace, mps):
@@ -166,7 +164,7 @@ def test_maps_are_normalised_inside_and_zero_outside(kspace, mps):
     assert mps.dtype == np.complex64
     assert 0.1 < inside.mean() < 0.99
     np.testing.assert_allclose((abs(mps) ** 2).sum(0)[inside], 1, rtol=1e-5)
-    assert residual(kspace, mps, inside) < 0.05
+    assert residual(mps, kspace, inside) < 0.05
 
 
 def test_phase_is_that_of_the_virtual_coil(kspace, mps):
@@ -178,16 +176,8 @@ def test_phase_is_that_of_the_virtual_coil(kspace, mps):
     assert abs(np.angle(virtual)).max() < 1e-4
 
 
-ORDER = [3, 0, 5, 1, 4, 2]
-LAWS = {  # what is done to k-space, what it does to the maps
-    "permuted coils": (lambda k: k[ORDER], lambda s: s[ORDER]),
-    "scale 1e-20": (lambda k: k * np.float32(1e-20), lambda s: s),
-    "scale 1e20": (lambda k: k * np.float32(1e20), lambda s: s),
-    "global phase": (lambda k: k * np.complex64(np.exp(1j)), lambda s: s),
-    "dead coil": (lambda k: np.insert(k, 2, 0, axis=0), lambda s: np.insert(s, 2, 0, axis=0)),
-    "strided": (lambda k: np.asfortranarray(k)[:, :, ::-1][:, :, ::-1], lambda s: s),
-    "readout beyond the centre not measured": (lambda k: sp.resize(sp.resize(k, (6, 30, 24)), k.shape), lambda s: s),
-}
+LAWS = LAWS | {"readout beyond the centre not measured": (
+    lambda k: sp.resize(sp.resize(k, (6, 30, 24)), k.shape), lambda s: s)}
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -277,6 +267,8 @@ BAD = {
     "kernel": ((K,), {"kernel_width": 0}, "kernel_width"),
     "narrow": ((K,), {"calib_width": 5, "kernel_width": 6}, "calib_width must be at least kernel_width = 6"),
     "thresh": ((K,), {"thresh": 1.0}, "thresh"),
+    "thresh word": ((K,), {"thresh": "automatic"}, "thresh must be one of auto"),
+    "noise, automatic thresh": ((NOISE,), {"thresh": "auto"}, "kspace gives maps .* zero"),
     "crop": ((K,), {"crop": 1.5}, "crop"),
     "crop sign": ((K,), {"crop": -0.1}, "crop"),
     "nothing above crop": ((NOISE,), {"calib_width": 8, "kernel_width": 6},

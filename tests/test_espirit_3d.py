@@ -1,7 +1,5 @@
 """ESPIRiT of volumes: SigPy, the definition, BART, laws, memory."""
 
-import shutil
-import subprocess
 import sys
 import tracemalloc
 
@@ -9,26 +7,18 @@ import numpy as np
 import pytest
 import sigpy as sp
 import sigpy.mri as mr
-from test_espirit import difference, support
+from helpers import difference, ecalib, simulate, support
 
 from pisolve.calib import _espirit_kernels, calibration_region, espirit
 from pisolve.calib.region import region
 
 SMALL = {"ndim": 3, "calib_width": 12, "kernel_width": 4}
-
-
-def simulate(coils=5, shape=(18, 28, 23), noise=1e-3, seed=0):
-    rng = np.random.default_rng(seed)
-    gain = rng.uniform(0.8, 1.2, coils) * np.exp(2j * np.pi * rng.random(coils))
-    mps = mr.birdcage_maps((coils, *shape)) * gain[:, None, None, None]
-    kspace = sp.fft(mps * sp.shepp_logan(shape), axes=(-3, -2, -1))
-    kspace += noise * (rng.standard_normal(kspace.shape) + 1j * rng.standard_normal(kspace.shape))
-    return kspace.astype(np.complex64)
+SHAPE = (18, 28, 23)
 
 
 @pytest.fixture(scope="module")
 def kspace():
-    return simulate()
+    return simulate(5, SHAPE)
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +60,7 @@ def test_equals_the_definition(kspace):
 
 
 def test_near_bart(kspace, mps, tmp_path):
-    if shutil.which("bart") is None:
-        pytest.skip("no program bart on the path")
-    (tmp_path / "k.hdr").write_text("# Dimensions\n" + " ".join(map(str, (*kspace.shape[:0:-1], len(kspace)))) + "\n")
-    kspace.tofile(tmp_path / "k.cfl")
-    subprocess.run(["bart", "ecalib", "-m1", "-k4", "-r12", f"-t{0.02**2}", "-c0.8", "k", "s"], cwd=tmp_path,
-                   check=True, capture_output=True)
-    theirs = np.fromfile(tmp_path / "s.cfl", np.complex64).reshape(kspace.shape)
+    theirs = ecalib(kspace, tmp_path, "-c0.8", kernel=4, width=12)
     assert (support(mps) & support(theirs)).sum() > 0.97 * support(theirs).sum()
     assert difference(mps, theirs) < 3e-2
 
@@ -95,10 +79,10 @@ def test_a_volume_that_repeats_is_its_slices():
 def test_kept_part_of_large_spectra_equals_all_of_it(kspace, mps, monkeypatch):
     """Slabs and the partial eigendecomposition against the whole calibration matrix and all its eigenvectors."""
     centre = sp.resize(kspace, (5, 12, 12, 12)).astype(complex)
-    whole = _espirit_kernels.samples(centre, 4, 0.02)
+    whole = _espirit_kernels.correlations(centre, 4, 0.02)
     monkeypatch.setattr(_espirit_kernels, "SLAB", 1000)
     monkeypatch.setattr(_espirit_kernels, "WHOLE", 10)
-    parts = _espirit_kernels.samples(centre, 4, 0.02)
+    parts = _espirit_kernels.correlations(centre, 4, 0.02)
     assert np.linalg.norm(parts - whole) < 1e-10 * np.linalg.norm(whole)
     np.testing.assert_allclose(espirit(kspace, **SMALL), mps, atol=1e-5)
 

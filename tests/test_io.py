@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
-import subprocess
 
 import h5py
 import numpy as np
 import pytest
 import torch
 from conftest import data_path
+from helpers import bart
 
 from pisolve import io, masks
 from pisolve.backend import fft
@@ -117,14 +116,6 @@ def test_real_undersampled_scan_and_foreign_files():
 
 # --- BART
 
-needs_bart = pytest.mark.skipif(shutil.which("bart") is None, reason="bart is not installed")
-
-
-def bart(folder, *command) -> str:
-    return subprocess.run(["bart", *command], cwd=folder, check=True, capture_output=True, text=True).stdout
-
-
-@needs_bart
 def test_bart_kspace_is_ours(tmp_path):
     bart(tmp_path, "phantom", "-x", "64", "-k", "-s", "8", "full")
     bart(tmp_path, "resize", "-c", "1", "48", "full", "ksp")  # another size along y
@@ -146,7 +137,6 @@ def test_bart_kspace_is_ours(tmp_path):
     assert one == pytest.approx(complex(scan.kspace[5, 20, 40]), rel=1e-5)  # BART's x 40, y 20, coil 5
 
 
-@needs_bart
 @pytest.mark.parametrize(("array", "coils", "dims"), [
     (K4, True, {0: 12, 1: 16, 3: 3, 13: 2}), (K3, True, {0: 12, 1: 16, 3: 3}), (K3, False, {0: 12, 1: 16, 13: 3}),
     (K3[0].real, False, {0: 12, 1: 16})])

@@ -1,13 +1,12 @@
 """Noise covariance and whitening against the definition, a known covariance and BART."""
 
-import shutil
-import subprocess
-
 import numpy as np
 import pytest
+from helpers import bart
 
 from pisolve import calib
 from pisolve.backend import to_numpy
+from pisolve.io import cfl
 
 C = 8
 
@@ -21,16 +20,6 @@ def white(shape, seed=0):
 MIX = white((C, C), 5) * np.logspace(-2, 2, C)[:, None]  # gains over four decades
 NOISE = (MIX @ white((C, 4000), 1)).astype(np.complex64)
 KSPACE = (MIX @ white((C, 40 * 500), 2)).reshape(C, 40, 500).astype(np.complex64)
-
-
-def bart(folder, *command, **arrays):
-    if shutil.which("bart") is None:
-        pytest.skip("no program bart on the path")
-    for name, x in arrays.items():
-        (folder / f"{name}.hdr").write_text("# Dimensions\n" + " ".join(map(str, x.shape[::-1])) + "\n")
-        x.astype(np.complex64).tofile(folder / f"{name}.cfl")
-    subprocess.run(["bart", *command], cwd=folder, check=True, capture_output=True)
-    return np.fromfile(folder / "out.cfl", np.complex64)
 
 
 def test_covariance_is_the_mean_of_outer_products():
@@ -100,9 +89,9 @@ def test_torch():
 
 def test_equals_bart(tmp_path):
     noise = (white((C, C), 4) + 2 * np.eye(C)) @ white((C, 4000), 6)  # BART computes in single precision
-    theirs = bart(tmp_path, "whiten", "-n", "k", "n", "out", k=KSPACE[:, None], n=noise.reshape(C, 1, 40, 100))
+    bart(tmp_path, "whiten", "-n", "k", "n", "out", k=KSPACE[:, None], n=noise.reshape(C, 1, 40, 100))
     ours = calib.prewhiten(KSPACE, noise)
-    theirs = theirs.reshape(ours.shape)
+    theirs = cfl.read(tmp_path / "out").reshape(ours.shape)
     ratio = np.vdot(theirs, ours) / np.vdot(theirs, theirs)
     assert np.linalg.norm(ours - ratio * theirs) < 1e-3 * np.linalg.norm(ours)
     assert abs(abs(ratio) - 1) < 1e-3

@@ -1,18 +1,14 @@
 """Reconstructions against independent programs: SigPy's apps and BART."""
 
-import shutil
-import subprocess
-
 import numpy as np
 import pytest
 from conftest import data_path
+from helpers import bart
 
 import pisolve as pi
 from pisolve import linops, testing
 from pisolve.io import cfl
 from pisolve.testing import distance
-
-BART = pytest.mark.skipif(shutil.which("bart") is None, reason="no bart: apt-get install bart")
 
 
 def sigpy_problem(shape=(8, 64, 48), seed=0):
@@ -61,13 +57,10 @@ def test_tv_reaches_a_lower_objective_than_sigpys(lam):
 
 def bart_pics(folder, y, mps, *options):
     """`bart pics` on the same data and maps, without its own scaling."""
-    cfl.write(folder / "y", y, coils=True)
-    cfl.write(folder / "s", mps, coils=True)
-    subprocess.run(["bart", "pics", "-S", "-w1", *options, "y", "s", "x"], cwd=folder, check=True, capture_output=True)
+    bart(folder, "pics", "-S", "-w1", *options, "y", "s", "x", y=y[:, None], s=mps[:, None])
     return cfl.read_image(folder / "x")
 
 
-@BART
 @pytest.mark.parametrize("lam", [0.01, 0.1])
 def test_cg_sense_equals_barts(lam, tmp_path):
     op, mps, _, y, _ = sigpy_problem()
@@ -76,7 +69,6 @@ def test_cg_sense_equals_barts(lam, tmp_path):
     assert distance(ours, theirs) < 1e-3
 
 
-@BART
 def test_cg_sense_equals_barts_in_vivo(tmp_path):
     scan = pi.Recipe(sampling=pi.Sampling("random", 4, 0.125, 1)).prepare(
         data_path("kspace/invivo_brain_cimax_16ch.h5"))
@@ -85,7 +77,6 @@ def test_cg_sense_equals_barts_in_vivo(tmp_path):
     assert distance(pi.solve(op, y, 0.01 * pi.Tikhonov(), max_iter=200, tol=1e-6).x, theirs) < 1e-3
 
 
-@BART
 @pytest.mark.parametrize("lam", [2e-3, 1e-2])
 def test_tv_objective_is_at_most_barts(lam, tmp_path):
     op, mps, _, y, _ = sigpy_problem()

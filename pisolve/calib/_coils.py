@@ -5,41 +5,47 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
-from pisolve.backend import fft, one_blas_thread, to_numpy
-from pisolve.calib.noise import like
+from pisolve.backend import fft, like, one_blas_thread, to_numpy
 from pisolve.calib.region import middle, region, sampled
 
 
-def by_slice(kspace, mask, calib, fit):
+def by_slice(kspace, mask, calib, fit, ndim: int = 2):
     """Maps (..., coil, ky, kx) in the precision and kind of `kspace`, slice by slice, by a function on the CPU.
 
     Args:
-        kspace: (coil, ky, kx) or (slice, coil, ky, kx).
+        kspace: (coil, ky, kx) or (slice, coil, ky, kx); with ndim = 3 (coil, kz, ky, kx).
         mask: None, or what is sampled, which broadcasts to (ky, kx).
         calib: None, or calibration k-space in place of `kspace`; `mask` is then not looked at.
-        fit: (name, samples (coil, h, w), measured (h, w) bool, shape (ky, kx), complex dtype) -> maps (coil, ky, kx).
+        fit: (name, samples (coil, h, w), measured (h, w) bool, shape (ky, kx), complex dtype) -> maps (coil, ky, kx),
+            or any other array.
+        ndim: of an image.
     """
-    kspace = _check.array("kspace", kspace, ndim=(3, 4), nonzero=True)
+    kspace = _check.array("kspace", kspace, ndim=(3, 4) if ndim == 2 else ndim + 1, nonzero=True)
+    grid = tuple(kspace.shape[-ndim:])
     if calib is not None:
         calib = _check.array("calib", calib, ndim=kspace.ndim, nonzero=True)
-        if calib.shape[:-2] != kspace.shape[:-2]:
+        if calib.shape[:-ndim] != kspace.shape[:-ndim]:
             raise ValueError(f"calib has shape {tuple(calib.shape)}: its coils (and slices) must be those of kspace, "
                              f"shape {tuple(kspace.shape)}")
     samples = to_numpy(kspace if calib is None else calib)
-    samples = samples.reshape(-1, *samples.shape[-3:])
-    known = None if mask is None or calib is not None else sampled(mask, kspace.shape[-2:])
-    out = np.zeros((len(samples), *kspace.shape[-3:]), _check.dtype_name(kspace))
+    samples = samples.reshape(-1, *samples.shape[-1 - ndim:])
+    known = None if mask is None or calib is not None else sampled(mask, grid)
+    out = None
     for z, one in enumerate(samples):
         name = f"slice {z}" if len(samples) > 1 else "kspace" if calib is None else "calib"
         measured = (one != 0).any(0) if known is None else known
         with one_blas_thread():
-            out[z] = fit(name, one, measured, kspace.shape[-2:], out.dtype)
-    return like(out.reshape(kspace.shape), kspace)
+            found = fit(name, one, measured, grid, np.dtype(_check.dtype_name(kspace)))
+        if kspace.ndim == ndim + 1:
+            return like(found, kspace)
+        out = np.empty((len(samples), *found.shape), found.dtype) if out is None else out
+        out[z] = found
+    return like(out, kspace)
 
 
 def centre(name, samples, sizes):
-    """The central block of `samples` (coil, ky, kx), complex128 with a peak of 1."""
-    block = samples[:, middle(samples.shape[1], sizes[0]), middle(samples.shape[2], sizes[1])].astype(np.complex128)
+    """The central block of `samples` (coil, ky, kx) or (coil, kz, ky, kx), complex128 with a peak of 1."""
+    block = samples[(slice(None), *map(middle, samples.shape[1:], sizes))].astype(np.complex128)
     peak = abs(block).max()
     if peak == 0:
         raise ValueError(f"{name} is zero in the whole calibration region: mask marks samples that are not there")
@@ -69,7 +75,12 @@ def images(block, shape, dtype, taper=True):
 def virtual(block):
     """The dominant virtual coil u of k-space samples (coil, ...): its largest entry is real and positive."""
     flat = block.reshape(len(block), -1)
-    u = np.linalg.eigh(flat @ flat.conj().T)[1][:, -1]
+    return leading_coil(flat @ flat.conj().T)
+
+
+def leading_coil(gram):
+    """The dominant eigenvector of a Hermitian matrix, its largest entry real and positive."""
+    u = np.linalg.eigh(gram)[1][:, -1]
     peak = u[abs(u).argmax()]
     return u * (peak.conj() / abs(peak))
 

@@ -10,6 +10,7 @@ import scipy.sparse.linalg
 from pisolve.calib.region import neighbourhoods, region
 
 SLAB = 1 << 22  # entries of the calibration matrix, and of transformed kernels, held at a time
+LEAST = 1e-3  # of thresh="auto": data without noise are of full rank at the level of their rounding, and say nothing
 WHOLE = 1024  # columns of a Gram matrix of which all eigenvectors are computed; of larger ones those that are kept
 
 
@@ -27,13 +28,13 @@ def sizes(name, measured, calib_width, kernel_width):
     return block, min(max((lines + 2) // 3, smallest), 6, calib_width)
 
 
-def samples(centre, k, thresh):
+def correlations(centre, k, thresh):
     """Samples (2k, ..., c, c) of G's k-space, lag 0 first: the cross-correlations of the kept kernels, summed.
 
     Args:
         centre: calibration samples (c, cy, cx) or (c, cz, cy, cx), complex128.
         k: size of the kernels.
-        thresh: singular values above this part of the largest are kept.
+        thresh: singular values above this part of the largest are kept; "auto": above those of the noise.
     """
     c, ndim = len(centre), centre.ndim - 1
     V = _row_space(centre, k, thresh)
@@ -57,15 +58,38 @@ def _row_space(centre, k, thresh):
         gram = A @ A.conj().T if wide else A.conj().T @ A
     else:
         gram = _gram(centre, kernel)
+
+    def limit(s2):
+        alive = columns * np.count_nonzero(centre.reshape(len(centre), -1).any(1)) // len(centre)
+        level = _noise(s2, rows, alive) if thresh == "auto" else thresh
+        return s2[-1] * max(level**2, len(gram) * np.finfo(float).eps)
+
     if len(gram) <= WHOLE:
         s2, V = scipy.linalg.eigh(gram, overwrite_a=True, check_finite=False)
+        keep = s2 > limit(s2)
     else:  # only what is kept, which is a small part
         start = gram[:, gram.diagonal().real.argmax()]
-        largest = scipy.sparse.linalg.eigsh(_hermitian(gram), 1, v0=start, return_eigenvectors=False)
-        limit = largest[-1] * max(thresh**2, len(gram) * np.finfo(float).eps)
-        s2, V = scipy.linalg.eigh(gram, subset_by_value=(limit, np.inf), overwrite_a=True, check_finite=False)
-    keep = s2 > s2[-1] * max(thresh**2, len(gram) * np.finfo(float).eps)
+        spectrum = scipy.linalg.eigvalsh(gram, check_finite=False) if thresh == "auto" else \
+            scipy.sparse.linalg.eigsh(_hermitian(gram), 1, v0=start, return_eigenvectors=False)
+        bottom = limit(spectrum)
+        s2, V = scipy.linalg.eigh(gram, subset_by_value=(bottom, np.inf), overwrite_a=True, check_finite=False)
+        keep = s2 > bottom
     return A.conj().T @ (V[:, keep] / np.sqrt(s2[keep])) if wide else V[:, keep]
+
+
+def _noise(s2, rows, columns):
+    """The largest singular value of noise in a matrix, relative to the largest of all, between LEAST and 1.
+
+    The p - r smallest of p squared singular values s2 (ascending) are noise of variance v = sum / ((p - r)(n - r)) as
+    soon as the largest of them is below Marchenko and Pastur's edge v (sqrt(p - r) + sqrt(n - r))^2: Veraart et al.,
+    NeuroImage 142 (2016) 394. Entries of a calibration matrix repeat; v was right within 6 % all the same.
+    """
+    p, n = sorted((rows, columns))
+    s2, r = np.maximum(s2[:-p - 1:-1], 0), np.arange(p)
+    variance = s2[::-1].cumsum()[::-1] / ((p - r) * (n - r))
+    first = (s2 <= variance * (np.sqrt(p - r) + np.sqrt(n - r)) ** 2).argmax()
+    edge = np.sqrt(variance[first] / s2[0]) * (np.sqrt(p) + np.sqrt(n))
+    return min(max(edge, LEAST), 1 - 1e-6)  # the largest itself is always kept
 
 
 def _gram(centre, kernel):

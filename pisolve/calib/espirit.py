@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from pisolve import _check
-from pisolve.backend import namespace, one_blas_thread, parallel, to_numpy, to_torch
+from pisolve.backend import like, parallel
+from pisolve.calib import _coils
 from pisolve.calib._eig import dominant, leading
-from pisolve.calib._espirit_kernels import samples, sizes
-from pisolve.calib.region import middle, sampled
+from pisolve.calib._espirit_kernels import correlations, sizes
 
 BLOCK = 1 << 17  # entries of G held by one thread at a time: 1 MB in single precision, what a core's cache takes
 GEMM = 1 << 16  # largest m n k of a matrix product in a thread: above, OpenBLAS starts threads of its own
 
 
-def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, thresh: float = 0.02, crop: float = 0.8,
-            soft_crop: bool = False, maps: int = 1, ndim: int = 2, eigenvalues: bool = False, mask=None, calib=None):
+def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, thresh: float | str = 0.02,
+            crop: float = 0.8, soft_crop: bool = False, maps: int = 1, ndim: int = 2, eigenvalues: bool = False,
+            mask=None, calib=None):
     """Coil sensitivity maps by ESPIRiT: the dominant eigenvectors of G(r) at every pixel.
 
         G(r) = 1/k^2  S(r) P S(r)^H,      mps_s(r) = v_s(r) where lam_s(r) > crop, else 0,      sum_c |mps_sc|^2 = 1
@@ -43,7 +45,9 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
             `calib_width` both ways. Where one way has only n fully sampled lines, k = (n + 2) // 3 between 3 and 6, and
             the region is up to twice as wide the other way: 11 lines of 16 coils otherwise give too few rows for the
             calibration matrix's columns, and useless maps.
-        thresh: relative threshold of singular values, 0 <= thresh < 1.
+        thresh: relative threshold of singular values, 0 <= thresh < 1. 0.02 is SigPy's. "auto": the largest singular
+            value of noise, read from the spectrum itself. On simulated scans its maps were 1.3 to 2.7 times nearer to
+            the true ones where there was little or much noise, and the same (at worst 2 % farther) in between.
         crop: maps are 0 where the eigenvalue is at most this, 0 <= crop < 1. 0.8 is BART's default; SigPy's 0.95
             cuts into the body on noisy scans and cost 0.5 to 1 dB on the real ones that we have.
         soft_crop: instead of the step at `crop`, multiply by w = s((sqrt(lam_1) - crop) / (1 - crop)) with
@@ -74,61 +78,33 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
         Magn. Reson. Med. 71:990-1001 (2014).
     """
     ndim = _check.choice("ndim", ndim, (2, 3))
-    kspace = _check.array("kspace", kspace, ndim=(3, 4) if ndim == 2 else 4, nonzero=True)
     calib_width = _check.integer("calib_width", calib_width, low=1)
     kernel_width = _check.integer("kernel_width", kernel_width, low=1, allow_none=True)
     maps = _check.integer("maps", maps, low=1)
-    thresh = _check.number("thresh", thresh, low=0)
-    crop = _check.number("crop", crop, low=0)
-    for name, value in (("thresh", thresh), ("crop", crop)):
-        if value >= 1:
-            raise ValueError(f"{name} is a fraction of the largest possible value: it must be < 1, got {value}")
-    shape = tuple(kspace.shape[-1 - ndim:])
-    if maps > shape[0]:
-        raise ValueError(f"maps = {maps} sets of maps are more than the {shape[0]} coils of kspace: give fewer maps")
-    if calib is not None:
-        calib = _check.array("calib", calib, ndim=kspace.ndim, nonzero=True)
-        if calib.shape[:-ndim] != kspace.shape[:-ndim]:
-            raise ValueError(f"calib has shape {tuple(calib.shape)}: its coils (and slices) must be those of kspace, "
-                             f"shape {tuple(kspace.shape)}")
-    data = to_numpy(kspace if calib is None else calib)
-    lead, data = data.shape[:-1 - ndim], data.reshape(-1, *data.shape[-1 - ndim:])
-    found = []
-    for z, one in enumerate(data):
-        name = f"slice {z}" if len(data) > 1 else "kspace" if calib is None else "calib"
-        measured = sampled(mask, shape[1:]) if calib is None and mask is not None else _measured(one)
+    check = partial(_check.choice, options=("auto",)) if isinstance(thresh, str) else _coils.fraction
+    thresh = check("thresh", thresh)
+    crop = _coils.fraction("crop", crop)
+    values = []
+
+    def fit(name, samples, measured, grid, dtype):
+        if maps > len(samples):
+            raise ValueError(f"maps = {maps} sets of maps are more than the {len(samples)} coils of kspace: give fewer "
+                             "maps")
         block, k = sizes(name, measured, calib_width, kernel_width)
-        centre = one[(slice(None), *map(middle, one.shape[1:], block))].astype("complex128")
-        largest = abs(centre).max()
-        if largest == 0:
-            raise ValueError(f"{name} is zero in the whole calibration region: mask marks samples that are not there")
-        with one_blas_thread():
-            pair = _field(centre / largest, k, thresh, _Cut(crop, soft_crop, maps, eigenvalues), shape,
-                          _check.dtype_name(kspace))
-        if not pair[0].any():
+        centre = _coils.centre(name, samples, block)
+        mps, lam = _field(centre, k, thresh, _Cut(crop, soft_crop, maps, eigenvalues), grid, dtype)
+        if not mps.any():
             raise ValueError(f"{name} gives maps that are zero everywhere, no eigenvalue is above crop = {crop:g}: the "
                              f"calibration region ({' x '.join(map(str, block))} samples, kernel {k}) is too small or "
                              "holds noise; lower crop or thresh, or give calib=... or mps from another scan")
-        found.append(pair)
-    sets = () if maps == 1 else (maps,)
-    mps, lam = (found[0] if len(found) == 1 else map(np.stack, zip(*found)))
-    mps, lam = (_like(x.reshape(*lead, *sets, *rest), kspace) for x, rest in ((mps, shape), (lam, shape[1:])))
-    return (mps, lam) if eigenvalues else mps
+        mps[:, ~centre.any(tuple(range(1, ndim + 1)))] = 0  # a dead coil is 0, and not LAPACK's rounding
+        values.append(lam if maps > 1 else lam[0])
+        return mps if maps > 1 else mps[0]
 
-
-def _measured(kspace):
-    """Where any coil of (coil, ...) is not 0, one coil at a time."""
-    out = kspace[0] != 0
-    for one in kspace[1:]:
-        out |= one != 0
-    return out
-
-
-def _like(x, kspace):
-    """The numpy array as one of the kind of `kspace`, and on its device."""
-    if _check.is_torch(kspace):
-        return to_torch(x).to(kspace.device)
-    return namespace(kspace).asarray(x)
+    mps = _coils.by_slice(kspace, mask, calib, fit, ndim)
+    if not eigenvalues:
+        return mps
+    return mps, like(np.stack(values) if kspace.ndim > ndim + 1 else values[0], kspace)
 
 
 @dataclass(frozen=True)
@@ -154,15 +130,14 @@ class _Cut:
         return lam, v, (1 + t) ** 2 / (2 + 2 * t * t)
 
 
-def _field(centre, k, thresh, cut, shape, dtype):
+def _field(centre, k, thresh, cut, grid, dtype):
     """The maps (set, c, *grid) that the calibration samples (c, *block) give, and their eigenvalues (set, *grid)."""
-    c, *grid = shape
-    flat = centre.reshape(c, -1)
-    conj_u = _virtual(flat @ flat.conj().T).conj().astype(dtype)
+    c = len(centre)
+    conj_u = _coils.virtual(centre).conj().astype(dtype)
     lag = np.r_[0:k, -k:0]
     waves = [np.exp(2j * np.pi / n * np.outer(np.arange(n) - n // 2, lag)).astype(dtype) for n in grid]
-    lags = samples(centre, k, thresh).astype(dtype)
-    out = np.empty((cut.maps, *shape), dtype)
+    lags = correlations(centre, k, thresh).astype(dtype)
+    out = np.empty((cut.maps, c, *grid), dtype)
     values = np.empty((cut.maps, *grid), out.real.dtype)
     if len(grid) == 2:
         _plane(lags.reshape(2 * k, 2 * k, c * c).swapaxes(0, 1), waves, cut, conj_u, out, values, parallel)
@@ -210,20 +185,13 @@ def _serial(work, items):
     return [work(i) for i in items]
 
 
-def _virtual(gram):
-    """The dominant eigenvector, its largest entry real and positive."""
-    u = np.linalg.eigh(gram)[1][:, -1]
-    peak = u[abs(u).argmax()]
-    return u * (peak.conj() / abs(peak))
-
-
 def _turn(mps):
     """Give a set of maps (c, ...) the phase for which its own dominant virtual coil u has real and positive maps."""
     gram = np.zeros((len(mps),) * 2, complex)
     for i in range(mps.shape[1]):
         row = mps[:, i].reshape(len(mps), -1)
         gram += row @ row.conj().T
-    conj_u = _virtual(gram).conj().astype(mps.dtype)
+    conj_u = _coils.leading_coil(gram).conj().astype(mps.dtype)
     for i in range(mps.shape[1]):
         phase = (conj_u @ mps[:, i].reshape(len(mps), -1)).reshape(mps.shape[2:])
         size = abs(phase)
