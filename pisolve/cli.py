@@ -1,4 +1,4 @@
-"""The command line: `pisolve recon`, `calib`, `info` and `demo`; parse, call, nothing else."""
+"""The command line: `pisolve recon`, `calib`, `info`, `demo` and `train`; parse, call, nothing else."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pisolve.cli_parser import parser
 from pisolve.cli_recipe import DENOISER, MAPS, default_run, make_prior, make_recipe, nets_room
 from pisolve.cli_report import (
     attribute_rows,
+    failure,
     fully_sampled,
     image_info,
     like_rss,
@@ -25,9 +26,10 @@ from pisolve.cli_report import (
     say,
     shape_of,
     table,
-    tuned,
+    what_ran,
     zero_filled,
 )
+from pisolve.cli_train import train
 from pisolve.io import cfl
 from pisolve.recipe import Recipe
 
@@ -40,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: say("warning", message)
         try:
-            arguments = parser(recon, calib, info, demo).parse_args(argv)
+            arguments = parser(recon, calib, info, demo, train).parse_args(argv)
             return arguments.run(arguments)
         except KeyboardInterrupt:
             say("interrupted", "nothing more is written")
@@ -70,18 +72,12 @@ def recon(a) -> int:
     if recipe.sampling is not None and not full:
         say("warning", "no metrics: this scan is not fully sampled, so there is nothing to compare with")
     done = recipe(scan, progress=a.progress)
-    steps, solver = max(r.state.k for r in done.results), done.results[0].solver
     if not done.ok:
-        say("failed", f"{type(solver).__name__} ended {done.status} after {steps} iterations; {a.output} is not "
-             "written: try a smaller --lam or --sigma, or another --solver")
+        say("failed", f"{failure(done)}; {a.output} is not written")
         return 1
     done.save(a.output)
-    of = f" (most of {len(done.results)} slices)" if len(done.results) > 1 else ""
-    residual = max(float(r.state.residual) for r in done.results)
     table([("scan", f"{a.scan}, {shape_of(scan.kspace)}"), ("sampling", sampled(done.scan.mask)),
-           ("prior", repr(done.recipe.prior)), *([("tuned", tuned(done.tuning))] if done.tuning else []),
-           ("solver", repr(solver)),
-           ("status", f"{done.status} after {steps} iterations{of}, residual {residual:.1e}"),
+           *what_ran(done),
            ("seconds", ", ".join(f"{stage} {t:.2f}" for stage, t in done.seconds.items())),
            ("scale", f"{done.scale:.5g} (k-space times this was solved)")])
     images = {name: done.scan.crop(like_rss(done.scan, image)) for name, image in
@@ -89,7 +85,7 @@ def recon(a) -> int:
     if full:
         metrics_table(done.scan.reference, images)
     if a.png:
-        title = f"{done.recipe.prior!r}" if full else ""
+        title = what_ran(done)[0][1] if full else ""
         figure(images, done.scan.reference if full else None, path=a.png, title=title)
     table([("written", ", ".join(filter(None, (a.output, a.png))))])
     return 0

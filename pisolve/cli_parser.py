@@ -19,9 +19,11 @@ EXAMPLES = """examples:
   pisolve recon scan.h5 -o out.h5 --prior tv --lam auto   choose lam by withheld samples
   pisolve recon scan.h5 -o out.h5 --prior pnp --sigma 0.07
   pisolve recon scan.h5 -o out.h5 --prior pnp --denoiser dncnn_gray_25.pth --scale 0.5 --offset 0.5
+  pisolve recon scan.h5 -o out.h5 --network net.safetensors --consistency
   pisolve recon scan.h5 -o again.h5 --recipe out.h5       the same once more, to the same bits
   pisolve recon scan.h5 -o out.h5 --method grappa --coils 8 --prewhiten
   pisolve calib scan.h5 -o maps.npy                       coil maps, for: recon ... --mps maps.npy
+  pisolve train examples/configs/denoiser-fast.toml --out run    train a network; goes on with --resume
 
 exit codes: 0 done, 1 the run failed (diverged, not finite), 2 wrong input, 130 interrupted.
 PISOLVE_THREADS sets the number of threads."""
@@ -34,12 +36,12 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(f"{message} (see {self.prog} --help)")
 
 
-def parser(recon, calib, info, demo) -> argparse.ArgumentParser:
+def parser(recon, calib, info, demo, train) -> argparse.ArgumentParser:
     """The parser of all the words."""
     top = _Parser("pisolve", description="MRI reconstruction: minimise over x  1/2 ||A x - y||^2 + g(x)",
                   epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"pisolve {__version__}")
-    words = top.add_subparsers(dest="word", metavar="{recon,calib,info,demo}", required=True)
+    words = top.add_subparsers(dest="word", metavar="{recon,calib,info,demo,train}", required=True)
 
     def word(run, text):
         new = words.add_parser(run.__name__, help=text, description=text[0].upper() + text[1:] + ".",
@@ -61,6 +63,9 @@ def parser(recon, calib, info, demo) -> argparse.ArgumentParser:
     add("--scale", type=float, help="the network sees scale * image + offset; default: 1, 0.5 for a grey dncnn_*.pth")
     add("--offset", type=float, help="default: 0, 0.5 for a grey dncnn_*.pth")
     add("--rescale", action="store_const", const=True, help="reach another sigma by multiplying the image")
+    add = new.add_argument_group("network", "in the place of prior and solver").add_argument
+    add("--network", metavar="NAME|FILE", help="a reconstruction network: a shipped one or weights")
+    add("--consistency", action="store_const", const=True, help="bring the measured data back into its image")
     add = new.add_argument_group("solver").add_argument
     add("--solver", choices=SOLVERS, help="default: one that fits the prior")
     add("--max-iter", type=int, metavar="N", help="most iterations; default: 100, 30 for pnp")
@@ -102,6 +107,12 @@ def parser(recon, calib, info, demo) -> argparse.ArgumentParser:
     new.add_argument("--denoiser", metavar="NAME|FILE", default=DENOISER, help=f"default: {DENOISER}")
     for name, kind, default in (("size", int, 256), ("coils", int, 8), ("accel", float, 4), ("seed", int, 1)):
         new.add_argument(f"--{name}", type=kind, default=default, help=f"default: {default}")
+
+    new = word(train, "train a network")
+    new.add_argument("config", help="what to train, on what and how (.toml), such as those in examples/configs")
+    new.add_argument("--out", metavar="FOLDER", help="for checkpoint, log and weights; default: the name of config")
+    new.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, to the same weights")
+    new.add_argument("--progress", action=argparse.BooleanOptionalAction, default=sys.stderr.isatty(), help="a bar")
     return top
 
 

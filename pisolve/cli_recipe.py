@@ -11,6 +11,7 @@ from pisolve.cli_report import say
 from pisolve.io.hdf5 import attributes, open_hdf5
 from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Sense, Spirit, Walsh
 from pisolve.priors import L1, RED, TV, PnP, Prior, Tikhonov, Wavelet, Zero
+from pisolve.priors.adapter import as_denoiser
 from pisolve.recipe import Recipe, Sampling
 
 # What a prior is given where the command line does not say it, for images with a 99th percentile of 1. A network is
@@ -36,7 +37,7 @@ def make_recipe(a) -> Recipe:
     """The recipe that the arguments describe; an argument without effect is an error."""
     names = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
              "crop", "sets", "maps", "method", "coils", "gcc", "prewhiten", "tune", "accel", "mask", "center_fraction",
-             "seed")
+             "seed", "network", "consistency")
     given = {n: getattr(a, n) for n in names if getattr(a, n) is not None}
     if a.recipe:
         if given:
@@ -47,14 +48,27 @@ def make_recipe(a) -> Recipe:
         raise ValueError(f"--{next(iter(sampling)).replace('_', '-')} needs --accel")
     if "center_fraction" in sampling and sampling.get("mask") in ("poisson", "variable_density"):
         raise ValueError(f"--center-fraction is for lines, not for --mask {sampling['mask']}")
-    run = {n: given.pop(n) for n in ("max_iter", "tol") if n in given}
-    run |= _channels(given) | _maps(given, a.mps)
+    drawn = Sampling(**sampling) if sampling else None
+    run = _channels(given) | _maps(given, a.mps)
+    if "network" in given:
+        return Recipe(sampling=drawn, **run, **_network(given))
+    if "consistency" in given:
+        raise ValueError("--consistency is for --network: a prior's image has the data term")
+    run |= {n: given.pop(n) for n in ("max_iter", "tol") if n in given}
     run["method"] = RECONSTRUCTIONS[given.pop("method", "sense")]()
     solver = SOLVERS[given.pop("solver")]() if "solver" in given else None
     word = given.pop("prior", "zero" if isinstance(run["method"], Grappa) else "wavelet")
     run |= _tune(word, given)
     prior, run = make_prior(word, **given), default_run(word) | run
-    return Recipe(prior, solver, sampling=Sampling(**sampling) if sampling else None, name=word, **run)
+    return Recipe(prior, solver, sampling=drawn, name=word, **run)
+
+
+def _network(given: dict) -> dict:
+    """Recipe's `network` and `consistency`; everything else that is given has no effect on a network."""
+    network, consistency = nets_room().load(given.pop("network")), given.pop("consistency", False)
+    if given:
+        raise ValueError(f"--{next(iter(given)).replace('_', '-')} has no effect on --network")
+    return {"network": network, "consistency": consistency, "name": "network"}
 
 
 def _channels(given: dict) -> dict:
@@ -123,7 +137,7 @@ def make_prior(word: str, *, lam=None, sigma=None, denoiser=None, **network) -> 
 def _load(name, options):
     """The denoiser; a public grey one gets its own range, unless the options speak of range or level."""
     nets = nets_room()
-    D = nets.load(name, **options)
+    D = as_denoiser(nets.load(name, **options))
     if D.channels != "parts" or nets.store.named_level(name) is None or {"scale", "offset", "level"} & options.keys():
         return D
     say("note", f"{Path(name).name} was trained on [0, 1], parts of images are in -1..1: it sees 0.5 image + 0.5, "

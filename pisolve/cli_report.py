@@ -58,6 +58,31 @@ def like_rss(scan: io.Scan, image) -> np.ndarray:
     return image if abs(size[size > 0] - 1).max() < 1e-3 else image * size
 
 
+def what_ran(done) -> list:
+    """Rows on what made a reconstruction, and how it ended."""
+    recipe, residual = done.recipe, max(float(r.state.residual) for r in done.results)
+    if recipe.network is not None:
+        rest = f", data residual {residual:.1e}" if np.isfinite(residual) else ""
+        with_data = " with data consistency" if recipe.consistency else ""
+        return [("network", done.results[0].network + with_data), ("status", done.status + rest)]
+    rows = [("prior", repr(recipe.prior)), *([("tuned", tuned(done.tuning))] if done.tuning else [])]
+    of = f" (most of {len(done.results)} slices)" if len(done.results) > 1 else ""
+    return [*rows, ("solver", repr(recipe.solver)),
+            ("status", f"{done.status} after {_steps(done)} iterations{of}, residual {residual:.1e}")]
+
+
+def failure(done) -> str:
+    """Why a reconstruction failed, and what to try."""
+    if done.recipe.network is not None:
+        return f"the network {done.results[0].network} gave NaN or Inf: is it for such scans?"
+    return (f"{type(done.recipe.solver).__name__} ended {done.status} after {_steps(done)} iterations: try a smaller "
+            "--lam or --sigma, or another --solver")
+
+
+def _steps(done) -> int:
+    return max(r.state.k for r in done.results)
+
+
 def tuned(tuning) -> str:
     """How a strength was chosen, in words."""
     seen = "; the reference was seen, this is an oracle's choice" if tuning.method == "reference" else ""

@@ -2,8 +2,8 @@
 
 Complex images are compared by magnitude, in double precision. A scale that both images share has no effect, however
 large or small: before anything is squared both are divided by a power of two near the reference's peak, exactly.
-Images are numpy or cupy arrays or torch tensors, (y, x) or (slice, y, x). fastMRI compares `reconstruction_rss` in its
-own crop: bring both to one shape first.
+Images are numpy or cupy arrays or torch tensors, (y, x) or (slice, y, x); dithered ones (`nets.dither`) are refused.
+fastMRI compares `reconstruction_rss` in its own crop: bring both to one shape first.
 """
 
 from __future__ import annotations
@@ -131,6 +131,8 @@ def body(reference) -> np.ndarray:
 
 
 def _magnitude(name, x) -> np.ndarray:
+    if getattr(x, "display_only", False):
+        raise TypeError(f"{name} is display only (noise was added for the eye): measure the image it was made from")
     x = to_numpy(x) if _check.is_array(x) else x
     _check.array(name, x, ndim=(2, 3), complex_=False, nonzero=name == "reference")
     return abs(x.astype(np.complex128)) if x.dtype.kind == "c" else x.astype(np.float64)

@@ -10,6 +10,7 @@ from pisolve import _check, backend
 from pisolve._check import array, dtype_name, is_cupy, is_torch
 from pisolve.linops import Blocks, Linop, apply, as_torch, opnorm
 from pisolve.linops.autograd import TorchLinop
+from pisolve.linops.solve import cg_solve
 from pisolve.priors import Prior, Zero
 from pisolve.priors.base import Sum, real, squared_norm
 
@@ -134,6 +135,14 @@ class Problem:
     def data_grad(self, x):
         """The gradient of the data term, A^H (A x - y)."""
         return self.A.N(x) - self.AHy
+
+    def data_prox(self, v, rho, x, iterations: int):
+        """argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - v||^2, by at most `iterations` steps of `inner` from x."""
+        return self.inner(lambda p: self.normal(p) + rho * p, self.AHy + rho * v, x, iterations)
+
+    def inner(self, H, b, x, iterations: int):
+        """H x = b from x as far as a splitting needs it; unrolled networks go slice by slice (`nets.consistency`)."""
+        return cg_solve(H, b, x, iterations=iterations, tol=0.1)
 
     def data_value(self, x) -> float:
         """1/2 ||A x - y||^2."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from pisolve import _check, priors, solvers
 from pisolve.priors import Denoiser, Prior
+from pisolve.priors._module import is_module
 from pisolve.priors.base import Scaled, Sum
 from pisolve.solvers import Solver
 
@@ -24,12 +25,13 @@ def encode(value):
         return value.item()
     if isinstance(value, list | tuple):
         return [encode(v) for v in value]
-    if isinstance(value, Denoiser):
+    if isinstance(value, Denoiser) or is_module(value):
         source = getattr(value, "source", None)
         if source is None:
-            raise ValueError(f"{value!r} was made in Python and cannot be written into a recipe: "
+            what = repr(value) if isinstance(value, Denoiser) else type(value).__name__
+            raise ValueError(f"{what} was made in Python and cannot be written into a recipe: "
                              "save its weights and load them with pi.nets.load(path)")
-        return {"type": "Denoiser", **source}
+        return {"type": "Denoiser" if isinstance(value, Denoiser) else "Network", **source}
     cls = type(value)
     if _check.is_array(value) or _KNOWN.get(cls.__name__, cls) is not cls or not cls.__module__.startswith("pisolve."):
         raise ValueError(f"a {cls.__name__} cannot be written into a recipe: only pisolve's own priors and solvers can")
@@ -55,7 +57,7 @@ def decode(value, further: dict | None = None):
     arguments = {k: decode(v, further) for k, v in value.items() if k != "type"}
     name = value.get("type")
     try:
-        if name == "Denoiser":
+        if name in ("Denoiser", "Network"):
             from pisolve import nets
 
             return nets.load(**arguments)

@@ -1,12 +1,15 @@
 """The denoiser adapter: what every network sees, what comes back, and what is refused."""
 
+import cases
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import pisolve as pi
 from pisolve import nets
-from pisolve.priors.adapter import Denoiser, as_denoiser, pad_to_multiple
+from pisolve.priors._module import pad_to_multiple
+from pisolve.priors.adapter import Denoiser, as_denoiser
 
 
 def images(*shape, dtype=np.complex64, seed=0):
@@ -135,7 +138,7 @@ def test_shapes_strides_and_dtypes(shape, dtype, monkeypatch):
     assert whole.dtype == dtype
     assert type(whole) is np.ndarray
     np.testing.assert_allclose(whole, 0.5 * x, rtol=1e-6)
-    monkeypatch.setattr("pisolve.priors.adapter._PIXELS", 1)  # one image at a time
+    monkeypatch.setattr("pisolve.priors._module._PIXELS", 1)  # one image at a time
     np.testing.assert_array_equal(denoiser(x), whole)
     odd = images(*shape[:-1], 2 * shape[-1], dtype=dtype)[..., ::-2]
     np.testing.assert_allclose(denoiser(odd), 0.5 * odd, rtol=1e-6)
@@ -185,8 +188,9 @@ def test_third_party_network_with_a_noise_map_and_awkward_sizes():
     given = torch.cat([pad_to_multiple(planes, 4), torch.full((2, 1, 12, 16), 0.3)], 1)
     expected = net(given)[..., :9, :14].detach().numpy()
     np.testing.assert_allclose(denoiser(x, 0.3), expected[0, 0] + 1j * expected[1, 0], atol=1e-6)
-    with pytest.raises(RuntimeError, match="size"):  # torch says so itself
-        Denoiser(net)(x, 0.3)
+    by_itself = Denoiser(net)
+    np.testing.assert_array_equal(by_itself(x, 0.3), denoiser(x, 0.3))
+    assert by_itself.describe()["multiple"] == 4
 
 
 @pytest.mark.parametrize("size", [(3, 5), (4, 4), (1, 9), (7, 2)])
@@ -345,3 +349,121 @@ def test_homogeneous_network_does_not_mind_the_units():
     denoiser = Denoiser(nets.UNet(widths=(4, 6), blocks=(1, 1)))
     x = images(9, 11)
     np.testing.assert_allclose(denoiser(40 * x, 40 * 0.3), 40 * denoiser(x, 0.3), rtol=1e-4, atol=1e-4)
+
+
+class Sized(nn.Module):
+    """Takes multiples of `multiple` only, as networks with several scales do."""
+
+    def __init__(self, multiple, crops=False):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(2, 3, multiple, multiple), nn.ConvTranspose2d(3, 2, multiple, multiple)
+        self.crops, self.sizes = crops, []
+
+    def forward(self, x):
+        self.sizes.append(tuple(x.shape[-2:]))
+        out = self.up(self.down(x))  # a wrong size comes out smaller
+        return out if self.crops else x + out
+
+
+@pytest.mark.parametrize("multiple", [1, 4, 16, 64])
+@pytest.mark.parametrize("crops", [False, True])
+def test_the_multiple_that_a_network_needs_is_found(multiple, crops):
+    torch.manual_seed(0)
+    net = Sized(multiple, crops)
+    told, found = Denoiser(net, multiple=multiple), Denoiser(net)
+    for shape in ((9, 14), (33, 64), (5, 70), (9, 14)):  # what was before does not matter
+        x = images(*shape)
+        np.testing.assert_array_equal(found(x), told(x))
+    net.sizes.clear()
+    found(images(9, 14))
+    assert len(net.sizes) == 1  # it is remembered
+
+
+@pytest.mark.parametrize(("network", "options", "word"), [
+    (nn.Conv2d(2, 2, 1), {"channels": "complex", "noise_input": "map"}, r"Conv2d failed on \(1, 3, 6, 6\)"),
+    (nn.Sequential(nn.Conv2d(2, 2, 1), nn.Conv2d(3, 2, 1)), {}, r"Sequential failed on .*3.*: set channels"),
+    (Sized(128), {}, "Sized failed on|Sized returned"), (Sized(4), {"multiple": 1}, "Sized failed on|Sized returned")])
+def test_a_network_that_cannot_take_the_image_is_named(network, options, word):
+    with pytest.raises(ValueError, match=word):
+        Denoiser(network, **options)(images(6, 6), 0.1)
+
+
+def test_a_network_that_refuses_may_have_ruined_what_it_was_given():
+    class Ruin(Sized):
+        def forward(self, x):
+            if x.shape[-1] % 4:
+                x.zero_()
+                raise RuntimeError("size")
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    net = Ruin(4, True)
+    np.testing.assert_array_equal(Denoiser(net)(images(6, 6)), Denoiser(net, multiple=4)(images(6, 6)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_any_float_type_leave_the_image_its_own(dtype):
+    net = nn.Conv2d(2, 2, 1).to(dtype)
+    for kind in (np.complex64, np.complex128):
+        x = images(5, 6, dtype=kind)
+        y = Denoiser(net)(x)
+        assert y.dtype == kind
+        np.testing.assert_allclose(y, Denoiser(net.double())(x), rtol=0.05, atol=0.05)
+        net.to(dtype)
+
+
+def test_complex_weights_and_weights_without_numbers_are_refused():
+    with pytest.raises(ValueError, match="on the device meta, without numbers"):
+        Denoiser(nn.Conv2d(2, 2, 1, device="meta"))
+    with pytest.raises(TypeError, match="must return a float tensor"):
+        Denoiser(nn.Sequential(nn.Conv2d(2, 2, 1), ToComplex()))(images(4, 4))
+
+
+class ToComplex(nn.Module):
+    def forward(self, x):
+        return torch.complex(x, x)
+
+
+class Kept(nn.Module):
+    """Batch norm in the middle, as a user leaves it after training."""
+
+    def __init__(self, gain=1.0):
+        super().__init__()
+        self.conv, self.norm, self.gain = nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), gain
+
+    def forward(self, x):
+        return x + 0.1 * self.norm(self.conv(x)) * self.gain
+
+
+def test_batch_norm_left_in_training_mode_does_not_depend_on_the_batch():
+    net = Kept().train()
+    x = images(3, 6, 6)
+    D = Denoiser(net)
+    np.testing.assert_allclose(D(x)[0], D(x[0]), atol=1e-6)
+    assert net.norm.training
+    assert int(net.norm.num_batches_tracked) == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("solver", [pi.FISTA(), pi.ADMM(), pi.HQS(), pi.PDHG(), pi.DataProx()],
+                         ids=lambda s: type(s).__name__)
+def test_nan_out_of_a_network_is_the_status_of_the_run(solver, value):
+    A, y = cases.toy()
+    net = Kept(value)
+    prior = 0.1 * pi.RED(net, 0.1) if isinstance(solver, pi.DataProx) else pi.PnP(net, 0.1)
+    result = pi.solve(A, y, prior, solver, max_iter=15)
+    assert (result.status, result.ok) == ("nonfinite", False)
+    assert np.isfinite(result.x).all()
+
+
+def test_averaging_phases_is_what_it_says():
+    torch.manual_seed(0)
+    net, x = nets.UNet(widths=(4, 6), blocks=(1, 1)), images(8, 8)
+    one = Denoiser(net)
+    turns = np.exp(2j * np.pi * np.arange(3) / 3).astype(np.complex64)
+    expected = sum(one(t * x, 0.1) / t for t in turns) / 3
+    np.testing.assert_allclose(Denoiser(net, phases=3)(x, 0.1), expected, atol=1e-6)
+    np.testing.assert_allclose(Denoiser(net, phases=3)(turns[1] * x, 0.1), turns[1] * expected, atol=1e-6)
+    assert Denoiser(net, phases=3)(x, 0.1).dtype == np.complex64
+    with pytest.raises(ValueError, match="phases must be"):
+        Denoiser(net, phases=0)

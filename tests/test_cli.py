@@ -256,7 +256,7 @@ BAD = [
     (("recon", "SCAN", "-o", "x.h5", "--prior", "tv", "--sigma", "1"), "no effect on tv"),
     (("recon", "SCAN", "-o", "x.h5", "--prior", "tv", "--denoiser", "d"), "for pnp and red"),
     (("recon", "SCAN", "-o", "x.h5", "--prior", "tv", "--scale", "2"), "for pnp and red"),
-    (("recon", "SCAN", "-o", "x.h5", "--prior", "pnp", "--denoiser", "none.pth"), "no denoiser 'none.pth'"),
+    (("recon", "SCAN", "-o", "x.h5", "--prior", "pnp", "--denoiser", "none.pth"), "no network 'none.pth'"),
     (("recon", "SCAN", "-o", "x.h5", "--prior", "tv", "--solver", "cg"), "CG needs a quadratic prior"),
     (("recon", "SCAN", "-o", "x.h5", "--seed", "1"), "--seed needs --accel"),
     (("recon", "SCAN", "-o", "x.h5", "--center-fraction", ".1"), "--center-fraction needs --accel"),

@@ -1,6 +1,5 @@
 """The networks, their files, their training, and what the shipped weights and a public network do to real images."""
 
-import dataclasses
 import json
 import pickle
 from pathlib import Path
@@ -13,7 +12,6 @@ import torch
 from conftest import data_path
 
 from pisolve import backend, nets, phantom
-from pisolve.nets import train
 from pisolve.priors import RED, Denoiser, PnP
 from pisolve.recipe_format import decode, encode
 
@@ -42,15 +40,6 @@ def noisy(image, sigma, seed=0):
 
 def psnr(image, reference):
     return 10 * np.log10(abs(reference).max() ** 2 / np.mean(abs(image - reference) ** 2))
-
-
-@pytest.fixture
-def _one_thread():
-    """Tiny networks are faster, and on a busy machine much faster, without a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 13), (3, 2), (1, 1), (16, 6)])
@@ -186,7 +175,7 @@ def _files(folder):
     ("future.safetensors", "another version"), ("misfit.safetensors", "does not fit"),
     ("text.pth", "plain weights"), ("code_25.pth", "plain weights"),
     ("list.pth", "state dict"), ("other.pth", "no DnCNN"), ("colour.pth", "3 channels"), ("unknown.pth", "level="),
-    ("nan.pth", "NaN"), ("empty.pth", "plain weights"), ("absent.pth", "no denoiser")])
+    ("nan.pth", "NaN"), ("empty.pth", "plain weights"), ("absent.pth", "no network")])
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_bad_files_say_what_to_do(name, word, tmp_path):
     files = _files(tmp_path)
@@ -210,68 +199,6 @@ def test_save_refuses_what_load_could_not_use(module, card, error, word, tmp_pat
 def test_bad_sizes(make, word):
     with pytest.raises(ValueError, match=word):
         make()
-
-
-SETTINGS = train.Training(steps=6, batch=2, size=24, seed=5)
-SHAPES = [np.pad(np.ones((24, 20), np.float32), 8) * np.linspace(0.4, 1, 36, dtype=np.float32),
-          np.ones((20, 40), np.float32)]
-
-
-def test_training_images_are_what_the_settings_say():
-    settings = dataclasses.replace(SETTINGS, batch=64)
-    clean, given, sigma = train.batch(SHAPES, 0, settings)
-    assert clean.shape == (64, 2, 24, 24)
-    assert given.shape == (64, 3, 24, 24)
-    again = train.batch(SHAPES, 0, settings)
-    assert torch.equal(given, again[1])
-    assert not torch.equal(given, train.batch(SHAPES, 1, settings)[1])
-    assert torch.all(given[:, 2] == sigma[:, 0])
-    assert settings.sigma[0] <= sigma.min()
-    assert sigma.max() <= settings.sigma[1]
-    spread = ((given[:, :2] - clean) / sigma).flatten(1).std(1)
-    assert torch.all((spread - 1).abs() < 0.12)  # of the real and of the imaginary part each
-    top = torch.quantile(clean.norm(dim=1).flatten(1), 0.99, dim=1)
-    assert settings.scale[0] - 1e-3 <= top.min()
-    assert top.max() <= settings.scale[1] + 1e-3
-
-
-@pytest.mark.usefixtures("_one_thread")
-def test_a_stopped_training_resumes_bit_for_bit(tmp_path, monkeypatch):
-    held = [np.ones((16, 16), np.complex64)]
-    whole = train.train(small(), SHAPES, SETTINGS, folder=tmp_path / "a", held_out=held, every=3)
-    loss, calls = train.loss, []
-
-    def stop(*arguments):
-        calls.append(1)
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return loss(*arguments)
-
-    monkeypatch.setattr(train, "loss", stop)
-    with pytest.raises(KeyboardInterrupt):
-        train.train(small(), SHAPES, SETTINGS, folder=tmp_path / "b", held_out=held, every=3)
-    monkeypatch.setattr(train, "loss", loss)
-    resumed = train.train(small(1), SHAPES, SETTINGS, folder=tmp_path / "b", held_out=held, every=3, resume=True)
-    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values()):
-        assert torch.equal(a, b)
-    rows = [[line.split(",")[3:] for line in (tmp_path / name / "log.csv").read_text().splitlines()] for name in "ab"]
-    assert rows[0] == rows[1]
-    assert len(rows[0]) == 3
-    with pytest.raises(ValueError, match="other settings"):
-        train.train(small(), SHAPES, dataclasses.replace(SETTINGS, seed=6), folder=tmp_path / "b", resume=True)
-    with pytest.raises(ValueError, match="images is empty"):
-        train.train(small(), [], SETTINGS, folder=tmp_path / "c")
-
-
-@pytest.mark.usefixtures("_one_thread")
-def test_training_improves_the_network(tmp_path):
-    held = [SHAPES[0].astype(np.complex64)]
-    settings = dataclasses.replace(SETTINGS, steps=120, batch=4, bf16=0.0, lr=1e-2, ema=0.9, sigma=(0.1, 0.1))
-    net = small()
-    before = train.psnr(net, held, [0.1])[0]
-    after = train.psnr(train.train(net, SHAPES, settings, folder=tmp_path), held, [0.1])[0]
-    assert after > before + 2
-    assert after > psnr(noisy(held[0], 0.1), held[0]) + 2
 
 
 def best_total_variation(given, sigma, clean):

@@ -1,26 +1,54 @@
-"""The plain pieces of image-to-image networks: bias-free residual blocks and the DnCNN."""
+"""The plain pieces of image-to-image networks: activations, bias-free residual blocks and the DnCNN."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from pisolve import _check
 
+# all of slope at most 1 but silu (1.1); relu alone is homogeneous, the others have continuous first derivatives
+ACTIVATIONS = {"relu": torch.relu, "elu": F.elu, "softplus": F.softplus, "silu": F.silu}
+
+
+def describe(module: nn.Module) -> dict:
+    """A network as plain values, for the `config` of a network that contains it; `as_network` makes it again."""
+    if not hasattr(module, "config"):
+        raise TypeError(f"{type(module).__name__} has no config that would rebuild it: take a network of pisolve.nets")
+    return {"architecture": type(module).__name__, "config": module.config}
+
+
+def as_network(name: str, value) -> nn.Module:
+    """The network given as argument `name`: a module as it is, or made of what `describe` said."""
+    if isinstance(value, nn.Module):
+        return value
+    if isinstance(value, dict) and set(value) == {"architecture", "config"}:
+        from pisolve.nets.store import build
+
+        return build(**value)
+    raise TypeError(f"{name} must be a torch module, got {_check.brief(value)}")
+
 
 class ResBlock(nn.Module):
-    """x + conv(relu(conv(x))), 3x3 without biases: positively homogeneous, so scaling the input scales the output."""
+    """x + conv(act(conv(x))), 3x3 without biases: with relu positively homogeneous, it scales with its input.
 
-    def __init__(self, width: int):
+    Args:
+        width: channels.
+        activation: "relu", "elu", "softplus" or "silu"; the smooth ones are not homogeneous.
+    """
+
+    def __init__(self, width: int, activation: str = "relu"):
         super().__init__()
+        self.activation = ACTIVATIONS[_check.choice("activation", activation, tuple(ACTIVATIONS))]
         self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, width, H, W) -> the same shape."""
-        return x + self.second(torch.relu(self.first(x)))
+        return x + self.second(self.activation(self.first(x)))
 
 
 class DnCNN(nn.Module):

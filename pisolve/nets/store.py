@@ -1,7 +1,8 @@
-"""Trained denoisers on disk: safetensors with their model card inside, and public DnCNN files as they are."""
+"""Trained networks on disk: safetensors with their model card inside, and public DnCNN files as they are."""
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import re
@@ -13,45 +14,65 @@ import torch
 
 from pisolve import _check
 from pisolve.io import atomic
-from pisolve.nets.blocks import DnCNN
+from pisolve.nets.blocks import DnCNN, describe
+from pisolve.nets.cards import CARD, markdown
+from pisolve.nets.e2e_varnet import VNU, E2EVarNet
+from pisolve.nets.fastmri_unet import FastMRIUNet, ZeroFilledUNet
+from pisolve.nets.filters import FilterBank
+from pisolve.nets.gradient_step import GradientStep
+from pisolve.nets.lipschitz import AveragedDnCNN
 from pisolve.nets.unet import UNet
+from pisolve.nets.unrolled import Unrolled
 from pisolve.priors.adapter import Denoiser
 
-ARCHITECTURES = {"UNet": UNet, "DnCNN": DnCNN}
-CARD = ("data", "licence", "noise_range", "intensity_range", "seed", "figures")
+ARCHITECTURES = {
+    "UNet": UNet,
+    "DnCNN": DnCNN,
+    "GradientStep": GradientStep,
+    "AveragedDnCNN": AveragedDnCNN,
+    "FilterBank": FilterBank,
+    "Unrolled": Unrolled,
+    "FastMRIUNet": FastMRIUNet,
+    "ZeroFilledUNet": ZeroFilledUNet,
+    "E2EVarNet": E2EVarNet,
+    "VNU": VNU,
+}
 _SHIPPED = Path(__file__).parent / "weights"
 
 
 def available() -> list[str]:
-    """The names of the denoisers that ship with pisolve, for `load`."""
+    """The names of the networks that ship with pisolve, for `load`; those of denoisers hold the word denoiser."""
     return sorted(path.stem for path in _SHIPPED.glob("*.safetensors"))
 
 
 def card(name: str) -> str:
-    """The model card of a shipped denoiser: data, licence, training and figures, as Markdown."""
+    """The model card of a shipped network: data, licence, training and figures, as Markdown."""
     _check.choice("name", name, available())
     return (_SHIPPED / f"{name}.md").read_text(encoding="utf-8")
 
 
 def load(name_or_path, *, channels: str = "auto", level: float | str | None = None, scale: float = 1.0,
-         offset: float = 0.0, rescale: bool = False) -> Denoiser:
-    """A denoiser D(x, sigma) on complex images, in eval mode, from a shipped name or a weights file.
+         offset: float = 0.0, rescale: bool = False, phases: int = 1) -> Denoiser | torch.nn.Module:
+    """A trained network, in eval mode, from a shipped name or a weights file.
+
+    Of a denoiser it is the `Denoiser` D(x, sigma) on complex images; a reconstruction network (with an attribute
+    `needs_maps`) comes as it is, for `pi.recon(scan, network=...)`.
 
     Files are `.safetensors` written by `save`, or DnCNN state dicts (`model.0.weight`, `model.2.weight`, ...; depth,
     width, channels and biases are read from them) as `.safetensors`, `.pth` or `.pt`, such as those of the KAIR model
-    zoo. Pickled code is never run. The file's own training level and range stand in the result's `note`, and the
-    arguments in its `source`, so that a recipe can load it again (a relative path from the same folder).
+    zoo. Pickled code is never run. The file's own training level and range stand in a denoiser's `note`, and the
+    arguments in the result's `source`, so that a recipe can load it again (a relative path from the same folder).
 
     Args:
         name_or_path: one of `available()`, or the path of a file.
-        channels, scale, offset, rescale: as for `Denoiser`.
+        channels, scale, offset, rescale, phases: as for `Denoiser`; not for reconstruction networks.
         level: the one sigma that a DnCNN was trained for, in the units of the image (the network's own divided by
             `scale`); "blind" for one trained on a range of sigmas. None: from the file, else from a name such as
             dncnn_gray_25, which is 25/255.
 
     Raises:
-        ValueError: no such name or file, a corrupt or pickled file, weights that fit no known network, or a DnCNN whose
-            level is not known.
+        ValueError: no such name or file, a corrupt or pickled file, weights that fit no known network, a DnCNN whose
+            level is not known, or options of a denoiser for another network.
 
     Reference:
         Zhang et al., "Beyond a Gaussian denoiser", IEEE TIP 26 (2017); github.com/cszn/KAIR.
@@ -60,11 +81,11 @@ def load(name_or_path, *, channels: str = "auto", level: float | str | None = No
     if str(name_or_path) in available():
         path = _SHIPPED / f"{name_or_path}.safetensors"
     if not path.is_file():
-        raise ValueError(f"no denoiser {str(name_or_path)!r}: give the path of a file, or one of "
+        raise ValueError(f"no network {str(name_or_path)!r}: give the path of a file, or one of "
                          f"{', '.join(available())}")
     if isinstance(level, str):
         _check.choice("level", level, ("blind",))
-    given = _options(channels, level, scale, offset, rescale)
+    given = _options(channels, level, scale, offset, rescale, phases)
     weights, about = _read(path)
     if "architecture" in about:
         network, note = _rebuild(about, path), about.get("note", "")
@@ -76,14 +97,60 @@ def load(name_or_path, *, channels: str = "auto", level: float | str | None = No
         if level is None:
             level, note = _level_and_note(path, scale, note)
     try:
-        network.load_state_dict(weights, strict=True)
+        network.load_state_dict(weights, strict=True)  # half-precision weights become float32 in it
     except RuntimeError as error:
         raise ValueError(f"{path.name} does not fit {type(network).__name__}: {str(error).splitlines()[-1]}") from error
     network.eval().requires_grad_(False)
-    denoiser = Denoiser(network, channels=channels, level=None if level == "blind" else level, scale=scale,
-                        offset=offset, rescale=rescale, note=note)
-    denoiser.source = {"name_or_path": str(name_or_path), **given}
-    return denoiser
+    if not hasattr(network, "needs_maps"):
+        network = Denoiser(network, channels=channels, level=None if level == "blind" else level, scale=scale,
+                           offset=offset, rescale=rescale, phases=phases, note=note)
+    elif given:
+        raise ValueError(f"{path.name} is a reconstruction network: {', '.join(given)} has no effect on it")
+    network.source = {"name_or_path": str(name_or_path), **given}
+    return network
+
+
+def build(architecture: str, config: dict) -> torch.nn.Module:
+    """The network of this name in `ARCHITECTURES` and this configuration, with fresh weights.
+
+    A value {"architecture": ..., "config": ...} inside the configuration is a network within the network.
+
+    Raises:
+        ValueError: a name that is not known here.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"no network {_check.brief(architecture)}: known are {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[architecture](**{name: _inner(value) for name, value in config.items()})
+
+
+def _inner(value):
+    if isinstance(value, list | tuple):
+        return [_inner(v) for v in value]
+    return build(**value) if isinstance(value, dict) and set(value) == {"architecture", "config"} else value
+
+
+def rounded(module: torch.nn.Module, dtype: str = "float16") -> torch.nn.Module:
+    """A copy whose weights are rounded as `save(..., dtype=...)` stores them: what a card's figures are measured on.
+
+    Raises:
+        ValueError: a weight that leaves the range of the dtype.
+    """
+    new = copy.deepcopy(module)
+    new.load_state_dict(_stored(module, dtype))
+    return new
+
+
+def _stored(module, dtype: str | None) -> dict:
+    """The tensors of a module as a file holds them."""
+    _check.choice("dtype", dtype, (None, "float32", "float16", "bfloat16"))
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    if dtype is not None:
+        weights = {n: w.to(getattr(torch, dtype)) if w.is_floating_point() else w for n, w in weights.items()}
+    bad = [name for name, w in weights.items() if not torch.isfinite(w).all()]
+    if bad:
+        raise ValueError(f"{bad[0]} holds NaN or Inf in {dtype or 'its dtype'}: the training failed, or dtype is too "
+                         "small for it")
+    return weights
 
 
 def named_level(path) -> float | str | None:
@@ -99,7 +166,7 @@ def named_level(path) -> float | str | None:
     return "blind" if "blind" in stem else None
 
 
-def save(module: torch.nn.Module, path, card: dict) -> None:
+def save(module: torch.nn.Module, path, card: dict, *, dtype: str | None = None) -> None:
     """Write a network's weights and its model card: `path` (.safetensors) and a readable .md beside it.
 
     Args:
@@ -109,26 +176,32 @@ def save(module: torch.nn.Module, path, card: dict) -> None:
             largest sigma), "intensity_range", "seed", "figures" (a list of dicts: the rows of a table). Optional:
             "title", "note" (one line, shown by `Denoiser.describe`), "level" (the only sigma, in the network's units),
             "training" and "limits" (text), "caption" (of the table).
+        dtype: None: weights as they are; "float16" or "bfloat16" halves the file, `load` makes float32 of it. Measure
+            the card's figures on `rounded(module, dtype)`.
 
     Raises:
-        TypeError: a module of another package, which `load` could not rebuild.
-        ValueError: a card without one of the needed entries, or a path with another ending.
+        TypeError: a module of another package, or one inside it, which `load` could not rebuild.
+        ValueError: a card without one of the needed entries, a path with another ending, weights that are not finite.
     """
     architecture = type(module).__name__
     if ARCHITECTURES.get(architecture) is not type(module):
         raise TypeError(f"module must be one of {', '.join(ARCHITECTURES)}, which load can rebuild, got {architecture}")
+    about = json.loads(json.dumps(describe(module)))  # TypeError where it holds more than plain values
+    with torch.random.fork_rng(devices=[]):  # the fresh weights cost no random number of a training
+        again = build(**about)
+    if again.state_dict().keys() != module.state_dict().keys():
+        raise TypeError(f"the config of this {architecture} does not rebuild it: its weights have other names")
     missing = [key for key in CARD if key not in card]
     if missing:
         raise ValueError(f"card lacks {', '.join(missing)}: a user must know these before relying on the network")
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors, got {path.name}")
-    about = {"architecture": architecture, "config": module.config, **card}
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    about, weights = {**card, **about}, _stored(module, dtype)
     blob = safetensors.torch.save(weights, metadata={"pisolve": json.dumps(about)})
     size = sum(tensor.numel() for tensor in weights.values())
     _write(path, blob)
-    _write(path.with_suffix(".md"), _markdown(path.stem, about, size).encode())
+    _write(path.with_suffix(".md"), markdown(path.stem, about, size).encode())
 
 
 def _write(path: Path, blob: bytes) -> None:
@@ -157,13 +230,15 @@ def _read(path: Path) -> tuple[dict, dict]:
         raise ValueError(f"{path.name} holds no state dict (names and tensors): save module.state_dict()")
     if not all(torch.isfinite(v).all() for v in weights.values()):
         raise ValueError(f"{path.name} holds NaN or Inf among its weights: the training failed or the file is corrupt")
+    if not isinstance(about, dict):
+        raise ValueError(f"{path.name} says of itself {_check.brief(about)}: it was not written by nets.save")
     return weights, about
 
 
 def _rebuild(about: dict, path: Path) -> torch.nn.Module:
     try:
-        return ARCHITECTURES[about["architecture"]](**about["config"])
-    except (KeyError, TypeError, ValueError) as error:
+        return build(about["architecture"], about["config"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RecursionError) as error:
         raise ValueError(f"{path.name} names the network {about['architecture']!r} with a configuration unknown here: "
                          "it was written by another version of pisolve") from error
 
@@ -181,12 +256,13 @@ def _infer(weights: dict, path: Path) -> DnCNN:
     return DnCNN(channels, len(kernels), weights["model.0.weight"].shape[0], bias="model.0.bias" in weights)
 
 
-def _options(channels, level, scale, offset, rescale) -> dict:
+def _options(channels, level, scale, offset, rescale, phases) -> dict:
     """The checked options of `load` that are not its defaults, as plain values."""
     level = level if isinstance(level, str) else _check.number("level", level, low=0, strict=True, allow_none=True)
     given = {"channels": channels, "level": level, "scale": _check.number("scale", scale, low=0, strict=True),
-             "offset": _check.number("offset", offset), "rescale": bool(rescale)}
-    default = {"channels": "auto", "level": None, "scale": 1.0, "offset": 0.0, "rescale": False}
+             "offset": _check.number("offset", offset), "rescale": bool(rescale),
+             "phases": _check.integer("phases", phases, low=1)}
+    default = {"channels": "auto", "level": None, "scale": 1.0, "offset": 0.0, "rescale": False, "phases": 1}
     return {name: value for name, value in given.items() if value != default[name]}
 
 
@@ -199,24 +275,3 @@ def _level_and_note(path: Path, scale: float, note: str) -> tuple[float | str, s
     if own == "blind":
         return own, f"{note}, blind by its name"
     return own / scale, f"{note}, sigma {own * 255:.0f}/255 in the network's units, by its file name"
-
-
-def _markdown(name: str, about: dict, size: int) -> str:
-    """The model card as Markdown."""
-    config = ", ".join(f"{k}={v}" for k, v in about["config"].items())
-    noise, intensity = about["noise_range"], about["intensity_range"]
-    lines = [f"# {about.get('title', name)}", "", f"`pisolve.nets.load({name!r})`", "",
-             f"* Network: {about['architecture']}({config}), {size:,} parameters",
-             f"* Training data: {about['data']}", f"* Licence of the data: {about['licence']}",
-             f"* Noise: sigma {noise[0]:g} to {noise[1]:g}, the standard deviation of the real and of the imaginary "
-             "part each", f"* Intensity: {intensity}", f"* Seed: {about['seed']}"]
-    lines += [f"* Training: {about['training']}"] if "training" in about else []
-    lines += [f"* Limits: {about['limits']}"] if "limits" in about else []
-    lines += [f"* Note: {about['note']}"] if about.get("note") else []
-    rows = about["figures"]
-    if rows:
-        head = list(rows[0])
-        lines += ["", about["caption"]] if about.get("caption") else []
-        lines += ["", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-        lines += ["| " + " | ".join(str(row.get(key, "")) for key in head) + " |" for row in rows]
-    return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from torch import nn
 
 from pisolve import _check
 from pisolve.nets.blocks import ResBlock
-from pisolve.priors.adapter import pad_to_multiple
+from pisolve.priors._module import pad_to_multiple
 
 
 class UNet(nn.Module):
@@ -24,13 +24,16 @@ class UNet(nn.Module):
         channels: image channels (2: real and imaginary part); one more is read, the noise-level map.
         widths: feature channels of each scale, finest first.
         blocks: residual blocks of each scale (on the way down, and again on the way up).
+        activation: "relu"; or "elu", "softplus", "silu", which are smooth, as `GradientStep` wants it, and not
+            homogeneous: then keep to the range of intensities of the training.
 
     Reference:
         Zhang et al., "Plug-and-play image restoration with deep denoiser prior" (DRUNet), IEEE TPAMI 44 (2022);
         Mohan et al., "Robust and interpretable blind image denoising via bias-free CNNs", ICLR 2020.
     """
 
-    def __init__(self, channels: int = 2, widths: Sequence[int] = (32, 64, 96), blocks: Sequence[int] = (1, 1, 1)):
+    def __init__(self, channels: int = 2, widths: Sequence[int] = (32, 64, 96), blocks: Sequence[int] = (1, 1, 1),
+                 activation: str = "relu"):
         super().__init__()
         channels = _check.integer("channels", channels, low=1)
         widths = [_check.integer("widths", w, low=1) for w in widths]
@@ -38,12 +41,13 @@ class UNet(nn.Module):
         if not widths or len(widths) != len(blocks):
             raise ValueError(f"widths and blocks must name the same scales, got {widths} and {blocks}")
         self.config = {"channels": channels, "widths": widths, "blocks": blocks}
+        self.config |= {} if activation == "relu" else {"activation": activation}  # older files say nothing of it
         self.channels = channels
         self.multiple = 2 ** (len(widths) - 1)
         steps = list(pairwise(widths))
 
         def stage(width, number):
-            return nn.Sequential(*[ResBlock(width) for _ in range(number)])
+            return nn.Sequential(*[ResBlock(width, activation) for _ in range(number)])
 
         self.head = nn.Conv2d(channels + 1, widths[0], 3, padding=1, bias=False)
         self.down = nn.ModuleList([stage(w, b) for w, b in zip(widths[:-1], blocks)])

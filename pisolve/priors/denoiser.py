@@ -91,7 +91,8 @@ class RED(Prior):
     """Regularisation by denoising: grad g(x) = x - D(x, sigma), the strength is `lam * RED(D, sigma)`.
 
     With a symmetric Jacobian and local homogeneity g(x) = 1/2 x^H (x - D(x)); networks have neither, so no value is
-    reported. The prox solves u = (v + step D(u)) / (1 + step) by fixed-point iteration.
+    reported, and the prox solves u = (v + step D(u)) / (1 + step) by fixed-point iteration. A denoiser with a
+    potential, `nets.GradientStep`, has a g: RED then is an explicit prior, not convex, with a value and without a prox.
 
     Use:
         as PnP, where a gradient is wanted: it adds up with any prior in FISTA.
@@ -99,6 +100,11 @@ class RED(Prior):
     Args:
         denoiser, sigma: as for `PnP`.
         inner: most iterations of the prox; it stops earlier at a relative change of 1e-4.
+        lipschitz: of x - D(x), which bounds solvers' steps. 2 holds for a non-expansive denoiser; for a potential,
+            whose descent rests on it, `nets.curvature` measures what it is near an image.
+
+    Raises:
+        ValueError: as for `PnP`; a lipschitz not > 0.
 
     Reference:
         Romano, Elad and Milanfar, SIAM J Imaging Sci 10 (2017) 1804; Reehorst and Schniter, IEEE TCI 5 (2019) 52.
@@ -112,20 +118,24 @@ class RED(Prior):
     has_prox = False
     slow_prox = True
     has_grad = True
-    lipschitz = 2.0  # for a non-expansive denoiser
 
-    def __init__(self, denoiser, sigma: float | None = None, *, inner: int = 20):
+    def __init__(self, denoiser, sigma: float | None = None, *, inner: int = 20, lipschitz: float = 2.0):
         pnp = PnP(denoiser, sigma)
         self.denoiser, self.sigma = pnp.denoiser, pnp.sigma
         self.inner = integer("inner", inner, low=1)
+        self.lipschitz = number("lipschitz", lipschitz, low=0, strict=True)
+        self.implicit = not self.denoiser.has_potential
+        self.slow_prox = self.implicit  # of the potential, which is not convex, the iteration finds no certain prox
 
     def value(self, x):
-        return None
+        return None if self.implicit else self.denoiser.potential(x, self.sigma)
 
     def grad(self, x):
         return x - self.denoiser(x, self.sigma)
 
     def prox(self, x, step):
+        if not self.implicit:
+            return super().prox(x, step)
         u = x
         for _ in range(self.inner):
             new = (x + step * self.denoiser(u, self.sigma)) / (1 + step)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from pisolve import backend
 from pisolve._check import integer, number
-from pisolve.linops.solve import cg_solve
 from pisolve.solvers.base import Solver, State
 from pisolve.solvers.gradient import extrapolate
 
@@ -63,8 +62,7 @@ class DataProx(Solver):
 
     def step(self, problem, state):
         z, t, rho = (state.aux[n] for n in ("z", "t", "rho"))
-        b = problem.AHy + rho * z - problem.prior.grad(z)
-        x = cg_solve(lambda p: problem.normal(p) + rho * p, b, state.x, iterations=self.inner, tol=0.1)
+        x = problem.data_prox(z - problem.prior.grad(z) / rho, rho, state.x, self.inner)
         move = x - state.x
         z, t = extrapolate(x, move, z, t, self.restart) if self.momentum else (x, 1.0)
         return state.next(x, backend.norm(move) / (backend.norm(x) + 1e-30), z=z, t=t)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pisolve import backend
 from pisolve._check import integer, number
-from pisolve.linops.solve import cg_solve
 from pisolve.priors.base import Composed, Scaled, Separable, Sum, real, squared_norm
 from pisolve.solvers.base import Solver, State, relative_change
 
@@ -48,9 +47,10 @@ def _level(prior):
 def _data_step(problem, rho, v, w, inner):
     """argmin_w 1/2 ||A x - y||^2 + rho/2 ||G w - v||^2, x the image in w, by conjugate gradients from the last w."""
     split = problem.splitting
+    if split.linop is None:
+        return problem.data_prox(v, rho, w, inner)
     b = split.lift(problem.AHy) + rho * split.GH(v)
-    return cg_solve(lambda p: split.lift(problem.normal(split.image(p))) + rho * split.GN(p), b, w,
-                    iterations=inner, tol=0.1)
+    return problem.inner(lambda p: split.lift(problem.normal(split.image(p))) + rho * split.GN(p), b, w, inner)
 
 
 def _image(split, w, z):

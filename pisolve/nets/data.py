@@ -1,0 +1,222 @@
+"""Training images: slices of public volumes without the held-out parts, and random complex images drawn from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from pisolve import _check
+
+HELD_OUT = {"colin27": range(97, 112), "mni152": range(90, 105), "cine": range(20, 30)}  # axial slices, frames
+MARGIN = 3  # slices beside them that no training image contains either
+LICENCE = ("BSD-3-Clause (colin27 from mricron-data, MNI152 from nilearn, cine from ima2019_python_tutorial); CC0 and "
+           "public domain (scikit-image's pictures)")
+_NATURAL = ("astronaut", "brick", "camera", "chelsea", "coffee", "grass", "gravel", "rocket")  # in scikit-image's wheel
+_VIEWS = {"colin27": (1.0, 0.7, 0.5), "mni152": (0.7, 0.5), "cine": (1.0, 0.7)}  # resolutions; MNI152 is an average
+_TIMES = {"colin27": 2, "mni152": 1, "cine": 3}  # how often each enters the list
+
+
+def describe(natural: float = 0.05) -> str:
+    """What `training_images` reads, for a model card."""
+    held = {name: f"{r.start} to {r.stop - 1}" for name, r in HELD_OUT.items()}
+    return (f"colin27 T1 (MNI, one head averaged over 27 scans, without its axial slices {held['colin27']}), MNI152 T1 "
+            f"(nilearn, without {held['mni152']}), cardiac cine frames (without {held['cine']}); {MARGIN} slices of "
+            f"margin, three orientations; {natural:.0%} pictures of scikit-image; random crops, turns, zooms, "
+            "contrasts, shading and smooth phase")
+
+
+def training_images(folder, *, natural: float = 0.05, whole: bool = False) -> list[np.ndarray]:
+    """Magnitude images (y, x) float32, 99th percentile of their volume 1, for `draw` and `draw_whole`.
+
+    All slices of three orientations that hold something, of `volumes/colin27_t1.nii.gz` and `mni152_t1.nii.gz`, and the
+    frames of `volumes/cardiac_cine.npy`, without `HELD_OUT` and `MARGIN` slices beside it. Smaller copies are
+    antialiased. Images that weigh more stand in the list several times (the same array, no copy).
+
+    Args:
+        folder: the data folder, which holds `volumes/`; files that are missing there are left out.
+        natural: share of the list that are grey pictures out of scikit-image's own files (nothing is downloaded).
+        whole: only axial slices and frames at full resolution, for `draw_whole`.
+
+    Raises:
+        ValueError: none of the files is in the folder.
+        ImportError: nibabel or, with `natural`, scikit-image is missing.
+    """
+    natural = _check.number("natural", natural, low=0, high=0.9)
+    out = []
+    for name, volume in _volumes(folder).items():
+        gap = HELD_OUT[name]
+        if name == "cine":
+            images = list(volume[: gap.start])
+        else:
+            parts = [volume[:, :, : gap.start - MARGIN], volume[:, :, gap.stop + MARGIN:]]
+            images = _slices(parts, (2,) if whole else (0, 1, 2))  # the other views are cut through by the gap
+        factors = (1.0,) if whole else _VIEWS[name]
+        out += [shrunk(image, factor) for image in images for factor in factors] * _TIMES[name]
+    if natural:
+        pictures = natural_images()
+        out += pictures * max(1, round(len(out) * natural / (1 - natural) / len(pictures)))
+    return out
+
+
+def held_out_images(folder, *, step: int = 3) -> dict[str, list[np.ndarray]]:
+    """Every `step`-th image of the `HELD_OUT` parts, complex64 (y, x) with a fixed smooth phase, by the file's name.
+
+    Every second one is at half resolution. The 99th percentile of |x| is 1.
+
+    Raises:
+        ValueError: none of the files is in the folder.
+    """
+    out = {}
+    for name, volume in _volumes(folder).items():
+        numbers = HELD_OUT[name][step // 2:: step] if name == "cine" else HELD_OUT[name][step:: step]
+        out[name] = []
+        for place, n in enumerate(numbers):
+            image = shrunk(volume[n] if name == "cine" else volume[:, :, n], (1.0, 0.5)[place % 2])
+            y, x = np.meshgrid(*[np.linspace(-1, 1, k) for k in image.shape], indexing="ij")
+            phase = np.exp(1j * (1.5 * x * y + y - 0.7 * x**2 + n))
+            out[name].append((image / np.percentile(image, 99) * phase).astype(np.complex64))
+    return out
+
+
+def natural_images() -> list[np.ndarray]:
+    """Grey pictures (y, x) float32 in [0, 1] that come with scikit-image and may be used freely."""
+    data = _check.extra("skimage.data", "train")
+    pictures = [np.asarray(getattr(data, name)(), np.float32) / 255 for name in _NATURAL]
+    return [np.ascontiguousarray(p if p.ndim == 2 else p[..., :3] @ np.float32([0.299, 0.587, 0.114]))
+            for p in pictures]
+
+
+def shrunk(image: np.ndarray, factor: float) -> np.ndarray:
+    """The image at a lower resolution, antialiased."""
+    image = np.ascontiguousarray(image)
+    return image if factor == 1 else _resized(torch.from_numpy(image), [round(n * factor) for n in image.shape]).numpy()
+
+
+def draw(images: Sequence[np.ndarray], rng: np.random.Generator, *, size: int = 96,
+         scale: tuple[float, float] = (0.3, 1.5)) -> torch.Tensor:
+    """One clean random training image, (2, size, size) float32: real and imaginary part.
+
+    A magnitude image is cut out under a random shift, flip, rotation and zoom, given another contrast, a smooth
+    intensity bias and a smooth phase, and scaled. Pixels are kept as they are in 40 % of the images.
+
+    Args:
+        images: magnitude images (y, x) float32, each with a 99th percentile of about 1.
+        rng: the generator that everything is drawn from.
+        size: pixels of a side.
+        scale: range of the 99th percentile of |x|.
+    """
+    for _ in range(20):
+        image = torch.from_numpy(images[int(rng.integers(len(images)))])
+        plain = rng.random() < 0.4  # whole pixels and quarter turns: nothing is interpolated, all detail stays
+        angle = rng.integers(4) * math.pi / 2 if plain else rng.uniform(0, 2 * math.pi)
+        zoom = 1.0 if plain else rng.uniform(0.85, 1.25)
+        centre = [rng.uniform(min(size, n) / 2 - 0.5, n - min(size, n) / 2 - 0.5) for n in image.shape]
+        if plain:
+            centre = [round(c - (size - 1) / 2) + (size - 1) / 2 for c in centre]
+        cut = _turned(image, size, centre, angle, zoom, rng.random() < 0.5, "reflection")
+        if np.count_nonzero(cut.numpy() > 0.1) > 0.15 * size**2:
+            break
+    return _dressed(cut, rng, rng.uniform(*scale))
+
+
+def draw_whole(images: Sequence[np.ndarray], rng: np.random.Generator, *, size: int = 128,
+               fill: tuple[float, float] = (0.7, 1.05)) -> torch.Tensor:
+    """One clean random image of a whole field of view, (2, size, size) float32, with a 99th percentile of |x| of 1.
+
+    The image is resampled (antialiased) to `fill` so much of the field of view, or all of it where it goes on beyond
+    its own edges, stretched by up to 10 %, flipped, and turned; contrast, bias and phase as in `draw`.
+    """
+    image = torch.from_numpy(images[int(rng.integers(len(images)))])
+    edge = torch.cat([image[0], image[-1], image[:, 0], image[:, -1]])
+    inside = float(edge.mean()) < 0.05
+    stretch, part = rng.uniform(0.95, 1.05), rng.uniform(*fill)
+    zoom = size * (part / max(image.shape) if inside else max(part, rng.uniform(1.1, 1.3)) / min(image.shape))
+    image = _resized(image, [max(8, round(n * z)) for n, z in zip(image.shape, (zoom * stretch, zoom / stretch))])
+    angle = rng.integers(4) * math.pi / 2 + (rng.uniform(-0.3, 0.3) if inside and rng.random() < 0.6 else 0.0)
+    centre = [(n - 1) / 2 + rng.uniform(-0.04, 0.04) * size for n in image.shape]
+    cut = _turned(image, size, centre, angle, 1.0, rng.random() < 0.5, "zeros")
+    return _dressed(cut, rng, 1.0)
+
+
+def _volumes(folder) -> dict[str, np.ndarray]:
+    """The volumes (x, y, z) and the cine (frame, y, x) of a data folder, float32, scaled to a percentile of 1."""
+    folder, out = Path(folder) / "volumes", {}
+    for name in HELD_OUT:
+        path = folder / ("cardiac_cine.npy" if name == "cine" else f"{name}_t1.nii.gz")
+        if not path.exists():
+            continue
+        if name == "cine":
+            volume = np.load(path).astype(np.float32)
+        else:
+            volume = np.asarray(_check.extra("nibabel", "train").load(path).dataobj, np.float32)
+        out[name] = volume / np.percentile(volume[volume > 0], 99)
+    if not out:
+        raise ValueError(f"{folder} holds none of colin27_t1.nii.gz, mni152_t1.nii.gz, cardiac_cine.npy: give the "
+                         "folder that holds volumes/")
+    return out
+
+
+def _slices(parts, axes) -> list[np.ndarray]:
+    """All slices across some axes that hold something."""
+    return [image for part in parts for axis in axes for image in np.moveaxis(part, axis, 0)
+            if min(image.shape) >= 60 and (image > 0.1).mean() > 0.2]
+
+
+def _resized(image: torch.Tensor, size) -> torch.Tensor:
+    return F.interpolate(image[None, None], size=size, mode="bilinear", antialias=True, align_corners=False)[0, 0]
+
+
+def _turned(image, size, centre, angle, zoom, flip, outside) -> torch.Tensor:
+    """size x size pixels about `centre`, turned, magnified and flipped, bicubic, not negative."""
+    line = torch.arange(size) - (size - 1) / 2
+    rows, cols = (-line if flip else line)[:, None], line
+    cosine, sine = math.cos(angle) / zoom, math.sin(angle) / zoom
+    r, c = centre[0] + cosine * rows - sine * cols, centre[1] + sine * rows + cosine * cols
+    height, width = image.shape
+    grid = torch.stack([(2 * c + 1) / width - 1, (2 * r + 1) / height - 1], -1)[None]
+    return F.grid_sample(image[None, None], grid, mode="bicubic", padding_mode=outside,
+                         align_corners=False)[0, 0].clamp_(min=0)
+
+
+def _dressed(cut: torch.Tensor, rng, top: float) -> torch.Tensor:
+    """A magnitude with another contrast, bias and phase, (2, size, size), its 99th percentile `top`."""
+    size = len(cut)
+    if rng.random() < 0.4:
+        cut = _contrast(rng, cut)
+    if rng.random() < 0.7:
+        cut = cut * torch.exp(rng.uniform(0.1, 0.5) * _smooth(rng, size, 2, 4))
+    flat = cut.numpy().ravel()
+    now = float(np.partition(flat, int(0.99 * flat.size))[int(0.99 * flat.size)])
+    cut = cut * (top / max(now, 1e-3))
+    phase = rng.uniform(0, 2 * math.pi) + rng.choice([0.0, 0.5, 1.5, 3.0]) * _smooth(rng, size, 2, 5)
+    if rng.random() < 0.25:
+        phase = phase + rng.uniform(0.1, 0.6) * _smooth(rng, size, 6, 12)
+    return torch.stack([cut * torch.cos(phase), cut * torch.sin(phase)])
+
+
+def _contrast(rng, x: torch.Tensor) -> torch.Tensor:
+    """Another tissue contrast: a random piecewise-linear curve through 0, monotone half of the time."""
+    knots = rng.uniform(0.05, 1.0, 6)
+    knots = np.sort(knots) if rng.random() < 0.5 else knots
+    curve = np.concatenate([[0.0], knots, knots[-1:]])
+    return torch.from_numpy(np.interp(x.numpy(), [0, 0.15, 0.3, 0.5, 0.7, 0.9, 1.1, 9], curve).astype(np.float32))
+
+
+def _smooth(rng, size: int, coarsest: int, finest: int) -> torch.Tensor:
+    """A smooth random field of unit standard deviation at its grid points: bicubic through a coarse random grid."""
+    n = int(rng.integers(coarsest, finest + 1))
+    basis = smooth_basis(size, n)
+    return basis @ torch.from_numpy(rng.standard_normal((n, n)).astype(np.float32)) @ basis.T
+
+
+@lru_cache(maxsize=64)
+def smooth_basis(size: int, n: int) -> torch.Tensor:
+    """(size, n): bicubic interpolation of n values at `size` points, ends on ends."""
+    eye = torch.eye(n)[None, None]
+    return F.interpolate(eye, size=(size, n), mode="bicubic", align_corners=True)[0, 0].contiguous()

@@ -1,0 +1,151 @@
+"""A reconstruction network in the place of prior and solver: one call a slice, in the recipe's scale."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pisolve import _check, backend, linops
+from pisolve.linops.solve import cg_solve
+from pisolve.prepare import Method, Model
+from pisolve.prepare.methods import root_sum_of_squares
+from pisolve.priors import Denoiser
+from pisolve.priors._module import is_module, ready
+from pisolve.solvers import State
+
+_EPS = 1e-2  # how far the network is believed where the data say something
+
+
+@dataclass(frozen=True)
+class CoilImages(Method):
+    """The coils' own images, without maps, and their root sum of squares: for networks that calibrate themselves."""
+
+    needs_maps = False
+
+    def __call__(self, kspace, mask, mps=None, separate=None) -> Model:
+        return Model(linops.sampled_fft(kspace.shape, mask), kspace, root_sum_of_squares)
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """What a network made of one slice, as `Result` is what a solver did.
+
+    Attributes:
+        x: the image in scaled units; the zero-filled one where the network's was not finite.
+        status: "done" or "nonfinite".
+        network: its name.
+        seconds: wall time.
+        data_residual: ||A x - y|| / ||y||, None for a network that returns a magnitude.
+        state: the image as a `State` of one step; its residual is data_residual, or inf.
+        solver: None.
+    """
+
+    x: object
+    status: str
+    network: str
+    seconds: float
+    data_residual: float | None
+    history: list = field(default_factory=list)
+    solver: None = None
+
+    @property
+    def ok(self) -> bool:
+        """True where the image is the network's."""
+        return self.status == "done"
+
+    @property
+    def state(self) -> State:
+        """The image as the state after one step."""
+        return State(self.x, 1, float("inf") if self.data_residual is None else self.data_residual)
+
+    def report(self, *, show: bool = True) -> dict:
+        """The attributes as plain values; `show`: print them, too."""
+        out = {n: getattr(self, n) for n in ("status", "ok", "network", "seconds", "data_residual")}
+        if show:
+            print("\n".join(f"{name.replace('_', ' '):14}{value}" for name, value in out.items()))
+        return out
+
+
+def check_network(network) -> None:
+    """Refuse what is no reconstruction network."""
+    if isinstance(network, Denoiser) or (is_module(network) and not hasattr(network, "needs_maps")):
+        raise TypeError("network must be a reconstruction network, got a denoiser: it goes in as the prior "
+                        "pi.PnP(D, sigma); a network of your own says needs_maps = True or False")
+    if not is_module(network):
+        raise TypeError(f"network must be a torch module such as pi.nets.load(name), got {_check.brief(network)}")
+
+
+def name_of(network) -> str:
+    """What a network is called: the name or path it was loaded from, else its class."""
+    return getattr(network, "source", {}).get("name_or_path", type(network).__name__)
+
+
+def run(network, model: Model, scale: float, consistency: bool) -> NetworkResult:
+    """The network on one slice's model, in eval mode and without gradients.
+
+    Args:
+        network: called net(A, y) -> complex image where it `needs_maps`, else net(kspace, mask) -> magnitude.
+        model: of `prepare.models_of`.
+        scale: what the data are multiplied by.
+        consistency: bring the measured data back, see `Recipe`.
+
+    Raises:
+        TypeError, ValueError: an output of the wrong kind or shape; a network on a device where the data are not.
+    """
+    start = time.perf_counter()
+    y = model.y * model.y.real.dtype.type(scale)
+    if consistency and not network.needs_maps and len(y) > 1:
+        raise ValueError("consistency of a network without maps is for one coil: a magnitude of several coils has no "
+                         "k-space to put data into")
+    x, residual = None, None
+    with contextlib.suppress(FloatingPointError):  # an unrolled network noticed NaN itself
+        x = _call(network, model.A, y)
+    status = "done" if x is not None and _check.all_finite(x) else "nonfinite"
+    if status == "nonfinite":
+        x = model.A.H(y)
+    elif network.needs_maps:
+        x = consistent(model.A, y, x) if consistency else x
+        residual = float(np.linalg.norm(model.A(x) - y) / np.linalg.norm(y))
+    elif consistency:
+        x = consistent(model.A, y, x * backend.unit(model.A.H(y)))
+    return NetworkResult(x, status, name_of(network), time.perf_counter() - start, residual)
+
+
+def _call(network, A, y):
+    """The network's image as a complex numpy array of A's input shape, or (1, y, x) for a magnitude."""
+    import torch
+
+    weight = next(network.parameters(), torch.zeros(()))
+    if network.needs_maps and weight.device.type != "cpu":
+        raise ValueError(f"the network is on {weight.device}, the scan's maps and data are not: network.to('cpu')")
+    data = backend.to_torch(backend.copy(y)).to(weight.device)
+    with ready(network, False):
+        if network.needs_maps:
+            x, shape, kind = network(A, data), tuple(A.ishape), "complex"
+        else:
+            seen = np.ones(1) if A.sense.weight is None else A.sense.weight
+            mask = torch.from_numpy(np.broadcast_to(seen > 0, (1, 1, *y.shape[-2:])).copy()).to(weight.device)
+            x, shape, kind = network(data[None], mask), (1, *y.shape[-2:]), "real"
+    name, got = type(network).__name__, x.dtype if torch.is_tensor(x) else type(x).__name__
+    if not torch.is_tensor(x) or not (x.is_complex() if kind == "complex" else x.is_floating_point()):
+        raise TypeError(f"{name} must return a {kind} tensor, got {got}")
+    if tuple(x.shape) != shape:
+        raise ValueError(f"{name} returned shape {tuple(x.shape)}, expected {shape}")
+    return backend.to_numpy(x).astype(y.dtype)
+
+
+def consistent(A, y, x):
+    """x with the measured data brought back.
+
+    x + A^H (y - A x) where that meets the data exactly (one coil, map of 1: the measured samples replace the image's),
+    else argmin_u 1/2 ||A u - y||^2 + eps/2 ||u - x||^2 by conjugate gradients, eps = 0.01 for ||A|| near 1.
+    """
+    r = y - A(x)
+    back = A.H(r)
+    if np.linalg.norm(A(back) - r) <= 1e-4 * np.linalg.norm(r):
+        return x + back
+    eps = x.real.dtype.type(_EPS)
+    return cg_solve(lambda p: A.N(p) + eps * p, A.H(y) + eps * x, x, iterations=100, tol=1e-5)
