@@ -65,14 +65,18 @@ def _continued(field, inside):
     return np.where(inside, field, fit)
 
 
+def smooth_phase(shape, seed) -> np.ndarray:
+    """A random quadratic, (y, x) in radians."""
+    a = np.random.default_rng([seed, 5]).normal(0, 1, 5)
+    y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    return a[0] + a[1] * y + a[2] * x + a[3] * x * y + a[4] * y * y
+
+
 def simulate(volume, index, which, noise, seed) -> pi.io.Scan:
     """Fully sampled k-space (1, coil, ky, kx) of a slice with a smooth phase; the reference is its noise-free RSS."""
     rng = np.random.default_rng([seed, index])
     image = picture(volume, index)
-    y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in image.shape], indexing="ij")
-    a = rng.normal(0, 1, 5)
-    phase = a[0] + a[1] * y + a[2] * x + a[3] * x * y + a[4] * y * y
-    clean = coils(which, image.shape) * (image * np.exp(1j * phase))
+    clean = coils(which, image.shape) * (image * np.exp(1j * smooth_phase(image.shape, seed)))
     white = rng.standard_normal((*clean.shape, 2)).view(complex)[..., 0]
     kspace = pi.backend.fft(clean, (-2, -1)) + noise * white
     return pi.io.Scan(kspace[None].astype(np.complex64), reference=np.linalg.norm(clean, axis=0)[None])

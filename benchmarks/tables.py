@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 TASKS = {"normal": "one A^H A", "cg": "CG-SENSE, 30 iterations"}
 CALIBRATION = {"espirit": "ESPIRiT maps", "walsh": "Walsh's maps", "jsense": "JSENSE",
-               "compress svd": "compression to 6, SVD", "compress gcc": "compression to 6, GCC", "whiten": "whitening", "grappa 2x1": "GRAPPA, R = 2",
+               "compress svd": "compression to 6, SVD", "compress gcc": "compression to 6, GCC",
+               "whiten": "whitening", "grappa 2x1": "GRAPPA, R = 2",
                "grappa 3x1": "GRAPPA, R = 3", "grappa 4x1": "GRAPPA, R = 4", "grappa 2x2": "GRAPPA, R = 2 x 2",
                "spirit": "SPIRiT, 30 iterations", "homodyne": "homodyne"}
 PROBLEMS = {"tikhonov": "Tikhonov", "wavelet": "L1-wavelet", "tv": "TV, isotropic", "tv-anisotropic": "TV, anisotropic",
