@@ -1,6 +1,6 @@
 """Denoising complex MR images that nothing was trained on: the shipped denoisers, a public DnCNN, BM3D, wavelets.
 
-    python benchmarks/denoising.py          writes results/denoising.json; needs the package bm3d
+    python benchmarks/denoising.py          writes results/denoising.json; needs the extra bench
 
 Images: the in-vivo slice, its coils combined by ESPIRiT's maps, and the held-out slices of `heldout.py` with a smooth
 phase. Noise of standard deviation sigma in the real and in the imaginary part each, as a fraction of max|x|. The public

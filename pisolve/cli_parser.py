@@ -36,6 +36,11 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(f"{message} (see {self.prog} --help)")
 
 
+def _threshold(text):
+    """A number, or "auto"."""
+    return text if text == "auto" else float(text)
+
+
 def parser(recon, calib, info, demo, train) -> argparse.ArgumentParser:
     """The parser of all the words."""
     top = _Parser("pisolve", description="MRI reconstruction: minimise over x  1/2 ||A x - y||^2 + g(x)",
@@ -93,7 +98,8 @@ def parser(recon, calib, info, demo, train) -> argparse.ArgumentParser:
     new = word(calib, "estimate coil maps")
     _scan(new, "maps: .npy, .npz, .h5 or .cfl")
     new.add_argument("--method", choices=MAPS, default="espirit", help="default: espirit")
-    for name, kind in (("calib-width", int), ("kernel-width", int), ("thresh", float), ("crop", float), ("maps", int)):
+    for name, kind in (("calib-width", int), ("kernel-width", int), ("thresh", _threshold), ("crop", float),
+                       ("maps", int)):
         default = getattr(Espirit(), name.replace("-", "_"))
         what = "samples of the centre to use" if name == "calib-width" else "for espirit"
         new.add_argument(f"--{name}", type=kind, help=f"{what}; default: {default or 'what fits'}")

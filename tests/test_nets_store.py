@@ -182,3 +182,13 @@ def test_every_architecture_says_what_rebuilds_it():
     for cls in ARCHITECTURES.values():
         assert issubclass(cls, torch.nn.Module)
         assert cls.__doc__
+
+
+def test_a_network_within_a_network_starts_from_weights(tmp_path):
+    net = unet()
+    nets.save(net, tmp_path / "net.safetensors", CARD)
+    got = nets.build("Unrolled", {"solver": {"name": "HQS"}, "iterations": 2,
+                                  "denoiser": {"weights": str(tmp_path / "net.safetensors")}})
+    assert describe(got)["config"]["denoiser"] == describe(net)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), got.parts[0].parameters(), strict=True))
+    assert all(p.requires_grad for p in got.parameters())

@@ -113,10 +113,11 @@ def load(name_or_path, *, channels: str = "auto", level: float | str | None = No
 def build(architecture: str, config: dict) -> torch.nn.Module:
     """The network of this name in `ARCHITECTURES` and this configuration, with fresh weights.
 
-    A value {"architecture": ..., "config": ...} inside the configuration is a network within the network.
+    A value {"architecture": ..., "config": ...} inside the configuration is a network within the network, and
+    {"weights": name or path} one that starts from what `load` finds there, to be trained further.
 
     Raises:
-        ValueError: a name that is not known here.
+        ValueError: a name that is not known here, or no such weights.
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(f"no network {_check.brief(architecture)}: known are {', '.join(ARCHITECTURES)}")
@@ -126,6 +127,9 @@ def build(architecture: str, config: dict) -> torch.nn.Module:
 def _inner(value):
     if isinstance(value, list | tuple):
         return [_inner(v) for v in value]
+    if isinstance(value, dict) and set(value) == {"weights"}:
+        network = load(value["weights"])
+        return getattr(network, "network", network).requires_grad_(True)
     return build(**value) if isinstance(value, dict) and set(value) == {"architecture", "config"} else value
 
 

@@ -32,7 +32,7 @@ class Espirit(Maps):
 
     calib_width: int = 24
     kernel_width: int | None = None
-    thresh: float = 0.02
+    thresh: float | str = 0.02
     crop: float = 0.8
     soft_crop: bool = False
     maps: int = 1
