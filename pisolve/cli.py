@@ -13,13 +13,14 @@ import numpy as np
 from pisolve import io, masks
 from pisolve._check import choice, extra
 from pisolve.cli_parser import parser
-from pisolve.cli_recipe import DENOISER, MAPS, default_run, make_prior, make_recipe, nets_room
+from pisolve.cli_recipe import DENOISER, check_maps, default_run, make_maps, make_prior, make_recipe, nets_room
 from pisolve.cli_report import (
     attribute_rows,
     failure,
     fully_sampled,
     image_info,
     like_rss,
+    maps_of,
     measured,
     metrics_table,
     sampled,
@@ -63,9 +64,11 @@ def recon(a) -> int:
         extra("matplotlib", "plot")
         _output(a.png, SUFFIXES, a.scan)
     recipe = make_recipe(a)
+    check_maps(a, recipe)
     if a.output.endswith((".h5", ".hdf5")):
         recipe.to_dict()  # a recipe that cannot be kept is refused before the work
     scan = _load(a)
+    check_maps(a, recipe, scan)
     full = recipe.sampling is not None and fully_sampled(scan)
     if recipe.tune == "reference" and not full:
         raise ValueError("--tune reference needs the truth: a fully sampled scan and --accel")
@@ -94,16 +97,12 @@ def recon(a) -> int:
 def calib(a) -> int:
     """Estimate coil maps."""
     _output(a.output, MAP_FILES, a.scan)
+    maps = make_maps(a)
     scan = _load(a)
     start = time.perf_counter()
-    names = ("calib_width", "kernel_width", "thresh", "crop", "maps", "soft_crop")
-    given = {n: getattr(a, n) for n in names if getattr(a, n) is not None}
-    unfit = [n for n in given if n not in MAPS[a.method].__dataclass_fields__]
-    if unfit:
-        raise ValueError(f"--{unfit[0].replace('_', '-')} has no effect on --method {a.method}")
-    mps = MAPS[a.method](**given)(scan.kspace, scan.mask, scan.calib)
+    mps = maps(scan.kspace, scan.mask, scan.calib)
     seconds = time.perf_counter() - start
-    _save_maps(a.output, mps)
+    _save_maps(a.output, mps, sets=mps.ndim > scan.kspace.ndim)
     covered = (mps != 0).any(axis=-3).mean()
     table([("scan", f"{a.scan}, {shape_of(scan.kspace)}"),
            ("maps", f"{mps.shape}, not zero in {covered:.0%} of pixels"),
@@ -114,9 +113,9 @@ def calib(a) -> int:
 def info(a) -> int:
     """Say what is in a file."""
     try:
-        scan = io.load(a.scan)
+        scan = io.load(a.scan, part=a.part)
     except (ValueError, TypeError) as error:
-        if Path(a.scan).suffix == ".npz" or not Path(a.scan).is_file():
+        if a.part or Path(a.scan).suffix == ".npz" or not Path(a.scan).is_file():
             raise
         try:
             image_info(a.scan)
@@ -127,7 +126,7 @@ def info(a) -> int:
     pattern = masks.estimate(scan.kspace) if scan.mask is None else scan.mask
     guess = " (no mask in the file: where k-space is not zero)" if scan.mask is None else ""
     table([("file", a.scan), ("k-space", f"{shape_of(scan.kspace)}, {scan.kspace.dtype}"),
-           ("sampling", sampled(pattern) + guess), ("maps", "none" if scan.mps is None else str(scan.mps.shape)),
+           ("sampling", sampled(pattern) + guess), ("maps", maps_of(scan)),
            ("reference", "none" if scan.reference is None else str(scan.reference.shape)), *measured(scan),
            ("scale", f"k-space peaks at {abs(scan.kspace).max():.4g}; the root sum of squares has a maximum of "
             f"{rss.max():.4g}, a 99th percentile of {np.percentile(rss, 99):.4g}")]
@@ -156,7 +155,7 @@ def demo(a) -> int:
 
 def _load(a):
     """The scan with its maps and slices; what is odd about it goes to stderr."""
-    scan = io.load(a.scan, mps=getattr(a, "mps", None))
+    scan = io.load(a.scan, mps=getattr(a, "mps", None), part=a.part)
     scan = scan if a.slices is None else scan.select(a.slices)
     for text in scan.warnings():
         say("warning", text)
@@ -175,10 +174,10 @@ def _output(path, suffixes, source) -> None:
         raise ValueError(f"{path} is the scan itself: give the output another name")
 
 
-def _save_maps(path, mps) -> None:
-    """Write coil maps so that `io.load(scan, mps=path)` reads them."""
+def _save_maps(path, mps, *, sets: bool) -> None:
+    """Write coil maps, several `sets` of them or one, so that `io.load(scan, mps=path)` reads them."""
     if path.endswith(".cfl"):
-        cfl.write(path, mps, coils=True)
+        cfl.write(path, mps, coils=True, sets=sets)
         return
     with io.atomic(path) as temporary:
         if path.endswith(".npy"):

@@ -7,6 +7,7 @@ import sys
 
 from pisolve._version import __version__
 from pisolve.cli_recipe import AUTO, DEFAULTS, DENOISER, MAPS, RECONSTRUCTIONS, SOLVERS
+from pisolve.io.grid import COUNTERS
 from pisolve.prepare import SAMPLINGS, Espirit
 from pisolve.tuning import METHODS
 
@@ -22,6 +23,7 @@ EXAMPLES = """examples:
   pisolve recon scan.h5 -o out.h5 --network net.safetensors --consistency
   pisolve recon scan.h5 -o again.h5 --recipe out.h5       the same once more, to the same bits
   pisolve recon scan.h5 -o out.h5 --method grappa --coils 8 --prewhiten
+  pisolve recon raw.mrd -o out.h5 --part repetition=2,set=1
   pisolve calib scan.h5 -o maps.npy                       coil maps, for: recon ... --mps maps.npy
   pisolve train examples/configs/denoiser-fast.toml --out run    train a network; goes on with --resume
 
@@ -29,16 +31,29 @@ exit codes: 0 done, 1 the run failed (diverged, not finite), 2 wrong input, 130 
 PISOLVE_THREADS sets the number of threads."""
 
 
+def _threshold(text):
+    """A number, or "auto"."""
+    return text if text == "auto" else float(text)
+
+
+MAP_OPTIONS = (  # of calib: the fields of the methods' classes, with kind and meaning
+    ("calib-width", {"type": int}, "samples of the centre to use"),
+    ("kernel-width", {"type": int}, "samples of a kernel"),
+    ("thresh", {"type": _threshold}, "of singular values (or auto), else of the image's magnitude"),
+    ("window", {"type": int}, "pixels that are averaged"),
+    ("lam", {"type": float}, "strength of the penalties"),
+    ("iterations", {"type": int}, "of the maps"),
+    ("inner", {"type": int}, "steps of each image"),
+    ("crop", {"type": float}, "maps are 0 where the eigenvalue is below"),
+    ("maps", {"type": int}, "sets of maps"),
+    ("soft-crop", {"action": "store_const", "const": True}, "fade the maps out instead"))
+
+
 class _Parser(argparse.ArgumentParser):
     """Argument errors are ValueErrors, so that every error of a user comes out on one line."""
 
     def error(self, message):
         raise ValueError(f"{message} (see {self.prog} --help)")
-
-
-def _threshold(text):
-    """A number, or "auto"."""
-    return text if text == "auto" else float(text)
 
 
 def parser(recon, calib, info, demo, train) -> argparse.ArgumentParser:
@@ -98,15 +113,12 @@ def parser(recon, calib, info, demo, train) -> argparse.ArgumentParser:
     new = word(calib, "estimate coil maps")
     _scan(new, "maps: .npy, .npz, .h5 or .cfl")
     new.add_argument("--method", choices=MAPS, default="espirit", help="default: espirit")
-    for name, kind in (("calib-width", int), ("kernel-width", int), ("thresh", _threshold), ("crop", float),
-                       ("maps", int)):
-        default = getattr(Espirit(), name.replace("-", "_"))
-        what = "samples of the centre to use" if name == "calib-width" else "for espirit"
-        new.add_argument(f"--{name}", type=kind, help=f"{what}; default: {default or 'what fits'}")
-    new.add_argument("--soft-crop", action="store_const", const=True, help="for espirit: fade the maps out instead")
+    for name, kind, what in MAP_OPTIONS:
+        new.add_argument(f"--{name}", help=_defaults(name, what), **kind)
 
     new = word(info, "say what is in a file")
     new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .nii")
+    _part(new)
 
     new = word(demo, "reconstruct a simulated brain in several ways; write a table and a picture")
     new.add_argument("-o", "--output", default="demo", metavar="FOLDER", help="default: demo")
@@ -127,6 +139,25 @@ def _scan(new, output):
     new.add_argument("scan", help="fastMRI's or ISMRMRD's .h5, .mrd, Siemens' .dat, .npy or .npz with kspace, .cfl")
     new.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
     new.add_argument("--slices", type=_slices, metavar="A:B", help="only these: 3, or 0:5, from 0, without the last")
+    _part(new)
+
+
+def _part(new):
+    new.add_argument("--part", type=_counters, metavar="NAME=N,...", help="which of raw data, such as repetition=2: "
+                     f"{', '.join(COUNTERS)}, slice; default: the first of each, all slices")
+
+
+def _defaults(name: str, what: str) -> str:
+    """The help of an option of coil maps: what it is, and its default for each method that has it."""
+    known = {word: getattr(maps(), name.replace("-", "_")) for word, maps in MAPS.items()
+             if name.replace("-", "_") in maps.__dataclass_fields__}
+    told = ", ".join(f"{word} {'what fits' if value is None else 'no' if value is False else f'{value:g}'}"
+                     for word, value in known.items())
+    return f"{what}; default: {told}"
+
+
+def _counters(text: str) -> dict:
+    return {name: int(value) for name, value in (one.split("=") for one in text.split(","))}
 
 
 def _slices(text: str):

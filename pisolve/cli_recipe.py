@@ -9,7 +9,7 @@ from pisolve import solvers
 from pisolve._check import choice
 from pisolve.cli_report import say
 from pisolve.io.hdf5 import attributes, open_hdf5
-from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Sense, Spirit, Walsh
+from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Maps, Sense, Spirit, Walsh
 from pisolve.priors import L1, RED, TV, PnP, Prior, Tikhonov, Wavelet, Zero
 from pisolve.priors.adapter import as_denoiser
 from pisolve.recipe import Recipe, Sampling
@@ -90,6 +90,28 @@ def _maps(given: dict, mps) -> dict:
     if options and word not in (None, "espirit"):
         raise ValueError(f"--crop and --sets are for ESPIRiT's maps, not for --maps {word}")
     return {"maps": MAPS[word or "espirit"](**options)}
+
+
+def check_maps(a, recipe: Recipe, scan=None) -> None:
+    """Refuse words about coil maps that have no effect on the recipe's method, or on the scan once it is there."""
+    word = next((n for n in ("mps", "maps", "sets", "crop") if getattr(a, n) is not None), None)
+    if word and not recipe.method.needs_maps:
+        what = "this network" if recipe.network else f"--method {type(recipe.method).__name__.lower()}"
+        raise ValueError(f"--{word} has no effect on {what}, which needs no coil maps: leave it out")
+    if word not in (None, "mps") and scan is not None and scan.mps is not None:
+        raise ValueError(f"--{word} is for maps that are estimated, and this scan brings its own: leave it out, or "
+                         "give others by --mps (pisolve calib makes them)")
+
+
+def make_maps(a) -> Maps:
+    """How `calib` makes maps; an option that its method does not have is an error."""
+    cls = MAPS[a.method]
+    given = {n: getattr(a, n) for n in {n for m in MAPS.values() for n in m.__dataclass_fields__}
+             if getattr(a, n) is not None}
+    unfit = sorted(given.keys() - cls.__dataclass_fields__.keys())
+    if unfit:
+        raise ValueError(f"--{unfit[0].replace('_', '-')} has no effect on --method {a.method}")
+    return cls(**given)
 
 
 def _tune(word: str, given: dict) -> dict:

@@ -58,6 +58,13 @@ def like_rss(scan: io.Scan, image) -> np.ndarray:
     return image if abs(size[size > 0] - 1).max() < 1e-3 else image * size
 
 
+def maps_of(scan: io.Scan) -> str:
+    """The shape of the coil maps in words, and their sets where there are several."""
+    if scan.mps is None:
+        return "none"
+    return f"{scan.mps.shape}" + (f", {scan.sets} sets (soft SENSE)" if scan.sets > 1 else "")
+
+
 def what_ran(done) -> list:
     """Rows on what made a reconstruction, and how it ended."""
     recipe, residual = done.recipe, max(float(r.state.residual) for r in done.results)
@@ -67,6 +74,7 @@ def what_ran(done) -> list:
         return [("network", done.results[0].network + with_data), ("status", done.status + rest)]
     rows = [("prior", repr(recipe.prior)), *([("tuned", tuned(done.tuning))] if done.tuning else [])]
     of = f" (most of {len(done.results)} slices)" if len(done.results) > 1 else ""
+    rows += [("maps", maps_of(done.scan))] if done.scan.sets > 1 else []
     return [*rows, ("solver", repr(recipe.solver)),
             ("status", f"{done.status} after {_steps(done)} iterations{of}, residual {residual:.1e}")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,8 +39,17 @@ class NoiseMap:
 
         Args:
             full: the noise map of the same recipe on the fully sampled scan.
-            accel: samples of the full scan over samples of this one.
+            accel: samples of the full scan over samples of this one, >= 1.
+
+        Raises:
+            TypeError, ValueError: no noise map, one of another size, an acceleration below 1.
         """
+        if not isinstance(full, NoiseMap):
+            raise TypeError(f"full must be a NoiseMap, that of the fully sampled scan, got {type(full).__name__}")
+        if full.std.shape != self.std.shape:
+            raise ValueError(f"full has shape {full.std.shape}, this noise map {self.std.shape}: they must be of one "
+                             "scan")
+        accel = _check.number("accel", accel, low=1)
         below = full.std * np.sqrt(accel)
         return np.divide(self.std, below, out=np.zeros_like(self.std), where=below > 0)
 
@@ -129,11 +139,13 @@ def _covariance(covariance, scan):
         if scan.noise is not None:
             return calib.noise_covariance(scan.noise)
         covariance = 2 * noise_level(scan.kspace, scan.mask) ** 2
-    if isinstance(covariance, int | float | np.floating):
+    if isinstance(covariance, numbers.Real):
         return np.eye(coils) * _check.number("covariance", covariance, low=0, strict=True)
     psi = backend.to_numpy(_check.array("covariance", covariance, shape=(coils, coils)))
     if not np.allclose(psi, psi.conj().T, rtol=1e-4, atol=1e-6 * abs(psi).max()) or np.linalg.eigvalsh(psi)[0] < 0:
         raise ValueError("covariance must be Hermitian and positive definite, see calib.noise_covariance")
+    if not psi.any():
+        raise ValueError("covariance is zero everywhere: without noise there is nothing to map")
     return psi
 
 

@@ -49,7 +49,7 @@ class Reconstruction:
         x: the image in the scan's own units, complex, (slice, y, x) or (y, x).
         status: the worst of the slices' statuses, see `Result`; "done" or "nonfinite" for a network.
         results: one `Result` (`NetworkResult` for a network) a slice, in scaled units.
-        scale: what k-space was multiplied by before solving.
+        scale: what k-space was multiplied by before solving, with normalised maps.
         recipe: what was done, solver and maps included.
         scan: what it was done to, after undersampling, with the mask and the maps that were used.
         seconds: wall time by stage: maps, (tune,) solve.
@@ -89,7 +89,8 @@ class Recipe:
     """From k-space to image: whiten?, undersample?, compress?, maps, scale, solve, scale back.
 
     K-space is scaled so that the zero-filled image (A^H y of the whole scan) has a 99th percentile of 1, so that one
-    `lam`, and a denoiser's sigma, carry from scan to scan; the image is scaled back. 2-D slices are solved one by one.
+    `lam`, and a denoiser's sigma, carry from scan to scan; the image is scaled back. Maps whose root sum of squares is
+    not 1 are divided by its typical value, see `Sense`, and A^H y by sum |S|^2. 2-D slices are solved one by one.
 
     Args:
         prior: g, in the units of the scaled image. None: wavelets with cycle spinning, lam = 2e-3; `Zero()` for GRAPPA.
@@ -103,7 +104,8 @@ class Recipe:
             not count. The reconstruction's recipe holds the strength and no `tune`, and gives the same bits. For SENSE
             with one set of maps only.
         method: `Sense()`, `Grappa()` or `Spirit()`.
-        whiten: make the noise white by the scan's noise samples first; the image is then in units of the noise.
+        whiten: make the noise white by the scan's noise samples first, and maps that the scan brings anew of a root sum
+            of squares of 1; the image is then in units of the noise, the SNR where it is fully sampled.
         compress: coil compression, such as `Compress(8)`, or None.
         network: a reconstruction network, `pi.nets.load(name)`, in the place of prior and solver. One that `needs_maps`
             is called with the SENSE operator of each slice, another with k-space and mask, and no maps are made.

@@ -174,7 +174,7 @@ CASES = {solve: [
     c("solver", F, "solver must be a solver", solver="cg"),
     c("maps", F, r"maps must be an Espirit\(", maps={}),
     c("sampling", F, "sampling must be a pi.Sampling", sampling=4), c("max_iter", V, "max_iter must be", max_iter=-1),
-    c("crop", V, "crop .* < 1", maps=pi.recipe.Espirit(crop=2)), c("tol", V, "tol must be finite", tol=nan),
+    c("tol", V, "tol must be finite", tol=nan),
     c("accel", V, "accel must be >= 1", sampling=pi.Sampling(accel=0)),
     c("prior", F, "prior must be a prior", prior="tv"),
 ], sense: [

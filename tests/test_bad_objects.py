@@ -93,6 +93,15 @@ REFUSED = [
     (lambda: masks.poisson(N, 1), V, "accel must be > 1"),
     (lambda: masks.variable_density(N, 100), V, "accel 100 leaves .*lower accel"),
     (lambda: masks.estimate(0 * K), V, "kspace is zero"),
+    (lambda: pi.Compress("8"), F, "coils must be a whole"), (lambda: pi.Compress(0), V, "coils must be in 1"),
+    (lambda: pi.Compress(None, 2), V, "energy must be <= 1"), (lambda: pi.Compress(None, 0), V, "energy must be > 0"),
+    *[(lambda k=k: pi.Grappa(kernel=k), V, "kernel must be two sizes") for k in ((1, 1), (5,), (99, 5))],
+    *[(lambda k=k: pi.Spirit(kernel=k), V, "kernel must be two odd") for k in ((4, 4), (1, 1), (5, 5, 5))],
+    (lambda: pi.Grappa(padded="no"), V, "padded must be one of"), (lambda: pi.Espirit(maps=0), V, "maps must be in 1"),
+    (lambda: pi.Espirit(crop=2), V, "crop .*must be < 1"), (lambda: pi.Espirit(thresh="x"), V, "thresh must be one of"),
+    (lambda: pi.Espirit(calib_width=None), F, "calib_width must be"), (lambda: pi.Walsh(window=0), V, "window must be"),
+    (lambda: pi.Walsh(thresh=1), V, "thresh .*must be < 1"), (lambda: pi.Inati(iterations=0), V, "iterations must be"),
+    (lambda: pi.JSense(calib_width=2), V, "calib_width must be in 3"), (lambda: pi.JSense(lam=-1), V, "lam must be"),
 ]
 
 

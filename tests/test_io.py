@@ -152,6 +152,22 @@ def test_bart_reads_what_we_write(tmp_path, array, coils, dims):
     assert (cfl.read(tmp_path / "a.hdr").T.shape) == tuple(expected)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 16, 12), (4, 2, 3, 16, 12)])
+def test_sets_of_maps_lie_in_barts_dimension_4(tmp_path, shape):
+    mps = centred(shape)
+    cfl.write(tmp_path / "a", mps, coils=True, sets=True)
+    assert cfl.read(tmp_path / "a").T.shape == (12, 16, 1, 3, 2, *[1] * 8, *((4,) if len(shape) == 5 else (1,)), 1, 1)
+    bart(tmp_path, "scale", "2", "a", "b")
+    np.testing.assert_array_equal(cfl.read_maps(tmp_path / "b"), 2 * mps)
+    np.testing.assert_array_equal(cfl.read_maps(tmp_path / "b", slices=True).reshape(shape), 2 * mps)
+    assert cfl.read_maps(tmp_path / "b", slices=True).ndim == 5
+    for read in (cfl.read_coils, cfl.read_image):
+        with pytest.raises(ValueError, match=r"4 \(maps\) = 2"):
+            read(tmp_path / "b")
+    with pytest.raises(ValueError, match="array has 3 dimensions"):
+        cfl.write(tmp_path / "c", mps[..., 0, :, :, :].reshape(-1, 16, 12), coils=True, sets=True)
+
+
 def test_cfl_bytes_are_column_major(tmp_path):
     cfl.write(tmp_path / "a.cfl", np.arange(6).reshape(2, 3))  # y = 2, x = 3: x runs fastest
     assert np.fromfile(tmp_path / "a.cfl", "<f4").tolist() == [0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0]

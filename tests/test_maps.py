@@ -10,7 +10,7 @@ from conftest import data_path
 from helpers import LAWS, bart, difference, residual, support
 from scipy.ndimage import binary_erosion, uniform_filter
 
-from pisolve import linops, metrics, phantom
+from pisolve import calib, linops, metrics, phantom
 from pisolve.backend import fft, to_numpy
 from pisolve.calib import _smooth, body_coil, espirit, inati, jsense, walsh
 from pisolve.calib.region import middle
@@ -124,6 +124,28 @@ def test_only_the_sampled_centre_counts(name):
     under = MAPS[name](K * mask)
     np.testing.assert_array_equal(under, MAPS[name](K, mask=mask))
     np.testing.assert_array_equal(under, MAPS[name](K * mask, mask=mask))
+
+
+# what takes a mask, as a function of (k-space, mask)
+MASKED = MAPS | {
+    "centre_phase": lambda k, mask: calib.centre_phase(k, K, mask), "compress": calib.compress,
+    "coverage": lambda k, mask: calib.coverage(K, k, mask), "grappa": lambda k, mask: calib.grappa(k, mask)(k),
+    "spirit_kernel": lambda k, mask: calib.spirit_kernel(k, mask, kernel=(3, 3))}
+COLUMNS = (np.arange(SHAPE[1]) % 2 == 0) | (abs(np.arange(SHAPE[1]) - 27) < 12)
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_masks_mean_the_same_everywhere(name):
+    """All forms of one pattern, and no weights: as `masks.check` takes them."""
+    f = {"mask": np.broadcast_to(COLUMNS, SHAPE)}
+    expected = MASKED[name](K * COLUMNS, **f)
+    for form in (COLUMNS, COLUMNS[None], COLUMNS.astype(float), np.broadcast_to(COLUMNS, K.shape),
+                 np.broadcast_to(COLUMNS, (1, *SHAPE)).astype(np.int8)):
+        np.testing.assert_array_equal(MASKED[name](K * COLUMNS, mask=form), expected)
+    for weights in (2 * COLUMNS, -1.0 * COLUMNS, COLUMNS + 0j, COLUMNS[:-1], np.zeros(SHAPE, bool),
+                    np.ones(K.shape) * (np.arange(len(K)) > 0)[:, None, None]):
+        with pytest.raises((ValueError, TypeError), match=r"^mask"):
+            MASKED[name](K * COLUMNS, mask=weights)
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -346,7 +368,7 @@ def test_body_coil_images_are_as_good_as_espirits(scan):
     ({"reference": BODY[:, :40]}, "reference has shape"), ({"reference": np.stack([BODY, BODY])}, "dimensions"),
     ({"reference": 0 * BODY}, "reference is zero"), ({"normalise": "max"}, "normalise must be one of"),
     ({"margin": -1}, "margin must be"), ({"lam": -1}, "lam must be"), ({"thresh": 1}, "thresh is a fraction"),
-    ({"reference": BODY * (np.arange(54) % 2)}, "reference needs at least")])
+    ({"reference": BODY * (np.arange(54) % 2)}, "reference needs at least.*: give k-space with a full centre, or")])
 def test_body_coil_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         body_coil(K, options.pop("reference", BODY), **options)

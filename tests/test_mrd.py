@@ -419,6 +419,7 @@ def test_damaged_files_end_in_an_error_or_a_scan(scanner, tmp_path):
 
 MASK = masks.random((KY, KX), 2)
 HYBRID = {"hybrid": "slices are positions along the readout, (ky, kx) is (kz, ky)"}
+COLUMNS = masks.random((KY, KX), 2, axis=-1)
 PARTIAL = (np.arange(KY)[:, None] > 4) & (np.arange(KX) > 2)
 AFFINE = [[0, -2.0, 0, 5], [-3.0, 0, 0, 1], [0, 0, 4.0, -2], [0, 0, 0, 1.0]]
 SCANS = {
@@ -427,6 +428,10 @@ SCANS = {
                     meta={"a": [1, {"b": "c"}], "voxel_mm": [4.0, 2.0, 3.0], "affine": AFFINE, "acceleration": 2}),
     "partial": io.Scan(TRUTH * PARTIAL, PARTIAL, calib=TRUTH[:, :, 5:11, 3:10]),
     "one": io.Scan(TRUTH[:1], np.ones((KY, KX)), noise=centred((COILS, 1, 70000))[:, 0]),
+    "columns": io.Scan(TRUTH * COLUMNS, COLUMNS, TRUTH, abs(TRUTH[:, 0]), calib=TRUTH[:, :, 4:11, 3:10],
+                       noise=TRUTH[0].reshape(COILS, -1)[:, :70], meta={"voxel_mm": [4.0, 2.0, 3.0], "affine": AFFINE}),
+    "said": io.Scan(TRUTH, calib=TRUTH[0, :, :, 3:10], meta={"phase_axis": -1}),
+    "partial columns": io.Scan(TRUTH * PARTIAL, PARTIAL, meta={"phase_axis": -1}),
     "hybrid": io.Scan(TRUTH * (RNG.random((KY, KX)) > 0.4), meta=HYBRID, calib=TRUTH[:, :, 4:12, 3:9]),
 }
 
@@ -444,13 +449,17 @@ def test_round_trip(tmp_path, name, suffix):
         assert (one is None and (two is None or two.all())) or np.array_equal(one, two), field
     assert (scan.calib is None and again.calib is None) or close(again.calib, scan.calib, rtol)
     assert again.meta.items() >= scan.meta.items()
+    turned = name in ("columns", "said", "partial columns")
+    assert again.phase_axis == (-1 if turned else -2)
+    if "partial" in name:
+        assert again.meta["partial_fourier"] == {"ky": [5, KY], "kx": [3, KX]}
     assert ("voxel_mm" in again.meta) == ("voxel_mm" in scan.meta)  # not invented
     io.save_mrd(path, again)  # and once more
     assert close(io.load(path).kspace, scan.kspace, 2 * rtol)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     with ismrmrd.Dataset(str(path), mode="r") as file:
         head = ismrmrd.xsd.CreateFromDocument(file.read_xml_header())  # the library's parser is strict
-        assert head.encoding[0].encodedSpace.matrixSize.y == (KX if name == "hybrid" else KY)
+        assert head.encoding[0].encodedSpace.matrixSize.y == (KX if name == "hybrid" or turned else KY)
         count = file.number_of_acquisitions()
         last = file.read_acquisition(count - 1)
         assert last.active_channels == COILS
@@ -458,16 +467,21 @@ def test_round_trip(tmp_path, name, suffix):
         assert any(roles) == (scan.noise is not None)
 
 
-def test_positions_survive(tmp_path):
-    io.save_mrd(tmp_path / "a.h5", SCANS["full"])
+@pytest.mark.parametrize(("name", "axes"), [("full", [0, 1]), ("columns", [1, 0])])
+def test_other_programs_find_kspace_and_positions(tmp_path, name, axes):
+    """From ISMRMRD's own fields alone, where a readout along ky has become kx."""
+    io.save_mrd(tmp_path / "a.h5", SCANS[name])
     with h5py.File(tmp_path / "a.h5", "a") as file:
-        del file["pisolve"]  # from ISMRMRD's own fields alone
-    assert np.allclose(io.load(tmp_path / "a.h5").meta["affine"], AFFINE, atol=1e-5)
+        del file["pisolve"]
+    scan = io.load(tmp_path / "a.h5")
+    assert (scan.kspace == SCANS[name].kspace.transpose(0, 1, 2 + axes[0], 2 + axes[1])).all()
+    assert np.allclose(scan.meta["affine"], np.array(AFFINE)[:, [*axes, 2, 3]], atol=1e-5)
+    assert scan.meta["voxel_mm"] == [4.0, *np.array([2.0, 3.0])[axes]]
 
 
 def test_what_cannot_be_written(tmp_path):
-    holes = io.Scan(TRUTH, masks.random((KY, KX), 2, axis=-1))
-    for scan, message in ((holes, "mask has holes in line"), (TRUTH, "must be a pisolve.io.Scan"),
+    holes = io.Scan(TRUTH, MASK & COLUMNS)
+    for scan, message in ((holes, "mask has holes along kx and along ky"), (TRUTH, "must be a pisolve.io.Scan"),
                           (io.Scan(TRUTH, meta={"f": print}), "plain values"),
                           (io.Scan(TRUTH.astype(complex) * 1e60), "NaN or Inf")):
         with pytest.raises((ValueError, TypeError), match=message), np.errstate(over="ignore", invalid="ignore"):

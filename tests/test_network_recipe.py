@@ -14,7 +14,8 @@ from pisolve.testing import distance
 
 PHANTOM = pi.phantom.brain((48, 40), 4, noise=0.01)
 MASK = pi.masks.random((48, 40), 3, center_fraction=0.15, seed=2)
-SCAN = pi.io.Scan(PHANTOM.kspace * MASK, mask=MASK, mps=PHANTOM.mps)
+MPS = PHANTOM.mps / np.linalg.norm(PHANTOM.mps, axis=0)  # as calibration makes them
+SCAN = pi.io.Scan(PHANTOM.kspace * MASK, mask=MASK, mps=MPS)
 CARD = {"data": "none", "licence": "CC0", "noise_range": [0.01, 0.1], "intensity_range": "1", "seed": 0, "figures": []}
 
 

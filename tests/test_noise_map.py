@@ -55,6 +55,7 @@ def test_correlated_noise_and_whitening():
     np.testing.assert_allclose(found.covariance, psi, atol=0.05 * abs(psi).max())
     L = np.linalg.inv(np.linalg.cholesky(psi))
     S = np.einsum("cd,dyx->cyx", L, P.mps)
+    S /= np.linalg.norm(S, axis=0)  # whitened maps are normalised: the image is in units of the noise
     folds = np.stack([S, np.roll(S, SIZE // 2, axis=1)], -1).transpose(1, 2, 0, 3)  # the two pixels that fold
     gram = folds.conj().swapaxes(-1, -2) @ folds
     std = np.sqrt(2 * np.linalg.inv(gram)[..., 0, 0].real)  # y holds half of the samples: F^H M F = 1/2 (...)
@@ -95,9 +96,29 @@ def test_a_volume_and_an_estimate():
 
 @pytest.mark.parametrize(("options", "error", "message"), [
     ({"replicas": 1}, ValueError, "replicas"), ({"covariance": np.eye(3)}, ValueError, "covariance"),
-    ({"covariance": -1.0}, ValueError, "covariance"), ({"covariance": 1j * np.eye(COILS)}, ValueError, "Hermitian"),
+    ({"covariance": -1.0}, ValueError, "covariance"),
+    ({"covariance": np.zeros((COILS, COILS))}, ValueError, "covariance is zero everywhere"),
+    ({"covariance": np.int64(0)}, ValueError, "covariance must be > 0"),
+    ({"covariance": True}, TypeError, "covariance must be"),
+    ({"covariance": 1j * np.eye(COILS)}, ValueError, "Hermitian"),
     ({"recipe": pi.TV()}, TypeError, "recipe must be"), ({"recipe": pi.Recipe(tune="sure")}, ValueError, "tunes"),
 ])
 def test_bad_input(options, error, message):
     with pytest.raises(error, match=message):
         pi.noise_map(**{"recipe": SENSE, "scan": HALF, **options})
+
+
+def test_a_variance_may_be_any_whole_number():
+    found = [pi.noise_map(SENSE, HALF, replicas=2, covariance=one) for one in (1.0, 1, np.int64(1), np.float32(1))]
+    for one in found[1:]:
+        np.testing.assert_array_equal(one.std, found[0].std)
+
+
+@pytest.mark.parametrize(("full", "accel", "error", "message"), [
+    (None, -1, ValueError, "accel must be >= 1"), (None, np.nan, ValueError, "accel must be finite"),
+    (None, "2", TypeError, "accel must be"), (P.kspace, 2, TypeError, "full must be a NoiseMap"),
+    ("smaller", 2, ValueError, "full has shape")])
+def test_gfactor_refuses(linear, full, accel, error, message):
+    full = linear if full is None else replace(linear, std=linear.std[1:]) if isinstance(full, str) else full
+    with pytest.raises(error, match=message):
+        linear.gfactor(full, accel)

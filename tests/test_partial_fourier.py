@@ -9,6 +9,7 @@ from helpers import bart
 import pisolve as pi
 from pisolve import calib, linops
 from pisolve.backend import fft, to_torch
+from pisolve.linops.conjugate import reflect
 from pisolve.testing import distance
 
 AXES = (-2, -1)
@@ -197,6 +198,74 @@ def test_virtual_coils_measure_the_conjugate_maps(shape, rng):
     A = linops.virtual_coils(mps, turn, rng.random(shape) < 0.6)
     y = linops.sense(mps, A.real.weight)(r * turn)
     assert distance(calib.virtual_coils(y), A(r + 0j)) < 1e-14
+
+
+def regular(k, accel, calibration=24):
+    """Every R-th line through the centre, and what GRAPPA makes of it without and with virtual coils."""
+    n, coils = k.shape[-2], len(k)
+    mask = pi.masks.equispaced(k.shape, accel, calibration / n, offset=n // 2 % accel)
+    both, shared = calib.virtual_coils(k * mask, mask)
+    assert (both[coils:] == reflect(both[:coils]).conj()).all()
+    assert (shared == (mask & reflect(mask))).all()
+    assert not both[:, ~shared].any()
+    assert (both[:coils, shared] == k[:, shared]).all()
+    return calib.grappa(k * mask, mask)(k * mask), calib.grappa(both, shared)(both)[:coils]
+
+
+def test_grappa_gains_by_virtual_coils_in_simulation():
+    brain = [pi.phantom.brain((96, 96), 4, phase=True, noise=noise) for noise in (0, 0.02)]
+    truth = np.linalg.norm(to_image(brain[0].kspace), axis=0)
+    plain, virtual = (pi.metrics.psnr(truth, np.linalg.norm(to_image(x), axis=0), region=pi.metrics.body(truth))
+                      for x in regular(brain[1].kspace, 3))
+    assert virtual > plain + 1
+
+
+@pytest.mark.parametrize("accel", [2, 3, 4])
+def test_grappa_by_virtual_coils_is_as_good_on_a_bottle(accel):
+    """No gain in a scan that noise does not limit: the docstring says so."""
+    with h5py.File(data_path("kspace/phantom_cimax_16ch.h5")) as file:
+        k = file["kspace"][0]
+    truth = np.linalg.norm(to_image(k), axis=0)
+    plain, virtual = (pi.metrics.psnr(truth, np.linalg.norm(to_image(x), axis=0), region=pi.metrics.body(truth))
+                      for x in regular(k, accel))
+    assert plain - 0.1 < virtual < plain + 0.5
+
+
+@pytest.mark.parametrize("fit", [calib.grappa, calib.spirit_kernel])
+def test_virtual_coils_that_were_sampled_elsewhere_are_refused(fit):
+    k = pi.phantom.brain((48, 40), 4).kspace
+    mask = pi.masks.equispaced(k.shape, 3, 16 / 48, offset=1)
+    assert (mask != reflect(mask)).any()
+    with pytest.raises(ValueError, match=r"mask shares .* N // 2"):
+        calib.virtual_coils(k * mask, mask)
+    both, union = calib.virtual_coils(k * mask), mask | reflect(mask)
+    for made in (both, to_torch(both)):
+        for known in (None, mask, union):
+            with pytest.raises(ValueError, match="virtual conjugates"):
+                fit(made, known)
+    with pytest.raises(ValueError, match="virtual conjugates"):
+        fit(both, mask, k[:, 16:32].repeat(2, 0))
+    mirrored = calib.virtual_coils(k)
+    fit(mirrored, mask & reflect(mask))
+    fit(k * mask, mask)
+    with pytest.raises(ValueError, match="virtual conjugates"):
+        fit(mirrored, mask)
+
+
+@pytest.mark.parametrize("f", [calib.homodyne, calib.pocs, lambda k, mask, phase: calib.centre_phase(k, phase, mask)])
+@pytest.mark.parametrize("kind", [np.asarray, to_torch])
+def test_a_phase_of_other_precision_or_kind(f, kind):
+    k = to_k(real_object() + 0j)[None].astype("complex64")
+    mask = cut(k.shape, 6 / 8)
+    phase = np.exp(1j * np.add.outer(np.arange(64), np.arange(60)) / 50)[None]
+    out = f(kind(k * mask), mask, phase=kind(phase))
+    same = f(kind(k * mask), mask, phase=kind(phase.astype("complex64")))
+    assert out.dtype == same.dtype == kind(k).dtype
+    assert distance(out, same) < 1e-6
+    assert f(kind(k.astype(complex) * mask), mask, phase=kind(phase.astype("complex64"))).dtype == kind(phase).dtype
+    other = to_torch if kind is np.asarray else np.asarray
+    with pytest.raises(TypeError, match="give both of one kind"):
+        f(kind(k * mask), mask, phase=other(phase))
 
 
 def partial_and_two(k):

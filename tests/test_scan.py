@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_io import K3, K4, h5
 
-from pisolve import io, masks
+from pisolve import calib, io, masks
 
 
 def test_select():
@@ -28,6 +28,59 @@ def test_select():
             scan.select(slices)
     with pytest.raises(ValueError, match="no slice axis"):
         io.Scan(K3).select(0)
+
+
+def test_select_takes_the_slices_of_sets_of_maps():
+    kspace = np.concatenate([K4, 2 * K4[:1]])
+    mps = np.stack([kspace, kspace + 1j], 1)  # (slice, set, coil, y, x)
+    scan = io.Scan(kspace, mps=mps)
+    for slices, index in ((1, [1]), ([2, 1, 0], [2, 1, 0]), (slice(2), [0, 1])):
+        part = scan.select(slices)
+        assert (part.mps == mps[index]).all()
+        assert (part.kspace == kspace[index]).all()
+        assert part.sets == 2
+
+
+def test_sets():
+    for mps, count in ((None, 0), (K3, 1), (np.stack([K3, K3]), 2)):
+        scan = io.Scan(K3, mps=mps)
+        assert scan.sets == count
+        assert ("2 sets (soft SENSE)" in repr(scan)) == (count == 2)
+    assert io.Scan(K4, mps=K4).sets == 1
+
+
+@pytest.mark.parametrize(("coils", "kept"), [(1, [0, 2]), (-1, [0, 1]), ([0, 2], [1]), (np.array([0, 0]), [1, 2]),
+                                             ((), [0, 1, 2])])
+def test_drop_coils(coils, kept):
+    scan = io.Scan(K4, LINES, np.stack([K4, K4], 1), abs(K4[:, 0]), {"a": 1}, NOISE, CALIB[0])
+    less = scan.drop_coils(coils)
+    assert (less.kspace == K4[:, kept]).all()
+    assert (less.mps == scan.mps[:, :, kept]).all()
+    assert (less.noise == NOISE[kept]).all()
+    assert (less.calib == CALIB[0][kept]).all()
+    assert (less.mask == LINES).all()
+    assert (less.reference == scan.reference).all()
+    assert less.meta == {"a": 1}
+    assert scan.kspace is K4
+    assert io.Scan(K3).drop_coils(coils).kspace.shape == (len(kept), 16, 12)
+
+
+@pytest.mark.parametrize(("coils", "error", "message"), [
+    (3, ValueError, "coils must be"), (-4, ValueError, "coils must be"), (range(3), ValueError, "at least one"),
+    (1.0, TypeError, "coils must be"), ("1", TypeError, "coils must be")])
+def test_bad_coils_to_drop(coils, error, message):
+    with pytest.raises(error, match=message):
+        io.Scan(K3).drop_coils(coils)
+
+
+def test_the_remedy_for_a_dead_coil_works():
+    dead = io.Scan(changed(0, np.s_[:, 1]), noise=NOISE * [[1], [0], [1]])
+    (text,) = [w for w in dead.warnings() if "dead" in w]
+    assert "scan.drop_coils(1)" in text
+    with pytest.raises(ValueError, match=r"scan\.drop_coils\(\[1\]\)"):
+        calib.whitening_matrix(calib.noise_covariance(dead.noise))
+    alive = dead.drop_coils(1)
+    assert not [w for w in alive.warnings() if "dead" in w]
 
 
 def test_undersample():
@@ -90,6 +143,13 @@ def test_warnings(kspace, mask, message):
 
 
 NOISE, CALIB = np.arange(15, dtype=np.complex64).reshape(3, 5), K4[..., 4:12, :]
+
+
+def test_lines_apart_are_a_calibration_region():
+    lattice = masks.equispaced((16, 12), 4, 0)
+    for lines, alarms in ((None, 1), (CALIB, 0)):
+        found = io.Scan(K4 * lattice, lattice, calib=lines).warnings()
+        assert sum("no calibration region" in w for w in found) == alarms
 
 
 def test_noise_and_calibration_go_along(tmp_path):

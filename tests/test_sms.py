@@ -1,5 +1,7 @@
 """Simultaneous slices: the encoding against its formula, SENSE-SMS with and without CAIPI, slice-GRAPPA."""
 
+import warnings
+
 import h5py
 import numpy as np
 import pytest
@@ -171,7 +173,19 @@ def test_slice_grappa_takes_torch():
     assert distance(theirs.leakage(to_torch(k))[1], ours.leakage(k)[1]) < 1e-5
 
 
-K = np.ones((2, 3, 8, 8), complex)
+def test_more_slices_than_coils_are_told(rng):
+    k = random((3, 3, 16, 16), rng)
+    with pytest.warns(UserWarning, match="3 slices are more than 2 independent coils"):
+        calib.slice_grappa(k[:, :2])
+    k[:, 2] = k[:, 0]  # the same coil again
+    with pytest.warns(UserWarning, match="3 slices are more than 2 independent coils"):
+        calib.slice_grappa(k)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        calib.slice_grappa(k[:2])
+
+
+K = random((2, 3, 8, 8), np.random.default_rng(0), "complex128")
 
 
 @pytest.mark.parametrize(("call", "message"), [

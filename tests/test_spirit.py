@@ -152,7 +152,7 @@ def test_slices_and_calib_and_torch(head):
     (None, {"lam": -1}, "lam must be >= 0"),
     (None, {"lam": np.nan}, "lam must be finite"),
     (None, {"mask": np.ones((3, 3), bool)}, "mask has shape"),
-    (None, {"mask": np.zeros((48, 40), bool)}, "fully sampled samples"),
+    (None, {"mask": np.zeros((48, 40), bool)}, "mask is False everywhere"),
     (None, {"calib": np.ones((5, 9, 9), complex)}, "calib has 5 coils"),
     (None, {"calib": np.ones((6, 3, 9), complex)}, "fewer than the kernel"),
     ("nan", {}, "kspace holds NaN"), ("zero", {}, "kspace is zero everywhere"), ("hole", {}, "fully sampled samples"),

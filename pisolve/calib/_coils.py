@@ -15,7 +15,8 @@ def by_slice(kspace, mask, calib, fit, ndim: int = 2):
     Args:
         kspace: (coil, ky, kx) or (slice, coil, ky, kx); with ndim = 3 (coil, kz, ky, kx).
         mask: None, or what is sampled, which broadcasts to (ky, kx).
-        calib: None, or calibration k-space in place of `kspace`; `mask` is then not looked at.
+        calib: None, or calibration k-space in place of `kspace`, where `mask` is then not looked at; without an axis of
+            slices it holds for all of them, and is fitted once.
         fit: (name, samples (coil, h, w), measured (h, w) bool, shape (ky, kx), complex dtype) -> maps (coil, ky, kx),
             or any other array.
         ndim: of an image.
@@ -23,8 +24,8 @@ def by_slice(kspace, mask, calib, fit, ndim: int = 2):
     kspace = _check.array("kspace", kspace, ndim=(3, 4) if ndim == 2 else ndim + 1, nonzero=True)
     grid = tuple(kspace.shape[-ndim:])
     if calib is not None:
-        calib = _check.array("calib", calib, ndim=kspace.ndim, nonzero=True)
-        if calib.shape[:-ndim] != kspace.shape[:-ndim]:
+        calib = _check.array("calib", calib, ndim=tuple(sorted({ndim + 1, kspace.ndim})), nonzero=True)
+        if tuple(calib.shape[:-ndim]) not in (tuple(kspace.shape[:-ndim]), tuple(kspace.shape[-ndim - 1:-ndim])):
             raise ValueError(f"calib has shape {tuple(calib.shape)}: its coils (and slices) must be those of kspace, "
                              f"shape {tuple(kspace.shape)}")
     samples = to_numpy(kspace if calib is None else calib)
@@ -38,8 +39,8 @@ def by_slice(kspace, mask, calib, fit, ndim: int = 2):
             found = fit(name, one, measured, grid, np.dtype(_check.dtype_name(kspace)))
         if kspace.ndim == ndim + 1:
             return like(found, kspace)
-        out = np.empty((len(samples), *found.shape), found.dtype) if out is None else out
-        out[z] = found
+        out = np.empty((len(kspace), *found.shape), found.dtype) if out is None else out
+        out[z if len(samples) > 1 else slice(None)] = found
     return like(out, kspace)
 
 

@@ -10,6 +10,8 @@ from pisolve.backend import like, one_blas_thread, to_numpy
 from pisolve.calib import _coils, _smooth
 from pisolve.calib.region import middle, region, sampled
 
+REMEDY = "give k-space with a full centre, or maps from elsewhere"
+
 
 def body_coil(kspace, reference, *, calib_width: int = 48, kernel_width: int = 16, lam: float = 1e-3,
               thresh: float = 0.02, margin: int = 3, normalise: str = "rss", mask=None):
@@ -66,13 +68,13 @@ def body_coil(kspace, reference, *, calib_width: int = 48, kernel_width: int = 1
         where = f" (slice {z})" if len(coils) > 1 else ""
         measured = (y != 0).any(0) if known is None else known
         smallest = (min(3, *y.shape[1:]),) * 2
-        seen = region(f"reference{where}", (b != 0).any(0), None, smallest)
+        seen = region(f"reference{where}", (b != 0).any(0), None, smallest, REMEDY)
         reach = 2 * (kernel_width // 4)  # a sample of the product needs the body coil's around it
         limit = [s - reach if s < n and s >= 2 * reach else s for s, n in zip(seen, b.shape[1:])]
         inner = np.zeros_like(measured)
         block = tuple(middle(n, s) for n, s in zip(b.shape[1:], limit))
         inner[block] = measured[block]
-        sizes = region(f"kspace{where}", inner, calib_width, smallest)
+        sizes = region(f"kspace{where}", inner, calib_width, smallest, REMEDY)
         data = _coils.centre(f"kspace{where}", y, sizes)
         image, low = _combined(_coils.centre(f"reference{where}", b, seen), b.shape[1:])
         with one_blas_thread():

@@ -6,13 +6,17 @@ import numpy as np
 
 from pisolve import _check, masks
 from pisolve.backend import fft, to_numpy
+from pisolve.calib.region import middle
+
+NARROW = 8  # lines: a narrower centre inside wider sampling shows too little of the object
 
 
-def coverage(mps, kspace, mask=None) -> float | None:
+def coverage(mps, kspace, mask=None, calib=None) -> float | None:
     """Share of the object's energy where the coil maps are not zero: what they crop away no reconstruction can show.
 
         sum over r with mps(r) != 0 of |F^H P y|^2 / sum over all r of |F^H P y|^2,    P: the full centre of k-space
 
+or `calib`, calibration lines that were measured apart, in the place of P y.
     The centre alone gives a blurred image, but one without the aliasing of an undersampled scan. Good maps keep 97 %
     or more; ESPIRiT's with a crop that is too high, or from too small a calibration region, keep less.
 
@@ -21,9 +25,11 @@ def coverage(mps, kspace, mask=None) -> float | None:
             have an axis more, before the coils.
         kspace: k-space (coil, ky, kx) or (slice, coil, ky, kx), complex, any scale.
         mask: bool or 0/1 array (ky, kx) of what was sampled; None: where `kspace` is not 0.
+        calib: calibration k-space (coil, cy, cx) or (slice, coil, cy, cx) measured apart; None: the centre of `kspace`.
 
     Returns:
-        a number in 0..1 over all slices; None where the centre of k-space is not sampled, so that nothing can be said.
+        a number in 0..1 over all slices; None where nothing can be said, since the centre of k-space is not sampled or,
+        in a scan that sampled more than that, less than 8 samples high or wide (a lattice without calibration lines).
 
     Raises:
         ValueError: shapes that do not fit, NaN or Inf, k-space that is zero everywhere.
@@ -34,17 +40,34 @@ def coverage(mps, kspace, mask=None) -> float | None:
         mps = mps.any(-4)
     if mps.shape not in (kspace.shape, kspace.shape[-3:]):
         raise ValueError(f"mps has shape {mps.shape}, expected {kspace.shape}: one map for each coil of kspace")
-    mask = masks.estimate(kspace) if mask is None else _check.mask("mask", mask, kspace.shape)
-    block = tuple(slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(mask.shape, masks.centre(mask)))
-    kspace, mps = (x.reshape(-1, *x.shape[-3:]) for x in (kspace, mps))
-    peak = abs(kspace[(..., *block)]).max(initial=0)
+    samples = _centre(kspace, mask) if calib is None else to_numpy(_check.array("calib", calib, ndim=(3, 4)))
+    if samples is None:
+        return None
+    if samples.shape[:-2] not in (kspace.shape[:-2], kspace.shape[-3:-2]):
+        raise ValueError(f"calib has shape {samples.shape}, kspace {kspace.shape}: coils and slices must agree")
+    grid = kspace.shape[-2:]
+    if any(m > n for m, n in zip(samples.shape[-2:], grid)):
+        raise ValueError(f"calib has shape {samples.shape}, larger than kspace {kspace.shape}: crop its centre")
+    block = tuple(middle(n, m) for n, m in zip(grid, samples.shape[-2:]))
+    samples, mps = (x.reshape(-1, *x.shape[-3:]) for x in (samples, mps))
+    peak = abs(samples).max(initial=0)
     if peak == 0:
         return None
     seen = total = 0.0
-    for z, one in enumerate(kspace):  # slice by slice, to hold one slice's coil images only
-        centre = np.zeros(one.shape, np.complex128)  # single precision overflows for denormal data
-        centre[(slice(None), *block)] = one[(slice(None), *block)].astype(np.complex128) / float(peak)
+    for z in range(max(len(samples), len(mps))):  # slice by slice, to hold one slice's coil images only
+        one = samples[z % len(samples)]
+        centre = np.zeros((len(one), *grid), np.complex128)  # single precision overflows for denormal data
+        centre[(slice(None), *block)] = one.astype(np.complex128) / float(peak)
         energy = (abs(fft(centre, (-2, -1), inverse=True)) ** 2).sum(0, dtype=float)
         seen += energy[mps[z % len(mps)].any(0)].sum()
         total += energy.sum()
     return float(seen / total)
+
+
+def _centre(kspace, mask):
+    """The full centre of k-space, None where it is too narrow to tell the object."""
+    mask = masks.estimate(kspace) if mask is None else _check.mask("mask", mask, kspace.shape)
+    size = masks.centre(mask)
+    if min(size) == 0 or (any(m < min(NARROW, n) for m, n in zip(size, mask.shape)) and mask.sum() > np.prod(size)):
+        return None
+    return kspace[(..., *(middle(n, m) for n, m in zip(mask.shape, size)))]

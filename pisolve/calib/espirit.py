@@ -59,8 +59,8 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
         ndim: 2, or 3 for a volume with k-space neighbourhoods of k x k x k. G(r) is then evaluated plane by plane along
             the last axis; k = 6 and 16 coils make a calibration matrix of 3456 columns.
         eigenvalues: also return lam, everywhere.
-        mask: sampling mask that broadcasts to (ky, kx), or (kz, ky, kx), not 0 where measured; default: where `kspace`
-            is not 0.
+        mask: sampling mask, bool or 0/1, that broadcasts to (ky, kx), or (kz, ky, kx); default: where `kspace` is
+            not 0.
         calib: calibration k-space (coil, cy, cx), or with the further axis of `kspace`, to use in place of the centre
             of `kspace`, for example of a separate scan at the same resolution in k-space samples; `mask` is then not
             looked at.
@@ -104,7 +104,7 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
     mps = _coils.by_slice(kspace, mask, calib, fit, ndim)
     if not eigenvalues:
         return mps
-    return mps, like(np.stack(values) if kspace.ndim > ndim + 1 else values[0], kspace)
+    return mps, like(np.stack(values * (len(mps) // len(values))) if kspace.ndim > ndim + 1 else values[0], kspace)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def whitening_matrix(covariance):
     dead = variance == 0
     if dead.any():
         raise ValueError(f"covariance is singular, coils {_names(dead)} have no noise at all, they are dead: drop "
-                         "them from noise and k-space")
+                         f"them, scan.drop_coils([{_names(dead)}])")
     level = np.sqrt(variance)
     values, vectors = np.linalg.eigh(psi / np.outer(level, level))  # gains differ between coils: not a singularity
     if values[0] < -SINGULAR:
@@ -85,7 +85,7 @@ def whitening_matrix(covariance):
     if values[0] < SINGULAR:
         null = (abs(vectors[:, values < SINGULAR]) > 1e-3).any(1)
         raise ValueError(f"covariance is singular, coils {_names(null)} repeat each other: drop duplicates (or one of "
-                         "these) from noise and k-space, or give more noise samples")
+                         "these) by scan.drop_coils, or give more noise samples")
     L = np.linalg.cholesky(psi / np.outer(level, level))
     W = np.linalg.solve(L, np.eye(len(L))) / level
     return like(np.tril(W), covariance)

@@ -78,10 +78,22 @@ def _start(kspace, mask, phase):
     if phase is None:
         return kspace, part, _phase(kspace, part, part.half)
     phase = _check.array("phase", phase)
+    _same_kind("phase", phase, kspace)
     if tuple(phase.shape) not in (tuple(kspace.shape), tuple(kspace.shape[-2:])):
         raise ValueError(f"phase has shape {tuple(phase.shape)}, expected {tuple(kspace.shape)} or "
                          f"{tuple(kspace.shape[-2:])}: that of the images")
-    return kspace, part, backend.unit(phase)
+    return kspace, part, _unit(phase, kspace)
+
+
+def _same_kind(name, x, kspace):
+    if backend.namespace(x) is not backend.namespace(kspace):
+        raise TypeError(f"{name} is a {type(x).__name__}, kspace a {type(kspace).__name__}: give both of one kind")
+
+
+def _unit(x, kspace):
+    """e^(i phase) of x in the precision of k-space."""
+    x = backend.unit(x)
+    return x.to(kspace.dtype) if _check.is_torch(x) else x.astype(kspace.dtype, copy=False)
 
 
 def homodyne(kspace, mask=None, *, filter: str = "ramp", phase=None):
@@ -98,13 +110,15 @@ def homodyne(kspace, mask=None, *, filter: str = "ramp", phase=None):
         mask: sampling, bool or 0/1: all of one axis, one contiguous run over the centre of the other. None: where
             `kspace` is not 0.
         filter: "ramp" or "step".
-        phase: complex images (ky, kx) or of the shape of `kspace`, whose phase is phi; None: from the centre.
+        phase: complex images (ky, kx) or of the shape of `kspace`, whose phase is phi, of its kind and any precision;
+            None: from the centre.
 
     Returns:
         Full k-space, of the shape, precision and kind of `kspace`, also where it was sampled not the data themselves.
 
     Raises:
         ValueError: a mask with holes, cut short along both axes, or with fewer than 2 lines beyond the centre.
+        TypeError: `phase` of another kind than `kspace`.
 
     Reference:
         Noll, Nishimura, Macovski, IEEE Trans Med Imaging 10 (1991) 154.
@@ -145,7 +159,7 @@ def pocs(kspace, mask=None, *, iterations: int = 10, transition: int = 0, trust:
         Full k-space, of the shape, precision and kind of `kspace`.
 
     Raises:
-        ValueError: as `homodyne`.
+        ValueError, TypeError: as `homodyne`.
 
     Reference:
         Haacke, Lindskog, Lin, J Magn Reson 92 (1991) 126; trust is ours.
@@ -193,7 +207,7 @@ def centre_phase(kspace, mps, mask=None, *, width: int | None = None):
 
     Args:
         kspace: (coil, ky, kx) complex; numpy, cupy or torch.
-        mps: coil maps of the same shape and kind.
+        mps: coil maps of the same shape and kind, any precision.
         mask: what was sampled, bool or 0/1; None: where `kspace` is not 0.
         width: samples of the centre along either axis; None: the whole full centre (`masks.centre`).
 
@@ -202,9 +216,11 @@ def centre_phase(kspace, mps, mask=None, *, width: int | None = None):
 
     Raises:
         ValueError: shapes that do not fit, or a centre that is not sampled.
+        TypeError: maps of another kind than `kspace`.
     """
     kspace = _check.array("kspace", kspace, ndim=3, nonzero=True)
     mps = _check.array("mps", mps, shape=kspace.shape)
+    _same_kind("mps", mps, kspace)
     width = _check.integer("width", width, low=3, allow_none=True)
     mask = masks.estimate(kspace) if mask is None else _check.mask("mask", mask, kspace.shape)
     window = np.ones(())
@@ -217,23 +233,32 @@ def centre_phase(kspace, mps, mask=None, *, width: int | None = None):
         window = window * (one[:, None] if axis == 0 else one[None, :])
     images = backend.fft(kspace * backend.like(window.astype(_check.dtype_name(kspace)), kspace),
                          (-2, -1), inverse=True)
-    return backend.unit((mps.conj() * images).sum(0))
+    return _unit((mps.conj() * images).sum(0), kspace)
 
 
-def virtual_coils(kspace):
+def virtual_coils(kspace, mask=None):
     """The coils and their virtual conjugates, [y(k), conj(y(-k))]: twice as many coils.
 
-    k counts from N // 2 and -k is taken modulo N, so that the sample -N/2 of an even axis is its own partner. The
-    data of `linops.virtual_coils`; GRAPPA on them uses the phase, too.
+    k counts from N // 2 and -k is taken modulo N, so that the sample -N/2 of an even axis is its own partner. Without
+    `mask` these are the data of `linops.virtual_coils`, which knows that the conjugates were sampled at -k. GRAPPA and
+    SPIRiT take one mask for all coils: give `mask`, and both halves keep the samples whose partner is there.
+
+        both, shared = calib.virtual_coils(y, mask)
+        full = calib.grappa(both, shared)(both)[:coils]
+
+    GRAPPA gained 0.5 to 4 dB by it on simulated scans of smooth phase (3 to 8 coils, R = 2 to 4, little noise), but not
+    on the scan of a bottle phantom (4 to 16 coils): 0.2 dB at the best, and up to 0.9 dB lost (R = 5: 1.8 dB).
 
     Args:
         kspace: (..., coil, ky, kx) complex; numpy, cupy or torch.
+        mask: what was sampled, bool or 0/1, (ky, kx), (ky, 1) or (1, kx), for a scan that one mask describes.
 
     Returns:
-        (..., 2 coil, ky, kx), of the kind and precision of `kspace`.
+        (..., 2 coil, ky, kx), of the kind and precision of `kspace`; with `mask` the tuple of it, 0 outside of the
+        shared samples, and the bool mask (ky, kx) of these, mask(k) and mask(-k).
 
     Raises:
-        TypeError, ValueError: fewer than three dimensions, NaN or Inf.
+        TypeError, ValueError: fewer than three dimensions, NaN or Inf; a mask that loses over a tenth of its samples.
 
     Reference:
         Blaimer et al., Magn Reson Med 61 (2009) 93.
@@ -241,4 +266,14 @@ def virtual_coils(kspace):
     kspace = _check.array("kspace", kspace)
     if kspace.ndim < 3:
         raise ValueError(f"kspace has {kspace.ndim} dimensions: (..., coil, ky, kx) needed")
-    return backend.namespace(kspace).concatenate([kspace, reflect(kspace).conj()], -3)
+    both = backend.namespace(kspace).concatenate([kspace, reflect(kspace).conj()], -3)
+    if mask is None:
+        return both
+    mask = _check.mask("mask", mask, kspace.shape)
+    shared = mask & reflect(mask)
+    if shared.sum() < 0.9 * mask.sum():
+        raise ValueError(f"mask shares {shared.sum() / mask.sum():.0%} of its samples with its mirror about the "
+                         "centre, 90 % needed: take every R-th line through line N // 2 (masks.equispaced, "
+                         "offset=N // 2 % R), or solve with linops.virtual_coils")
+    real = "float32" if _check.dtype_name(kspace) == "complex64" else "float64"
+    return both * backend.like(shared.astype(real), both), shared

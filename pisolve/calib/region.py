@@ -7,8 +7,9 @@ from functools import reduce
 import numpy as np
 import scipy.linalg
 
-from pisolve import _check
+from pisolve import _check, masks
 from pisolve.backend import parallel, to_numpy
+from pisolve.linops.conjugate import reflect
 
 REMEDY = "give calib=... from another scan, or maps from elsewhere"
 
@@ -35,7 +36,7 @@ def calibration_region(kspace_or_mask, *, calib_width: int = 24, kernel_width: i
     return region("kspace_or_mask", x if x.ndim == 2 else x.all(0), calib_width, (kernel_width, kernel_width))
 
 
-def region(name: str, measured, largest: int | None, kernel) -> tuple[int, ...]:
+def region(name: str, measured, largest: int | None, kernel, remedy: str = REMEDY) -> tuple[int, ...]:
     """Size of the centred full block of the bool array `measured` that holds most positions of a `kernel`.
 
     Args:
@@ -43,6 +44,7 @@ def region(name: str, measured, largest: int | None, kernel) -> tuple[int, ...]:
         measured: bool, of two or three axes.
         largest: the block's sides are at most this; None: no limit.
         kernel: its sides, one for each axis.
+        remedy: the end of the message where there is no such block.
     """
     if largest is not None and largest < max(kernel):
         raise ValueError(f"calib_width must be at least kernel_width = {max(kernel)}, got {largest}")
@@ -58,7 +60,7 @@ def region(name: str, measured, largest: int | None, kernel) -> tuple[int, ...]:
     full = inside == 0
     if not full.any():
         raise ValueError(f"{name} needs at least {' x '.join(map(str, kernel))} (kernel_width) fully sampled samples "
-                         f"around the centre: {REMEDY}")
+                         f"around the centre: {remedy}")
     positions = full * reduce(np.multiply, np.ix_(*(size - k + 1 for size, k in zip(sizes, kernel))))
     best = np.unravel_index(positions.argmax(), positions.shape)
     return tuple(int(size[i]) for size, i in zip(sizes, best))
@@ -74,14 +76,16 @@ def calibration_data(kspace, mask=None, calib=None, *, kernel=(5, 5), calib_widt
 
     Args:
         kspace: (coil, ky, kx) complex.
-        mask: sampling mask that broadcasts to (ky, kx); None: where `kspace` is not 0.
+        mask: sampling mask (ky, kx), (ky, 1) or (1, kx); None: where `kspace` is not 0.
         calib: calibration k-space (coil, cy, cx) to be used in place of the centre of `kspace`, all of it.
         kernel: (ky, kx) sizes of the kernel.
         calib_width: largest height and width of the region; None: all of the full centre.
 
     Raises:
-        ValueError: shapes that do not fit, zero data, a full centre smaller than the kernel.
+        ValueError: shapes that do not fit, zero data, a full centre smaller than the kernel, virtual coils that were
+            not sampled where the coils were.
     """
+    _refuse_unpaired(kspace, mask)
     if calib is not None:
         block = to_numpy(_check.array("calib", calib, ndim=3, nonzero=True))
         if len(block) != kspace.shape[-3]:
@@ -97,6 +101,23 @@ def calibration_data(kspace, mask=None, calib=None, *, kernel=(5, 5), calib_widt
     return block
 
 
+def _refuse_unpaired(kspace, mask):
+    """Refuse `virtual_coils` of a scan whose mask is not its own mirror: one half is 0 where the other is not."""
+    half, odd = divmod(kspace.shape[0], 2)
+    at = tuple(n // 2 for n in kspace.shape[-2:])
+    centre = to_numpy(kspace[(slice(None), *at)])
+    if odd or (centre[half:] != centre[:half].conj()).any():  # nearly always
+        return
+    first, second = to_numpy(kspace[:half]), to_numpy(kspace[half:])
+    if not first.any() or (second != reflect(first).conj()).any():
+        return
+    seen = masks.estimate(first)
+    seen = [seen] if mask is None else [seen & sampled(mask, seen.shape), sampled(mask, seen.shape)]
+    if any((one != reflect(one)).any() for one in seen):
+        raise ValueError("kspace holds coils and their virtual conjugates, which were not sampled at the same places: "
+                         "make them by virtual_coils(kspace, mask), and use the mask that it returns")
+
+
 def holds_kernel(name: str, shape, kernel) -> None:
     """Refuse samples (ky, kx) that hold no whole kernel."""
     if any(n < k for n, k in zip(shape, kernel)):
@@ -106,15 +127,17 @@ def holds_kernel(name: str, shape, kernel) -> None:
 
 def sampled(mask, shape):
     """A mask as a bool array of shape (ky, kx), or (kz, ky, kx)."""
+    if len(shape) == 2:
+        return _check.mask("mask", mask, shape)
     mask = to_numpy(_check.array("mask", mask, complex_=False))
+    mask = _check.mask("mask", mask.reshape(1, -1), (1, mask.size)).reshape(mask.shape)  # booleans, 0 and 1 only
     try:
         if mask.ndim < len(shape):
             raise ValueError
-        return np.broadcast_to(mask.reshape(mask.shape[-len(shape):]) != 0, shape)
+        return np.broadcast_to(mask.reshape(mask.shape[-len(shape):]), shape)
     except ValueError:
-        axes, every = ("(ky, kx)", "both axes") if len(shape) == 2 else ("(kz, ky, kx)", "all three axes")
-        raise ValueError(f"mask has shape {tuple(mask.shape)}: one that broadcasts to {axes} = {tuple(shape)} is "
-                         f"needed, with {every}") from None
+        raise ValueError(f"mask has shape {tuple(mask.shape)}: one that broadcasts to (kz, ky, kx) = {tuple(shape)} is "
+                         "needed, with all three axes") from None
 
 
 def neighbourhoods(block, kernel):

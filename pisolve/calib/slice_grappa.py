@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from pisolve import _check, backend
 from pisolve.backend import to_numpy
+from pisolve.calib.grappa import DEPENDENT
 from pisolve.calib.region import holds_kernel, neighbourhoods, ridge
 from pisolve.linops.sms import phases, shifts
 
@@ -133,6 +135,9 @@ def slice_grappa(calib, caipi_shift=0, *, kernel=(5, 5), lam: float = 0.01, spli
     Raises:
         ValueError: calibration data smaller than the kernel, zero, NaN or Inf, an even kernel, shifts that do not fit.
 
+    Warns:
+        UserWarning: fewer independent coils than slices, which they then cannot tell apart.
+
     Reference:
         Setsompop et al., Magn Reson Med 67 (2012) 1210; Cauley et al., Magn Reson Med 72 (2014) 93.
     """
@@ -146,6 +151,12 @@ def slice_grappa(calib, caipi_shift=0, *, kernel=(5, 5), lam: float = 0.01, spli
     largest = abs(data).max()
     data = sms_shift(data / largest, caipi_shift)
     bands, coils = data.shape[:2]
+    with backend.one_blas_thread():
+        energy = np.linalg.eigvalsh(sum(x @ x.conj().T for x in data.reshape(bands, coils, -1)))
+    independent = int((energy > DEPENDENT * energy[-1]).sum())
+    if independent < bands:
+        warnings.warn(f"{bands} slices are more than {independent} independent coil{'s' * (independent > 1)} can tell "
+                      "apart: excite fewer at once, or use linops.sms with a prior", stacklevel=2)
     middle = (slice(None), *(slice(k // 2, n - k // 2) for k, n in zip(kernel, data.shape[2:])))
     with backend.one_blas_thread():
         rows = [neighbourhoods(band, kernel) for band in data]

@@ -24,7 +24,7 @@ def spirit_kernel(kspace, mask=None, calib=None, *, kernel=(5, 5), lam: float = 
             or torch; the fit is done on the CPU in double precision.
         mask: sampling mask that broadcasts to (ky, kx); None: where `kspace` is not 0.
         calib: calibration k-space (coil, cy, cx), or with slices (slice, coil, cy, cx), in place of the centre of
-            `kspace`.
+            `kspace`; (coil, cy, cx) holds for all slices.
         kernel: (ky, kx) size of the neighbourhood in samples, odd.
         lam: strength of the ridge, relative to the mean energy of a sample; 0: the pseudo-inverse (slow: coil by coil).
         calib_width: largest height and width of the calibration region; None: all of the full centre.
@@ -44,17 +44,21 @@ def spirit_kernel(kspace, mask=None, calib=None, *, kernel=(5, 5), lam: float = 
     lam = _check.number("lam", lam, low=0)
     calib_width = _check.integer("calib_width", calib_width, low=1, allow_none=True)
     if calib is not None:
-        calib = _check.array("calib", calib, ndim=kspace.ndim, nonzero=True)
-        if kspace.ndim == 4 and len(calib) != len(kspace):
+        calib = _check.array("calib", calib, ndim=tuple(sorted({3, kspace.ndim})), nonzero=True)
+        if calib.ndim == 4 and len(calib) != len(kspace):
             raise ValueError(f"calib has {len(calib)} slices, kspace {len(kspace)}: they must be the same slices")
-    own = [None] * len(kspace) if calib is None else calib
-    slices = [(kspace, calib)] if kspace.ndim == 3 else zip(kspace, own)
+    if kspace.ndim == 3 or (calib is not None and calib.ndim == 3):  # one fit
+        slices = [(kspace if kspace.ndim == 3 else kspace[0], calib)]
+    else:
+        slices = zip(kspace, [None] * len(kspace) if calib is None else calib)
     found = []
     with one_blas_thread():
         for one, reference in slices:
             block = calibration_data(one, mask, reference, kernel=kernel, calib_width=calib_width)
             found.append(_fit(block, kernel, lam))
-    out = np.stack(found).reshape(*kspace.shape[:-3], *found[0].shape).astype(_check.dtype_name(kspace))
+    shape = (*kspace.shape[:-3], *found[0].shape)
+    out = np.stack(found).reshape(-1, *found[0].shape).astype(_check.dtype_name(kspace))
+    out = np.broadcast_to(out, (len(kspace), *shape[1:])).copy() if kspace.ndim == 4 else out[0]
     return like(out, kspace)
 
 

@@ -22,7 +22,7 @@ from pisolve.io.limits import limit, too_large
 DIMS = 16
 NAMES = ("x", "y", "z", "coil", "maps", "te", "coeff", "coeff2", "iter", "cshift", "time", "time2", "level", "slice",
          "avg", "batch")
-COIL, SLICE = 3, 13
+COIL, SETS, SLICE = 3, 4, 13
 
 
 def read(path, max_bytes: int | None = None) -> np.ndarray:
@@ -52,31 +52,47 @@ def read(path, max_bytes: int | None = None) -> np.ndarray:
 
 
 def read_coils(path, max_bytes: int | None = None) -> np.ndarray:
-    """K-space or coil maps: (coil, y, x), or (slice, coil, y, x) where BART's slice dimension is used."""
-    array = _only(read(path, max_bytes), path, coils=True)
+    """K-space: (coil, y, x), or (slice, coil, y, x) where BART's slice dimension is used."""
+    array = _only(read(path, max_bytes), path, {COIL})[:, 0]
     return array if array.shape[0] > 1 else array[0]
+
+
+def read_maps(path, max_bytes: int | None = None, *, slices: bool = False) -> np.ndarray:
+    """Coil maps: as `read_coils`, with several sets (slice, set, coil, y, x), or (set, coil, y, x) of one slice.
+
+    Args:
+        path, max_bytes: as for `read`.
+        slices: whether several sets keep an axis of slices where there is one only, for k-space that has it.
+    """
+    array = _only(read(path, max_bytes), path, {COIL, SETS})
+    sets = array.shape[1] > 1
+    array = array if sets else array[:, 0]
+    return array if len(array) > 1 or (sets and slices) else array[0]
 
 
 def read_image(path, max_bytes: int | None = None) -> np.ndarray:
     """An image: (y, x), or (slice, y, x) where BART's slice dimension is used."""
-    array = _only(read(path, max_bytes), path, coils=False)[:, 0]
+    array = _only(read(path, max_bytes), path, set())[:, 0, 0]
     return array if array.shape[0] > 1 else array[0]
 
 
-def write(path, array, *, coils: bool = False) -> None:
+def write(path, array, *, coils: bool = False, sets: bool = False) -> None:
     """Write an image (y, x) or (slice, y, x), or with `coils` an array (coil, y, x) or (slice, coil, y, x), complex64.
 
     Args:
         path: the .cfl, the .hdr, or their common name; both files are complete or not there.
         array: real or complex numpy array.
+        coils: there is an axis of coils.
+        sets: there is one of sets of maps before that of coils: (set, coil, y, x) or (slice, set, coil, y, x).
     """
-    array = _check.array("array", array, ndim=(3, 4) if coils else (2, 3))
+    plain = 2 + (coils or sets) + sets  # axes of one slice
+    array = _check.array("array", array, ndim=(plain, plain + 1))
     array = _check.array("array", np.ascontiguousarray(array, np.complex64))  # finite in single precision, too
     dims = [1] * DIMS
     dims[0], dims[1] = array.shape[-1], array.shape[-2]
-    if coils:
-        dims[COIL] = array.shape[-3]
-    if array.ndim == (4 if coils else 3):
+    for axis, dim in zip(range(-3, -1 - plain, -1), (COIL, SETS)):
+        dims[dim] = array.shape[axis]
+    if array.ndim > plain:
         dims[SLICE] = array.shape[0]
     data, head = pair(path)
     with atomic(data) as new_data, atomic(head) as new_head:
@@ -103,14 +119,17 @@ def _dimensions(head: Path) -> list[int]:
     return [int(w) for w in words]
 
 
-def _only(array: np.ndarray, path, *, coils: bool) -> np.ndarray:
-    """(slice, coil, y, x) of a 16-axis array that has nothing else; a slice in BART's y and z becomes (y, x)."""
+def _only(array: np.ndarray, path, further: set) -> np.ndarray:
+    """(slice, set, coil, y, x) of a 16-axis array without other dimensions than x, y, slice and `further`.
+
+    A slice in BART's y and z becomes (y, x).
+    """
     dims = list(array.shape[::-1])
     if dims[0] == 1 and dims[2] > 1:  # a slice across the readout of a 3-D scan: its axes are BART's y and z
         dims[0], dims[1], dims[2] = dims[1], dims[2], 1
-    used = {d for d in range(DIMS) if dims[d] > 1} - {0, 1, SLICE} - ({COIL} if coils else set())
+    used = {d for d in range(DIMS) if dims[d] > 1} - {0, 1, SLICE} - further
     if used:
         more = ", ".join(f"{d} ({NAMES[d]}) = {dims[d]}" for d in sorted(used))
         raise ValueError(f"{path} has further dimensions: {more}; choose one of each with 'bart slice' (for z of a 3-D "
                          "scan after 'bart fft -i' along the readout)")
-    return array.reshape(dims[SLICE], dims[COIL], dims[1], dims[0])
+    return array.reshape(dims[SLICE], dims[SETS], dims[COIL], dims[1], dims[0])

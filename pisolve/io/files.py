@@ -66,7 +66,8 @@ def load(path, *, mps=None, part: dict | None = None, max_bytes: int | None = No
             scan = Scan(cfl.read_coils(path, most))
         if mps is None:
             return scan
-        return replace(scan, mps=_load_maps(mps, most) if isinstance(mps, str | os.PathLike) else mps)
+        mps = _load_maps(mps, most, scan.kspace.ndim == 4) if isinstance(mps, str | os.PathLike) else mps
+        return replace(scan, mps=mps)
     except (TypeError, ValueError) as error:
         raise _named(error, path) from error
 
@@ -149,7 +150,7 @@ def _is_raw(path) -> bool:
         return "kspace" not in file and mrd.group_of(file) is not None
 
 
-def _load_maps(path, most: int) -> np.ndarray:
+def _load_maps(path, most: int, slices: bool) -> np.ndarray:
     path = _existing(path)
     if path.suffix in HDF5:
         return fastmri.read_array(path, ("mps",), most)
@@ -160,7 +161,7 @@ def _load_maps(path, most: int) -> np.ndarray:
         if not found:
             raise ValueError(f"{path} has no array mps; it holds: {', '.join(npy.names(path)) or 'nothing'}")
         return found["mps"]
-    return npy.read_npy(path, most) if path.suffix == ".npy" else cfl.read_coils(path, most)
+    return npy.read_npy(path, most) if path.suffix == ".npy" else cfl.read_maps(path, most, slices=slices)
 
 
 def _path(path) -> Path:

@@ -61,12 +61,26 @@ def read(path, max_bytes: int, part: dict) -> Scan:
                                  bandwidth=bandwidth if bandwidth and bandwidth > 0 else None)
         own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in ("mps", "reference")}
         kept = text(file, "pisolve/meta", path)
+        turned = text(file, "pisolve/readout", path) == "ky"
     meta = _meta(header, head, readouts, facts, fields)
     try:
         meta = {k: v for k, v in (meta | (json.loads(kept) if kept else {})).items() if v is not None}
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: pisolve/meta is not JSON of a dict: {error}") from error
+    if turned:
+        _turn(fields, meta)
     return Scan(**fields, **own, meta=meta)
+
+
+def _turn(fields: dict, meta: dict) -> None:
+    """Undo that `save_mrd` exchanged ky and kx."""
+    for name in ("kspace", "mask", "calib"):
+        if fields[name] is not None:
+            fields[name] = np.ascontiguousarray(fields[name].swapaxes(-2, -1))
+    meta["phase_axis"] = -1
+    if "partial_fourier" in meta:
+        other = {"kx": "ky", "ky": "kx"}
+        meta["partial_fourier"] = {other[axis]: part for axis, part in meta["partial_fourier"].items()}
 
 
 def _data(file, name: str, max_bytes: int, path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,7 +23,8 @@ def save_mrd(path, scan: Scan) -> None:
 
     Each sampled line becomes a readout, `calib` readouts for calibration alone, `noise` noise measurements. What the
     format has no place for, `mps`, `reference` and `meta`, is kept beside it in the group `pisolve`. A "hybrid" scan,
-    the slices of a 3-D encoding, is transformed back and written as 3-D, exact to rounding.
+    the slices of a 3-D encoding, is transformed back and written as 3-D, exact to rounding. The format's readout is kx:
+    of a scan with lines along ky (phase_axis -1) the axes are exchanged, which `load` undoes and other programs do not.
 
     Args:
         path: .h5, .hdf5 or .mrd; complete or not there.
@@ -30,7 +32,8 @@ def save_mrd(path, scan: Scan) -> None:
             mask that is True everywhere.
 
     Raises:
-        ValueError: a mask with holes inside a line or lines that do not reach the centre of kx, over 65535 samples.
+        ValueError: a mask with holes inside its lines along kx and along ky, or lines that do not reach the centre,
+            over 65535 samples.
         ImportError: without the `ismrmrd` package.
     """
     ismrmrd = _check.extra("ismrmrd", "mrd")
@@ -38,12 +41,13 @@ def save_mrd(path, scan: Scan) -> None:
         raise TypeError(f"scan must be a pisolve.io.Scan, got {type(scan).__name__}: make one of k-space first")
     _check.choice("the suffix of path", str(path)[str(path).rfind("."):], (".h5", ".hdf5", ".mrd"))
     hybrid = "hybrid" in scan.meta and scan.kspace.ndim == 4
+    given, lines, turned = scan, *_readouts(scan, hybrid)
+    scan = _turned(scan) if turned else scan
     kspace = _volume(scan.kspace, hybrid)
     slices, _, kz, ky, kx = kspace.shape
     if max(kspace.shape) >= 1 << 16:
         raise ValueError(f"kspace has shape {scan.kspace.shape}: ISMRMRD counts to 65535")
-    mask = np.ones(scan.kspace.shape[-2:], bool) if scan.mask is None else scan.mask
-    lines, place = _lines(mask, hybrid, kx), _place(scan, hybrid)
+    place = _place(scan, hybrid)
     jobs = [(kspace, s, z, y, a, b, 0, kx // 2 - a) for s in range(slices) for z, y, a, b in lines]
     if scan.calib is not None:
         calib = _volume(scan.calib, hybrid)
@@ -77,9 +81,11 @@ def save_mrd(path, scan: Scan) -> None:
                         row["head"][name] = value
                 data[len(noise) + start : len(noise) + start + len(rows)] = rows
             for name in ("mps", "reference"):
-                if getattr(scan, name) is not None:
-                    file[f"pisolve/{name}"] = getattr(scan, name)
-            kept = {k: v for k, v in scan.meta.items() if k not in DERIVED}
+                if getattr(given, name) is not None:
+                    file[f"pisolve/{name}"] = getattr(given, name)
+            if turned:
+                file["pisolve/readout"] = "ky"
+            kept = {k: v for k, v in given.meta.items() if k not in DERIVED}
             file["pisolve/meta"] = _json({"voxel_mm": None} | kept)  # None: the header's millimetres were made up
 
 
@@ -90,19 +96,45 @@ def _volume(array, hybrid: bool) -> np.ndarray:
     return _check.array("kspace", np.ascontiguousarray(array, np.complex64))  # finite in single precision, too
 
 
-def _lines(mask, hybrid: bool, kx: int) -> list:
-    """(z, y, first column, one past the last) of every line with samples."""
+def _readouts(scan: Scan, hybrid: bool):
+    """((z, y, first sample, one past the last) of every readout, whether readouts run along ky)."""
+    mask = np.ones(scan.kspace.shape[-2:], bool) if scan.mask is None else scan.mask
     if hybrid:
-        return [(int(z), int(y), 0, kx) for z, y in np.argwhere(mask)]
-    found = []
+        return [(int(z), int(y), 0, len(scan.kspace)) for z, y in np.argwhere(mask)], False
+    along_kx, along_ky = _lines(mask), _lines(mask.T)
+    if along_ky and (scan.meta.get("phase_axis") == -1 or not along_kx):
+        return along_ky, True
+    if not along_kx:
+        raise ValueError("mask has holes along kx and along ky, or leaves out the centre: a readout of ISMRMRD is one "
+                         "piece of a line around it. A pattern of two phase-encoding axes belongs to a 3-D scan: give "
+                         "all its planes along the readout as slices, and meta with the entry 'hybrid'")
+    return along_kx, False
+
+
+def _lines(mask) -> list | None:
+    """The readouts along kx of a 2-D mask; None where a line is not one piece around its centre."""
+    found, kx = [], mask.shape[1]
     for y in np.flatnonzero(mask.any(axis=1)):
         where = np.flatnonzero(mask[y])
         a, b = int(where[0]), int(where[-1]) + 1
         if len(where) < b - a or a > kx // 2:
-            raise ValueError(f"mask has holes in line {y}, or leaves out its centre: a readout of ISMRMRD is one piece "
-                             "of kx around the centre (a 2-D pattern belongs to a 3-D scan)")
+            return None
         found.append((0, int(y), a, b))
     return found
+
+
+def _turned(scan: Scan) -> Scan:
+    """What of a scan becomes readouts, with ky and kx exchanged."""
+    def swap(a):
+        return None if a is None else np.ascontiguousarray(a.swapaxes(-2, -1))
+
+    meta = dict(scan.meta)
+    if meta.get("voxel_mm"):
+        meta["voxel_mm"] = [meta["voxel_mm"][i] for i in (0, 2, 1)]
+    if "affine" in meta:
+        meta["affine"] = np.array(meta["affine"], float)[:, [1, 0, 2, 3]].tolist()
+    return replace(scan, kspace=swap(scan.kspace), mask=swap(scan.mask), calib=swap(scan.calib), mps=None,
+                   reference=None, meta=meta)
 
 
 def _fill(row, samples, flag: int, centre: int) -> None:

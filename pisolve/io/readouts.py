@@ -46,7 +46,8 @@ def assemble(r: Readouts, *, part: dict, max_bytes: int, bandwidth: float | None
         raise ValueError(f"no readout is for imaging, of {len(r.role)} there are {_count(r.role)}")
     index, chosen, others = _choose(r, index, part)
     if others:
-        warnings.warn(f"read {_words(chosen)} only, of {others}; choose by load(path, part={{...}})", stacklevel=5)
+        warnings.warn(f"read {_words(chosen)} only, of {others}; choose by load(path, part={{...}}) or --part",
+                      stacklevel=5)
     m = r.matrices[chosen["encoding"]]
     kspace, mask, repeats, slices = fill(r, index, m, max_bytes)
     facts = {"readouts": _count(r.role), "slices": slices.tolist()} | ({"part": chosen} if others else {})

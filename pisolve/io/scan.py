@@ -70,7 +70,14 @@ class Scan:
         parts = [f"kspace {self.kspace.shape} {self.kspace.dtype}"]
         parts += [f"{n} {getattr(self, n).shape}" for n in ("mask", "mps", "reference", "noise", "calib")
                   if getattr(self, n) is not None]
-        return f"Scan({', '.join(parts)})"
+        return f"Scan({', '.join(parts)}{f', maps: {self.sets} sets (soft SENSE)' if self.sets > 1 else ''})"
+
+    @property
+    def sets(self) -> int:
+        """How many sets of coil maps there are: 0 without maps, 1 for SENSE, more for soft SENSE."""
+        if self.mps is None:
+            return 0
+        return self.mps.shape[-4] if self.mps.ndim > self.kspace.ndim else 1
 
     @property
     def phase_axis(self) -> int:
@@ -95,8 +102,26 @@ class Scan:
         if not len(np.arange(count)[slices]):
             raise ValueError(f"slices selects none of {count}: {slices}")
         per_slice = {n: getattr(self, n) for n in ("kspace", "reference")}
-        per_slice |= {n: a for n in ("mps", "calib") if (a := getattr(self, n)) is not None and a.ndim == 4}
+        per_slice |= {n: a for n in ("mps", "calib") if (a := getattr(self, n)) is not None and a.ndim >= 4}
         return replace(self, **{n: a if a is None else a[slices] for n, a in per_slice.items()})
+
+    def drop_coils(self, coils: int | list) -> Scan:
+        """A new scan without some coils: they leave `kspace`, `mps`, `noise` and `calib`; the reference stays.
+
+        Args:
+            coils: their indices, from 0; negative ones count from the end.
+
+        Raises:
+            ValueError: no such coil, or none would be left.
+        """
+        count = self.kspace.shape[-3]
+        given = list(coils) if isinstance(coils, list | tuple | range | np.ndarray) else [coils]
+        given = [_check.integer("coils", c, low=-count, high=count - 1) for c in given]
+        keep = np.delete(np.arange(count), given)
+        if not len(keep):
+            raise ValueError(f"coils names all {count} coils: keep at least one")
+        channels = {n: a[..., keep, :, :] for n in ("kspace", "mps", "calib") if (a := getattr(self, n)) is not None}
+        return replace(self, **channels, noise=None if self.noise is None else self.noise[keep])
 
     def undersample(self, mask) -> Scan:
         """A new scan with zeros outside `mask`; where this one is fully sampled, its RSS becomes the reference.
@@ -137,7 +162,8 @@ class Scan:
         peak = float(magnitude.max())
         magnitude = (magnitude / peak).reshape((-1,) + magnitude.shape[-3:])  # squares then neither over- nor underflow
         found = [self.meta["assumed"]] if "assumed" in self.meta else []
-        return found + _scale(peak) + _coils(magnitude) + _sampling(magnitude, self.mask) + _origin(magnitude)
+        found += _scale(peak) + _coils(magnitude) + _sampling(magnitude, self.mask, self.calib is not None)
+        return found + _origin(magnitude)
 
 
 def _noise(noise, shape) -> np.ndarray:
@@ -164,19 +190,20 @@ def _scale(peak: float) -> list[str]:
 def _coils(magnitude) -> list[str]:
     """A coil without signal, or one far above or below the median of the others."""
     level = np.sqrt(np.sum(np.square(magnitude, dtype=np.float64), axis=(0, 2, 3)))
-    found = [f"coil {c} is dead (all zero): drop it" for c in np.flatnonzero(level == 0)]
+    found = [f"coil {c} is dead (all zero): drop it, scan.drop_coils({c})" for c in np.flatnonzero(level == 0)]
     alive = np.flatnonzero(level)
     for c in alive if len(alive) > 1 else []:
         ratio = level[c] / np.median(level[alive[alive != c]])
         if ratio > 100 and len(alive) > 2:
             found.append(f"coil {c} is {ratio:.3g} times louder than the others: check its gain, or whiten the coils")
         elif ratio < 1e-4:
-            found.append(f"coil {c} is nearly dead, {ratio:.3g} of the others: drop it, or check its gain")
+            found.append(f"coil {c} is nearly dead, {ratio:.3g} of the others: drop it, scan.drop_coils({c}), or check "
+                         "its gain")
     return found
 
 
-def _sampling(magnitude, mask) -> list[str]:
-    """Where data and mask disagree, and whether there is a centre to calibrate from."""
+def _sampling(magnitude, mask, calibrated: bool) -> list[str]:
+    """Where data and mask disagree, and whether there is a centre to calibrate from, or `calibrated` lines apart."""
     measured = (magnitude != 0).any(axis=(0, 1))
     if mask is None:
         holes = 1 - measured.mean()
@@ -190,7 +217,7 @@ def _sampling(magnitude, mask) -> list[str]:
     if empty > 0.01 * mask.sum():
         found.append(f"the mask says sampled at {empty} positions where k-space is zero in all coils")
     middle = [slice(max(n // 2 - CALIB // 2, 0), n // 2 + CALIB // 2) for n in mask.shape]
-    if not mask[tuple(middle)].all():
+    if not calibrated and not mask[tuple(middle)].all():
         found.append(f"no calibration region: the central {CALIB}x{CALIB} samples are not all there, so coil maps need "
                      "another scan")
     return found

@@ -99,7 +99,8 @@ def measured(kspace, mask, *, clean=None, mps=None, rss=None, maps: str | None =
     if mps is None:
         scale = 1 / _percentile(np.linalg.norm(backend.fft(kspace, (-2, -1), inverse=True), axis=0))
     else:
-        scale = prepare.models_of(io.Scan(kspace, mask, mps))[1]
+        (model,), scale = prepare.models_of(io.Scan(kspace, mask, mps))
+        mps = model.A.mps  # of a typical root sum of squares of 1
     out = {"kspace": kspace * np.float32(scale), "mask": mask[None], "mps": mps, "scale": np.float32(scale)}
     if clean is not None:
         images = backend.fft(clean, (-2, -1), inverse=True) * np.float32(scale)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 
-from pisolve import calib, io
-from pisolve._check import choice
+import numpy as np
+
+from pisolve import calib, io, masks
+from pisolve._check import choice, integer, number
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Compress:
         choice("method", self.method, ("svd", "gcc"))
         if (self.coils is None) == (self.energy is None):
             raise ValueError(f"give coils or energy: coils is {self.coils}, energy {self.energy}")
+        integer("coils", self.coils, low=1, allow_none=True)
+        if number("energy", self.energy, low=0, high=1, allow_none=True) == 0:
+            raise ValueError("energy must be > 0: it is the share of the signal to keep, such as 0.99")
 
 
 class Channels:
@@ -52,7 +57,7 @@ class Channels:
         if compress is not None and (compress.coils is None or compress.coils < scan.kspace.shape[-3]):
             self.compression = calib.compression(
                 scan.kspace, coils=compress.coils, energy=compress.energy, method=compress.method, calib=scan.calib,
-                axis=-3 - scan.phase_axis)
+                mask=masks.estimate(scan.kspace) if scan.mask is None else scan.mask, axis=-3 - scan.phase_axis)
 
     def __call__(self, kspace):
         """The channels of other data of the same coils, (..., coil, ky, kx)."""
@@ -61,13 +66,20 @@ class Channels:
         return kspace if self.compression is None else self.compression(kspace)
 
     def whitened(self, scan: io.Scan) -> io.Scan:
-        """The scan with white noise of variance 1 in every coil; a reference, which is in the old units, is dropped."""
+        """The scan with white noise of variance 1 in every coil; a reference, which is in the old units, is dropped.
+
+        Maps of the scan become W S, divided pixel by pixel by their root sum of squares, each set by its own. With
+        maps of a root sum of squares of 1, which calibration makes, too, the image is in units of the noise: a pixel of
+        a full scan is its signal-to-noise ratio. What else their size said (an intensity correction, a soft crop) is
+        lost.
+        """
         if self.matrix is None:
             return scan
         if scan.reference is not None:
             warnings.warn("the reference is in the units before whitening: it is left out", stacklevel=6)
         W = lambda x: calib.mix(self.matrix, x)  # noqa: E731
-        return replace(_mixed(scan, W, W), noise=self.matrix @ scan.noise, reference=None)
+        white = _mixed(scan, W, lambda mps: _normalised(W(mps)))
+        return replace(white, noise=self.matrix @ scan.noise, reference=None)
 
     def compressed(self, scan: io.Scan) -> io.Scan:
         """The scan of the virtual coils."""
@@ -77,6 +89,13 @@ class Channels:
         along_readout = C.matrix.ndim > 2  # a matrix for each position: no one matrix for samples of noise
         noise = None if scan.noise is None or along_readout else C.matrix @ scan.noise
         return replace(_mixed(replace(scan, noise=None), C, C.maps), noise=noise)
+
+
+def _normalised(mps):
+    """Maps with a root sum of squares of 1; 0 where it was next to nothing."""
+    mps = mps / abs(mps).max()  # squares then neither over- nor underflow
+    size = np.linalg.norm(mps, axis=-3, keepdims=True)
+    return np.where(size > 1e-6, mps / np.maximum(size, 1e-6), 0).astype(mps.dtype)
 
 
 def _mixed(scan, kspace, maps):

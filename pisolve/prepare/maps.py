@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 
 from pisolve import calib
+from pisolve._check import choice, integer, number
+from pisolve.calib._coils import fraction
+
+_COUNT = partial(integer, low=1)
+_ANY_COUNT = partial(integer, low=1, allow_none=True)
+
+
+def _threshold(name, value):
+    return choice(name, value, ("auto",)) if isinstance(value, str) else fraction(name, value)
 
 
 class Maps:
     """Base of the configurations: the fields are the arguments of the function in `pisolve.calib`."""
+
+    _checks: ClassVar[dict] = {}  # of the fields, by name
+
+    def __post_init__(self):
+        for name, check in self._checks.items():
+            check(name, getattr(self, name))
 
     def __call__(self, kspace, mask=None, separate=None):
         """Coil maps of (..., coil, ky, kx); one coil gets a map of ones.
@@ -36,20 +53,29 @@ class Espirit(Maps):
     crop: float = 0.8
     soft_crop: bool = False
     maps: int = 1
+    _checks = {"calib_width": _COUNT, "kernel_width": _ANY_COUNT, "thresh": _threshold, "crop": fraction,
+               "maps": _COUNT}
 
 
 @dataclass(frozen=True)
 class Walsh(Maps):
     """The arguments of `calib.walsh`."""
 
-    calib_width: int = 24
+    calib_width: int | None = 24
+    window: int = 5
+    thresh: float = 0.02
+    _checks = {"calib_width": _ANY_COUNT, "window": _COUNT, "thresh": fraction}
 
 
 @dataclass(frozen=True)
 class Inati(Maps):
     """The arguments of `calib.inati`."""
 
-    calib_width: int = 24
+    calib_width: int | None = 24
+    window: int = 5
+    iterations: int = 5
+    thresh: float = 0.02
+    _checks = {**Walsh._checks, "iterations": _COUNT}
 
 
 @dataclass(frozen=True)
@@ -57,3 +83,10 @@ class JSense(Maps):
     """The arguments of `calib.jsense`."""
 
     calib_width: int = 24
+    kernel_width: int = 12
+    lam: float = 3e-3
+    iterations: int = 20
+    inner: int = 10
+    thresh: float = 0.02
+    _checks = {"calib_width": partial(integer, low=3), "kernel_width": _COUNT, "lam": partial(number, low=0),
+              "iterations": _COUNT, "inner": _COUNT, "thresh": fraction}

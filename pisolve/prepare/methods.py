@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pisolve import calib, linops
-from pisolve._check import number, shape
+from pisolve._check import choice, number, shape
+from pisolve.calib.grappa import LARGEST
+from pisolve.calib.spirit import odd_kernel
 
 
 def _same(x):
@@ -23,12 +25,17 @@ class Model:
         A, y: operator and data of the equation.
         image: x -> the picture (y, x), homogeneous.
         data: k-space (coil, ky, kx) -> y, linear: the same calibration on other data of this slice.
+        size: x is the picture times this: the typical root of sum_c |S_c|^2 of maps that are not normalised.
+        energy: sum_c |S_c|^2 of A's maps, of x's shape: A^H y / energy is the zero-filled x. None: 1 where there are
+            maps.
     """
 
     A: linops.Linop
     y: np.ndarray
     image: Callable = _same
     data: Callable = _same
+    size: float = 1.0
+    energy: np.ndarray | None = None
 
 
 class Method:
@@ -42,15 +49,43 @@ class Method:
 
 @dataclass(frozen=True)
 class Sense(Method):
-    """A = `linops.sense(mps, mask)`; soft SENSE with several sets of maps, whose image is the root sum of squares."""
+    """A = `linops.sense(mps, mask)`; soft SENSE with several sets of maps, whose image is the root sum of squares.
+
+    Maps that are not normalised are divided by their typical root sum of squares, one number, so that the strength of a
+    prior means the same with them; the picture, divided by it, is that of the maps as they were given.
+    """
 
     def __call__(self, kspace, mask, mps, separate=None) -> Model:
-        if mps.ndim == 4:
-            return Model(linops.soft_sense(mps, mask), kspace, linops.combine_sets)
-        return Model(linops.sense(mps, mask), kspace)
+        make, image = (linops.soft_sense, linops.combine_sets) if mps.ndim == 4 else (linops.sense, _same)
+        A = make(mps, mask)
+        size, energy = _normalisation(A, kspace)
+        if energy is None:
+            return Model(A, kspace, image)
+        return Model(make(mps / size, mask), kspace, lambda x: image(x) / x.real.dtype.type(size), size=size,
+                     energy=energy)
 
 
 SENSE = Sense()
+
+
+def _normalisation(A, kspace) -> tuple[float, np.ndarray | None]:
+    """The typical root sum of squares s of A's maps, and sum_c |S_c|^2 / s^2; (1, None) for maps that are normalised.
+
+        s^2 = sum_r |z|^2 / sum_r |z|^2 / e,    z = A^H y,   e = sum_c |S_c|^2
+
+    is the mean of e weighted by the signal as the coils see it, |z|^2 / e. Normalised are maps with e = 1 wherever they
+    are not 0, and maps faded from 1 (ESPIRiT's with `soft_crop`). What is below 0.1 s^2 counts as that: dividing by it
+    would make the scale one of noise.
+    """
+    e = sum(np.square(abs(m), dtype=np.float64) for m in np.moveaxis(A.mps, -3, 0))
+    if abs(e[e > 0] - 1).max() < 1e-3:
+        return 1.0, None
+    z = np.square(abs(A.H(kspace / (abs(kspace).max() or 1))), dtype=np.float64)
+    seen = np.divide(z, e, out=np.zeros_like(e), where=e > 0).sum()
+    if seen == 0 or (e.max() < 1.001 and z.sum() > 0.99 * seen):
+        return 1.0, None
+    square = z.sum() / seen
+    return float(square**0.5), np.maximum(e / square, 0.1).astype(kspace.real.dtype)
 
 
 @dataclass(frozen=True)
@@ -62,13 +97,18 @@ class Grappa(Method):
 
     kernel: tuple = (5, 5)
     lam: float = 0.01
+    padded: bool = False
 
     def __post_init__(self):
-        _kernel(self)
+        kernel = shape("kernel", self.kernel)
+        if len(kernel) != 2 or kernel == (1, 1) or max(kernel) > LARGEST:
+            raise ValueError(f"kernel must be two sizes (ky, kx) up to {LARGEST}, such as (5, 5), got {kernel}")
+        object.__setattr__(self, "kernel", kernel)
         number("lam", self.lam, low=0)
+        choice("padded", self.padded, (False, True))
 
     def __call__(self, kspace, mask, mps, separate=None) -> Model:
-        weights = calib.grappa(kspace, mask, calib=separate, kernel=self.kernel, lam=self.lam)
+        weights = calib.grappa(kspace, mask, calib=separate, kernel=self.kernel, lam=self.lam, padded=self.padded)
         return replace(SENSE(weights(kspace), None, mps), data=weights)
 
 
@@ -89,7 +129,7 @@ class Spirit(Method):
     needs_maps = False
 
     def __post_init__(self):
-        _kernel(self)
+        object.__setattr__(self, "kernel", odd_kernel("kernel", self.kernel))
         number("lam", self.lam, low=0)
         number("weight", self.weight, low=0)
 
@@ -102,10 +142,3 @@ class Spirit(Method):
 def root_sum_of_squares(x):
     """Coil images (coil, y, x) -> (y, x), complex with phase 0."""
     return np.linalg.norm(x, axis=-3).astype(x.dtype)
-
-
-def _kernel(method):
-    kernel = shape("kernel", method.kernel)
-    if len(kernel) != 2:
-        raise ValueError(f"kernel must be two sizes (ky, kx), got {kernel}")
-    object.__setattr__(method, "kernel", kernel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def prepare(scan, maps: Maps, sampling: Sampling | None = None, *, whiten: bool 
         scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx).
         maps: how maps are made where the scan has none.
         sampling: retrospective undersampling, or None.
-        whiten: make the noise white by the scan's noise samples.
+        whiten: make the noise white by the scan's noise samples; maps of the scan are whitened and normalised again.
         compress: coil compression, or None.
         method: what is to be solved; SPIRiT needs no maps.
         stacklevel: of the warning about maps, 2 being the caller's line.
@@ -39,13 +40,37 @@ def prepare(scan, maps: Maps, sampling: Sampling | None = None, *, whiten: bool 
     masks.check(scan.mask, scan.kspace.shape)
     if compress is not None:
         scan = Channels(scan, compress=compress).compressed(scan)
+    if method.needs_maps and _parallel_sets(scan):
+        warnings.warn(f"mps is taken as {scan.sets} sets of maps (soft SENSE), but they see the same pixels and are "
+                      "not orthogonal: for maps of several slices give those of this slice, (coil, ky, kx)",
+                      stacklevel=stacklevel)
     if scan.mps is None and method.needs_maps:
         scan = replace(scan, mps=maps(scan.kspace, scan.mask, scan.calib))
-        seen = calib.coverage(scan.mps, scan.kspace, scan.mask)
+        seen = calib.coverage(scan.mps, scan.kspace, scan.mask, scan.calib)
         if seen is not None and seen < 0.97:  # good maps lose 2 % at most
             warnings.warn(f"the coil maps are zero where {1 - seen:.0%} of the object's energy is, and so will be "
                           "the image: lower crop (--crop), or give mps (--mps)", stacklevel=stacklevel)
     return scan
+
+
+def _parallel_sets(scan: io.Scan) -> bool:
+    """Whether several sets of maps see the same pixels alike: then they are no sets, and soft SENSE cannot tell them.
+
+    Those of ESPIRiT are orthogonal at every pixel, and all but the first are small in extent.
+    """
+    if scan.sets < 2:
+        return False
+    mps = scan.mps.reshape(-1, *scan.mps.shape[-4:])
+    for one in (m / (abs(m).max() or 1) for m in mps):
+        for first, second in combinations(one, 2):
+            sizes = np.linalg.norm(first, axis=0), np.linalg.norm(second, axis=0)
+            both = (sizes[0] > 0.01) & (sizes[1] > 0.01)
+            if both.sum() <= 0.5 * (sizes[0] > 0.01).sum():
+                continue
+            cosine = abs((first.conj() * second).sum(0))[both] / (sizes[0] * sizes[1])[both]
+            if cosine.mean() > 0.1:
+                return True
+    return False
 
 
 def models_of(scan: io.Scan, method: Method = SENSE) -> tuple[list[Model], float]:
@@ -69,18 +94,24 @@ def as_scan(scan) -> io.Scan:
 
 
 def zero_filled_scale(models) -> float:
-    """What the data have to be multiplied by for the zero-filled image of the whole scan, |A^H y|, to have a 99th
-    percentile of 1.
+    """What the data have to be multiplied by for the zero-filled x of the whole scan to have a 99th percentile of 1.
 
-    A first scaling to a peak of 1 keeps 1e-20 and 1e20 from under- and overflowing.
+    It is |A^H y| with normalised maps (sum_c |S_c|^2 = 1), else |A^H y| / sum_c |S_c|^2, by `Model.energy`. A first
+    scaling to a peak of 1 keeps 1e-20 and 1e20 from under- and overflowing.
     """
     with np.errstate(over="ignore"):
         peak, info = max(float(abs(m.y).max()) for m in models), np.finfo(models[0].y.dtype)
     if not 1e8 * float(info.tiny) <= peak <= 1e-8 * float(info.max):
         raise ValueError(f"kspace peaks at {peak:.3g}, where {models[0].y.dtype} loses digits: multiply it to a peak "
                          "near 1 before it is stored in this precision")
-    zero_filled = [abs(m.image(m.A.H((m.y / peak).astype(m.y.dtype)))) for m in models]
+    zero_filled = [_zero_filled(m, (m.y / peak).astype(m.y.dtype)) for m in models]
     level = float(np.percentile(zero_filled, 99)) or float(np.max(zero_filled))
     if not level > 0:
         raise ValueError("kspace and mps do not overlap: the zero-filled image is zero everywhere")
     return 1 / (level * peak)
+
+
+def _zero_filled(model, y):
+    """|A^H y / energy| as a picture, in the units of x."""
+    x = model.A.H(y)
+    return abs(model.image(x)) if model.energy is None else abs(model.image(x / model.energy)) * model.size
