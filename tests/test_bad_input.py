@@ -133,6 +133,8 @@ CASES = {solve: [
     c("inner 0", V, "inner must be in 1", solver=pi.ADMM(inner=0)), c("ratio", V, "ratio", solver=pi.HQS(ratio=0.5)),
     c("inner 1.5", F, "inner", solver=pi.ADMM(inner=1.5)),
     c("HQS steps", V, "iterations", solver=pi.HQS(iterations=0)),
+    c("HQS coupling", V, "coupling must be", solver=pi.HQS(coupling=1.5)),
+    c("HQS coupling, TV", V, "coupling=0 is for denoisers", solver=pi.HQS(coupling=0), prior=0.01 * pi.TV()),
     c("tau", V, r"tau 1000 is above 1 / \(L/2", solver=pi.PDHG(tau=1e3)),
     c("tau NaN", V, "tau", solver=pi.PDHG(tau=nan)), c("sigma 0", V, "sigma must be > 0", solver=pi.PDHG(sigma=0)),
     *[c(f"max_iter {m!r}", e, "max_iter must be", max_iter=m)
@@ -209,7 +211,8 @@ CASES = {solve: [
     c("width < kernel", V, "calib_width must be at least kernel_width = 6", calib_width=4, kernel_width=6),
     c("maps", V, "maps must be in 1", maps=0),
     c("maps > coils", V, "more than the", maps=99), c("thresh", V, "thresh .* < 1", thresh=1.0),
-    c("crop NaN", V, "crop must be finite", crop=nan), c("no ACS", V, AT, mask=M & False),
+    c("crop NaN", V, "crop must be finite", crop=nan), c("no ACS", V, AT, mask=M & (ROWS % 2 > 0)),
+    c("no sample", V, "mask is False everywhere", mask=M & False),
     c("mask", V, "mask has shape", mask=M[:3]), c("calib coils", V, "calib has shape .*coils", calib=K[:3]),
     c("calib NaN", V, f"calib {FINITE}", calib=K * nan), c("1e-40", None, kspace=K * f32(1e-40)),
     c("dead", None, kspace=K * DEAD), c("1e36", None, kspace=K * f32(1e36)), c("loud", None, kspace=K * LOUD),

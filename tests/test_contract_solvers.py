@@ -193,11 +193,24 @@ def test_red_with_a_symmetric_denoiser_is_the_quadratic(solver):
     assert distance(x, exact) < (1e-3 if isinstance(solver, pi.ADMM) else 1e-6)
 
 
-def test_hqs_lets_the_level_fall_to_the_priors_own():
+@pytest.mark.parametrize("coupling", [1.0, 0.5, 0.0])
+def test_hqs_lets_the_level_fall_to_the_priors_own(coupling):
     seen = []
     prior = pi.PnP(lambda x, s: seen.append(s) or x, sigma=0.02)
-    pi.solve(A, Y, prior, pi.HQS(ratio=100.0, iterations=5), max_iter=7, tol=0)
+    pi.solve(A, Y, prior, pi.HQS(ratio=100.0, iterations=5, coupling=coupling), max_iter=7, tol=0)
     np.testing.assert_allclose(seen, [*np.geomspace(0.2, 0.02, 5), 0.02, 0.02], rtol=1e-6)
+
+
+@pytest.mark.parametrize("coupling", [1.0, 0.5, 0.0])
+def test_hqs_couples_its_penalty_to_the_level(coupling):
+    """With A = I and D(x) = 0 a step from z = 0 is x = y / (1 + rho_k)."""
+    seen = []
+    identity = pi.linops.identity((4, 4))
+    prior = pi.PnP(lambda x, s: seen.append(complex(x[0, 0])) or 0 * x, sigma=0.1)
+    pi.solve(identity, np.ones((4, 4), complex), prior, pi.HQS(rho=2.0, ratio=16.0, iterations=3, coupling=coupling),
+             max_iter=4, tol=0)
+    rho = np.array([2.0 / 16**coupling, 2.0 / 4**coupling, 2.0, 2.0])
+    np.testing.assert_allclose(seen[1:], 1 / (1 + rho[1:]), rtol=1e-6)
 
 
 @pytest.mark.parametrize("gain", [1.15, 1.5, -1.3, 2.0, 3.0])

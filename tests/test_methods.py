@@ -255,5 +255,6 @@ def test_the_command_line_knows_them(words, tmp_path, capsys):
     out = str(tmp_path / "out.h5")
     assert main(["recon", str(tmp_path / "scan.npz"), "-o", out, *words]) == 0
     assert main(["recon", str(tmp_path / "scan.npz"), "-o", str(tmp_path / "again.npy"), "--recipe", out]) == 0
+    assert ("2 sets (soft SENSE)" in capsys.readouterr().out) == ("--sets" in words)
     np.testing.assert_array_equal(io.load_image(out)[0] if io.load_image(out).ndim == 3 else io.load_image(out),
                                   np.load(tmp_path / "again.npy"))
