@@ -467,6 +467,7 @@ BAD = {
     "too few modules": (lambda: nets.Unrolled(pi.ADMM(), [chain()] * 2, 3), ValueError, "2 modules for 3"),
     "no iterations": (lambda: nets.Unrolled(pi.ADMM(), chain(), 0), ValueError, "iterations"),
     "sigma": (lambda: nets.Unrolled(pi.ADMM(), unet(), sigma=0), ValueError, "sigma must be > 0"),
+    "sigmas": (lambda: nets.Unrolled(pi.ADMM(), unet(), sigma=(0.2, 0.1, 0.05)), ValueError, "the first and the last"),
     "channels": (lambda: nets.Unrolled(pi.ADMM(), chain(channels=3)), ValueError, "3 to 3 channels"),
     "magnitude": (lambda: nets.Unrolled(pi.ADMM(), chain(channels=1), channels="magnitude"), ValueError, "phase"),
     "filters in FISTA": (lambda: nets.Unrolled(pi.FISTA(restart=False), nets.FilterBank()), ValueError, "splits"),
@@ -549,3 +550,10 @@ def test_training_halves_the_loss_and_beats_its_start(make):
         after = [float(loss(A, y[:4], truth[:4])), float(loss(unseen, y[4], truth[4]))]
     assert after[0] < 0.5 * before[0]
     assert after[1] < before[1]
+
+
+@pytest.mark.parametrize("solver", [pi.GradientDescent(step_size=1.0), pi.HQS(iterations=3)])
+def test_levels_fall_from_the_first_to_the_last(solver, tmp_path):
+    net = nets.Unrolled(solver, unet(), 3, sigma=(0.25, 0.01))
+    np.testing.assert_allclose(net.log_level.exp().detach(), [0.25, 0.05, 0.01], rtol=1e-5)
+    assert nets.build("Unrolled", net.config).config == net.config

@@ -89,8 +89,9 @@ class Unrolled(nn.Module):
         shared_weights: the same regulariser in every iteration, else a copy for each.
         shared_steps: the same penalty or step size in every iteration.
         learn_steps: whether they are trained.
-        sigma: for a denoiser that takes a noise level: its first value, in the units of x, trained with the steps (for
-            HQS it falls with the solver's schedule).
+        sigma: for a denoiser that takes a noise level: its first value, in the units of x, trained with the steps; a
+            pair (s, t) for one that falls from s in the first iteration to t in the last, geometrically. One number
+            falls for HQS alone, with the solver's schedule.
         channels, noise_input: as for `pisolve.Denoiser`, for modules that do not tell by their convolutions.
         tol: None: inner problems are solved by `inner` conjugate gradient steps, or in closed form (see
             `consistency.Slices`). A number: as `pi.solve` does, which uses 0.1.
@@ -113,14 +114,14 @@ class Unrolled(nn.Module):
     needs_maps = True
 
     def __init__(self, solver: Solver | dict, denoiser, iterations: int = 10, *, shared_weights: bool = True,
-                 shared_steps: bool = False, learn_steps: bool = True, sigma: float = 0.05, channels: str = "auto",
-                 noise_input: str | None = "auto", tol: float | None = None, implicit: bool = True,
-                 checkpoint: bool = False):
+                 shared_steps: bool = False, learn_steps: bool = True, sigma: float | Sequence[float] = 0.05,
+                 channels: str = "auto", noise_input: str | None = "auto", tol: float | None = None,
+                 implicit: bool = True, checkpoint: bool = False):
         super().__init__()
         self.solver = _solver(solver)
         self.kind = type(self.solver).__name__
         self.iterations = _check.integer("iterations", iterations, low=1)
-        sigma = _check.number("sigma", sigma, low=0, strict=True)
+        sigma = _levels(sigma)
         self.tol = _check.number("tol", tol, low=0, strict=True, allow_none=True)
         self.implicit, self.checkpoint = bool(implicit), bool(checkpoint)
         self.prior = denoiser if isinstance(denoiser, Prior) else None
@@ -161,7 +162,9 @@ class Unrolled(nn.Module):
                                  "PDHG(sigma=..., tau=...), tau <= 1 / (1/2 + sigma ||G||^2)")
             first["tau"] = 1 / (0.5 + first["sigma"] * (self.parts[0].norm2() if self.filters else 1))
         levels = [sigma] * count
-        if self.kind == "HQS" and count > 1:  # sigma_k = sigma sqrt(rho / rho_k)
+        if isinstance(sigma, list):
+            levels = [sigma[0] * (sigma[1] / sigma[0]) ** (k / max(count - 1, 1)) for k in range(count)]
+        elif self.kind == "HQS" and count > 1:  # sigma_k = sigma sqrt(rho / rho_k)
             last = max(self.solver.iterations - 1, 1)
             levels = [sigma * self.solver.ratio ** (max(1 - k / last, 0) / 2) for k in range(count)]
         values = {n: [v] * count for n, v in first.items()} | ({"level": levels} if self.noise_input else {})
@@ -255,6 +258,15 @@ class Unrolled(nn.Module):
     def extra_repr(self) -> str:
         """The solver and the number of iterations, for `print`."""
         return f"{self.solver!r}, iterations={self.iterations}"
+
+
+def _levels(sigma):
+    """A noise level, or a list of the first and the last one."""
+    if not isinstance(sigma, tuple | list):
+        return _check.number("sigma", sigma, low=0, strict=True)
+    if len(sigma) != 2:
+        raise ValueError(f"sigma must be one level or the first and the last one, got {len(sigma)} of them")
+    return [_check.number("sigma", s, low=0, strict=True) for s in sigma]
 
 
 def _solver(given) -> Solver:
