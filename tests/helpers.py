@@ -1,5 +1,6 @@
 """What several files of tests share: BART, a simulated scan for coil maps, measures and laws of coil maps."""
 
+import re
 import shutil
 import subprocess
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import sigpy as sp
 import sigpy.mri as mr
+import torch
 
 from pisolve.backend import fft
 from pisolve.io import cfl
@@ -73,3 +75,20 @@ LAWS = {  # of six coils and more: what is done to k-space, what it does to the 
     "dead coil": (lambda k: np.insert(k, 2, 0, axis=-3), lambda s: np.insert(s, 2, 0, axis=-3)),
     "strided": (lambda k: np.asfortranarray(k)[:, :, ::-1][:, :, ::-1], lambda s: s),
 }
+
+
+def refused(call, kind, message: str) -> None:
+    """Check that `call()` raises `kind` with these words in one line."""
+    with pytest.raises(kind, match=re.escape(message)) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def relative(a, b) -> float:
+    """||a - b|| / ||b|| of torch tensors."""
+    return float(torch.linalg.vector_norm((a - b).detach()) / torch.linalg.vector_norm(b.detach()))
+
+
+def fastmri_models():
+    """fastMRI's own networks; skips without them."""
+    return pytest.importorskip("fastmri.models", reason="needs fastmri (--no-deps), pandas, PyYAML and requests")

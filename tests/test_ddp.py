@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from training import SHAPES, one_thread, small, volumes
+from training import SHAPES, small, volumes
 
 from pisolve import cli, nets
 from pisolve.nets import parallel
 from pisolve.nets.log import read
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 GRADIENTS = """
 import sys, torch
@@ -85,12 +87,6 @@ def torchrun(*arguments):
                           check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def test_gradients_of_two_processes_are_those_of_the_joined_batch(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training import SHAPES, equal, one_thread, small, volumes
+from training import SHAPES, equal, small, volumes
 
 import pisolve as pi
 from pisolve import backend, cli, linops, nets
@@ -21,14 +21,9 @@ from pisolve.nets import config
 from pisolve.nets.denoising import psnr
 from pisolve.nets.log import read
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 HELD = [np.ones((16, 16), np.complex64)]
 SETTINGS = nets.Training(steps=6, every=3, warmup=2, low_share=0.5, precision="bfloat16", seed=5)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def task(**options):

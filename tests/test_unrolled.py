@@ -11,16 +11,8 @@ from cases import maps, points, toy
 import pisolve as pi
 from pisolve import backend, linops, nets
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 K = 4
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Tiny networks are faster without a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

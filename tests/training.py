@@ -1,6 +1,5 @@
 """What the tests of training share: a folder of tiny volumes, tiny networks, and a run in one thread."""
 
-import contextlib
 
 import numpy as np
 import torch
@@ -32,15 +31,6 @@ def small(seed=0):
     """A U-Net of a few hundred weights."""
     torch.manual_seed(seed)
     return nets.UNet(widths=(4, 6), blocks=(1, 0))
-
-
-@contextlib.contextmanager
-def one_thread():
-    """Tiny networks are faster, and on a busy machine much faster, without a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def equal(a, b):
