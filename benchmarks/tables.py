@@ -1,10 +1,9 @@
-"""Writes the tables of README.md and docs/calibration.md: nothing in them is typed by hand.
+"""Writes the tables of README.md, docs/calibration.md and docs/networks.md: nothing in them is typed by hand.
 
     python benchmarks/tables.py
 
-defaults come from the library itself, quality, speed, minimum and calibration from quality.json, cartesian.json,
-solvers.json and calibration.json in benchmarks/results where they exist. A table stands between <!-- name --> and
-<!-- /name -->; the rest is left as it is.
+defaults come from the library itself, the others from the files in benchmarks/results where they exist. A table stands
+between <!-- name --> and <!-- /name -->; the rest is left as it is.
 """
 
 import json
@@ -88,6 +87,39 @@ def calibration(results):
     return compared(json.loads((results / "calibration.json").read_text()), CALIBRATION, ("sigpy", "bart", "pygrappa"))
 
 
+def learned(results):
+    """Mean gain over the best classical method, and the PSNR of each kind of mask."""
+    report = json.loads((results / "learned.json").read_text())
+    masks = list(dict.fromkeys(r["mask"] for r in report["rows"]))
+
+    def mean(method, mask):
+        return f"{np.mean([r['psnr'] for r in report['rows'] if (r['method'], r['mask']) == (method, mask)]):.1f}"
+
+    rows = [[method, *(mean(method, m) for m in masks), f"{v['gain']:+.2f}",
+             "{:+.2f} to {:+.2f}".format(*v["interval"]), f"{v['least']:+.2f}", v["wins"]]
+            for method, v in report["summary"].items()]
+    return rows_of(["method", *masks, "gain", "95 %", "least", "wins"], rows) + (
+        "\n\nMean PSNR over the body in dB; gain over the best of wavelets and TV on each scan and mask. Made by "
+        f"`{report['command']}`.")
+
+
+def denoising(results):
+    """PSNR of every denoiser: mean of all images and the in-vivo one, by noise level; cost."""
+    report = json.loads((results / "denoising.json").read_text())
+    sigmas = list(dict.fromkeys(r["sigma"] for r in report["rows"]))
+
+    def cells(method):
+        for sigma in sigmas:
+            found = {r["image"]: r["psnr"] for r in report["rows"] if (r["method"], r["sigma"]) == (method, sigma)}
+            vivo = next(v for k, v in found.items() if "vivo" in k)
+            yield f"{np.mean([v for k, v in found.items() if 'vivo' not in k]):.2f} / {vivo:.2f}"
+
+    rows = [[m, *cells(m), c["gflop"] or "", seconds(c["seconds"])] for m, c in report["cost"].items()]
+    return rows_of(["denoiser", *(f"sigma {s:g}" for s in sigmas), "GFLOP", "time"], rows) + (
+        "\n\nPSNR in dB, mean of six held-out slices / brain in vivo, whose reference holds noise of its own; cost for "
+        f"320 x 320 complex on {report['threads']} thread. Made by `{report['command']}`.")
+
+
 def minimum(results):
     """Time to 1e-3 and 1e-5 of the minimum: the automatic solver, our fastest, SigPy and BART."""
     report, rows = json.loads((results / "solvers.json").read_text()), []
@@ -122,7 +154,8 @@ def short(solver):
 
 
 PAGES = {"README.md": {"defaults": lambda results: defaults(), "quality": quality, "speed": speed, "minimum": minimum},
-         "docs/calibration.md": {"calibration": calibration}}
+         "docs/calibration.md": {"calibration": calibration},
+         "docs/networks.md": {"denoising": denoising, "learned": learned}}
 
 
 def write(root=ROOT, results=RESULTS):
