@@ -2,6 +2,7 @@
 
     python benchmarks/learned.py                     writes results/learned.json
     python benchmarks/learned.py --tune              the same on the tuning scans, for choosing settings; writes nothing
+    python benchmarks/learned.py --picture           writes docs/learned.png: four of the cases, TV at its best strength
 
 Every scan of `heldout.py` at 4x random, 4x equispaced with 24 lines and 8x random. Wavelets and TV, ours and BART's,
 get the best of 8 strengths by PSNR on the very image, an oracle's choice; the learned methods run with one setting.
@@ -71,12 +72,38 @@ def summary(rows):
     return out
 
 
+def picture(path, rows):
+    """Reference, zero-filled, TV and plug-and-play of four cases, with PSNR."""
+    import matplotlib.pyplot as plt
+
+    scans, name = list(heldout.held_out()), "PnP, denoiser-brain"
+    drawn, axes = plt.subplots(4, 4, figsize=(10, 11), layout="constrained")
+    for line, (n, kind) in zip(axes, ((2, "4x random"), (4, "8x random"), (5, "4x random"), (6, "4x random"))):
+        label, full = scans[n]
+        scan = pi.Recipe().prepare(full.undersample(patterns(full.kspace.shape[-2:])[kind]))
+        found = {r["method"]: r for r in rows if (r["scan"], r["mask"]) == (label, kind)}
+        zero = pi.linops.sense(scan.mps[0], scan.mask).H(scan.kspace[0])
+        tv = pi.recon(scan, found["tv"]["strength"] * pi.TV()).x[0]
+        images = {f"{label.split(',')[0]}, {kind}": scan.reference[0],
+                  f"zero-filled {found['zero-filled']['psnr']:.1f} dB": zero, f"TV {found['tv']['psnr']:.1f} dB": tv,
+                  f"PnP {found[name]['psnr']:.1f} dB": learned(scan)[name][1](0.01)[0]}
+        for axis, (title, image) in zip(line, images.items()):
+            top = np.percentile(scan.reference, 99.5) * np.linalg.norm(image) / np.linalg.norm(scan.reference[0])
+            axis.imshow(abs(image), cmap="gray", vmin=0, vmax=top)
+            axis.set_title(title, fontsize=9)
+            axis.axis("off")
+    drawn.savefig(path, dpi=65)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--picture", action="store_true")
     parser.add_argument("--only", default="", help="methods whose name contains this; the others stay as they were")
     args = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
+    if args.picture:
+        return picture(Path(__file__).parents[1] / "docs" / "learned.png", json.loads(OUT.read_text())["rows"])
     rows = json.loads(OUT.read_text())["rows"] if args.only and OUT.exists() and not args.tune else []
     for name, full in heldout.tuning() if args.tune else heldout.held_out():
         for kind, mask in patterns(full.kspace.shape[-2:]).items():
