@@ -2,8 +2,6 @@
 
 import json
 import math
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ import scipy.fft
 import scipy.optimize
 import scipy.special
 from cases import PRIORS, REFERENCE, SHAPE, prior_shape
+from helpers import bart
 
 import pisolve as pi
 from pisolve import linops, recipe_format, testing
@@ -60,13 +59,12 @@ def test_a_small_delta_is_no_delta(rng):
     assert pi.TV(delta=1e-9).value(x) == pytest.approx(pi.TV().value(x), rel=1e-6)
 
 
-@pytest.mark.skipif(shutil.which("bart") is None, reason="no program bart on the path")
 @pytest.mark.parametrize(("flags", "axis"), [(1024, 0), (2, 1), (1, 2), (1025, (0, 2))])
 def test_joint_thresholding_is_barts(flags, axis, tmp_path, rng):
     x = series(rng, 5, 16, 12, dtype="complex64")
     x.tofile(tmp_path / "x.cfl")  # x runs fastest; BART's dimension 10 is time
     (tmp_path / "x.hdr").write_text("# Dimensions\n12 16 1 1 1 1 1 1 1 1 5\n")
-    subprocess.run(["bart", "threshold", "-j", str(flags), "0.8", "x", "o"], cwd=tmp_path, check=True)
+    bart(tmp_path, "threshold", "-j", str(flags), "0.8", "x", "o")
     theirs = np.fromfile(tmp_path / "o.cfl", "complex64").reshape(x.shape)
     assert distance(pi.L21(axis).prox(x, 0.8), theirs) < 1e-6
 
