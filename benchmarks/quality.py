@@ -91,9 +91,9 @@ def methods(scan, folder):
     if weights.exists():
         grey = [pi.nets.load(weights, scale=c, offset=o) for c, o in ((1, 0), (0.5, 0.5))]
         out["pnp, public dncnn"] = (range(2), ours(scan, lambda s: pi.PnP(grey[s]), max_iter=20))  # at its own level
-    weight = scan.mask.astype(np.float32)
+    data, weight = scaled(scan), scan.mask.astype(np.float32)
     out["SigPy wavelet"] = (LAMS, lambda s: sigpy.mri.app.L1WaveletRecon(
-        scaled(scan), scan.mps[0], s, weights=weight, max_iter=100, show_pbar=False).run()[None])
+        data, scan.mps[0], s, weights=weight, max_iter=100, show_pbar=False).run()[None])
     return out
 
 

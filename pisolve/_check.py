@@ -37,6 +37,17 @@ def dtype_name(x) -> str:
     return str(x.dtype).rpartition(".")[2]
 
 
+def real_name(x) -> str:
+    """'float32' or 'float64': the precision of a complex array's parts."""
+    return "float32" if dtype_name(x) == "complex64" else "float64"
+
+
+def same_kind(name: str, x, other: str, y) -> None:
+    """Check that two arrays are both numpy's, both cupy's or both torch's."""
+    if (is_torch(x), is_cupy(x)) != (is_torch(y), is_cupy(y)):
+        raise TypeError(f"{name} is a {type(x).__name__}, {other} a {type(y).__name__}: give both of one kind")
+
+
 def array(name: str, x, *, ndim=None, shape=None, finite: bool = True, complex_: bool = True, nonzero: bool = False):
     """Check an array argument and return it as native complex64/complex128 (or as it is with `complex_=False`).
 

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from pisolve import io, linops, masks, metrics
+from pisolve import io, masks, metrics
 from pisolve.io.hdf5 import attributes, open_hdf5
 
 
@@ -37,25 +37,6 @@ def sampled(mask) -> str:
     along = " and ".join({-2: "ky", -1: "kx"}[a] for a in found["axes"])
     return (f"{found['acceleration']:.3g}x along {along}, {found['fraction']:.1%} of k-space, "
             f"full centre {ky} x {kx} (ky, kx)")
-
-
-def fully_sampled(scan: io.Scan) -> bool:
-    """Whether the scan is its own truth; zero-padded lines of a file that brings its reference count as sampled."""
-    if scan.mask is not None:
-        return bool(scan.mask.all())
-    return scan.reference is not None or float(masks.estimate(scan.kspace).mean()) > 0.99
-
-
-def like_rss(scan: io.Scan, image) -> np.ndarray:
-    """The image as the root of the sum of squares of the coils' images sees it: times the maps' own, where it is not 1.
-
-    ESPIRiT's maps have a root sum of squares of 1; those of others need not. SPIRiT's image and that of several sets of
-    maps are roots of sums of squares already.
-    """
-    if scan.mps is None or scan.mps.ndim > scan.kspace.ndim:
-        return image
-    size = np.linalg.norm(scan.mps, axis=-3)
-    return image if abs(size[size > 0] - 1).max() < 1e-3 else image * size
 
 
 def maps_of(scan: io.Scan) -> str:
@@ -96,18 +77,6 @@ def tuned(tuning) -> str:
     seen = "; the reference was seen, this is an oracle's choice" if tuning.method == "reference" else ""
     return (f"{tuning.kind} {tuning.strength:.3g} by {tuning.method}, {tuning.status}, {len(tuning.curve)} strengths "
             f"from {tuning.curve[0][0]:.2g} to {tuning.curve[-1][0]:.2g}{seen}")
-
-
-def zero_filled(scan: io.Scan) -> np.ndarray:
-    """A^H y / sum |S|^2: combined with the maps of the reconstruction, so that both have the same background.
-
-    The root sum of squares of the coils where there are no maps, or several sets.
-    """
-    if scan.mps is None or scan.mps.ndim > scan.kspace.ndim:
-        return scan.rss()
-    mps = np.broadcast_to(scan.mps, scan.kspace.shape)
-    energy = (abs(mps) ** 2).sum(-3)
-    return linops.sense(mps, scan.mask).H(scan.kspace) / np.where(energy > 0, energy, 1)
 
 
 def metrics_table(reference, images) -> None:

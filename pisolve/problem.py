@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from pisolve import _check, backend
-from pisolve._check import array, dtype_name, is_cupy, is_torch
+from pisolve._check import array, dtype_name, is_torch
 from pisolve.linops import Blocks, Linop, apply, as_torch, opnorm
 from pisolve.linops.autograd import TorchLinop
 from pisolve.linops.solve import cg_solve
@@ -175,8 +175,7 @@ class Problem:
         if x0 is None:
             return backend.zeros_like(self.AHy) if zero else self.AHy / self.lipschitz
         x0 = array("x0", x0, shape=self.ishape)
-        if (is_torch(x0), is_cupy(x0)) != (is_torch(self.AHy), is_cupy(self.AHy)):
-            raise TypeError(f"x0 is a {type(x0).__name__}, y a {type(self.y).__name__}: give both of one kind")
+        _check.same_kind("x0", x0, "y", self.AHy)
         with np.errstate(over="ignore"):  # a copy, in the precision of the run
             x0 = x0.to(self.AHy.dtype, copy=True) if is_torch(x0) else x0.astype(self.AHy.dtype)
         return array("x0", x0)

@@ -13,6 +13,7 @@ from pisolve._check import brief, choice, integer, number
 from pisolve._version import __version__
 from pisolve.prepare import (
     SAMPLINGS,
+    CoilImages,
     Compress,
     Espirit,
     Grappa,
@@ -31,7 +32,7 @@ from pisolve.prepare import (
 )
 from pisolve.priors import Prior, Wavelet, Zero
 from pisolve.recipe_format import decode, encode
-from pisolve.recipe_network import CoilImages, NetworkResult, check_network, name_of
+from pisolve.recipe_network import NetworkResult, check_network, name_of
 from pisolve.recipe_network import run as run_network
 from pisolve.solvers import Result, Solver, solve
 from pisolve.tuning import METHODS, Tuning, tune_prepared

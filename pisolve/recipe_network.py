@@ -8,25 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pisolve import _check, backend, linops
+from pisolve import _check, backend
 from pisolve.linops.solve import cg_solve
-from pisolve.prepare import Method, Model
-from pisolve.prepare.methods import root_sum_of_squares
+from pisolve.prepare import Model
 from pisolve.priors import Denoiser
 from pisolve.priors._module import is_module, ready
 from pisolve.solvers import State
 
 _EPS = 1e-2  # how far the network is believed where the data say something
-
-
-@dataclass(frozen=True)
-class CoilImages(Method):
-    """The coils' own images, without maps, and their root sum of squares: for networks that calibrate themselves."""
-
-    needs_maps = False
-
-    def __call__(self, kspace, mask, mps=None, separate=None) -> Model:
-        return Model(linops.sampled_fft(kspace.shape, mask), kspace, root_sum_of_squares)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from training import SHAPES, small, volumes
+from training import SHAPES, TINY, small, volumes
 
 from pisolve import cli, nets
 from pisolve.nets import parallel
@@ -31,22 +31,7 @@ with parallel.processes() as group:
     assert not group.average_gradients(network)
     assert group.mean(torch.tensor(float(group.rank))) == 0.5
 """
-CONFIG = """
-[network]
-architecture = "UNet"
-widths = [4, 6]
-blocks = [1, 0]
-[data]
-folder = "FOLDER"
-natural = 0
-[task]
-kind = "denoising"
-batch_size = 4
-size = 24
-sigmas = [0.1]
-[training]
-steps = 3
-every = 2
+CONFIG = TINY.replace("BATCH", "4") + """steps = 3
 lr = 1e-3
 ema = 0.5
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training import SHAPES, equal, small, volumes
+from training import SHAPES, TINY, equal, small, volumes
 
 import pisolve as pi
 from pisolve import backend, cli, linops, nets
@@ -340,22 +340,7 @@ def test_a_finite_set_is_gone_through_in_a_new_order_each_time():
 # --- configurations
 
 
-TINY = """
-[network]
-architecture = "UNet"
-widths = [4, 6]
-blocks = [1, 0]
-[data]
-folder = "FOLDER"
-natural = 0
-[task]
-kind = "denoising"
-batch_size = 2
-size = 24
-sigmas = [0.1]
-[training]
-steps = 4
-every = 2
+CONFIG = TINY.replace("BATCH", "2") + """steps = 4
 [card]
 title = "tiny"
 dtype = "float16"
@@ -397,7 +382,7 @@ def write(path, text, folder):
 
 
 def test_the_command_line_trains_resumes_and_writes_weights_with_their_card(folder, tmp_path, capsys):
-    path, out = write(tmp_path / "tiny.toml", TINY, folder), tmp_path / "out"
+    path, out = write(tmp_path / "tiny.toml", CONFIG, folder), tmp_path / "out"
     assert cli.main(["train", path, "--out", str(out)]) == 0
     assert "tiny.safetensors" in capsys.readouterr().out
     denoiser = nets.load(out / "tiny.safetensors")
@@ -436,7 +421,7 @@ def test_reconstruction_networks_are_trained_from_a_file(folder, tmp_path, kind)
     ('folder = "FOLDER"', 'folder = "nowhere"', "volumes/"), ("[card]", "[loss]\nL3 = 1\n[card]", "L3"),
     ("[network]", "network = 3\n[networks]", "section"), ("[task]", "[task", "no valid TOML")])
 def test_bad_configurations_are_one_line(folder, tmp_path, capsys, old, new, message):
-    path = write(tmp_path / "bad.toml", TINY.replace(old, new), folder)
+    path = write(tmp_path / "bad.toml", CONFIG.replace(old, new), folder)
     assert cli.main(["train", path, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1

@@ -1,5 +1,4 @@
-"""What the tests of training share: a folder of tiny volumes, tiny networks, and a run in one thread."""
-
+"""What the tests of training share: a folder of tiny volumes, tiny networks, and the head of a configuration."""
 
 import numpy as np
 import torch
@@ -8,6 +7,22 @@ from pisolve import nets
 
 SHAPES = [np.pad(np.ones((24, 20), np.float32), 8) * np.linspace(0.4, 1, 36, dtype=np.float32),
           np.ones((20, 40), np.float32)]
+TINY = """
+[network]
+architecture = "UNet"
+widths = [4, 6]
+blocks = [1, 0]
+[data]
+folder = "FOLDER"
+natural = 0
+[task]
+kind = "denoising"
+size = 24
+sigmas = [0.1]
+batch_size = BATCH
+[training]
+every = 2
+"""  # a configuration file of a small denoiser; further keys of [training] may follow
 MARK = 4.0  # the brightness of what no training may see
 
 

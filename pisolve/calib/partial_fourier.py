@@ -31,7 +31,7 @@ class _Part(NamedTuple):
 
     def along(self, values, like):
         """Real values along the axis as an array that broadcasts to `like` (..., ky, kx), of its kind and precision."""
-        values = values.astype("float32" if _check.dtype_name(like) == "complex64" else "float64")
+        values = values.astype(_check.real_name(like))
         return backend.like(values[:, None] if self.axis == -2 else values[None, :], like)
 
 
@@ -78,16 +78,11 @@ def _start(kspace, mask, phase):
     if phase is None:
         return kspace, part, _phase(kspace, part, part.half)
     phase = _check.array("phase", phase)
-    _same_kind("phase", phase, kspace)
+    _check.same_kind("phase", phase, "kspace", kspace)
     if tuple(phase.shape) not in (tuple(kspace.shape), tuple(kspace.shape[-2:])):
         raise ValueError(f"phase has shape {tuple(phase.shape)}, expected {tuple(kspace.shape)} or "
                          f"{tuple(kspace.shape[-2:])}: that of the images")
     return kspace, part, _unit(phase, kspace)
-
-
-def _same_kind(name, x, kspace):
-    if backend.namespace(x) is not backend.namespace(kspace):
-        raise TypeError(f"{name} is a {type(x).__name__}, kspace a {type(kspace).__name__}: give both of one kind")
 
 
 def _unit(x, kspace):
@@ -220,7 +215,7 @@ def centre_phase(kspace, mps, mask=None, *, width: int | None = None):
     """
     kspace = _check.array("kspace", kspace, ndim=3, nonzero=True)
     mps = _check.array("mps", mps, shape=kspace.shape)
-    _same_kind("mps", mps, kspace)
+    _check.same_kind("mps", mps, "kspace", kspace)
     width = _check.integer("width", width, low=3, allow_none=True)
     mask = masks.estimate(kspace) if mask is None else _check.mask("mask", mask, kspace.shape)
     window = np.ones(())
@@ -275,5 +270,4 @@ def virtual_coils(kspace, mask=None):
         raise ValueError(f"mask shares {shared.sum() / mask.sum():.0%} of its samples with its mirror about the "
                          "centre, 90 % needed: take every R-th line through line N // 2 (masks.equispaced, "
                          "offset=N // 2 % R), or solve with linops.virtual_coils")
-    real = "float32" if _check.dtype_name(kspace) == "complex64" else "float64"
-    return both * backend.like(shared.astype(real), both), shared
+    return both * backend.like(shared.astype(_check.real_name(kspace)), both), shared

@@ -154,8 +154,7 @@ def unfold(kspace, mps, mask=None, *, lam: float = 0.0, covariance=None):
     mps, lam = _arguments(mps, lam, "divide them by their root sum of squares")
     if tuple(mps.shape) != tuple(kspace.shape):
         raise ValueError(f"mps has shape {tuple(mps.shape)}, expected {tuple(kspace.shape)}: a map for each coil")
-    if backend.namespace(mps) is not backend.namespace(kspace):
-        raise TypeError(f"mps is a {type(mps).__name__}, kspace a {type(kspace).__name__}: give both of one kind")
+    _check.same_kind("mps", mps, "kspace", kspace)
     mask = masks.estimate(kspace) if mask is None else mask
     lattice = as_lattice("mask", mask, kspace.shape[-2:])
     folding, R = _Folding(mps, lattice, covariance), lattice.ry * lattice.rx

@@ -179,7 +179,6 @@ class _Normal:
 def _kspace_weight(mps, mask, weights):
     """mask * sqrt(weights) as a real array (slice?, ky or 1, kx or 1): size 1 along the axes it does not vary."""
     xp = backend.namespace(mps)
-    real = "float32" if dtype_name(mps) == "complex64" else "float64"
     weight = None
     for name, w in (("mask", mask), ("weights", weights)):
         if w is None:
@@ -196,7 +195,7 @@ def _kspace_weight(mps, mask, weights):
             weight = first
     if weight.ndim == 3 and bool((weight == weight[:1]).all()):
         weight = weight[0]
-    return xp.ascontiguousarray(weight.astype(real))
+    return xp.ascontiguousarray(weight.astype(_check.real_name(mps)))
 
 
 def _fit(name, w, mps):

@@ -90,8 +90,7 @@ class Denoising:
 
     def validate(self, network) -> dict[str, float]:
         """The PSNR in dB at every noise level, by "psnr_LEVEL", or "NAME_psnr_LEVEL" where the images have names."""
-        groups = self.held_out if isinstance(self.held_out, dict) else {"": self.held_out}
-        return {f"{name}{'_' * bool(name)}psnr_{s:g}": value for name, images in groups.items() if len(images)
+        return {f"{name}{'_' * bool(name)}psnr_{s:g}": value for name, images in self._groups("").items() if len(images)
                 for s, value in zip(self.sigmas, psnr(network, images, self.sigmas))}
 
     def card(self) -> dict:
@@ -106,8 +105,7 @@ class Denoising:
     def figures(self, network) -> list[dict]:
         """Rows of the card: mean PSNR of the noisy images, of TV at its best of 6 weights, and of the network."""
         rows = []
-        groups = self.held_out if isinstance(self.held_out, dict) else {"validation": self.held_out}
-        for name, images in groups.items():
+        for name, images in self._groups("validation").items():
             if not len(images):
                 continue
             noisy, own = (psnr(f, images, self.sigmas) for f in (lambda x: x[:, :2], network))
@@ -116,10 +114,13 @@ class Denoising:
                      for s, n, t, p in zip(self.sigmas, noisy, tv, own)]
         return rows
 
+    def _groups(self, name: str) -> dict:
+        """The validation images in lists by name; `name` is that of a list without one."""
+        return self.held_out if isinstance(self.held_out, dict) else {name: self.held_out}
+
     def picture(self, network, sigma: float = 0.1) -> np.ndarray:
         """Noisy, denoised and clean magnitude of the first validation image, side by side."""
-        images = [i for group in self.held_out.values() for i in group] if isinstance(self.held_out, dict) \
-            else self.held_out
+        images = [i for group in self._groups("").values() for i in group]
         if not len(images):
             return np.zeros((1, 1))
         clean, noisy = _noisy(images[0], sigma, np.random.default_rng(0))

@@ -90,12 +90,11 @@ def curvature(D, image, sigma: float | None = None, *, steps: int = 20, seed: in
     image = _check.array("image", image, nonzero=True)
     rng, length = np.random.default_rng(seed), 1e-3 * float(np.linalg.norm(image))
     e = (rng.standard_normal(image.shape) + 1j * rng.standard_normal(image.shape)).astype(image.dtype)
-    base, size = image - D(image, sigma), 0.0
+    base = image - D(image, sigma)
     for _ in range(_check.integer("steps", steps, low=1)):
         e = e * image.real.dtype.type(length / np.linalg.norm(e))
         e = (image + e) - D(image + e, sigma) - base
-        new = float(np.linalg.norm(e)) / length
-        if not 0 < new < np.inf:
-            return new
-        size = new
+        size = float(np.linalg.norm(e)) / length
+        if not 0 < size < np.inf:
+            break
     return size

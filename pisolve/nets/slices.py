@@ -96,11 +96,9 @@ def measured(kspace, mask, *, clean=None, mps=None, rss=None, maps: str | None =
     if mps is None and maps is not None:
         _check.choice("maps", maps, ("espirit", None))
         mps = prepare.Espirit()(kspace, mask)
-    if mps is None:
-        scale = 1 / _percentile(np.linalg.norm(backend.fft(kspace, (-2, -1), inverse=True), axis=0))
-    else:
-        (model,), scale = prepare.models_of(io.Scan(kspace, mask, mps))
-        mps = model.A.mps  # of a typical root sum of squares of 1
+    method = prepare.CoilImages() if mps is None else prepare.Sense()
+    (model,), scale = prepare.models_of(io.Scan(kspace, mask, mps), method)
+    mps = None if mps is None else model.A.mps  # of a typical root sum of squares of 1
     out = {"kspace": kspace * np.float32(scale), "mask": mask[None], "mps": mps, "scale": np.float32(scale)}
     if clean is not None:
         images = backend.fft(clean, (-2, -1), inverse=True) * np.float32(scale)
@@ -109,10 +107,3 @@ def measured(kspace, mask, *, clean=None, mps=None, rss=None, maps: str | None =
     if rss is not None:
         out["rss"] = np.asarray(rss, np.float32) * np.float32(scale)
     return Slices(**{n: torch.from_numpy(np.array(v)[None]) for n, v in out.items() if v is not None})
-
-
-def _percentile(image) -> float:
-    level = float(np.percentile(image, 99)) or float(image.max())
-    if not level > 0:
-        raise ValueError("kspace is zero everywhere: nothing was measured")
-    return level

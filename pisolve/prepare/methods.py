@@ -139,6 +139,16 @@ class Spirit(Method):
         return Model(A, A.data(kspace), root_sum_of_squares, A.data)
 
 
+@dataclass(frozen=True)
+class CoilImages(Method):
+    """The coils' own images, without maps, and their root sum of squares: for networks that calibrate themselves."""
+
+    needs_maps = False
+
+    def __call__(self, kspace, mask, mps=None, separate=None) -> Model:
+        return Model(linops.sampled_fft(kspace.shape, mask), kspace, root_sum_of_squares)
+
+
 def root_sum_of_squares(x):
     """Coil images (coil, y, x) -> (y, x), complex with phase 0."""
     return np.linalg.norm(x, axis=-3).astype(x.dtype)

@@ -174,9 +174,7 @@ class Denoiser:
             if self.channels == "parts":
                 out.append(self._call(image.real, sigma, 1) + 1j * self._call(image.imag, sigma, 1))
             else:
-                size = abs(image)
-                phase = xp.where(size > 0, image / xp.where(size > 0, size, xp.ones_like(size)), xp.ones_like(image))
-                out.append(self._call(size, sigma, 1) * phase)
+                out.append(self._call(abs(image), sigma, 1) * backend.unit(image))
         return xp.stack(out).reshape(x.shape)
 
     def _call(self, x, sigma, unit):

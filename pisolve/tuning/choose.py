@@ -20,7 +20,7 @@ from pisolve.tuning.data import Data
 from pisolve.tuning.noise import noise_level, residual_noise
 from pisolve.tuning.result import Tuning
 from pisolve.tuning.search import minimise, root
-from pisolve.tuning.strength import checked, family
+from pisolve.tuning.strength import COUNT, checked, family
 
 METHODS = ("holdout", "sure", "discrepancy", "reference")
 FOLDS, SHARE = 3, 0.25  # holdout
@@ -101,15 +101,18 @@ def tune(data, prior=None, *, method: str = "holdout", strengths=None, solver: S
 
 
 def tune_prepared(scan: io.Scan, prior, *, method: str, solver=None, max_iter: int = 100, tol: float = 1e-4,
-                  progress: bool = False) -> Tuning:
+                  trials: int | None = None, memo: dict | None = None, progress: bool = False) -> Tuning:
     """`tune` of a scan that has its mask and maps, as a recipe does it.
 
     Args:
         scan: prepared, see `prepare`.
         prior, method, solver, max_iter, tol, progress: as for `tune`.
+        trials: most strengths that are tried, 9 of them as a grid; None: 9, up to 4 more and 4 refinements.
+        memo: what is known of the scores, filled as they are found: with it a search that was cut off goes on.
     """
     run = _checked(method, solver, max_iter, tol)
-    options = {"method": method, "strengths": None, "noise": None, "seed": 0, "refine": 4, "progress": progress}
+    options = {"method": method, "strengths": None, "noise": None, "seed": 0, "refine": 4, "progress": progress,
+               "trials": integer("trials", trials, low=COUNT) if trials is not None else None, "memo": memo}
     return _told(_of_scan(scan, prior, run, None, options), 4)
 
 
@@ -146,7 +149,8 @@ def _of_scan(scan, prior, run, index, options):
     return _tune(problem, prior, run, reference, lambda x: scan.crop(x * size), **options)
 
 
-def _tune(problem, prior, run, reference, view, *, method, strengths, noise, seed, refine, progress) -> Tuning:
+def _tune(problem, prior, run, reference, view, *, method, strengths, noise, seed, refine, progress, trials=None,
+          memo=None) -> Tuning:
     start = time.perf_counter()
     chosen = family(prior)
     grid = chosen.grid(problem) if strengths is None else checked(strengths)
@@ -154,18 +158,19 @@ def _tune(problem, prior, run, reference, view, *, method, strengths, noise, see
     if method in ("sure", "discrepancy") and noise is None:
         noise = _estimate(data)
     score = _score(method, (data, *run), noise, reference, view, seed)
+    score.memo = {} if memo is None else memo
     from tqdm import tqdm
 
-    with tqdm(total=len(grid) + refine, desc=f"tune {chosen.kind}", disable=not progress, leave=False) as bar:
+    with tqdm(total=trials or len(grid) + refine, desc=f"tune {chosen.kind}", disable=not progress, leave=False) as bar:
         def judged(strength):
             bar.update()
-            return score(chosen.make(strength))
+            return score.at(strength, chosen.make(strength))
 
         if score.equation:
-            curve, status = root(judged, grid, refine=refine)
+            curve, status = root(judged, grid, refine=refine, trials=trials)
             goal = {s: abs(math.log(v)) if 0 < v < math.inf else math.inf for s, v in curve.items()}
         else:
-            curve, status = minimise(judged, grid, refine=refine, extend=strengths is None)
+            curve, status = minimise(judged, grid, refine=refine, extend=strengths is None, trials=trials)
             goal = curve
     best = min(goal, key=goal.get) if status != "failed" else min(curve)
     lost = sum(not math.isfinite(v) for v in curve.values())

@@ -6,7 +6,7 @@ import numpy as np
 import sigpy
 
 from pisolve import backend, masks
-from pisolve._check import dtype_name
+from pisolve._check import dtype_name, real_name
 from pisolve.linops import sense
 from pisolve.linops.sense import Sense
 from pisolve.problem import Problem
@@ -50,7 +50,7 @@ class Data:
 
     def restricted(self, keep):
         """(A, y) of the samples in `keep`, a numpy bool array of the shape of `sampled`."""
-        keep = self.like(keep.astype("float32" if dtype_name(self.y) == "complex64" else "float64"))
+        keep = self.like(keep.astype(real_name(self.y)))
         if self.is_sense:
             weight = self.A.weight
             return sense(self.A.mps, weights=keep if weight is None else weight**2 * keep), self.y * keep

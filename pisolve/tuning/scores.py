@@ -27,14 +27,35 @@ class Score:
 
     def __init__(self, data: Data, solver, max_iter, tol):
         self.data, self.solver, self.max_iter, self.tol = data, solver, max_iter, tol
+        self.memo, self.strength = {}, None
+
+    def at(self, strength: float, prior) -> float:
+        """The score of a prior at this strength, with what `memo` knows of it already."""
+        self.strength = strength
+        try:
+            return self(prior)
+        finally:
+            self.strength = None
+
+    def once(self, part: int, compute) -> float:
+        """One part of the current strength's score, computed where `memo` does not know it."""
+        if self.strength is None:
+            return float(compute())
+        key = f"{self.strength!r} {part}"
+        if key not in self.memo:
+            self.memo[key] = float(compute())
+        return self.memo[key]
 
     def run(self, A, y, prior, **options):
         """`solve` as the user will run it: from the start, so that what is judged is what comes out later."""
         return solve(A, y, prior, self.solver, **{"max_iter": self.max_iter, "tol": self.tol, **options})
 
     def __call__(self, prior) -> float:
-        result = self.run(self.data.A, self.data.y, prior)
-        return float(self.judge(result, prior)) if result.ok else np.inf
+        def judged():
+            result = self.run(self.data.A, self.data.y, prior)
+            return self.judge(result, prior) if result.ok else np.inf
+
+        return self.once(0, judged)
 
     def judge(self, result, prior) -> float:
         """The score of one run on all data."""
@@ -80,13 +101,16 @@ class Holdout(Score):
         return squared_norm(self.seen(self.data.A.H(samples)) if self.seen.known else samples)
 
     def __call__(self, prior):
-        error = 0.0
-        for A, y, out in self.folds:
+        def error(A, y, out):
             result = self.run(A, y, prior)
-            if not result.ok:
-                return np.inf
-            error += self._size((self.data.A(result.x) - self.data.y) * out)
-        return error / self.energy
+            return self._size((self.data.A(result.x) - self.data.y) * out) if result.ok else np.inf
+
+        total = 0.0
+        for k, fold in enumerate(self.folds):
+            total += self.once(k, lambda fold=fold: error(*fold))
+            if total == np.inf:
+                break
+        return total / self.energy
 
 
 class Sure(Score):

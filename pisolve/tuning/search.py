@@ -9,7 +9,8 @@ _GOLDEN = (3 - math.sqrt(5)) / 2  # 0.382, the share of the larger part that the
 _EXTEND = 4  # steps of the grid that may be added at an end
 
 
-def minimise(score: Callable[[float], float], grid, *, refine: int, extend: bool) -> tuple[dict, str]:
+def minimise(score: Callable[[float], float], grid, *, refine: int, extend: bool,
+             trials: int | None = None) -> tuple[dict, str]:
     """({strength: score}, status): the grid from strong to weak, then golden sections around its minimum.
 
     Args:
@@ -17,12 +18,14 @@ def minimise(score: Callable[[float], float], grid, *, refine: int, extend: bool
         grid: ascending strengths.
         refine: number of golden sections in log strength.
         extend: go on beyond an end of the grid while the minimum lies there.
+        trials: most strengths in all; what grid and extension leave of them is refined with. None: as many as it takes.
 
     Returns:
         every strength tried, and "ok", "edge" (the minimum is the first or last of them) or "failed" (no finite score).
     """
     curve = {s: score(s) for s in reversed(grid)}
     more = _EXTEND if extend and len(grid) > 1 else 0
+    more = more if trials is None else min(more, trials - len(grid))
     while (place := _place(curve)) in ("low", "high") and more:
         found = sorted(curve)
         s = found[0] ** 2 / found[1] if place == "low" else found[-1] ** 2 / found[-2]
@@ -34,7 +37,7 @@ def minimise(score: Callable[[float], float], grid, *, refine: int, extend: bool
     at = found.index(min(curve, key=curve.get))
     a, m, b = (math.log(s) for s in found[at - 1 : at + 2])
     least = curve[found[at]]
-    for _ in range(refine):
+    for _ in range(refine if trials is None else trials - len(curve)):
         x = m + _GOLDEN * (b - m) if b - m > m - a else m - _GOLDEN * (m - a)
         new = curve[math.exp(x)] = score(math.exp(x))
         if new < least:
@@ -55,10 +58,11 @@ def _place(curve) -> str:
     return "low" if at == 0 else "high" if at == len(found) - 1 else "inside"
 
 
-def root(score: Callable[[float], float], grid, *, refine: int) -> tuple[dict, str]:
+def root(score: Callable[[float], float], grid, *, refine: int, trials: int | None = None) -> tuple[dict, str]:
     """({strength: score}, status): where a score that rises with the strength reaches 1, by bisection in log strength.
 
-    The grid is bisected first, then the interval between two of its strengths `refine` times.
+    The grid is bisected first, then the interval between two of its strengths `refine` times, or as often as is left
+    of `trials`.
 
     Returns:
         every strength tried, and "ok", "unreachable" (above 1 at the weakest), "edge" (below 1 at the strongest) or
@@ -78,7 +82,7 @@ def root(score: Callable[[float], float], grid, *, refine: int) -> tuple[dict, s
         middle = (low + high) // 2
         low, high = (middle, high) if below(grid[middle]) else (low, middle)
     a, b = grid[low], grid[high]
-    for _ in range(refine):
+    for _ in range(refine if trials is None else trials - len(curve)):
         middle = math.sqrt(a * b)
         a, b = (middle, b) if below(middle) else (a, middle)
     return curve, "ok"
