@@ -16,15 +16,18 @@ from pisolve.recipe import Recipe, recon
 from pisolve.solvers import *  # noqa: F403
 from pisolve.tuning import Tuning, tune
 
-_LATER = ["nets", "phantom", "testing"]  # rooms that load on first use
+_ROOMS = ["evaluate", "nets", "phantom", "testing"]  # that load on first use
+_LATER = ["compare", *_ROOMS]
 __all__ = ["Compress", "Espirit", "Grappa", "Inati", "JSense", "NoiseMap", "Problem", "Recipe", "Sampling", "Sense",
            "Spirit", "Tuning", "Walsh", "__version__", "as_torch", "calib", "io", "linops", "masks", "metrics",
            "noise_map", "priors", "recon", "solvers", "tune", *_LATER, *priors.__all__, *solvers.__all__]
 
 
 def __getattr__(name):
-    if name in _LATER:
+    if name in _ROOMS:
         import importlib
 
         return importlib.import_module(f"pisolve.{name}")
+    if name == "compare":
+        return __getattr__("evaluate").compare
     raise AttributeError(f"module 'pisolve' has no attribute {name!r}")

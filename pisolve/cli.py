@@ -1,4 +1,4 @@
-"""The command line: `pisolve recon`, `calib`, `info`, `demo` and `train`; parse, call, nothing else."""
+"""The command line: `pisolve recon`, `compare`, `calib`, `info`, `demo` and `train`; parse, call, nothing else."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import numpy as np
 
 from pisolve import io, masks
 from pisolve._check import choice, extra
+from pisolve.cli_compare import compare
 from pisolve.cli_parser import parser
 from pisolve.cli_recipe import DENOISER, check_maps, default_run, make_maps, make_prior, make_recipe, nets_room
 from pisolve.cli_report import (
     attribute_rows,
     failure,
-    fully_sampled,
     image_info,
-    like_rss,
     maps_of,
     measured,
     metrics_table,
@@ -28,10 +27,10 @@ from pisolve.cli_report import (
     shape_of,
     table,
     what_ran,
-    zero_filled,
 )
 from pisolve.cli_train import train
 from pisolve.io import cfl
+from pisolve.prepare import fully_sampled, like_rss, zero_filled
 from pisolve.recipe import Recipe
 
 IMAGES, MAP_FILES = (".h5", ".hdf5", ".npy", ".cfl", ".nii", ".nii.gz"), (".h5", ".hdf5", ".npy", ".npz", ".cfl")
@@ -43,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: say("warning", message)
         try:
-            arguments = parser(recon, calib, info, demo, train).parse_args(argv)
+            arguments = parser(recon, compare, calib, info, demo, train).parse_args(argv)
             return arguments.run(arguments)
         except KeyboardInterrupt:
             say("interrupted", "nothing more is written")

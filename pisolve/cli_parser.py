@@ -6,10 +6,11 @@ import argparse
 import sys
 
 from pisolve._version import __version__
-from pisolve.cli_recipe import AUTO, DEFAULTS, DENOISER, MAPS, RECONSTRUCTIONS, SOLVERS
+from pisolve.cli_recipe import AUTO, MAPS, RECONSTRUCTIONS, SOLVERS
 from pisolve.io.grid import COUNTERS
+from pisolve.named import DEFAULTS, DENOISER, WORDS
 from pisolve.prepare import SAMPLINGS, Espirit
-from pisolve.tuning import METHODS
+from pisolve.tuning import METHODS, TRIALS
 
 EXAMPLES = """examples:
   pisolve demo -o demo                                    reconstruct a simulated brain, show table and picture
@@ -24,6 +25,7 @@ EXAMPLES = """examples:
   pisolve recon scan.h5 -o again.h5 --recipe out.h5       the same once more, to the same bits
   pisolve recon scan.h5 -o out.h5 --method grappa --coils 8 --prewhiten
   pisolve recon raw.mrd -o out.h5 --part repetition=2,set=1
+  pisolve compare scan.h5 --accel 4,8 --priors sense,wavelet,tv,pnp -o report
   pisolve calib scan.h5 -o maps.npy                       coil maps, for: recon ... --mps maps.npy
   pisolve train examples/configs/denoiser-fast.toml --out run    train a network; goes on with --resume
 
@@ -56,12 +58,12 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(f"{message} (see {self.prog} --help)")
 
 
-def parser(recon, calib, info, demo, train) -> argparse.ArgumentParser:
+def parser(recon, compare, calib, info, demo, train) -> argparse.ArgumentParser:
     """The parser of all the words."""
     top = _Parser("pisolve", description="MRI reconstruction: minimise over x  1/2 ||A x - y||^2 + g(x)",
                   epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"pisolve {__version__}")
-    words = top.add_subparsers(dest="word", metavar="{recon,calib,info,demo,train}", required=True)
+    words = top.add_subparsers(dest="word", metavar="{recon,compare,calib,info,demo,train}", required=True)
 
     def word(run, text):
         new = words.add_parser(run.__name__, help=text, description=text[0].upper() + text[1:] + ".",
@@ -109,6 +111,26 @@ def parser(recon, calib, info, demo, train) -> argparse.ArgumentParser:
     add("--center-fraction", type=float, metavar="F", help="share of lines in its full centre; default: fastMRI's")
     add("--seed", type=int, help="of the pattern; default: 0")
     add("--png", metavar="FILE", help="draw the images to .png, .pdf or .svg")
+
+    new = word(compare, "compare methods on the same scans, on equal terms; write a report")
+    new.add_argument("scans", nargs="*", metavar="scan", help="as for recon; several are compared together")
+    new.add_argument("-o", "--output", required=True, metavar="FOLDER", help="for report.html, tables and what is done "
+                     "so far: a comparison that was stopped goes on there")
+    add = new.add_argument
+    add("--priors", type=_words, metavar="NAME,...", help=f"what to compare: {', '.join(WORDS)} and shipped networks; "
+        "default: zero-filled,sense,wavelet,tv,pnp")
+    add("--accel", type=_numbers, metavar="R,...", help="undersample first; default: as measured, without a reference")
+    add("--mask", type=_words, metavar="KIND,...", help=f"patterns for --accel: {', '.join(SAMPLINGS)}; default: "
+        "random")
+    add("--seeds", type=int, metavar="N", help="patterns of each kind and acceleration; default: 1")
+    add("--center-fraction", type=float, metavar="F", help="share of lines in the full centre; default: fastMRI's")
+    add("--tune", choices=(*METHODS, "none"), help="how strengths are chosen, with as many trials for each prior; "
+        "default: holdout (reference: an oracle)")
+    add("--trials", type=int, metavar="N", help=f"strengths that are tried for each prior; default: {TRIALS}")
+    add("--slices", type=_slices, metavar="A:B", help="only these: 3, or 0:5, from 0, without the last")
+    add("--workers", type=int, default=1, metavar="N", help="processes beside each other; default: 1")
+    add("--recipe", metavar="FILE", help="do again what this comparison.json says")
+    add("--progress", action=argparse.BooleanOptionalAction, default=sys.stderr.isatty(), help="bars, on a terminal")
 
     new = word(calib, "estimate coil maps")
     _scan(new, "maps: .npy, .npz, .h5 or .cfl")
@@ -165,6 +187,14 @@ def _slices(text: str):
     if len(parts) > 3 or parts == [None]:
         raise ValueError
     return slice(*parts) if len(parts) > 1 else parts[0]
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",")]
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in text.split(",")]
 
 
 def _strength(text: str):

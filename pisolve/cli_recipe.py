@@ -9,23 +9,12 @@ from pisolve import solvers
 from pisolve._check import choice
 from pisolve.cli_report import say
 from pisolve.io.hdf5 import attributes, open_hdf5
+from pisolve.named import DEFAULTS, DENOISER, prior
 from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Maps, Sense, Spirit, Walsh
-from pisolve.priors import L1, RED, TV, PnP, Prior, Tikhonov, Wavelet, Zero
+from pisolve.priors import Prior
 from pisolve.priors.adapter import as_denoiser
 from pisolve.recipe import Recipe, Sampling
 
-# What a prior is given where the command line does not say it, for images with a 99th percentile of 1. A network is
-# the price of an iteration, and plug-and-play by ADMM is near its fixed point after 30 of them.
-DEFAULTS = {
-    "zero": {},
-    "tikhonov": {"lam": 1e-2},
-    "l1": {"lam": 2e-3},
-    "wavelet": {"lam": 2e-3},
-    "tv": {"lam": 1.5e-3},
-    "pnp": {"sigma": 0.1, "max_iter": 30},
-    "red": {"lam": 0.05, "sigma": 0.06},
-}
-DENOISER = "denoiser-brain"
 MAPS = {"espirit": Espirit, "walsh": Walsh, "inati": Inati, "jsense": JSense}
 RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "spirit": Spirit}  # --method
 AUTO = "auto"  # for --lam and --sigma: choose it
@@ -59,8 +48,8 @@ def make_recipe(a) -> Recipe:
     solver = SOLVERS[given.pop("solver")]() if "solver" in given else None
     word = given.pop("prior", "zero" if isinstance(run["method"], Grappa) else "wavelet")
     run |= _tune(word, given)
-    prior, run = make_prior(word, **given), default_run(word) | run
-    return Recipe(prior, solver, sampling=drawn, name=word, **run)
+    chosen, run = make_prior(word, **given), default_run(word) | run
+    return Recipe(chosen, solver, sampling=drawn, name=word, **run)
 
 
 def _network(given: dict) -> dict:
@@ -148,12 +137,11 @@ def make_prior(word: str, *, lam=None, sigma=None, denoiser=None, **network) -> 
     if word not in ("pnp", "red"):
         if denoiser is not None or network:
             raise ValueError(f"--{next(iter(network), 'denoiser')} is for pnp and red, not for {word}")
-        plain = {"zero": Zero, "tikhonov": Tikhonov, "l1": L1, "tv": TV, "wavelet": lambda: Wavelet(shifts=16)}[word]()
-        return plain if word == "zero" else (values["lam"] if lam is None else lam) * plain
+        return prior(word, lam=values.get("lam") if lam is None else lam)
     D = _load(DENOISER if denoiser is None else denoiser, network)
     if sigma is None and (D.level is None or D.rescale):
         sigma = values["sigma"]
-    return PnP(D, sigma) if word == "pnp" else (values["lam"] if lam is None else lam) * RED(D, sigma)
+    return prior(word, D, lam=values.get("lam") if lam is None else lam, sigma=sigma)
 
 
 def _load(name, options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pisolve.io.atomic import atomic
 SUFFIXES = (".png", ".pdf", ".svg")
 _DARK, _TEXT, _DIM, _MARK = "#0d0f12", "#e8eaed", "#9aa0a6", "#ffb454"
 _CELL, _GAP = 2.3, 0.05  # inches
+_COLUMNS = 7  # more images go on in another band below
 
 
 def figure(images, reference=None, *, path, slice: int | None = None, zoom: tuple[int, int, int] | None = None,
@@ -62,8 +64,7 @@ def figure(images, reference=None, *, path, slice: int | None = None, zoom: tupl
     labels = dict.fromkeys(panels, "")
     if truth is not None:
         errors = {name: abs(panel - shown(truth)) for name, panel in panels.items()}
-        large = sorted(float(np.percentile(e, 99)) for e in errors.values())
-        limit = _nice(1.4 * large[(len(large) - 1) // 2] / top)  # the worst image saturates, not the scale
+        limit = error_limit(errors.values(), top)
         notes.append(f"errors 0 to {100 * limit:g} % of the window")
         box = _box(shown(truth), zoom)
         labels = {name: _label(truth, volume) for name, volume in volumes.items()}
@@ -88,10 +89,19 @@ def _label(truth, volume) -> str:
     return f"{label}  ·  SSIM {metrics.ssim(truth, volume):.3f}" if large else label
 
 
-def _nice(fraction: float) -> float:
-    """The next of 1, 2, 3, 5, 10, 15, 20, 30, 50, 100 percent at or above a fraction."""
-    steps = (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
-    return next((s for s in steps if s >= fraction), 1.0)
+def error_limit(errors, top: float) -> float:
+    """Where error maps saturate, one limit for all: a round share of the window, above the middling image's errors.
+
+    The next of 1, 2, 3, 5, 10, 15, 20, 30, 50, 100 percent at or above 1.4 times the lower median of the images' 99th
+    percentiles over `top`: the worst image saturates, not the scale.
+
+    Args:
+        errors: absolute errors, real arrays, one an image.
+        top: what is white in the images.
+    """
+    large = sorted(float(np.percentile(e, 99)) for e in errors)
+    share = 1.4 * large[(len(large) - 1) // 2] / top
+    return next((s for s in (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5) if s >= share), 1.0)
 
 
 def _box(image, zoom) -> tuple[int, int, int, int]:
@@ -115,7 +125,7 @@ def _box(image, zoom) -> tuple[int, int, int, int]:
 
 
 def _draw(panels, errors, labels, box, top, limit, title, notes):
-    """A row of images, and where there are errors a row of zooms and one of errors, with a bar for these."""
+    """Bands of images, and where there are errors a row of zooms and one of errors below each, with a bar for these."""
     _check.extra("matplotlib", "plot")
     from matplotlib.figure import Figure  # without pyplot: no global state, and Agg for every file
     from matplotlib.patches import Rectangle
@@ -123,14 +133,21 @@ def _draw(panels, errors, labels, box, top, limit, title, notes):
 
     ny, nx = next(iter(panels.values())).shape
     width, height = _CELL, min(max(_CELL * ny / nx, 0.4 * _CELL), 2.5 * _CELL)
-    columns, rows = len(panels), 3 if errors else 1
+    bands, rows = math.ceil(len(panels) / _COLUMNS), 3 if errors else 1
+    columns = math.ceil(len(panels) / bands)
     left, right, bottom = 0.32 if errors else 0.1, 0.66 if errors else 0.1, 0.3
-    head = (0.5 if any(labels.values()) else 0.3 if any(panels) else 0.06) + (0.34 if title else 0.04)
-    size = (left + columns * (width + _GAP) - _GAP + right, bottom + rows * (height + _GAP) - _GAP + head)
+    head, above = 0.5 if any(labels.values()) else 0.3 if any(panels) else 0.06, 0.34 if title else 0.04
+    band = head + rows * (height + _GAP) - _GAP
+    size = (left + columns * (width + _GAP) - _GAP + right, bottom + bands * (band + _GAP) - _GAP + above)
     drawn = Figure(figsize=size, facecolor=_DARK)
 
-    def axes(row, column):
-        x, y = left + column * (width + _GAP), size[1] - head - height - row * (height + _GAP)
+    def start(index):
+        """Where the images of a band begin: inches from the bottom."""
+        return size[1] - above - head - (band + _GAP) * index
+
+    def axes(row, index):
+        place, column = divmod(index, columns)
+        x, y = left + column * (width + _GAP), start(place) - height - row * (height + _GAP)
         new = drawn.add_axes((x / size[0], y / size[1], width / size[0], height / size[1]))
         new.set(xticks=[], yticks=[], facecolor=_DARK)
         for spine in new.spines.values():
@@ -140,20 +157,21 @@ def _draw(panels, errors, labels, box, top, limit, title, notes):
     def text(x, y, words, **options):
         drawn.text(x / size[0], y / size[1], words, **{"color": _TEXT, "fontsize": 9, "va": "center", **options})
 
-    for column, (name, panel) in enumerate(panels.items()):
-        here = axes(0, column)
+    for index, (name, panel) in enumerate(panels.items()):
+        here = axes(0, index)
         here.imshow(panel, cmap="gray", vmin=0, vmax=top, interpolation="nearest", aspect="auto")
-        middle, above = left + column * (width + _GAP) + width / 2, size[1] - head
-        text(middle, above + (0.34 if any(labels.values()) else 0.16), name, ha="center", fontsize=11, weight="bold")
-        text(middle, above + 0.13, labels[name], ha="center", color=_DIM)
+        middle, edge = left + index % columns * (width + _GAP) + width / 2, start(index // columns)
+        text(middle, edge + (0.34 if any(labels.values()) else 0.16), name, ha="center", weight="bold",
+             fontsize=min(11, max(4, 250 / max(1, len(name)))))  # a long name stays above its own image
+        text(middle, edge + 0.13, labels[name], ha="center", color=_DIM)
         if not errors:
             continue
         y, x, h, w = box
-        if column == 0:
+        if index == 0:
             here.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, edgecolor=_MARK, linewidth=0.8))
-        axes(1, column).imshow(panel[y: y + h, x: x + w], cmap="gray", vmin=0, vmax=top, interpolation="nearest",
+        axes(1, index).imshow(panel[y: y + h, x: x + w], cmap="gray", vmin=0, vmax=top, interpolation="nearest",
                                aspect="auto")
-        last = axes(2, column)
+        last = axes(2, index)
         if name in errors:
             picture = last.imshow(errors[name] / top, cmap="magma", vmin=0, vmax=limit, interpolation="nearest",
                                   aspect="auto")
@@ -161,9 +179,10 @@ def _draw(panels, errors, labels, box, top, limit, title, notes):
             last.text(0.5, 0.5, "magnitude against the reference's,\none scale for all", color=_DIM, fontsize=8.5,
                       ha="center", va="center", transform=last.transAxes)
     if errors:
-        for row, words in enumerate(("image", "zoom", "error")):
-            y = size[1] - head - row * (height + _GAP) - height / 2
-            text(left / 2, y, words, rotation=90, ha="center", color=_MARK if row == 1 else _DIM)
+        for k in range(bands):
+            for row, words in enumerate(("image", "zoom", "error")):
+                y = start(k) - row * (height + _GAP) - height / 2
+                text(left / 2, y, words, rotation=90, ha="center", color=_MARK if row == 1 else _DIM)
         place = ((size[0] - right + 0.1) / size[0], bottom / size[1], 0.1 / size[0], height / size[1])
         bar = drawn.colorbar(picture, cax=drawn.add_axes(place), ticks=MaxNLocator(5, steps=[1, 2, 5, 10]),
                              format=lambda v, _: f"{100 * v:.3g} %")

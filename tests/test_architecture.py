@@ -21,11 +21,11 @@ MODULES = [".".join(("pisolve", *p.relative_to(ROOT).with_suffix("").parts)).rem
 # a room may import rooms of a lower number
 RANK = {"_version": 0, "_check": 0, "backend": 1, "linops": 2, "masks": 2, "io": 2, "metrics": 2, "phantom": 2,
         "priors": 3, "calib": 3, "problem": 4, "prepare": 4, "solvers": 5, "tuning": 6, "testing": 6, "nets": 6,
-        "recipe_format": 7, "recipe_network": 7, "recipe": 8, "figure": 9, "noise_map": 9, "demo": 10, "cli": 11,
-        "__main__": 12}
+        "recipe_format": 7, "recipe_network": 7, "recipe": 8, "named": 9, "figure": 9, "noise_map": 9,
+        "evaluate": 10, "demo": 11, "cli": 12, "__main__": 13}
 GROUND = {"_check", "backend", "_version"}
 ONLY = {"io": GROUND, "metrics": GROUND, "phantom": GROUND, "masks": GROUND, "linops": GROUND}  # though others are low
-OPTIONAL = {"matplotlib", "skimage", "nibabel", "cupy", "pandas", "bart"}
+OPTIONAL = {"matplotlib", "skimage", "nibabel", "cupy", "pandas", "bart", "sewar"}
 HEAVY = {"torch", *OPTIONAL}
 
 

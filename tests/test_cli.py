@@ -48,7 +48,7 @@ def test_recon_equals_python(run, scan, word):
     assert (code, err) == (0, "")
     lam = cli_recipe.DEFAULTS[word].get("lam")
     prior = {"zero": pi.Zero(), "tikhonov": pi.Tikhonov(), "l1": pi.L1(), "tv": pi.TV(),
-             "wavelet": pi.Wavelet(shifts=16)}[word]
+             "tgv": pi.TGV(), "wavelet": pi.Wavelet(shifts=16)}[word]
     expected = pi.recon(io.load(scan).select(1), prior if lam is None else lam * prior, max_iter=6)
     np.testing.assert_array_equal(io.load_image("x.h5"), expected.x.astype(np.complex64))
     assert re.search(r"status +(max_iter|converged) after \d iterations", out)

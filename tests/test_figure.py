@@ -69,6 +69,25 @@ def test_the_zoom_lies_inside(tmp_path, drawn, shape):
     assert 0 <= x <= x + width <= shape[1]
 
 
+@pytest.mark.parametrize("reference", [None, TRUTH])
+@pytest.mark.parametrize("count", [1, 4, 6, 7, 12])
+def test_many_images_go_on_below(tmp_path, monkeypatch, count, reference):
+    """At most seven beside each other, in bands of one width; nothing lies on anything else or outside of the page."""
+    pages, draw = [], module._draw
+    monkeypatch.setattr(module, "_draw", lambda *a: pages.append(draw(*a)) or pages[-1])
+    figure({f"method {k}": NOISY for k in range(count)}, reference, path=tmp_path / "x.pdf", title="t")
+    assert (tmp_path / "x.pdf").stat().st_size > 1000
+    boxes = [a.get_position() for a in pages[0].axes]
+    panels = count if reference is None else 3 * (count + 1)
+    assert len(boxes) == panels + (reference is not None)
+    assert len({round(b.x0, 4) for b in boxes}) <= 7 + (reference is not None)
+    for k, a in enumerate(boxes):
+        assert 0 <= a.x0 < a.x1 <= 1
+        assert 0 <= a.y0 < a.y1 <= 1
+        for b in boxes[:k]:
+            assert a.x1 <= b.x0 or b.x1 <= a.x0 or a.y1 <= b.y0 or b.y1 <= a.y0
+
+
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
 def test_written_whole_and_alike(tmp_path, suffix):
     """One file, inputs as they were, and for .png the same bytes again."""

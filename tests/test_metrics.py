@@ -1,5 +1,8 @@
 """Metrics: hand values, scikit-image, fastMRI's own volume loop, and bad input."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 import torch
@@ -144,3 +147,12 @@ good = np.ones((8, 8))
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_fastmris_own_code_agrees(rng, monkeypatch):
+    """evaluate.py of the package fastmri; its running statistics, which its definitions do not use, are left out."""
+    monkeypatch.setitem(sys.modules, "runstats", types.SimpleNamespace(Statistics=None))
+    evaluate = pytest.importorskip("fastmri.evaluate", reason="needs fastmri (--no-deps), pandas, PyYAML and requests")
+    reference, image = volume(rng)
+    found = metrics.all(reference, image)
+    assert found == {n: pytest.approx(np.ravel(getattr(evaluate, n)(reference, image))[0], rel=1e-6) for n in found}

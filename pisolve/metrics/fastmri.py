@@ -1,18 +1,11 @@
-"""Image quality by fastMRI's definitions: NMSE, PSNR and SSIM over the volume, with the volume's maximum as range.
-
-Complex images are compared by magnitude, in double precision. A scale that both images share has no effect, however
-large or small: before anything is squared both are divided by a power of two near the reference's peak, exactly.
-Images are numpy or cupy arrays or torch tensors, (y, x) or (slice, y, x); dithered ones (`nets.dither`) are refused.
-fastMRI compares `reconstruction_rss` in its own crop: bring both to one shape first.
-"""
+"""fastMRI's metrics: NMSE, PSNR and SSIM over the volume, with the volume's maximum as range; the body mask."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
 
-from pisolve import _check
-from pisolve.backend import to_numpy
+from pisolve.metrics._images import inside, magnitude, pair, peak_of, scaled, slices
 
 WINDOW = 7
 
@@ -31,12 +24,12 @@ def nmse(reference, image, *, region=None) -> float:
     Reference:
         Zbontar et al., fastMRI: An Open Dataset and Benchmarks for Accelerated MRI, arXiv:1811.08839, section 5.3.
     """
-    reference, image = _pair(reference, image)
-    region = _region(region, reference)
+    reference, image = pair(reference, image)
+    region = inside(region, reference)
     reference, image = reference[region], image[region]
     if not reference.any():
         raise ValueError("reference is zero everywhere inside region: choose a region that holds the object")
-    reference, image, _ = _scaled(reference, image)
+    reference, image, _ = scaled(reference, image)
     return float(np.sum((reference - image) ** 2) / np.sum(reference**2))
 
 
@@ -58,9 +51,9 @@ def psnr(reference, image, *, data_range: float | None = None, region=None) -> f
     Reference:
         Zbontar et al., arXiv:1811.08839, section 5.3.
     """
-    reference, image = _pair(reference, image)
-    region = _region(region, reference)
-    reference, image, peak = _scaled(reference, image, _peak(reference, data_range))
+    reference, image = pair(reference, image)
+    region = inside(region, reference)
+    reference, image, peak = scaled(reference, image, peak_of(reference, data_range))
     mse = np.mean((reference[region] - image[region]) ** 2)
     return float("inf") if mse == 0 else float(20 * np.log10(peak) - 10 * np.log10(mse))
 
@@ -82,15 +75,15 @@ def ssim(reference, image, *, data_range: float | None = None) -> float:
     Reference:
         Wang et al., Image Quality Assessment, IEEE Trans Image Process 13:600, 2004; arXiv:1811.08839, section 5.3.
     """
-    reference, image = _pair(reference, image)
+    reference, image = pair(reference, image)
     if min(reference.shape[-2:]) < WINDOW:
         raise ValueError(f"reference has shape {reference.shape}: SSIM's window needs {WINDOW}x{WINDOW} pixels")
-    reference, image, peak = _scaled(reference, image, _peak(reference, data_range))
+    reference, image, peak = scaled(reference, image, peak_of(reference, data_range))
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     sample = WINDOW**2 / (WINDOW**2 - 1)
     edge = WINDOW // 2
     values = []
-    for a, b in zip(_slices(reference), _slices(image)):
+    for a, b in zip(slices(reference), slices(image)):
         ma, mb, aa, bb, ab = (ndimage.uniform_filter(v, WINDOW)[edge:-edge, edge:-edge]
                               for v in (a, b, a * a, b * b, a * b))
         var_a, var_b, cov = sample * (aa - ma * ma), sample * (bb - mb * mb), sample * (ab - ma * mb)
@@ -119,8 +112,8 @@ def body(reference) -> np.ndarray:
     Raises:
         ValueError: NaN or Inf, or zero everywhere.
     """
-    reference, _, _ = _scaled(*2 * [_magnitude("reference", reference)])
-    smooth = np.stack([ndimage.uniform_filter(s, 5) for s in _slices(reference)])
+    reference, _, _ = scaled(*2 * [magnitude("reference", reference)])
+    smooth = np.stack([ndimage.uniform_filter(s, 5) for s in slices(reference)])
     found = smooth > 0.1 * np.percentile(smooth, 99)
     for k, piece in enumerate(found):
         labels, count = ndimage.label(piece)
@@ -128,54 +121,3 @@ def body(reference) -> np.ndarray:
             largest = 1 + np.argmax(ndimage.sum_labels(piece, labels, range(1, count + 1)))
             found[k] = ndimage.binary_fill_holes(labels == largest)
     return found.reshape(reference.shape)
-
-
-def _magnitude(name, x) -> np.ndarray:
-    if getattr(x, "display_only", False):
-        raise TypeError(f"{name} is display only (noise was added for the eye): measure the image it was made from")
-    x = to_numpy(x) if _check.is_array(x) else x
-    _check.array(name, x, ndim=(2, 3), complex_=False, nonzero=name == "reference")
-    return abs(x.astype(np.complex128)) if x.dtype.kind == "c" else x.astype(np.float64)
-
-
-def _pair(reference, image):
-    reference, image = _magnitude("reference", reference), _magnitude("image", image)
-    if reference.shape != image.shape:
-        raise ValueError(f"image has shape {image.shape}, reference {reference.shape}: crop them to one shape")
-    return reference, image
-
-
-def _scaled(reference, image, peak=None):
-    """All three divided by the power of two that brings the reference's largest magnitude to 0.5..1."""
-    exponent = -int(np.frexp(abs(reference).max())[1])
-    with np.errstate(over="ignore", under="ignore"):
-        image, peak = np.ldexp(image, exponent), 1.0 if peak is None else float(np.ldexp(peak, exponent))
-    for name, size, low in (("image", float(abs(image).max()), 0), ("data_range", peak, 1e-100)):
-        if not low <= size <= 1e100:
-            raise ValueError(f"{name} and reference are more than a factor of 1e100 apart: bring them to one scale")
-    return np.ldexp(reference, exponent), image, peak
-
-
-def _slices(x) -> np.ndarray:
-    return x if x.ndim == 3 else x[None]
-
-
-def _region(region, reference) -> np.ndarray:
-    if region is None:
-        return np.ones(reference.shape, bool)
-    if not _check.is_array(region) or _check.dtype_name(region) != "bool":
-        raise TypeError("region must be a boolean array, for example metrics.body(reference)")
-    region = to_numpy(region)
-    if region.shape not in (reference.shape, reference.shape[-2:]):
-        raise ValueError(f"region has shape {region.shape}, expected {reference.shape} or {reference.shape[-2:]}")
-    if not region.any():
-        raise ValueError("region is False everywhere: nothing to compare")
-    return np.broadcast_to(region, reference.shape)
-
-
-def _peak(reference, data_range) -> float:
-    if data_range is not None:
-        return _check.number("data_range", data_range, low=0, strict=True)
-    if reference.max() <= 0:
-        raise ValueError("reference has no positive value: give data_range")
-    return float(reference.max())

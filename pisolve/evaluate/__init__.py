@@ -1,0 +1,23 @@
+"""Comparing methods, and how far each can be trusted."""
+
+from pisolve.evaluate.compare import compare, rerun
+from pisolve.evaluate.comparison import Comparison, Outcome, Setting
+from pisolve.evaluate.consistency.consistency import Consistency, consistency
+from pisolve.evaluate.consistency.holdout import HoldoutError, holdout_error
+from pisolve.evaluate.consistency.visibility import Visibility, seen, visibility
+from pisolve.evaluate.crimes.crimes import Crime, Crimes, crimes
+from pisolve.evaluate.reader.blinded import Blinded, blinded
+from pisolve.evaluate.reader.unblind import ReaderStudy, unblind, weighted_kappa
+from pisolve.evaluate.section import Curves, Picture, Section
+from pisolve.evaluate.shift import Shift, shift
+from pisolve.evaluate.stability.details import Details
+from pisolve.evaluate.stability.perturbation import Perturbation
+from pisolve.evaluate.stability.stability import Stability, stability
+from pisolve.evaluate.uncertainty.calibration import Calibration, calibration
+from pisolve.evaluate.uncertainty.uncertainty import Uncertainty, uncertainty
+
+__all__ = ["Blinded", "Calibration", "Comparison", "Consistency", "Crime", "Crimes", "Curves", "Details",
+           "HoldoutError", "Outcome", "Perturbation", "Picture", "ReaderStudy", "Section", "Setting", "Shift",
+           "Stability", "Uncertainty", "Visibility", "blinded", "calibration", "compare", "consistency", "crimes",
+           "holdout_error", "rerun", "seen", "shift", "stability", "unblind", "uncertainty", "visibility",
+           "weighted_kappa"]

@@ -1,0 +1,1 @@
+"""Does the image explain the data?"""

@@ -1,0 +1,228 @@
+"""Does this image explain the data? The residual against what was measured, in units of the noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pisolve import _check, backend
+from pisolve.evaluate.consistency.forward import Noise, directions, noise_of, one_set, predicted
+from pisolve.evaluate.consistency.residual import in_image, is_magnitude, noise_alone, structure_rows, unknowns
+from pisolve.evaluate.section import Curves, Picture, Section
+from pisolve.prepare import CoilImages, Espirit, prepare
+from pisolve.recipe import Reconstruction
+
+TAIL = 4.0  # standard deviations; |r| of pure noise is beyond with a probability of exp(-8)
+_TOLERANCE = {True: 0.05, False: 0.2}  # of chi: where the noise was measured, and where it was estimated
+_RINGS = 8
+_HIDDEN = ("What the samples do not determine leaves no trace here: a structure made to lie in the null space of A "
+           "passes this test whatever it shows. `visibility` maps where that is possible.")
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """What `consistency` returns.
+
+    Attributes:
+        chi: sqrt(mean |r|^2 / 2) over all samples, r in units of the noise: 1 is noise alone. None: it cannot be said,
+            see `notes`.
+        slices: chi of every slice.
+        expected: chi that noise alone leaves behind this recipe (`probe`), else None.
+        verdict: one sentence.
+        beyond: share of the samples with |r| > 4; exp(-8) = 0.00034 of noise.
+        sigma, noise: the noise level used (of one part, root mean square over coils), and where it is from.
+        samples: number of complex samples.
+        rings: one dict a ring of k-space: its radius (0 the centre, 1 the edge), samples, chi.
+        lines: chi of every line along the phase-encoding axis; None where not sampled.
+        kspace: ((slice,) ky, kx), root mean square over coils of r, over sqrt(2); 0 where not sampled.
+        image: ((slice,) y, x), |A^H r| smoothed by a blob of 3 pixels, in its own standard deviations (of one part).
+        peak, place: the largest of it, and where, ((slice,) y, x).
+        limit: what noise alone exceeds in 1 % of images.
+        structures: one dict a structure, see `consistency`.
+        notes: what to know, one sentence each.
+    """
+
+    chi: float | None
+    verdict: str
+    sigma: float
+    noise: str
+    samples: int
+    slices: tuple = ()
+    expected: float | None = None
+    beyond: float | None = None
+    rings: tuple = ()
+    lines: tuple = ()
+    kspace: np.ndarray | None = field(default=None, repr=False)
+    image: np.ndarray | None = field(default=None, repr=False)
+    peak: float | None = None
+    place: tuple = ()
+    limit: float | None = None
+    structures: tuple = ()
+    notes: tuple = ()
+
+    def to_dict(self) -> dict:
+        """Plain values for `json`, without the pictures."""
+        left_out = ("kspace", "image")
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in self.__dict__.items() if k not in left_out}
+
+    def section(self) -> Section:
+        """For the report."""
+        title = "Does the image explain the data?"
+        if self.chi is None:
+            return Section(title, f"{self.verdict}\n\n" + " ".join(self.notes))
+        noise_only = ("" if self.expected is None else
+                      f" Noise alone, sent through this recipe, would leave {self.expected:.3f}: the fair comparison.")
+        text = (f"{self.verdict}\n\n"
+                "The image is sent through coil maps, Fourier transform and sampling and compared with what was "
+                "measured: r = M (F S x - y) / sigma, sigma the standard deviation of the real and of the imaginary "
+                f"part of the noise ({self.sigma:.3g}, {self.noise}). chi = sqrt(mean |r|^2 / 2) over {self.samples} "
+                f"samples is {self.chi:.3f}.{noise_only} chi = 1: what is left is as large as the noise. Below 1: the "
+                "image has fitted noise, as any image made of these data does; an unregularised one falls to sqrt(1 - "
+                "unknowns / samples). Above 1: something in the image is invented, or something in the data was lost "
+                "(smoothing, wrong maps, motion between lines count as well).\n\n"
+                f"|r| exceeds {TAIL:g} at a share of {self.beyond:.2g} of the samples, for noise {np.exp(-8):.2g}. The "
+                "first picture is r by its place in k-space, root mean square over coils, 10^0 = noise. The second "
+                "says where in the image: A^H r, smoothed by a blob of 3 pixels, in its own standard deviations; its "
+                f"largest value is {self.peak:.1f}, that of noise alone exceeds {self.limit:.1f} in one image of a "
+                "hundred.\n\n"
+                + _HIDDEN)
+        if self.structures:
+            text += ("\n\nStructures: 'seen' = ||A d|| / ||A_full d||, what reaches the samples; 'determined' = share "
+                     "of d that the samples fix without a prior; 'reach' = ||A d|| in standard deviations of the "
+                     "noise; 'excess' = how many standard deviations more of d the image has than the data; "
+                     "'unsupported' = that as a share of d: 1 means that the data want none of it.")
+        rows = list(self.structures) or [{"|k|": f"{r['low']:.2f} to {r['high']:.2f}", "samples": r["samples"],
+                                          "chi": r["chi"]} for r in self.rings]
+        at = [i for i, v in enumerate(self.lines) if v is not None]
+        curves = [Curves("Residual by ring of k-space", "|k| / k_max", "chi",
+                         {"chi": ([(r["low"] + r["high"]) / 2 for r in self.rings], [r["chi"] for r in self.rings]),
+                          "noise": ([0.0, 1.0], [1.0, 1.0])}),
+                  Curves("Residual by line", "line along the phase-encoding axis", "chi",
+                         {"chi": (at, [self.lines[i] for i in at]), "noise": ([at[0], at[-1]], [1.0, 1.0])})]
+        worst = int(np.argmax(self.slices))
+        kspace, image = (p if p.ndim == 2 else p[worst] for p in (self.kspace, self.image))
+        log = np.log10(np.maximum(kspace, 10**-0.5))
+        pictures = {"residual in k-space": Picture(log, -0.5, max(1.0, float(log.max())), "log10 sigma", "heat"),
+                    "residual in the image": Picture(image, 0.0, max(2 * self.limit, self.peak), "sigma", "heat")}
+        return Section(title, text, rows, pictures, curves, list(self.notes))
+
+
+def consistency(done, scan=None, *, structures: dict | None = None, noise: float | None = None, probe: bool = False,
+                seed: int = 0) -> Consistency:
+    """Does this image explain the data? Its residual against the measured samples, in units of the noise.
+
+        r = M (F S x - y) / sigma,    chi = sqrt(mean |r|^2 / 2)
+
+    sigma is the standard deviation of the real and of the imaginary part of the noise; with noise samples r is whitened
+    by their covariance. chi is 1 where only noise is left. Noise alone leaves less, since part of it is in the image:
+    with `probe` b - J b is measured, J b what the recipe's image predicts of the noise b, and chi is judged against
+    that. For linear recipes this is exact, and it replaces a count of degrees of freedom.
+
+    A network without maps gives a magnitude, whose phase is unknown. For one coil, or where the scan has maps, a phase
+    is fitted to the data (30 steps from that of the zero-filled image): chi is then a lower bound, so that a large one
+    still accuses, and a small one proves little. For several coils without maps chi is None.
+
+    Args:
+        done: a `Reconstruction`, whose recipe and scan are used, or an image (y, x), (slice, y, x) in the scan's units.
+        scan: for an image: the scan that it is to explain, as for `Recipe`; without maps ESPIRiT's are made.
+        structures: name -> d, (y, x) or the image's shape: what to look for in the residual, such as a suspicious
+            lesion as it is in the image; a real d gets the phase of the image. For one set of maps.
+        noise: standard deviation of the real and of the imaginary part of a sample, in the units of the k-space that
+            was solved; None: the scan's noise samples, else an estimate, which tends to be too large.
+        probe: reconstruct once more, with a little noise added, for `expected`. Needs a `Reconstruction`.
+        seed: of that noise.
+
+    Raises:
+        TypeError, ValueError: no image and no reconstruction, shapes that disagree, a scan beside a reconstruction.
+
+    Reference:
+        Antun et al., PNAS 117 (2020) 30088 (hallucinations); Bhadra et al., IEEE Trans Med Imaging 40 (2021) 3249 (what
+        lies in the null space).
+
+    Example:
+        print(pi.evaluate.consistency(pi.recon(scan), probe=True).section())
+    """
+    _check.choice("probe", probe, (True, False))
+    _check.integer("seed", seed, low=0)
+    recipe = None
+    if isinstance(done, Reconstruction):
+        if scan is not None:
+            raise ValueError("scan is for images: a Reconstruction knows its own")
+        recipe, scan, picture = done.recipe, done.scan, done.x
+    else:
+        if scan is None:
+            raise ValueError("scan is needed: consistency(image, scan)")
+        if probe:
+            raise ValueError("probe needs a Reconstruction, whose recipe can be run again: an image cannot")
+        scan = prepare(scan, Espirit(), stacklevel=3)
+        picture = backend.to_numpy(_check.array("done", done, complex_=False, nonzero=True))
+        expected = (*scan.kspace.shape[:-3], *scan.kspace.shape[-2:])
+        if picture.shape != expected:
+            raise ValueError(f"done has shape {picture.shape}, the scan's images have {expected}")
+    n = noise_of(scan, noise)
+    notes = [] if n.measured else ["the noise level was estimated from the data and tends to be too large, so that chi "
+                                   "is too small: compare recipes by it, or give noise=..."]
+    count = int(scan.mask.sum()) * scan.kspace[..., 0, 0].size
+    magnitude = is_magnitude(picture) and (recipe is None or isinstance(recipe.method, CoilImages))
+    if magnitude and not one_set(scan) and scan.kspace.shape[-3] > 1:
+        note = ("The image is a magnitude of several coils and there are no maps: neither its phase nor the coils' "
+                "sensitivities are known, so it predicts no k-space. Give the image and a scan with maps.")
+        return Consistency(None, "It cannot be said whether this image explains the data.", n.sigma, n.source, count,
+                           notes=(note,))
+    if magnitude:
+        notes.append("the image is a magnitude: a phase was fitted to the data, so that chi is a lower bound")
+    models, xs, parts = unknowns(done, recipe, scan, picture, magnitude)
+    whites = [n.units((predicted(m, x) - y) * scan.mask) for m, x, y in zip(models, xs, parts)]
+    left = None
+    if probe and magnitude:
+        notes.append("probe is not for magnitudes: what noise alone would leave is not known")
+    elif probe:
+        left = noise_alone(done, models, xs, parts, n, seed)
+    found = [in_image(r, n.units(directions(m, x)), scan.mask) for r, m, x in zip(whites, models, xs)]
+    rows = structure_rows({} if structures is None else structures, scan, picture, n, whites)
+    return _judged(np.stack(whites), [f[0] for f in found], max(f[1] for f in found), scan, n, left, rows, notes)
+
+
+def _judged(r, images, inside: int, scan, noise: Noise, left, rows, notes) -> Consistency:
+    """The numbers, and what they say."""
+    mask, square = scan.mask, abs(r) ** 2
+    samples = r.shape[0] * r.shape[1] * int(mask.sum())
+    slices = tuple(float(np.sqrt(s.sum() / (2 * r.shape[1] * mask.sum()))) for s in square)
+    chi = float(np.sqrt(square.sum() / (2 * samples)))
+    by_place = square.sum((0, 1)) / (2 * r.shape[0] * r.shape[1])
+    radius = np.sqrt(sum(((np.arange(n) - n // 2) / (n / 2)).reshape([-1 if a == i else 1 for a in range(2)]) ** 2 / 2
+                         for i, n in enumerate(mask.shape)))
+    ring = np.minimum((radius * _RINGS).astype(int), _RINGS - 1)
+    rings = tuple({"low": k / _RINGS, "high": (k + 1) / _RINGS, "samples": int(here.sum()) * r.shape[0] * r.shape[1],
+                   "chi": float(np.sqrt(by_place[here].mean()))}
+                  for k in range(_RINGS) if (here := mask & (ring == k)).any())
+    across = -3 - scan.phase_axis  # the other axis
+    n = mask.sum(across)
+    lines = tuple(None if not c else float(np.sqrt(v / c)) for v, c in zip(by_place.sum(across), n))
+    shape = (*scan.kspace.shape[:-3], *mask.shape)
+    image = np.stack(images).reshape(shape)
+    place = tuple(int(i) for i in np.unravel_index(image.argmax(), shape))
+    peak, limit = float(image.max()), float(np.sqrt(2 * np.log(inside * len(images) / 0.01)))
+    kspace = np.sqrt(square.sum(1) / (2 * r.shape[1])).reshape(shape)
+    verdict = _verdict(chi, left, peak, place, limit, noise)
+    return Consistency(chi, verdict, noise.sigma, noise.source, samples, slices, left,
+                       float((square > TAIL**2).sum() / samples), rings, lines, kspace, image, peak, place, limit, rows,
+                       tuple(notes))
+
+
+def _verdict(chi, left, peak, place, limit, noise: Noise) -> str:
+    base, tolerance = 1.0 if left is None else left, _TOLERANCE[noise.measured]
+    against = "the noise" if left is None else "what noise alone leaves"
+    where = (f"around row {place[-2]}, column {place[-1]}{f' of slice {place[0]}' if len(place) > 2 else ''} the "
+             f"residual is {peak:.1f} standard deviations, where noise alone stays below {limit:.1f}")
+    if chi > (1 + tolerance) * base:
+        return (f"The image does not explain the data: the residual is {chi / base:.2f} times {against}, so something "
+                f"was invented or lost{f', most of all {where}' if peak > limit else ''}.")
+    if peak > limit:
+        return (f"The image explains the data on the whole (chi {chi:.2f}), but not everywhere: {where}, so something "
+                "was invented or lost there.")
+    if chi < (1 - tolerance) * base:
+        return (f"Nothing in the image contradicts the data. It is closer to them than {against} (chi {chi:.2f}): it "
+                "has fitted noise, or the noise level is too large.")
+    return f"The image explains the data to the noise (chi {chi:.2f})."

@@ -1,0 +1,1 @@
+"""Data that flatter: what is odd about a scan or its reference."""

@@ -1,0 +1,245 @@
+"""What is compared with what: the user's words, checked, as a plan that can be written down and run again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pisolve import _check, io
+from pisolve._version import __version__
+from pisolve.named import ZERO_FILLED, named
+from pisolve.prepare import SAMPLINGS, Sampling, Sense, as_scan, fully_sampled
+from pisolve.priors import Denoiser, Prior
+from pisolve.recipe import Recipe
+from pisolve.recipe_format import encode
+from pisolve.tuning import METHODS, TRIALS
+from pisolve.tuning.strength import COUNT, family
+
+_ONCE = ("maps", "whiten", "compress")  # what prepares the data: one for all methods
+ADVICE = "compare has its own, the same for all methods: leave it out of the recipe"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Scans, samplings and methods of a comparison, and how strengths are chosen.
+
+    Attributes:
+        scans: name -> `Scan`.
+        sources: name -> how the scan can be found again, {"path": ..., "slices": ...}, or None.
+        methods: name -> `Recipe`, None for the zero-filled image.
+        samplings: `Sampling`, bool array (ky, kx) or None (as measured), in turn.
+        tune: None, or a method of `pi.tune`.
+        trials: most strengths that are tried for each prior.
+        common: maps, whiten and compress of all recipes.
+    """
+
+    scans: dict
+    sources: dict
+    methods: dict
+    samplings: tuple
+    tune: str | None
+    trials: int
+    common: dict
+
+    def settings(self) -> list[tuple[str, object]]:
+        """(name of the scan, sampling), in their order."""
+        return [(name, sampling) for name in self.scans for sampling in self.samplings]
+
+    def tuned(self, name: str) -> bool:
+        """Whether a strength is chosen for this method."""
+        return self.tune is not None and has_strength(self.methods[name])
+
+    def to_dict(self) -> dict:
+        """Plain values that `from_dict` makes the same plan of, given the scans where they have no file.
+
+        Raises:
+            ValueError: a prior of the user's own cannot be written down.
+        """
+        return {"pisolve": __version__, "scans": self.sources,
+                "methods": {n: ZERO_FILLED if r is None else r.to_dict() for n, r in self.methods.items()},
+                "samplings": [encode(s) if isinstance(s, Sampling) else s if s is None else s.astype(int).tolist()
+                              for s in self.samplings], "tune": self.tune, "trials": self.trials}
+
+    @staticmethod
+    def from_dict(d: dict, scans=None) -> Plan:
+        """The plan that `to_dict` described.
+
+        Args:
+            d: the description.
+            scans: name -> scan, for those without a file, or in place of all of them.
+
+        Raises:
+            ValueError: no such description, or a scan without a file is not given.
+        """
+        try:
+            sources, methods = d["scans"], {n: None if r == ZERO_FILLED else Recipe.from_dict(r)
+                                            for n, r in d["methods"].items()}
+            samplings = [Sampling(**{k: v for k, v in s.items() if k != "type"}) if isinstance(s, dict) else
+                         s if s is None else np.array(s, bool) for s in d["samplings"]]
+            tune, trials = d["tune"], d["trials"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"this describes no comparison: {error!r}") from error
+        found = {}
+        for name, source in sources.items():
+            given = (scans or {}).get(name)
+            if given is None and source is None:
+                raise ValueError(f"scan {name!r} was given as an array, not as a file: give scans={{{name!r}: ...}}")
+            found[name] = as_scan(given) if given is not None else load(**source)
+        return Plan(found, sources, methods, tuple(samplings), tune, trials, _common(methods))
+
+    def fingerprint(self) -> str:
+        """A digest of the scans' data, the methods and everything else that the images depend on."""
+        digest = hashlib.sha256()
+        for name, scan in self.scans.items():
+            digest.update(name.encode())
+            for part in (scan.kspace, scan.mask, scan.mps, scan.reference, scan.noise, scan.calib):
+                digest.update(b"-" if part is None else repr((part.shape, str(part.dtype))).encode())
+                if part is not None:
+                    digest.update(np.ascontiguousarray(part).tobytes())
+        methods = {n: "" if r is None else _written(r) for n, r in self.methods.items()}
+        samplings = [repr(s) if not isinstance(s, np.ndarray) else s.astype(int).tolist() for s in self.samplings]
+        digest.update(json.dumps([__version__, methods, samplings, self.tune, self.trials]).encode())
+        return digest.hexdigest()
+
+
+def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None, tune="holdout", trials=TRIALS,
+         reference=None, slices=None) -> Plan:
+    """The plan of what the user asks for; see `compare` for the arguments."""
+    found, sources = _scans(scans, slices)
+    if reference is not None:
+        if len(found) > 1:
+            raise ValueError("reference is for one scan: give others theirs by Scan(kspace, reference=...)")
+        found = {name: replace(scan, reference=np.asarray(reference)) for name, scan in found.items()}
+    recipes = _methods(methods)
+    _check.choice("tune", tune, (None, *METHODS))
+    samplings = _samplings(accel, mask, seeds, center_fraction)
+    plan = Plan(found, sources, recipes, samplings, tune, _check.integer("trials", trials, low=COUNT), _common(recipes))
+    if tune == "reference":
+        blind = [n for n, s in found.items() if s.reference is None and not (samplings[0] is not None
+                                                                             and fully_sampled(s))]
+        if blind:
+            raise ValueError(f"tune='reference' needs the truth, and {blind[0]!r} has none: give reference=..., or a "
+                             "full scan with accel")
+    return plan
+
+
+def has_strength(recipe: Recipe | None) -> bool:
+    """Whether there is a strength to choose: networks, SENSE, GRAPPA and denoisers of one level have none."""
+    if recipe is None or recipe.network is not None or not isinstance(recipe.method, Sense):
+        return False
+    try:
+        family(recipe.prior)
+    except ValueError:
+        return False
+    return getattr(recipe.maps, "maps", 1) == 1
+
+
+def load(path: str, slices=None) -> io.Scan:
+    """A scan, or some slices of it: an index, a list of them, or {"from": [start, stop, step]} for a `slice`."""
+    scan = as_scan(path)
+    return scan if slices is None else scan.select(slice(*slices["from"]) if isinstance(slices, dict) else slices)
+
+
+def _scans(scans, slices) -> tuple[dict, dict]:
+    """Names, scans and their sources."""
+    slices = {"from": [slices.start, slices.stop, slices.step]} if isinstance(slices, slice) else slices
+    if isinstance(scans, Mapping):
+        given = dict(scans)
+    else:
+        several = list(scans) if isinstance(scans, list | tuple) else [scans]
+        given = {}
+        for k, scan in enumerate(several):
+            path = isinstance(scan, str) or hasattr(scan, "__fspath__")
+            name = Path(scan).stem if path else "scan" if len(several) == 1 else f"scan {k + 1}"
+            given[name if name not in given else f"{name} ({k + 1})"] = scan
+    if not given:
+        raise ValueError("scans is empty: at least one scan is needed")
+    found, sources = {}, {}
+    for name, scan in given.items():
+        path = isinstance(scan, str) or hasattr(scan, "__fspath__")
+        found[str(name)] = load(scan, slices)
+        sources[str(name)] = {"path": str(Path(scan).resolve()), "slices": slices} if path else None
+    return found, sources
+
+
+def _methods(methods) -> dict:
+    """name -> recipe of all methods, None for the zero-filled image."""
+    if isinstance(methods, Mapping):
+        given = dict(methods)
+    else:
+        single = isinstance(methods, str | Prior | Recipe) or not isinstance(methods, list | tuple)
+        given = {}
+        for method in [methods] if single else methods:
+            name = method if isinstance(method, str) else getattr(method, "name", "") or repr(method)
+            if name in given:
+                raise ValueError(f"methods holds {name!r} twice: give a dict from names to methods")
+            given[name] = method
+    if not given:
+        raise ValueError("methods is empty: give priors, recipes or words such as 'wavelet'")
+    return {str(name): _recipe(str(name), method) for name, method in given.items()}
+
+
+def _recipe(name: str, method) -> Recipe | None:
+    if method == ZERO_FILLED if isinstance(method, str) else method is None:
+        return None
+    if isinstance(method, str):
+        return named(method)
+    if isinstance(method, Recipe):
+        for field in ("tune", "sampling"):
+            if getattr(method, field) is not None:
+                raise ValueError(f"method {name!r} is a recipe with {field}={getattr(method, field)!r}: {ADVICE}")
+        return method
+    if isinstance(method, Prior):
+        return Recipe(method, name=name)
+    if isinstance(method, Denoiser):
+        raise TypeError(f"method {name!r} is a denoiser: give pi.PnP(D, sigma=0.05), or pi.RED")
+    if getattr(method, "needs_maps", None) is not None:
+        return Recipe(network=method, name=name)
+    raise TypeError(f"method {name!r} must be a prior, a recipe, a reconstruction network or a word such as 'tv', got "
+                    f"{_check.brief(method)}")
+
+
+def _common(recipes) -> dict:
+    """What prepares the data, the same in all recipes."""
+    first = next((r for r in recipes.values() if r is not None), Recipe())
+    for name, recipe in recipes.items():
+        for part in _ONCE if recipe is not None else ():
+            if getattr(recipe, part) != getattr(first, part):
+                raise ValueError(f"methods are on unequal terms: {name!r} has {part}={getattr(recipe, part)!r}, others "
+                                 f"{getattr(first, part)!r}: give all of them the same")
+    return {part: getattr(first, part) for part in _ONCE}
+
+
+def _samplings(accel, mask, seeds, center_fraction) -> tuple:
+    if mask is not None and _check.is_array(mask):
+        if accel is not None or seeds != 1:
+            raise ValueError("mask is a pattern already: leave accel and seeds out")
+        return (np.asarray(mask) != 0,)
+    if accel is None:
+        given = [n for n, v in (("mask", mask), ("center_fraction", center_fraction)) if v is not None]
+        if given or seeds != 1:
+            raise ValueError(f"{given[0] if given else 'seeds'} has no effect without accel: give accel=4, say")
+        return (None,)
+    accels = [_check.number("accel", a, low=1) for a in (accel if isinstance(accel, list | tuple) else [accel])]
+    kinds = list(mask) if isinstance(mask, list | tuple) else ["random" if mask is None else mask]
+    for kind in kinds:
+        _check.choice("mask", kind, SAMPLINGS)
+    count = _check.integer("seeds", seeds, low=1)
+    drawn = [Sampling(k, a, None if k in ("poisson", "variable_density") else center_fraction, s)
+             for k in kinds for a in accels for s in range(count)]
+    if not drawn or len(set(drawn)) < len(drawn):
+        raise ValueError("accel and mask must name at least one sampling, and none twice")
+    return tuple(drawn)
+
+
+def _written(recipe: Recipe) -> str:
+    """The recipe as text; those that cannot be written down by their looks."""
+    try:
+        return json.dumps(recipe.to_dict())
+    except ValueError:
+        return repr(recipe)

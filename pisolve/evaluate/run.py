@@ -1,0 +1,237 @@
+"""Running a plan: every finished reconstruction is on the disk, so that a killed comparison goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pisolve import backend, io
+from pisolve.evaluate.consistency.consistency import consistency
+from pisolve.evaluate.consistency.forward import noise_of
+from pisolve.evaluate.consistency.holdout import holdout_error
+from pisolve.evaluate.crimes.crimes import crimes
+from pisolve.evaluate.memory import peak_growth
+from pisolve.evaluate.plan import Plan
+from pisolve.prepare import CoilImages, Sampling, fully_sampled, like_rss, models_of, prepare, zero_filled
+from pisolve.recipe import Recipe, Reconstruction
+from pisolve.tuning import tune_prepared
+from pisolve.tuning.strength import family
+
+WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged", "done")
+FULL, GIVEN = "root sum of squares of the fully sampled k-space", "given with the scan"
+
+
+def settle(plan: Plan, folder: Path, index: int) -> None:
+    """Write what all methods get on one setting, k-space, mask and maps, where it is not there yet."""
+    place = folder / f"{index:03d}"
+    if (place / "setting.npz").exists() and (place / "prepared.npz").exists():
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    name, sampling = plan.settings()[index]
+    scan = plan.scans[name]
+    found = crimes(scan)
+    notes = [str(c) for c in found]
+    kind = "" if scan.reference is None else GIVEN
+    if sampling is not None:
+        if fully_sampled(scan):
+            kind = kind or FULL
+        elif not kind:
+            notes.append("not fully sampled to begin with, so there is no reference: what was sampled is thinned out")
+        scan = sampling(scan) if isinstance(sampling, Sampling) else scan.undersample(sampling)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        scan = prepare(scan, method=_needs(plan), **plan.common)
+    notes += [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    arrays = {n: getattr(scan, n) for n in ("kspace", "mask", "mps", "reference", "noise", "calib")}
+    _savez(place / "prepared.npz", **{n: a for n, a in arrays.items() if a is not None}, meta=json.dumps(
+        {k: v for k, v in scan.meta.items() if isinstance(v, str | int | float)}))
+    scale = models_of(scan, _needs(plan))[1]
+    shape = scan.kspace.shape if scan.kspace.ndim == 4 else (1, *scan.kspace.shape)
+    noise = noise_of(scan)
+    reference = {} if scan.reference is None else {"reference": abs(_volume(scan.reference))}
+    about = {"scan": name, "kind": kind, "shape": list(shape), "scale": scale, "noise": noise.sigma,
+             "noise_from": noise.source, "samples": scan.noise is not None, "crimes": found.to_dict(),
+             "warnings": list(dict.fromkeys(notes))}
+    if isinstance(sampling, Sampling):
+        about |= {"accel": sampling.accel, "mask": sampling.mask, "seed": sampling.seed}
+    _savez(place / "setting.npz", pattern=scan.mask, about=json.dumps(about), **reference)
+
+
+def _needs(plan):
+    """The method of the first recipe with maps, for they are made once for all."""
+    recipes = [r for r in plan.methods.values() if r is not None]
+    return next((r.method for r in recipes if r.method.needs_maps), recipes[0].method if recipes else Recipe().method)
+
+
+def prepared(folder: Path, index: int) -> io.Scan:
+    """The scan that all methods get on a setting."""
+    with np.load(folder / f"{index:03d}" / "prepared.npz") as file:
+        parts = {n: file[n] for n in file.files}
+    return io.Scan(parts.pop("kspace"), meta=json.loads(str(parts.pop("meta"))), **parts)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one setting: picklable, for other processes.
+
+    Attributes:
+        folder: where everything is kept.
+        setting: index of the setting.
+        method: index of the method.
+        recipe: what to do, None for the zero-filled image.
+        tune, trials: how its strength is chosen; tune None: as it is.
+    """
+
+    folder: Path
+    setting: int
+    method: int
+    recipe: Recipe | None
+    tune: str | None
+    trials: int
+
+    @property
+    def place(self) -> Path:
+        """Where its files are, without what distinguishes them."""
+        return self.folder / f"{self.setting:03d}" / f"{self.method:02d}"
+
+    def missing(self, count: int) -> list[int]:
+        """The slices that are still to be done."""
+        return [z for z in range(count) if not self.slice_file(z).exists()]
+
+    def noise(self) -> float | None:
+        """The noise level of the setting, None where its noise samples say it."""
+        with np.load(self.folder / f"{self.setting:03d}" / "setting.npz") as file:
+            about = json.loads(str(file["about"]))
+        return None if about["samples"] else about["noise"]
+
+    def slice_file(self, z: int) -> Path:
+        """Where the result of one slice is."""
+        return self.place.with_name(f"{self.place.name}-{z:03d}.npz")
+
+
+def do(job: Job, done: Callable[[], None] = lambda: None, progress: bool = False) -> None:
+    """Run a job as far as it is not done: tuning first, then slice by slice; `done` is called after each of them."""
+    scan = prepared(job.folder, job.setting)
+    if job.recipe is None:
+        return _zero_filled(job, scan, done)
+    recipe, models, noise = job.recipe, None, job.noise()
+    if job.tune is not None:
+        recipe = _tuned(job, scan, progress)
+        done()
+    for z in job.missing(len(_volume(scan.kspace, 4))):
+        if models is None:
+            models, scale = models_of(scan, recipe.method)
+        start = time.perf_counter()
+        with peak_growth() as peak:
+            result = recipe.solve(models[z], scale)
+        seconds = time.perf_counter() - start
+        x = backend.to_numpy(models[z].image(result.x))
+        x = x / x.real.dtype.type(scale)
+        one = _slice(scan, z)
+        as_one = Reconstruction(x, result.status, [result], scale, replace(recipe, solver=result.solver), one, {})
+        found = consistency(as_one, noise=noise) if result.ok else None
+        _savez(job.slice_file(z), image=scan.crop(like_rss(one, x)), **_residual(found), about=json.dumps(
+            {"status": result.status, "iterations": result.state.k, "seconds": seconds, "memory_mb": peak.mb,
+             "solver": "network" if recipe.network is not None else type(result.solver).__name__,
+             "history": [] if recipe.network is not None else _history(result), "chi": found and found.chi}))
+        done()
+    if scan.reference is None:
+        _predicted(job, recipe, scan)
+
+
+def _slice(scan, z) -> io.Scan:
+    """One slice of a prepared scan as a scan of its own."""
+    if scan.kspace.ndim == 3:
+        return scan
+    one = scan.select([z])
+    parts = {n: a[0] for n in ("kspace", "mps", "reference", "calib") if (a := getattr(one, n)) is not None
+             and a.ndim > (2 if n == "reference" else 3)}
+    return replace(one, **parts)
+
+
+def _residual(found) -> dict:
+    """The residual in k-space, in units of the noise, where there is one."""
+    return {} if found is None or found.kspace is None else {"residual": np.minimum(found.kspace, 6e4).astype("f2")}
+
+
+def _predicted(job, recipe, scan) -> None:
+    """Keep how well the method predicts samples that it does not see."""
+    path = job.place.with_name(f"{job.place.name}-holdout.json")
+    if path.exists() or not predicts(recipe):
+        return
+    found = holdout_error(recipe, scan, memo=Memo(path.with_suffix(".jsonl")))
+    with io.atomic(path) as temporary:
+        temporary.write_text(json.dumps(found.to_dict()))
+
+
+def predicts(recipe: Recipe | None) -> bool:
+    """Whether a method can predict k-space: A^H y and magnitudes cannot."""
+    return recipe is not None and not isinstance(recipe.method, CoilImages)
+
+
+def _zero_filled(job, scan, done):
+    for z in job.missing(len(_volume(scan.kspace, 4))):
+        one, start = _slice(scan, z), time.perf_counter()
+        image = like_rss(one, zero_filled(one))
+        about = {"status": "done", "iterations": 0, "seconds": time.perf_counter() - start, "memory_mb": None,
+                 "solver": "", "history": [], "chi": None}
+        _savez(job.slice_file(z), image=scan.crop(image).astype(scan.kspace.dtype), about=json.dumps(about))
+        done()
+
+
+def _tuned(job: Job, scan, progress) -> Recipe:
+    """The recipe with its strength chosen; what is known of it is read, what is found is kept at once."""
+    path = job.place.with_name(f"{job.place.name}-tuning.json")
+    if not path.exists():
+        memo = Memo(path.with_suffix(".jsonl"))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            tuning = tune_prepared(scan, job.recipe.prior, method=job.tune, solver=job.recipe.solver,
+                                   max_iter=job.recipe.max_iter, tol=job.recipe.tol, trials=job.trials, memo=memo,
+                                   progress=progress)
+        told = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+        with io.atomic(path) as temporary:
+            temporary.write_text(json.dumps({**tuning.to_dict(), "warnings": told}))
+    found = json.loads(path.read_text())
+    return replace(job.recipe, prior=family(job.recipe.prior).make(found["strength"]))
+
+
+class Memo(dict):
+    """Numbers by name that outlive the process: every new one is appended to a file at once."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = path
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one off
+        for line in whole:
+            super().__setitem__(*json.loads(line))
+        if len(whole) < len(lines):
+            with io.atomic(path) as temporary:
+                temporary.write_text("".join(whole))
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps([key, value]) + "\n")
+
+
+def _history(result) -> list[dict]:
+    """What a run says of each of its iterations, as plain numbers."""
+    names = ("k", "residual", "seconds", "value", "ratio")
+    return [{n: float(h[n]) for n in names if h.get(n) is not None} for h in result.history]
+
+
+def _savez(path, **arrays) -> None:
+    with io.atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _volume(x, ndim: int = 3):
+    return x if x.ndim == ndim else x[None]

@@ -1,0 +1,1 @@
+"""Does the image change where it should, and only there?"""

@@ -1,0 +1,136 @@
+"""A recipe on one slice of a scan, ready to be run again on other data of it with the same calibration."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from pisolve import _check, backend, linops
+from pisolve.prepare import CoilImages, Sense, Spirit, as_scan, models_of, prepare
+from pisolve.priors._module import ready
+from pisolve.recipe import Recipe
+from pisolve.solvers import solve
+
+GOOD = ("converged", "max_iter", "stopped", "done")
+
+
+class Replay:
+    """y -> x of a recipe on one slice: maps, kernels, scale, solver and the number of iterations are those of the scan.
+
+    Only the sampled k-space changes from call to call, as in `noise_map`; the number of iterations is that of the run
+    on the scan itself, so that y -> x is one fixed map and no stopping rule is measured with it.
+
+    Args:
+        recipe: with a fixed strength.
+        scan: a `Scan`, the path of one, or k-space.
+        slice: of a volume; None: the middle one. The scale is that of the whole scan.
+
+    Attributes:
+        recipe: as it is run again.
+        scan: what the recipe made of the scan, this slice only: kspace (coil, ky, kx).
+        kspace, mask: of this slice, (coil, ky, kx) and (ky, kx).
+        image: its reconstruction (y, x), complex, in the scan's units.
+        magnitude: whether images are magnitudes, without the object's phase.
+        runs: how many reconstructions were made so far.
+
+    Raises:
+        TypeError, ValueError: no recipe, one that tunes, one that diverges on this scan, no such slice.
+    """
+
+    def __init__(self, recipe: Recipe, scan, *, slice: int | None = None):
+        if not isinstance(recipe, Recipe):
+            raise TypeError(f"recipe must be a pi.Recipe, got {_check.brief(recipe)}")
+        if recipe.tune is not None:
+            raise ValueError("recipe tunes its strength: run it once and give the reconstruction's recipe, whose is "
+                             "fixed")
+        whole = recipe.prepare(as_scan(scan))
+        self.slice = which(whole, slice)
+        models, self.scale = models_of(whole, recipe.method)
+        self.model, self.scan = models[self.slice], one_slice(whole, self.slice)
+        self.kspace, self.mask = self.scan.kspace, self.scan.mask
+        self.magnitude = isinstance(recipe.method, Spirit | CoilImages)
+        self.runs, self.recipe = 0, recipe
+        result = recipe.solve(self.model, self.scale)
+        if result.status not in GOOD:
+            raise ValueError("recipe diverges on this scan: there is no image to compare with")
+        if recipe.network is None:
+            self.recipe = replace(recipe, solver=result.solver, max_iter=result.state.k, tol=0.0)
+        self.image, self.status = self(self.kspace)
+
+    def __call__(self, kspace) -> tuple[np.ndarray, str]:
+        """The image (y, x) of other k-space (coil, ky, kx) of this slice, and the status of its run."""
+        self.runs += 1
+        y = self.model.data(kspace.astype(self.kspace.dtype, copy=False))
+        result = self.recipe.solve(replace(self.model, y=y), self.scale)
+        return self.model.image(backend.to_numpy(result.x)) / self.scale, result.status
+
+    @property
+    def coils(self):
+        """A of this slice by its maps, images (y, x) -> sampled k-space (coil, ky, kx), whatever the method is.
+
+        Methods without maps get them from the recipe's `maps`; of several sets it is the first.
+        """
+        if not hasattr(self, "_coils"):
+            mps = self.scan.mps
+            mps = prepare(self.scan, self.recipe.maps).mps if mps is None else mps
+            self._coils = linops.sense(mps if mps.ndim == 3 else mps[0], self.mask)
+        return self._coils
+
+    @property
+    def phase(self):
+        """e^(i phase) of the zero-filled image, (y, x): what magnitudes lack."""
+        return backend.unit(self.coils.H(self.kspace))
+
+    def tensor_map(self):
+        """The same map on torch tensors, differentiable: sampled k-space (coil, ky, kx) -> image (y, x).
+
+        Raises:
+            NotImplementedError: this recipe has none, and why.
+            ImportError: torch is not installed.
+        """
+        import torch
+
+        recipe, model = self.recipe, self.model
+        if recipe.consistency and self.magnitude:
+            raise NotImplementedError("bringing the data back into a magnitude is not differentiated")
+        if recipe.network is None and not isinstance(recipe.method, Sense):
+            raise NotImplementedError(f"kernels of {type(recipe.method).__name__} are not differentiated")
+        if not self.magnitude and len(model.A.ishape) > 2:
+            raise NotImplementedError("several sets of maps are not differentiated")
+        if recipe.consistency:  # eps = 0.01, as in the recipe but for one coil
+            from pisolve.nets import DataConsistency
+
+            back = DataConsistency(100.0, inner=100)
+        seen = torch.from_numpy(self.mask[None, None].copy())
+
+        def image(y):
+            y = y * self.scale
+            if recipe.network is None:
+                x = solve(model.A, y, recipe.prior, recipe.solver, max_iter=recipe.max_iter, tol=0.0).x
+            else:
+                weight = next(recipe.network.parameters(), y)
+                with ready(recipe.network, True):
+                    x = recipe.network(model.A, y) if recipe.network.needs_maps else recipe.network(
+                        y[None].to(weight.device), seen.to(weight.device))[0].to(y.device)
+            if recipe.consistency:
+                x = back(model.A, y, x)
+            return x / (self.scale * model.size)
+
+        return image
+
+
+def which(scan, slice: int | None) -> int:
+    """The index of a slice, None being the middle one; 0 for a scan without slices."""
+    count = len(scan.kspace) if scan.kspace.ndim == 4 else 1
+    return count // 2 if slice is None else _check.integer("slice", slice, low=0, high=count - 1)
+
+
+def one_slice(scan, z: int):
+    """Slice z of a scan, k-space (coil, ky, kx), with its maps, reference and calibration lines."""
+    if scan.kspace.ndim == 3:
+        return scan
+    few = scan.select([z])
+    parts = {name: None if (a := getattr(few, name)) is None else a[0] if a.ndim > 3 or name == "reference" else a
+             for name in ("kspace", "mps", "reference", "calib")}
+    return replace(few, **parts)

@@ -1,0 +1,1 @@
+"""How far an image can be trusted, pixel by pixel."""

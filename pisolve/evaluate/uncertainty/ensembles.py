@@ -1,0 +1,126 @@
+"""Several images of one scan: by other sampling patterns, other recipes, or a network that drops parts of itself."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from pisolve import _check, backend
+from pisolve.evaluate.consistency.holdout import checked_recipe, split, without
+from pisolve.prepare import models_of
+from pisolve.recipe import Recipe
+from pisolve.recipe_network import name_of
+
+_BAD = ("nonfinite", "diverged")
+
+
+def patterns(recipe: Recipe, scan, *, n: int, seed: int, bar):
+    """Images by n seeds of the recipe's sampling; None for one that failed."""
+    for k in range(n):
+        done = replace(recipe, sampling=replace(recipe.sampling, seed=seed + 1 + k))(scan)
+        bar.update()
+        yield done.x if done.ok else None
+
+
+def subsets(recipe: Recipe, scan, *, n: int, share: float, seed: int, bar):
+    """Images without n seeded sets of the prepared scan's samples outside the full centre; maps and scale stay."""
+    _, scale = models_of(scan, recipe.method)
+    for k in range(n):
+        out = split(scan, folds=1, share=share, seed=[seed, k])[0]  # anew each time: folds would repeat themselves
+        xs = _solved(recipe, models_of(without(scan, out), recipe.method)[0], scale)
+        bar.update()
+        yield xs if xs is None else xs.reshape(*scan.kspace.shape[:-3], *xs.shape[-2:])
+
+
+def plain(recipe: Recipe, scan):
+    """The image of a prepared scan.
+
+    Raises:
+        ValueError: the recipe diverges.
+    """
+    xs = _solved(recipe, *models_of(scan, recipe.method))
+    if xs is None:
+        raise ValueError("recipe diverges on this scan: there is no image whose uncertainty could be measured")
+    return xs.reshape(*scan.kspace.shape[:-3], *xs.shape[-2:])
+
+
+def members(recipes, scan, *, bar):
+    """Images of several recipes."""
+    for recipe in recipes:
+        done = recipe(scan)
+        bar.update()
+        yield done.x if done.ok else None
+
+
+def dropped(recipe: Recipe, scan, *, n: int, seed: int, bar):
+    """Images of n seeded passes of a network whose dropout layers stay active.
+
+    Raises:
+        ValueError: no network, or one that drops nothing.
+    """
+    layers = dropout_layers(recipe)
+    models, scale = models_of(scan, recipe.method)
+    for k in range(n):
+        with _active(layers, seed + k):
+            xs = _solved(recipe, models, scale)
+        bar.update()
+        yield xs if xs is None else xs.reshape(*scan.kspace.shape[:-3], *xs.shape[-2:])
+
+
+def dropout_layers(recipe: Recipe) -> list:
+    """The layers of the recipe's network that drop something; ValueError where there are none."""
+    if recipe.network is None:
+        raise ValueError("method='dropout' needs a recipe with a reconstruction network: Recipe(network=...)")
+    from torch.nn.modules.dropout import _DropoutNd
+
+    layers = [m for m in recipe.network.modules() if isinstance(m, _DropoutNd) and m.p > 0]
+    if not layers:
+        raise ValueError(f"{name_of(recipe.network)} has no dropout layer with p > 0, so every pass gives the same "
+                         "image: take method='replicas', or several trained networks with method='seeds'")
+    return layers
+
+
+@contextmanager
+def _active(layers, seed: int):
+    """Dropout in eval mode: each layer's own forward once more, as in training; torch's generators are left alone.
+
+    A pass in eval mode leaves the input of a dropout as it is, also of one that works in place.
+    """
+    import torch
+
+    def again(layer, arguments, output):
+        layer.training = True
+        try:
+            return type(layer).forward(layer, *arguments)
+        finally:
+            layer.training = False
+
+    hooks = [layer.register_forward_hook(again) for layer in layers]
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(seed)
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _solved(recipe, models, scale):
+    """The pictures of all slices, (slice, y, x); None where one failed."""
+    results = [recipe.solve(m, scale) for m in models]
+    if any(r.status in _BAD for r in results):
+        return None
+    x = np.stack([backend.to_numpy(m.image(r.x)) for m, r in zip(models, results)])
+    return x / x.real.dtype.type(scale)
+
+
+def checked_recipes(recipes) -> list:
+    """An ensemble: at least two recipes with fixed strengths."""
+    if not isinstance(recipes, list | tuple):
+        raise TypeError(f"method='seeds' takes a list of recipes, got {_check.brief(recipes)}: one for each training "
+                        "seed")
+    if len(recipes) < 2:
+        raise ValueError(f"recipe holds {len(recipes)} recipes: an ensemble has two at least")
+    return [checked_recipe(r) for r in recipes]

@@ -1,0 +1,82 @@
+"""Methods by the words that the field calls them: what `compare` and the command line take as names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pisolve import _check
+from pisolve.prepare import Grappa, Spirit
+from pisolve.priors import L1, RED, TGV, TV, PnP, Prior, Tikhonov, Wavelet, Zero
+from pisolve.recipe import Recipe
+from pisolve.solvers import HQS
+
+# What a prior is given where nothing else is said, for images with a 99th percentile of 1. A network is the price of
+# an iteration, and plug-and-play by ADMM is near its fixed point after 30 of them.
+DEFAULTS = {
+    "zero": {},
+    "tikhonov": {"lam": 1e-2},
+    "l1": {"lam": 2e-3},
+    "wavelet": {"lam": 2e-3},
+    "tv": {"lam": 1.5e-3},
+    "tgv": {"lam": 1.5e-3},
+    "pnp": {"sigma": 0.1, "max_iter": 30},
+    "red": {"lam": 0.05, "sigma": 0.06},
+}
+DENOISER = "denoiser-brain"
+PLAIN = {"zero": Zero, "tikhonov": Tikhonov, "l1": L1, "wavelet": lambda: Wavelet(shifts=16), "tv": TV, "tgv": TGV}
+ZERO_FILLED = "zero-filled"
+_FALLING = HQS(rho=0.2, ratio=625, iterations=60, coupling=0)  # a level that falls at a constant penalty
+_OTHERS = {
+    "sense": lambda: Recipe(Zero(), max_iter=12),  # stopped before the noise grows: that is its regulariser
+    "grappa": lambda: Recipe(method=Grappa()),
+    "spirit": lambda: Recipe(Zero(), method=Spirit()),
+    "pnp-hqs": lambda: Recipe(PnP(_denoiser(), 0.01), _FALLING, max_iter=60),
+}
+WORDS = (ZERO_FILLED, *(w for w in DEFAULTS if w != "zero"), *_OTHERS)
+SHORT = {"modl": "modl-brain", "varnet": "varnet-brain"}
+
+
+def words() -> tuple[str, ...]:
+    """All the names that `named` takes."""
+    from pisolve import nets
+
+    shipped = [n for n in nets.available() if "denoiser" not in n]
+    short = [s for s, n in SHORT.items() if n in shipped]
+    return (*WORDS, *short, *shipped)
+
+
+def named(word: str) -> Recipe:
+    """The recipe of a name, with the strengths of `DEFAULTS`: "sense", "wavelet", "tv", "pnp", "grappa", "modl", ...
+
+    Raises:
+        ValueError: no such name, with all there are.
+    """
+    if word in _OTHERS:
+        recipe = _OTHERS[word]()
+    elif word in DEFAULTS and word != "zero":
+        values = dict(DEFAULTS[word])
+        run = {"max_iter": values.pop("max_iter")} if "max_iter" in values else {}
+        recipe = Recipe(prior(word, _denoiser() if word in ("pnp", "red") else None, **values), **run)
+    else:
+        from pisolve import nets
+
+        name = SHORT.get(word, word)
+        if name not in nets.available() or "denoiser" in name:
+            _check.choice("method", word, words())
+        recipe = Recipe(network=nets.load(name))
+    return replace(recipe, name=word)
+
+
+def prior(word: str, denoiser=None, *, lam: float | None = None, sigma: float | None = None) -> Prior:
+    """The prior of a name in `DEFAULTS` at a strength; `denoiser` for "pnp" and "red"."""
+    if word == "pnp":
+        return PnP(denoiser, sigma)
+    if word == "red":
+        return lam * RED(denoiser, sigma)
+    return PLAIN[word]() if word == "zero" else lam * PLAIN[word]()
+
+
+def _denoiser():
+    from pisolve import nets
+
+    return nets.load(DENOISER)

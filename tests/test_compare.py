@@ -1,0 +1,275 @@
+"""`compare`: the same data and chances for all methods, numbers that oracles confirm, kills that cost little."""
+
+import csv
+import io as text
+import json
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import scipy.stats
+from pandas import DataFrame
+
+import pisolve as pi
+from pisolve import phantom
+from pisolve.evaluate import comparison, plan, run
+from pisolve.evaluate.statistics import bootstrap
+from pisolve.evaluate.tables import csv_text, markdown
+
+METHODS = {"zero-filled": "zero-filled", "sense": "sense", "tikhonov": pi.Tikhonov(),
+           "tv": pi.Recipe(pi.TV(), max_iter=8)}
+
+
+@pytest.fixture(scope="module")
+def scan():
+    """Two slices of a small head with noise."""
+    slices = [phantom.brain((64, 48), 4, noise=0.03, seed=s).kspace for s in (1, 2)]
+    return pi.io.Scan(np.stack(slices).astype(np.complex64))
+
+
+@pytest.fixture(scope="module")
+def done(scan, tmp_path_factory):
+    """A comparison, and the folder that it is in."""
+    folder = tmp_path_factory.mktemp("compare")
+    return pi.compare({"head": scan}, METHODS, accel=[2, 3], trials=9, folder=folder), folder
+
+
+def test_what_it_holds(done, scan):
+    result, folder = done
+    assert [s.label for s in result.settings] == ["head, 2x random", "head, 3x random"]
+    assert list(result.methods) == list(METHODS)
+    assert sorted(p.name for p in folder.iterdir()) == ["comparison.json", "parts", "records.csv", "slices.csv",
+                                                        "summary.md"]
+    frame = DataFrame(result.records())
+    assert len(frame) == 8
+    assert len(DataFrame(result.records(slices=True))) == 16
+    body = pi.metrics.body(scan.rss())
+    for (index, name), o in result.outcomes.items():
+        truth = result.settings[index].reference
+        np.testing.assert_allclose(truth, scan.rss(), rtol=1e-5)
+        assert o.values["psnr"] == pi.metrics.psnr(truth, o.images)
+        assert o.values["psnr_body"] == pi.metrics.psnr(truth, o.images, region=body)
+        row = frame[(frame.accel == result.settings[index].accel) & (frame.method == name)]
+        assert float(row.ssim.iloc[0]) == pi.metrics.ssim(truth, o.images)
+        assert o.slices["nmse"][1] == pi.metrics.nmse(truth[1], o.images[1])
+    assert result.mean("tikhonov", "psnr") > result.mean("zero-filled", "psnr") + 1
+
+
+def test_equal_terms(done, scan):
+    """One mask, one set of maps, one scale; as many trials for each prior that has a strength, none for the others."""
+    result, folder = done
+    trials = {name: {len((o.tuning or {}).get("curve", ())) for (_, n), o in result.outcomes.items() if n == name}
+              for name in METHODS}
+    assert trials == {"zero-filled": {0}, "sense": {0}, "tikhonov": {9}, "tv": {9}}
+    for k, s in enumerate(result.settings):
+        prepared = run.prepared(folder / "parts", k)
+        np.testing.assert_array_equal(prepared.mask, s.pattern)
+        for name in ("tikhonov", "tv"):  # each image is what a recipe of its own makes of the same data
+            o = result.outcomes[k, name]
+            lam = o.tuning["strength"]
+            prior = lam * (pi.TV() if name == "tv" else pi.Tikhonov())
+            alone = pi.recon(prepared, prior, max_iter=8 if name == "tv" else 100)
+            np.testing.assert_array_equal(alone.x, o.images)
+            tuned = pi.tune(prepared, prior, max_iter=8 if name == "tv" else 100, refine=0,
+                            strengths=[s for s, _ in o.tuning["curve"]])
+            assert tuned.strength == lam
+            assert [v for _, v in tuned.curve] == [v for _, v in o.tuning["curve"]]
+
+
+@pytest.mark.parametrize("trials", [9, 10, 12, 16])
+@pytest.mark.parametrize("method", ["holdout", "discrepancy"])
+def test_trials(scan, trials, method):
+    """The budget is kept, and where the minimum is inside it is spent."""
+    tuning = pi.tuning.tune_prepared(plan.Recipe(sampling=pi.Sampling("random", 3)).prepare(scan), pi.Tikhonov(),
+                                     method=method, max_iter=5, trials=trials)
+    assert len(tuning.curve) <= trials
+    if method == "holdout" and tuning.ok:
+        assert len(tuning.curve) == trials
+
+
+UNEQUAL = {
+    "tuned by itself": (lambda: {"a": pi.Recipe(pi.TV(), tune="holdout")}, ValueError, "tune='holdout'"),
+    "sampling of its own": (lambda: {"a": pi.Recipe(pi.TV(), sampling=pi.Sampling())}, ValueError, "sampling="),
+    "other maps": (lambda: {"a": pi.Recipe(pi.TV()), "b": pi.Recipe(pi.TV(), maps=pi.Walsh())}, ValueError, "unequal"),
+    "other coils": (lambda: {"a": "sense", "b": pi.Recipe(pi.TV(), compress=pi.Compress(2))}, ValueError, "compress="),
+    "a word that is none": (lambda: ["sense", "magic"], ValueError, "'magic'"),
+    "twice": (lambda: ["tv", "tv"], ValueError, "twice"),
+    "nothing": (lambda: [], ValueError, "empty"),
+    "a denoiser": (lambda: {"a": pi.Denoiser(lambda x, s: x)}, TypeError, "pi.PnP"),
+    "a number": (lambda: {"a": 3}, TypeError, "'a' must be"),
+}
+
+
+@pytest.mark.parametrize("name", UNEQUAL)
+def test_unequal_terms_are_refused(scan, name):
+    methods, kind, words = UNEQUAL[name]
+    with pytest.raises(kind, match=re.escape(words)):
+        pi.compare(scan, methods(), accel=2)
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"mask": "random"}, "mask has no effect without accel"), ({"seeds": 2}, "seeds has no effect"),
+    ({"accel": 0.5}, "accel"), ({"accel": 2, "mask": "star"}, "mask"), ({"accel": 2, "trials": 3}, "trials"),
+    ({"accel": [2, 2]}, "twice"), ({"accel": 2, "tune": "luck"}, "tune"), ({"accel": 2, "workers": 0}, "workers"),
+    ({"tune": "reference"}, "needs the truth"), ({"accel": 2, "report": "x.pdf"}, "report"),
+    ({"accel": 2, "slices": 7}, "slices")])
+def test_bad_options(scan, options, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        pi.compare(scan, ["sense"], **options)
+
+
+def test_oracle_is_told(scan):
+    result = pi.compare(scan, ["tikhonov"], accel=2, tune="reference", trials=9, slices=0)
+    assert "oracle" in result.warnings[0]
+    assert "reference" in json.dumps(result.to_dict()["about"])
+
+
+def test_another_comparison_is_refused(done, scan):
+    with pytest.raises(ValueError, match=re.escape("another comparison")):
+        pi.compare({"head": scan}, METHODS, accel=[2, 3], trials=10, folder=done[1])
+
+
+def same(a, b):
+    """Whether two comparisons hold the same bits, but for times and memory."""
+    assert a.records(costs=False) == b.records(costs=False)
+    assert a.records(slices=True, costs=False) == b.records(slices=True, costs=False)
+    for key, outcome in a.outcomes.items():
+        np.testing.assert_array_equal(outcome.images, b.outcomes[key].images)
+    return True
+
+
+def test_rerun(done, scan):
+    """From its own file: the same bits; with processes beside each other, too."""
+    result, folder = done
+    with pytest.raises(ValueError, match=re.escape("give scans={'head'")):
+        pi.evaluate.rerun(folder)
+    assert same(result, pi.evaluate.rerun(folder, scans={"head": scan}))
+
+
+def test_workers(scan):
+    one, two = (pi.compare(scan, ["sense", "tikhonov"], accel=2, trials=9, slices=[0], workers=n) for n in (1, 2))
+    assert [o.status for o in one.outcomes.values()] == [o.status for o in two.outcomes.values()]
+    for key, outcome in one.outcomes.items():
+        np.testing.assert_allclose(outcome.images, two.outcomes[key].images, rtol=1e-4, atol=1e-6)
+
+
+CHILD = """
+import sys
+import numpy as np
+import pisolve as pi
+from pisolve import recipe
+from pisolve.tuning import scores
+
+log = open(sys.argv[2], "a")
+
+def counted(run):
+    def inner(*a, **k):
+        log.write("begun\\n"); log.flush()
+        return run(*a, **k)
+    return inner
+
+recipe.solve, scores.solve = counted(recipe.solve), counted(scores.solve)
+print("begun", flush=True)
+scan = pi.io.Scan(np.load(sys.argv[1] + "/kspace.npy"))
+done = pi.compare({"head": scan}, ["zero-filled", "sense", "tikhonov", "tv"], accel=[2, 3, 4], trials=9,
+                  folder=sys.argv[1] + "/out")
+print("done", flush=True)
+"""
+
+
+def test_twenty_kills(scan, tmp_path):
+    """Killed twenty times at random moments, it ends with the same bits; each kill costs one reconstruction at most."""
+    np.save(tmp_path / "kspace.npy", scan.kspace)
+    methods, options = ["zero-filled", "sense", "tikhonov", "tv"], {"accel": [2, 3, 4], "trials": 9}
+    whole = pi.compare({"head": scan}, methods, **options)
+    needed = 3 * (2 + 2 + 2 + 2 * 9 * 3)  # slices of three methods with a solver; two tunings of nine times three folds
+    rng, log, kills, ended = random.Random(5), tmp_path / "log", 0, ""
+    command = [sys.executable, "-c", CHILD, str(tmp_path), str(log)]
+    while kills < 20 and "done" not in ended:
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert child.stdout.readline() == "begun\n"
+        time.sleep(rng.uniform(0, 0.5))
+        child.send_signal(signal.SIGKILL)
+        ended = child.communicate()[0]
+        kills += 1
+    assert kills > 10, "too fast for the kills to mean anything"
+    result = pi.compare({"head": scan}, methods, folder=tmp_path / "out", **options)
+    assert same(whole, result)
+    begun = len(log.read_text().splitlines())
+    assert begun <= needed + kills
+    assert begun > needed / 3
+
+
+def fake(values):
+    """A comparison of numbers: {(scan, method): values of the slices}."""
+    scans = list(dict.fromkeys(s for s, _ in values))
+    settings = tuple(comparison.Setting(s, 4.0, "random", 0, np.ones((2, 2), bool), None, "", (1, 1, 2, 2), 1.0)
+                     for s in scans)
+    outcomes = {(scans.index(s), m): comparison.Outcome(
+        scans.index(s), m, np.zeros((len(v), 2, 2)), "done", (1,) * len(v), (0.1,) * len(v), None,
+        {"psnr": float(np.mean(v))}, {"psnr": v}) for (s, m), v in values.items()}
+    return comparison.Comparison(settings, {m: m for _, m in values}, outcomes, {})
+
+
+def test_paired_differences():
+    """Worked by hand: 4 pairs, differences 1, 1, 3, -1, so a mean of 1 and three wins."""
+    c = fake({("s", "a"): [30.0, 31.0, 33.0, 29.0], ("s", "b"): [29.0, 30.0, 30.0, 30.0]})
+    a, b = c.differences("psnr", "b")
+    assert (a["method"], a["difference"], a["wins"], a["pairs"]) == ("a", 1.0, 3, 4)
+    assert a["low"] < 1 < a["high"]
+    assert (b["difference"], b["low"], b["high"], b["wins"]) == (0.0, 0.0, 0.0, 0)
+    assert c.summary()[0]["best on"] == "1 of 1"
+    with pytest.raises(ValueError, match="metric"):
+        c.differences("beauty")
+
+
+def test_bootstrap_against_scipy():
+    """scipy's percentile bootstrap, and for many values the normal interval."""
+    values = np.random.default_rng(1).normal(2, 3, 40)
+    ours = bootstrap(values, draws=40000)
+    theirs = scipy.stats.bootstrap((values,), np.mean, method="percentile", n_resamples=40000, rng=2)
+    np.testing.assert_allclose(ours, theirs.confidence_interval, atol=0.03)
+    values = np.random.default_rng(2).normal(0, 1, 4000)
+    np.testing.assert_allclose(bootstrap(values), values.mean() + 1.96 / np.sqrt(4000) * np.array([-1, 1]), atol=0.003)
+
+
+def test_bootstrap_of_groups():
+    """Slices of one scan are drawn together: two scans of equal slices give the two means as ends, however many."""
+    assert bootstrap([0.0] * 50 + [1.0] * 50, [0] * 50 + [1] * 50) == (0.0, 1.0)
+    low, high = bootstrap([0.0] * 50 + [1.0] * 50)
+    assert 0.35 < low < 0.5 < high < 0.65
+    assert np.isnan(bootstrap([1.0])).all()
+    assert bootstrap([1.0, 2.0], seed=3) == bootstrap([1.0, 2.0], seed=3)
+    for bad in ([1.0, np.nan], [[1.0]]):
+        with pytest.raises(ValueError, match=re.escape("values")):
+            bootstrap(bad)
+
+
+def test_tables():
+    rows = [{"a|b": "x", "n": 1.23456}, {"n": 2, "more": None}]
+    assert markdown(rows).splitlines() == ["| a\\|b |     n | more |", "|------|------:|------|",
+                                           "| x    | 1.235 |      |", "|      |     2 |      |"]
+    back = list(csv.DictReader(text.StringIO(csv_text(rows))))
+    assert back[0] == {"a|b": "x", "n": "1.23456", "more": ""}
+
+
+def test_strict_json(done):
+    """What is written can be read by anybody: no NaN."""
+    text = (done[1] / "comparison.json").read_text()
+    assert json.loads(text, parse_constant=lambda c: pytest.fail(f"{c} in the file"))["summary"]
+
+
+def test_without_reference(scan):
+    """As it was measured: no truth, so images are judged by samples that they did not see."""
+    thin = scan.undersample(pi.masks.random(scan.kspace.shape, 2))
+    thin = pi.io.Scan(thin.kspace, mask=thin.mask)
+    result = pi.compare(thin, ["zero-filled", "tikhonov"], trials=9, slices=0)
+    assert result.settings[0].reference is None
+    assert result.settings[0].sampling == "as measured"
+    assert "holdout" in result.metrics
+    assert result.ranking()[0] == "tikhonov"

@@ -1,0 +1,317 @@
+"""The report in headless Chromium, from disk: sliders, zoom, flicker, errors, profiles, sorting, keys, and no error."""
+
+import shutil
+import time
+
+import numpy as np
+import pytest
+from reports import ODD, made
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+By = pytest.importorskip("selenium.webdriver.common.by").By
+Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+Actions = pytest.importorskip("selenium.webdriver.common.action_chains").ActionChains
+
+PIXELS = """const pixels = k => { const from = panels[k].canvas;
+  const c = new OffscreenCanvas(from.width || 1, from.height || 1);
+  const d = c.getContext('2d', {willReadFrequently: true}); d.drawImage(from, 0, 0);
+  return d.getImageData(0, 0, c.width, c.height); };
+"""
+SUM = PIXELS + """return panels.map((_, k) => { const d = pixels(k).data; let s = 0;
+  for (let k = 0; k < d.length; k++) s = (31 * s + d[k]) % 1000000007; return s; });"""
+MEAN = PIXELS + """const d = pixels(arguments[0]).data; let s = 0;
+  for (let k = 0; k < d.length; k += 4) s += d[k]; return 4 * s / d.length;"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One browser for all tests, without a network; skips where there is none."""
+    programs = [shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")]
+    if None in programs:
+        pytest.skip("no chromium and chromedriver on the path")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                 "--window-size=1300,1000", "--host-resolver-rules=MAP * ~NOTFOUND", "--force-prefers-reduced-motion"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
+    driver.set_script_timeout(30)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("reports")
+
+
+@pytest.fixture
+def page(browser, folder):
+    """The report of three methods, two slices and two settings; afterwards the console must be empty."""
+    path = folder / "small.html"
+    if not path.exists():
+        made(3, 2, (40, 32), 2, names=[ODD, "two", "three"]).to_html(path)
+    opened(browser, path)
+    yield browser
+    assert errors(browser) == []
+
+
+def opened(browser, path):
+    browser.get_log("browser")
+    browser.get_log("performance")
+    browser.get(path.as_uri())
+    wait(lambda: browser.execute_script("return document.getElementById('grid').dataset.ready"))
+
+
+def errors(browser):
+    return [entry["message"] for entry in browser.get_log("browser")]
+
+
+def wait(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def sums(page):
+    return page.execute_script(SUM)
+
+
+def slide(page, name, value):
+    page.execute_script("const e = document.getElementById(arguments[0]); e.value = arguments[1];"
+                        "e.dispatchEvent(new Event('input', {bubbles: true}));"
+                        "e.dispatchEvent(new Event('change', {bubbles: true}));", name, str(value))
+
+
+def canvas(page, k):
+    return page.find_elements(By.CSS_SELECTOR, "#grid canvas")[k]
+
+
+def grid(page):
+    return page.find_element(By.ID, "grid")
+
+
+def press(page, keys):
+    grid(page).send_keys(keys)
+
+
+def test_window_and_level(page):
+    """A lower window's white makes all images brighter, a higher level darker; the scale is written beside them."""
+    before, dark = sums(page), page.execute_script(MEAN, 1)
+    slide(page, "window", 50)
+    slide(page, "level", 25)
+    assert all(a != b for a, b in zip(sums(page), before))
+    assert page.execute_script(MEAN, 1) > dark + 5
+    slide(page, "level", 150)
+    assert page.execute_script(MEAN, 1) < dark
+    assert "white 0.4" not in page.find_element(By.ID, "legend").text
+    press(page, "0")
+    assert sums(page) == before
+
+
+def test_a_pixel_is_what_it_should_be(page):
+    """The decoded levels are the comparison's magnitudes, and the grey on the canvas is the window's."""
+    comparison = made(3, 2, (40, 32), 2, names=[ODD, "two", "three"])
+    found = page.execute_script("const s = current();"
+                                "return [panels.map(p => Array.from(p.levels, physical)), s.top, s.peak]")
+    for k, values in enumerate(found[0]):
+        truth = comparison.settings[0].reference if k == 0 else abs(comparison.outcomes[0, [ODD, "two", "three"][k - 1]]
+                                                                    .images)
+        wanted = np.minimum(truth[1], found[2])
+        np.testing.assert_allclose(np.reshape(values, (40, 32)), wanted, atol=0.51 * found[2] / 4095)
+    grey = page.execute_script(PIXELS + "const d = pixels(0), at = 4 * (Math.floor(d.height * 20.5 / 40) * d.width + "
+                               "Math.floor(d.width * 15.5 / 32)); return [...d.data.slice(at, at + 4)]")
+    wanted = 255 * min(1, comparison.settings[0].reference[1, 20, 15] / found[1])
+    assert grey[:3] == pytest.approx([wanted] * 3, abs=1)
+
+
+def test_zoom_and_pan_are_linked(page):
+    """Wheel, keys, drag and double click move all images alike; before a click the wheel scrolls the page."""
+    before = sums(page)
+    page.execute_script("document.getElementById('grid').scrollIntoView()")
+    Actions(page).click(canvas(page, 1)).perform()
+    page.execute_script("panels[1].canvas.dispatchEvent(new WheelEvent('wheel', {deltaY: -400, bubbles: true, "
+                        "cancelable: true, clientX: 0, clientY: 0}))")
+    zoomed = sums(page)
+    assert all(a != b for a, b in zip(zoomed, before))
+    assert page.find_element(By.ID, "zoom-text").text == "2.0×"
+    seen = page.execute_script("return panels.map(p => p.seen.join())")
+    assert len(set(seen)) == 1
+    Actions(page).drag_and_drop_by_offset(canvas(page, 2), -20, -12).perform()
+    assert page.execute_script("return panels.map(p => p.seen.join())") != seen
+    press(page, "+")
+    press(page, Keys.ARROW_LEFT)
+    press(page, "-")
+    assert len(set(page.execute_script("return panels.map(p => p.seen.join())"))) == 1
+    Actions(page).double_click(canvas(page, 0)).perform()
+    assert sums(page) == before
+    page.execute_script("document.activeElement.blur(); panels[1].canvas.dispatchEvent(new WheelEvent('wheel', "
+                        "{deltaY: -400, bubbles: true, cancelable: true}))")
+    assert sums(page) == before
+
+
+def test_errors(page):
+    """The reference stays, the methods' errors grow with their noise, and all share the scale that is written."""
+    before = sums(page)
+    press(page, "e")
+    after = sums(page)
+    assert after[0] == before[0]
+    assert all(a != b for a, b in zip(after[1:], before[1:]))
+    means = [page.execute_script(MEAN, k) for k in (1, 2, 3)]
+    assert means[0] < means[1] < means[2]
+    slide(page, "limit", 1)
+    assert page.execute_script(MEAN, 3) < means[2]
+    assert "0 (black) to 100 %" in page.find_element(By.ID, "legend").text
+    page.execute_script("document.getElementById('error').click()")
+    assert sums(page) == before
+
+
+def test_flicker(page):
+    """f shows one of two in the same place; space and the timer change it; the rate is kept; Escape ends it."""
+    def visible():
+        return page.execute_script("return shown().map(p => p.name)")
+
+    press(page, "f")
+    assert visible() == ["reference"]
+    place = canvas(page, 0).rect
+    press(page, " ")
+    assert visible() == [ODD]
+    assert canvas(page, 1).rect == place
+    slide(page, "second", 3)
+    assert visible() == ["three"]
+    slide(page, "rate", 3)
+    page.execute_script("document.getElementById('play').click()")
+    seen = set()
+    wait(lambda: len(seen.update(visible()) or seen) == 2, 5)
+    assert page.find_element(By.ID, "play").get_attribute("aria-pressed") == "true"
+    press(page, Keys.ESCAPE)
+    assert len(visible()) == 4
+
+
+def test_profile(page):
+    """A click gives a row through it, with the values of every image; dragging a line; arrows move the row."""
+    press(page, "p")
+    page.execute_script("document.getElementById('grid').scrollIntoView()")
+    Actions(page).click(canvas(page, 1)).perform()
+    assert page.find_element(By.ID, "profile-text").text.startswith("Values along row y = ")
+    lines = page.find_elements(By.CSS_SELECTOR, "#profile-plot g.series")
+    assert len(lines) == 4
+    row, values = page.execute_script("const y = view.line[1]; return [y, along(panels[0], view.line)]")
+    np.testing.assert_allclose(values, made(3, 2, (40, 32), 2).settings[0].reference[1, row], atol=1e-3)
+    press(page, Keys.ARROW_DOWN)
+    assert page.execute_script("return view.line[1]") == row + 1
+    slide(page, "kind", "column")
+    assert "column x = " in page.find_element(By.ID, "profile-text").text
+    Actions(page).drag_and_drop_by_offset(canvas(page, 1), 40, 30).perform()
+    assert "line from" in page.find_element(By.ID, "profile-text").text
+    assert page.find_elements(By.CSS_SELECTOR, "#profile-legend li")[1].text == ODD
+
+
+def test_slices_settings_and_what_is_shown(page):
+    """Every choice changes the images; curves and pattern follow the setting; a hidden method stays hidden."""
+    before, values = sums(page), page.find_element(By.CSS_SELECTOR, ".panel:nth-child(2) .values").text
+    press(page, "[")
+    wait(lambda: grid(page).get_attribute("data-ready") == "0-0")
+    assert all(a != b for a, b in zip(sums(page), before))
+    assert page.find_element(By.CSS_SELECTOR, ".panel:nth-child(2) .values").text != values
+    page.execute_script("document.querySelectorAll('#shown input')[2].click()")
+    pattern = page.find_element(By.ID, "pattern").get_attribute("src")
+    slide(page, "setting", 1)
+    wait(lambda: grid(page).get_attribute("data-ready") == "1-0")
+    assert page.find_element(By.ID, "pattern").get_attribute("src") != pattern
+    assert page.execute_script("return shown().map(p => p.name)") == ["reference", ODD, "three"]
+    hidden = [e.get_attribute("hidden") is not None for e in page.find_elements(By.CSS_SELECTOR, ".by-setting")]
+    assert hidden == [True, False] * 2
+    page.execute_script("document.getElementById('grid').scrollIntoView()")
+    Actions(page).move_to_element(canvas(page, 1)).perform()
+    assert page.find_element(By.ID, "readout").text.startswith("x 1")
+    assert float(page.find_element(By.CSS_SELECTOR, ".panel:nth-child(2) .value").text) > 0
+
+
+def test_tables_sort(page):
+    """By a click and by the keyboard, both ways, and a reader is told."""
+    def column(k):
+        return page.execute_script("return [...document.querySelectorAll('#methods table.sortable tbody')[0].rows]"
+                                   ".map(r => +r.cells[arguments[0]].dataset.sort)", k)
+
+    head = page.find_elements(By.CSS_SELECTOR, "#methods table.sortable")[0].find_elements(By.CSS_SELECTOR, "thead th")
+    assert column(1) == sorted(column(1), reverse=True)
+    head[1].find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert head[1].get_attribute("aria-sort") == "descending"
+    page.execute_script("arguments[0].click()", head[1].find_element(By.TAG_NAME, "button"))
+    assert head[1].get_attribute("aria-sort") == "ascending"
+    assert column(1) == sorted(column(1))
+    page.execute_script("arguments[0].click()", head[0].find_element(By.TAG_NAME, "button"))
+    assert [h.get_attribute("aria-sort") for h in head[:2]] == ["ascending", "none"]
+
+
+def test_keyboard_and_help(page):
+    """All controls are reached by Tab, each has a name; ? opens the list of keys, and keys do nothing below it."""
+    names = page.execute_script("""return [...document.querySelectorAll('button, select, input, summary, a, #grid')]
+        .map(e => (e.getAttribute('aria-label') || e.textContent || e.labels?.[0]?.textContent || '').trim())""")
+    assert all(names)
+    reached = set()
+    page.execute_script("document.getElementById('setting').focus()")
+    for _ in range(40):
+        Actions(page).send_keys(Keys.TAB).perform()
+        reached.add(page.switch_to.active_element.get_attribute("id"))
+    assert {"slice", "error", "flicker", "profile", "window", "level", "limit", "first", "second", "rate", "grid"} - {
+        "slice"} <= reached
+    grid(page).send_keys("?")
+    assert page.find_element(By.ID, "help").is_displayed()
+    before = page.execute_script("return view.error")
+    Actions(page).send_keys("e").send_keys(Keys.ESCAPE).perform()
+    assert page.execute_script("return view.error") == before
+    assert not page.find_element(By.ID, "help").is_displayed()
+    press(page, "t")
+    assert page.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(244, 244, 244)"
+
+
+def test_nothing_moves_and_nothing_is_asked_for(page):
+    """The page does not jump while it is used, does not overflow a narrow window, and asks nobody for anything."""
+    def place():
+        return page.execute_script("return document.getElementById('curves').getBoundingClientRect().top + scrollY")
+
+    before = place()
+    for key in ("e", "+", "[", "]", "e", "0"):
+        press(page, key)
+    assert place() == before
+    asked = [e["message"] for e in page.get_log("performance") if "Network.requestWillBeSent\"" in e["message"]]
+    assert not [a for a in asked if "http://" in a.replace("http://www.w3.org", "") or "https://" in a]
+    size = page.get_window_size()
+    page.set_window_size(520, 900)
+    try:
+        assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        page.set_window_size(size["width"], size["height"])
+
+
+@pytest.mark.parametrize(("methods", "slices", "reference"), [
+    (1, 1, True), (1, 1, False), (12, 2, True), (4, 3, False)])
+def test_any_number_of_methods(browser, folder, methods, slices, reference):
+    path = folder / f"{methods}-{slices}-{reference}.html"
+    made(methods, slices, (24, 20), reference=reference).to_html(path)
+    opened(browser, path)
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#grid canvas")) == methods + reference
+    assert browser.find_element(By.ID, "error").is_enabled() == reference
+    for key in ("e", "f", " ", "p", "]", "f"):
+        press(browser, key)
+    assert errors(browser) == []
+
+
+def test_twelve_methods_of_thirty_slices(browser, folder):
+    """The largest report opens in seconds, the last slice comes at once, and the file is within its size."""
+    path = folder / "large.html"
+    made(12, 30, (320, 320), noise=0.01).to_html(path)
+    assert 15e6 < path.stat().st_size < 25e6
+    start = time.monotonic()
+    opened(browser, path)
+    last = browser.execute_script("return current().slices.length - 1")
+    slide(browser, "slice", last)
+    wait(lambda: grid(browser).get_attribute("data-ready") == browser.execute_script(
+        "return '0-' + current().slices[arguments[0]]", last))
+    assert time.monotonic() - start < 30  # about 2 s on an idle machine
+    assert len(set(sums(browser))) == 13
+    assert errors(browser) == []
