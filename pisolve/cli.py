@@ -1,4 +1,4 @@
-"""The command line: `pisolve recon`, `compare`, `calib`, `info`, `demo` and `train`; parse, call, nothing else."""
+"""The command line: `pisolve recon`, `compare`, `calib`, ... and the words of trust; parse, call, nothing else."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from pisolve.cli_report import (
     what_ran,
 )
 from pisolve.cli_train import train
+from pisolve.cli_trust import WORDS
 from pisolve.io import cfl
 from pisolve.prepare import fully_sampled, like_rss, zero_filled
 from pisolve.recipe import Recipe
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: say("warning", message)
         try:
-            arguments = parser(recon, compare, calib, info, demo, train).parse_args(argv)
+            arguments = parser(recon, compare, calib, info, demo, train, WORDS).parse_args(argv)
             return arguments.run(arguments)
         except KeyboardInterrupt:
             say("interrupted", "nothing more is written")
@@ -148,7 +149,7 @@ def demo(a) -> int:
     for r in rows:
         print(f"{r['method']:13}{r['solver']:9}{r['status']:12}{r['iterations']:10}{r['seconds']:9.2f}{r['nmse']:9.4f}"
               f"{r['psnr']:8.2f}{r['ssim']:8.4f}")
-    print("written      ", ", ".join(str(Path(a.output) / f"demo.{kind}") for kind in ("png", "json")))
+    print("written      ", ", ".join(str(Path(a.output) / name) for name in ("demo.png", "demo.json", "report.html")))
     return 0
 
 

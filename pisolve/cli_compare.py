@@ -19,7 +19,8 @@ def compare(a) -> int:
     folder = Path(a.output)
     if folder.is_file():
         raise FileExistsError(f"{folder} is a file: give the name of a folder")
-    options = {"folder": folder, "report": folder / SUFFIX, "workers": a.workers, "progress": a.progress}
+    options = {"folder": folder, "report": folder / SUFFIX, "analyses": a.analyses, "workers": a.workers,
+               "progress": a.progress}
     if a.recipe:
         given = [n for n in ("priors", "accel", "mask", "seeds", "center_fraction", "tune", "trials", "slices")
                  if getattr(a, n) is not None]

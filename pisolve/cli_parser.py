@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from pisolve._version import __version__
+from pisolve.cli_parts import ANALYSES, add_trust, numbers, part, slices
 from pisolve.cli_recipe import AUTO, MAPS, RECONSTRUCTIONS, SOLVERS
-from pisolve.io.grid import COUNTERS
 from pisolve.named import DEFAULTS, DENOISER, WORDS
 from pisolve.prepare import SAMPLINGS, Espirit
 from pisolve.tuning import METHODS, TRIALS
@@ -58,14 +58,15 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(f"{message} (see {self.prog} --help)")
 
 
-def parser(recon, compare, calib, info, demo, train) -> argparse.ArgumentParser:
-    """The parser of all the words."""
+def parser(recon, compare, calib, info, demo, train, trust) -> argparse.ArgumentParser:
+    """The parser of all the words; `trust` are those of `cli_trust`."""
     top = _Parser("pisolve", description="MRI reconstruction: minimise over x  1/2 ||A x - y||^2 + g(x)",
                   epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"pisolve {__version__}")
-    words = top.add_subparsers(dest="word", metavar="{recon,compare,calib,info,demo,train}", required=True)
+    words = top.add_subparsers(dest="word", metavar="WORD", required=True)
 
-    def word(run, text):
+    def word(run, text=""):
+        text = text or run.__doc__[0].lower() + run.__doc__.splitlines()[0].rstrip(".")[1:]
         new = words.add_parser(run.__name__, help=text, description=text[0].upper() + text[1:] + ".",
                                allow_abbrev=False)
         new.set_defaults(run=run)
@@ -117,17 +118,19 @@ def parser(recon, compare, calib, info, demo, train) -> argparse.ArgumentParser:
     new.add_argument("-o", "--output", required=True, metavar="FOLDER", help="for report.html, tables and what is done "
                      "so far: a comparison that was stopped goes on there")
     add = new.add_argument
-    add("--priors", type=_words, metavar="NAME,...", help=f"what to compare: {', '.join(WORDS)} and shipped networks; "
+    add("--priors", type=words, metavar="NAME,...", help=f"what to compare: {', '.join(WORDS)} and shipped networks; "
         "default: zero-filled,sense,wavelet,tv,pnp")
-    add("--accel", type=_numbers, metavar="R,...", help="undersample first; default: as measured, without a reference")
-    add("--mask", type=_words, metavar="KIND,...", help=f"patterns for --accel: {', '.join(SAMPLINGS)}; default: "
+    add("--accel", type=numbers, metavar="R,...", help="undersample first; default: as measured, without a reference")
+    add("--mask", type=words, metavar="KIND,...", help=f"patterns for --accel: {', '.join(SAMPLINGS)}; default: "
         "random")
     add("--seeds", type=int, metavar="N", help="patterns of each kind and acceleration; default: 1")
     add("--center-fraction", type=float, metavar="F", help="share of lines in the full centre; default: fastMRI's")
     add("--tune", choices=(*METHODS, "none"), help="how strengths are chosen, with as many trials for each prior; "
         "default: holdout (reference: an oracle)")
     add("--trials", type=int, metavar="N", help=f"strengths that are tried for each prior; default: {TRIALS}")
-    add("--slices", type=_slices, metavar="A:B", help="only these: 3, or 0:5, from 0, without the last")
+    add("--slices", type=slices, metavar="A:B", help="only these: 3, or 0:5, from 0, without the last")
+    add("--analyses", type=words, metavar="NAME,...", default=[], help=f"further sections of the report: "
+        f"{', '.join(ANALYSES)}")
     add("--workers", type=int, default=1, metavar="N", help="processes beside each other; default: 1")
     add("--recipe", metavar="FILE", help="do again what this comparison.json says")
     add("--progress", action=argparse.BooleanOptionalAction, default=sys.stderr.isatty(), help="bars, on a terminal")
@@ -140,7 +143,7 @@ def parser(recon, compare, calib, info, demo, train) -> argparse.ArgumentParser:
 
     new = word(info, "say what is in a file")
     new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .nii")
-    _part(new)
+    part(new)
 
     new = word(demo, "reconstruct a simulated brain in several ways; write a table and a picture")
     new.add_argument("-o", "--output", default="demo", metavar="FOLDER", help="default: demo")
@@ -153,6 +156,7 @@ def parser(recon, compare, calib, info, demo, train) -> argparse.ArgumentParser:
     new.add_argument("--out", metavar="FOLDER", help="for checkpoint, log and weights; default: the name of config")
     new.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, to the same weights")
     new.add_argument("--progress", action=argparse.BooleanOptionalAction, default=sys.stderr.isatty(), help="a bar")
+    add_trust({run.__name__: word(run) for run in trust})
     return top
 
 
@@ -160,13 +164,8 @@ def _scan(new, output):
     """The arguments of every word that makes something of a scan."""
     new.add_argument("scan", help="fastMRI's or ISMRMRD's .h5, .mrd, Siemens' .dat, .npy or .npz with kspace, .cfl")
     new.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
-    new.add_argument("--slices", type=_slices, metavar="A:B", help="only these: 3, or 0:5, from 0, without the last")
-    _part(new)
-
-
-def _part(new):
-    new.add_argument("--part", type=_counters, metavar="NAME=N,...", help="which of raw data, such as repetition=2: "
-                     f"{', '.join(COUNTERS)}, slice; default: the first of each, all slices")
+    new.add_argument("--slices", type=slices, metavar="A:B", help="only these: 3, or 0:5, from 0, without the last")
+    part(new)
 
 
 def _defaults(name: str, what: str) -> str:
@@ -176,25 +175,6 @@ def _defaults(name: str, what: str) -> str:
     told = ", ".join(f"{word} {'what fits' if value is None else 'no' if value is False else f'{value:g}'}"
                      for word, value in known.items())
     return f"{what}; default: {told}"
-
-
-def _counters(text: str) -> dict:
-    return {name: int(value) for name, value in (one.split("=") for one in text.split(","))}
-
-
-def _slices(text: str):
-    parts = [int(p) if p else None for p in text.split(":")]
-    if len(parts) > 3 or parts == [None]:
-        raise ValueError
-    return slice(*parts) if len(parts) > 1 else parts[0]
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",")]
-
-
-def _numbers(text: str) -> list[float]:
-    return [float(number) for number in text.split(",")]
 
 
 def _strength(text: str):

@@ -337,7 +337,7 @@ def test_demo(run):
         assert row["status"] in ("", "converged", "max_iter")
         assert re.search(rf"^{row['method']} .* {row['nmse']:.4f} +{row['psnr']:.2f} +{row['ssim']:.4f}$", out, re.M)
     assert min(r["psnr"] for r in rows[1:]) > rows[0]["psnr"] + 1
-    assert sorted(os.listdir("d")) == ["demo.json", "demo.png"]
+    assert sorted(os.listdir("d")) == ["demo.json", "demo.png", "report.html"]
 
 
 def test_in_a_process_of_its_own():

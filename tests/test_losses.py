@@ -9,9 +9,10 @@ from skimage.metrics import structural_similarity
 
 from pisolve import metrics
 from pisolve.nets import losses
-from pisolve.nets.losses import L1, L2, SSIM, Charbonnier, Frequency
+from pisolve.nets.losses import L1, L2, SSIM, Charbonnier, Frequency, LogL2
 
-ALL = [L1(), L2(), Charbonnier(), SSIM(), SSIM(data_range="image"), Frequency(), Frequency(norm="l2", power=1.0),
+ALL = [L1(), L2(), LogL2(), Charbonnier(), SSIM(), SSIM(data_range="image"), Frequency(),
+       Frequency(norm="l2", power=1.0),
        0.84 * SSIM() + 0.16 * L1()]
 
 
@@ -34,6 +35,7 @@ OUTPUT, TARGET = torch.tensor([[4 + 4j, 2]]), torch.tensor([[1, 2 + 0j]])
 HAND = {
     "L1": (L1(), 2.5, 2.5),
     "L2": (L2(), 12.5, 12.5),
+    "LogL2": (LogL2(eps=0.125), 10 * math.log10(101), 10 * math.log10(101)),
     "Charbonnier": (Charbonnier(eps=12.0), (13 + 12) / 2, (13 + 12) / 2),
     # the transform of [d, 0] is [d, d] / sqrt(2), up to signs
     "Frequency l1": (Frequency(), 5 / math.sqrt(2), 5 / math.sqrt(2)),
@@ -165,7 +167,7 @@ def test_from_config():
     expected = 0.84 * SSIM(data_range="image") + 0.16 * L1() + Frequency(norm="l2")
     assert float(loss(x, y)) == float(expected(x, y))
     assert table["SSIM"] == {"weight": 0.84, "data_range": "image"}
-    assert set(losses.LOSSES) == {"L1", "L2", "Charbonnier", "SSIM", "Frequency"}
+    assert set(losses.LOSSES) == {"L1", "L2", "LogL2", "Charbonnier", "SSIM", "Frequency"}
 
 
 ONE = torch.ones(8, 8)

@@ -17,6 +17,7 @@ import numpy as np
 from pisolve import _check, backend, io, metrics
 from pisolve._version import __version__
 from pisolve.evaluate import run
+from pisolve.evaluate.analyses import analyse, check, explained
 from pisolve.evaluate.comparison import DEFINITIONS, Comparison, Outcome, Setting
 from pisolve.evaluate.crimes.crimes import Crime, Crimes
 from pisolve.evaluate.plan import Plan, make
@@ -27,7 +28,7 @@ _FACTOR, _BASE = 40, 600 * 2**20  # bytes of a job: per byte of one slice's k-sp
 
 def compare(scans, methods=("zero-filled", "sense", "wavelet", "tv", "pnp"), *, accel=None, mask=None, seeds: int = 1,
             center_fraction: float | None = None, tune: str | None = "holdout", trials: int = TRIALS, reference=None,
-            slices=None, folder=None, report=None, workers: int = 1, progress: bool = False) -> Comparison:
+            slices=None, analyses=(), folder=None, report=None, workers: int = 1, progress: bool = False) -> Comparison:
     """Compressed sensing, learned priors and networks on the same scans, on equal terms.
 
     Every method gets the same k-space, mask, coil maps and scale, and every prior that has a strength the same number
@@ -50,6 +51,8 @@ def compare(scans, methods=("zero-filled", "sense", "wavelet", "tv", "pnp"), *, 
         trials: most strengths that are tried for each prior.
         reference: image (slice, y, x) or (y, x) to compare a single scan with.
         slices: only these of every scan: an index, a list of them or a `slice`.
+        analyses: further sections of the report, out of "stability" (minutes), "uncertainty" and "visibility", on the
+            middle slice of the first scan under the first sampling.
         folder: where everything is kept: a comparison that was stopped or killed goes on there, and what is done is not
             done again. None: a temporary one.
         report: path of an HTML report, or None.
@@ -68,16 +71,17 @@ def compare(scans, methods=("zero-filled", "sense", "wavelet", "tv", "pnp"), *, 
     """
     plan = make(scans, methods, accel=accel, mask=mask, seeds=seeds, center_fraction=center_fraction, tune=tune,
                 trials=trials, reference=reference, slices=slices)
-    return execute(plan, folder=folder, report=report, workers=workers, progress=progress)
+    return execute(plan, analyses=analyses, folder=folder, report=report, workers=workers, progress=progress)
 
 
-def rerun(file, *, scans=None, folder=None, report=None, workers: int = 1, progress: bool = False) -> Comparison:
+def rerun(file, *, scans=None, analyses=(), folder=None, report=None, workers: int = 1,
+          progress: bool = False) -> Comparison:
     """Run a comparison again from the comparison.json that it wrote: the same bits on the same machine.
 
     Args:
         file: comparison.json, or the folder that it is in.
         scans: name -> scan, for those that were not read from files.
-        folder, report, workers, progress: as for `compare`.
+        analyses, folder, report, workers, progress: as for `compare`.
 
     Raises:
         FileNotFoundError, ValueError: no comparison, or one with a method that cannot be written down.
@@ -91,18 +95,22 @@ def rerun(file, *, scans=None, folder=None, report=None, workers: int = 1, progr
         raise ValueError(f"{path} holds no comparison: {error!r}") from error
     if plan is None:
         raise ValueError(f"{path} has a method that was made in Python: run compare again")
-    return execute(Plan.from_dict(plan, scans), folder=folder, report=report, workers=workers, progress=progress)
+    return execute(Plan.from_dict(plan, scans), analyses=analyses, folder=folder, report=report, workers=workers,
+                   progress=progress)
 
 
-def execute(plan: Plan, *, folder=None, report=None, workers: int = 1, progress: bool = False) -> Comparison:
+def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int = 1,
+            progress: bool = False) -> Comparison:
     """Run a plan; see `compare`."""
     workers = _check.integer("workers", workers, low=1)
     if report is not None:
         _check.extra("jinja2", "report")  # before the work, not after it
         _check.choice("the suffix of report", Path(report).suffix, (".html",))
+    analyses = check(analyses)
     with _kept(folder, plan) as work:
         _run(plan, work, workers, progress)
         result = gather(plan, work)
+        result = result.with_sections(*explained(result), *analyse(analyses, plan, work, result, progress))
     if folder is not None:
         result.save(folder)
     if report is not None:
@@ -256,7 +264,7 @@ def _outcome(job, name, setting) -> Outcome:
 
 def _read(job, kind) -> dict | None:
     """What a job has written beside its images."""
-    path = job.place.with_name(f"{job.place.name}-{kind}.json")
+    path = job.file(f"{kind}.json")
     return json.loads(path.read_text()) if path.exists() else None
 
 

@@ -24,6 +24,7 @@ from pisolve.tuning import tune_prepared
 from pisolve.tuning.strength import family
 
 WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged", "done")
+NO_TRUTH = "reference of undersampled data"  # the crime
 FULL, GIVEN = "root sum of squares of the fully sampled k-space", "given with the scan"
 
 
@@ -37,6 +38,9 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
     scan = plan.scans[name]
     found = crimes(scan)
     notes = [str(c) for c in found]
+    if NO_TRUTH in found.names:
+        scan = replace(scan, reference=None)
+        notes.append("the reference of this scan is not used: methods are judged by withheld samples instead")
     kind = "" if scan.reference is None else GIVEN
     if sampling is not None:
         if fully_sampled(scan):
@@ -53,14 +57,23 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
         {k: v for k, v in scan.meta.items() if isinstance(v, str | int | float)}))
     scale = models_of(scan, _needs(plan))[1]
     shape = scan.kspace.shape if scan.kspace.ndim == 4 else (1, *scan.kspace.shape)
-    noise = noise_of(scan)
+    noise = _noise(scan)
     reference = {} if scan.reference is None else {"reference": abs(_volume(scan.reference))}
-    about = {"scan": name, "kind": kind, "shape": list(shape), "scale": scale, "noise": noise.sigma,
-             "noise_from": noise.source, "samples": scan.noise is not None, "crimes": found.to_dict(),
+    about = {"scan": name, "kind": kind, "shape": list(shape), "scale": scale, "noise": noise and noise.sigma,
+             "noise_from": noise.source if noise else "no noise was found", "samples": scan.noise is not None,
+             "crimes": found.to_dict(),
              "warnings": list(dict.fromkeys(notes))}
     if isinstance(sampling, Sampling):
         about |= {"accel": sampling.accel, "mask": sampling.mask, "seed": sampling.seed}
     _savez(place / "setting.npz", pattern=scan.mask, about=json.dumps(about), **reference)
+
+
+def _noise(scan):
+    """The noise of a scan, None where there is none, as in some simulations."""
+    try:
+        return noise_of(scan)
+    except ValueError:
+        return None
 
 
 def _needs(plan):
@@ -95,10 +108,9 @@ class Job:
     tune: str | None
     trials: int
 
-    @property
-    def place(self) -> Path:
-        """Where its files are, without what distinguishes them."""
-        return self.folder / f"{self.setting:03d}" / f"{self.method:02d}"
+    def file(self, what: str) -> Path:
+        """Where something of this job is kept."""
+        return self.folder / f"{self.setting:03d}" / f"{self.method:02d}-{what}"
 
     def missing(self, count: int) -> list[int]:
         """The slices that are still to be done."""
@@ -112,7 +124,7 @@ class Job:
 
     def slice_file(self, z: int) -> Path:
         """Where the result of one slice is."""
-        return self.place.with_name(f"{self.place.name}-{z:03d}.npz")
+        return self.file(f"{z:03d}.npz")
 
 
 def do(job: Job, done: Callable[[], None] = lambda: None, progress: bool = False) -> None:
@@ -122,7 +134,8 @@ def do(job: Job, done: Callable[[], None] = lambda: None, progress: bool = False
         return _zero_filled(job, scan, done)
     recipe, models, noise = job.recipe, None, job.noise()
     if job.tune is not None:
-        recipe = _tuned(job, scan, progress)
+        _tune(job, scan, progress)
+        recipe = chosen(job)
         done()
     for z in job.missing(len(_volume(scan.kspace, 4))):
         if models is None:
@@ -133,9 +146,9 @@ def do(job: Job, done: Callable[[], None] = lambda: None, progress: bool = False
         seconds = time.perf_counter() - start
         x = backend.to_numpy(models[z].image(result.x))
         x = x / x.real.dtype.type(scale)
-        one = _slice(scan, z)
+        one = one_slice(scan, z)
         as_one = Reconstruction(x, result.status, [result], scale, replace(recipe, solver=result.solver), one, {})
-        found = consistency(as_one, noise=noise) if result.ok else None
+        found = consistency(as_one, noise=noise) if result.ok and (noise or scan.noise is not None) else None
         _savez(job.slice_file(z), image=scan.crop(like_rss(one, x)), **_residual(found), about=json.dumps(
             {"status": result.status, "iterations": result.state.k, "seconds": seconds, "memory_mb": peak.mb,
              "solver": "network" if recipe.network is not None else type(result.solver).__name__,
@@ -145,7 +158,7 @@ def do(job: Job, done: Callable[[], None] = lambda: None, progress: bool = False
         _predicted(job, recipe, scan)
 
 
-def _slice(scan, z) -> io.Scan:
+def one_slice(scan, z) -> io.Scan:
     """One slice of a prepared scan as a scan of its own."""
     if scan.kspace.ndim == 3:
         return scan
@@ -162,7 +175,7 @@ def _residual(found) -> dict:
 
 def _predicted(job, recipe, scan) -> None:
     """Keep how well the method predicts samples that it does not see."""
-    path = job.place.with_name(f"{job.place.name}-holdout.json")
+    path = job.file("holdout.json")
     if path.exists() or not predicts(recipe):
         return
     found = holdout_error(recipe, scan, memo=Memo(path.with_suffix(".jsonl")))
@@ -177,7 +190,7 @@ def predicts(recipe: Recipe | None) -> bool:
 
 def _zero_filled(job, scan, done):
     for z in job.missing(len(_volume(scan.kspace, 4))):
-        one, start = _slice(scan, z), time.perf_counter()
+        one, start = one_slice(scan, z), time.perf_counter()
         image = like_rss(one, zero_filled(one))
         about = {"status": "done", "iterations": 0, "seconds": time.perf_counter() - start, "memory_mb": None,
                  "solver": "", "history": [], "chi": None}
@@ -185,20 +198,27 @@ def _zero_filled(job, scan, done):
         done()
 
 
-def _tuned(job: Job, scan, progress) -> Recipe:
-    """The recipe with its strength chosen; what is known of it is read, what is found is kept at once."""
-    path = job.place.with_name(f"{job.place.name}-tuning.json")
-    if not path.exists():
-        memo = Memo(path.with_suffix(".jsonl"))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            tuning = tune_prepared(scan, job.recipe.prior, method=job.tune, solver=job.recipe.solver,
-                                   max_iter=job.recipe.max_iter, tol=job.recipe.tol, trials=job.trials, memo=memo,
-                                   progress=progress)
-        told = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-        with io.atomic(path) as temporary:
-            temporary.write_text(json.dumps({**tuning.to_dict(), "warnings": told}))
-    found = json.loads(path.read_text())
+def _tune(job: Job, scan, progress) -> None:
+    """Choose the strength; what is known of it is read, what is found is kept at once."""
+    path = job.file("tuning.json")
+    if path.exists():
+        return
+    memo = Memo(path.with_suffix(".jsonl"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tuning = tune_prepared(scan, job.recipe.prior, method=job.tune, solver=job.recipe.solver,
+                               max_iter=job.recipe.max_iter, tol=job.recipe.tol, trials=job.trials, memo=memo,
+                               progress=progress)
+    told = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    with io.atomic(path) as temporary:
+        temporary.write_text(json.dumps({**tuning.to_dict(), "warnings": told}))
+
+
+def chosen(job: Job) -> Recipe:
+    """The recipe at the strength that was chosen for it."""
+    if job.tune is None:
+        return job.recipe
+    found = json.loads(job.file("tuning.json").read_text())
     return replace(job.recipe, prior=family(job.recipe.prior).make(found["strength"]))
 
 

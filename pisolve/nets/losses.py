@@ -10,6 +10,7 @@ Reference:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -114,6 +115,27 @@ class L2(Loss):
 
     def value(self, output, target, data_range):
         return _square(output - target).mean()
+
+
+class LogL2(Loss):
+    """mean over images of 10 log10(1 + m / eps), m = mean |output - target|^2 of one: a PSNR in decibels, upside down.
+
+    Easy images count as much as hard ones: a tenth less error is worth 0.9 dB wherever m is well above eps, where L1
+    and L2 are all about the few images with large errors.
+
+    Args:
+        eps: > 0, in the image's units squared: errors below its root hardly count.
+    """
+
+    def __init__(self, *, eps: float = 1e-6):
+        super().__init__()
+        self.eps = _check.number("eps", eps, low=0, strict=True)
+
+    def value(self, output, target, data_range):
+        return (10 / math.log(10) * torch.log1p(_square(output - target).mean((-2, -1)) / self.eps)).mean()
+
+    def __repr__(self):
+        return f"LogL2(eps={self.eps:g})"
 
 
 class Charbonnier(Loss):
@@ -237,7 +259,7 @@ class Frequency(Loss):
         return f"Frequency(norm={self.norm!r}, power={self.power:g})"
 
 
-LOSSES = {kind.__name__: kind for kind in (L1, L2, Charbonnier, SSIM, Frequency)}
+LOSSES = {kind.__name__: kind for kind in (L1, L2, LogL2, Charbonnier, SSIM, Frequency)}
 
 
 def from_config(table: Mapping) -> Loss:
@@ -245,7 +267,8 @@ def from_config(table: Mapping) -> Loss:
 
     Args:
         table: name -> weight, as {"SSIM": 0.84, "L1": 0.16}; or name -> the weight with the loss's own arguments, as
-            {"SSIM": {"weight": 0.84, "data_range": "image"}}. Names: L1, L2, Charbonnier, SSIM, Frequency.
+            {"SSIM": {"weight": 0.84, "data_range": "image"}}. Names: L1, L2, LogL2, Charbonnier, SSIM,
+            Frequency.
 
     Raises:
         TypeError: not a table, or a weight that is no number.

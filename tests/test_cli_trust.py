@@ -1,0 +1,153 @@
+"""The words of the command line that compare methods and ask what to trust: they do what the functions do."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pisolve as pi
+from pisolve import cli, phantom
+from pisolve.evaluate.plan import load
+
+QUICK = ("--no-progress",)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run a command line in an empty folder: (code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        code = cli.main([str(w) for w in words])
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return call
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """The path of a small full scan of two slices."""
+    slices = [phantom.brain((64, 48), 4, noise=0.03, seed=s).kspace for s in (1, 2)]
+    np.savez(tmp_path / "head.npz", kspace=np.stack(slices))
+    return "head.npz"
+
+
+def test_compare_and_again(run, scan):
+    words = ("--accel", "2,3", "--priors", "zero-filled,sense,tikhonov", "--trials", 9, "--slices", "0:1", *QUICK)
+    code, out, _ = run("compare", scan, "-o", "report", *words)
+    assert code == 0
+    assert sorted(os.listdir("report")) == ["comparison.json", "parts", "records.csv", "report.html", "slices.csv",
+                                            "summary.md"]
+    expected = pi.compare(scan, ["zero-filled", "sense", "tikhonov"], accel=[2, 3], trials=9, slices=slice(0, 1))
+    with open("report/comparison.json") as file:
+        kept = json.load(file)
+    costs = ("seconds", "tuning_seconds", "memory_mb")
+    for a, b in zip(kept["records"], expected.records(costs=False), strict=True):
+        assert {k: v for k, v in a.items() if k not in costs} == b
+    assert re.search(r"^\| tikhonov +\|", out, re.M)
+    assert Path("report/report.html").read_text().lower().startswith("<!doctype html>")
+    code, _, _ = run("compare", "--recipe", "report/comparison.json", "-o", "again", *QUICK)
+    assert code == 0
+    with open("again/comparison.json") as file:
+        again = json.load(file)
+    assert again["about"]["plan"] == kept["about"]["plan"]
+    for a, b in zip(kept["slices"], again["slices"], strict=True):
+        assert a["psnr"] == b["psnr"]
+    assert load(scan, {"from": [0, 1, None]}).kspace.shape[0] == 1
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("compare", "-o", "r"), "scan is needed"),
+    (("compare", "head.npz", "-o", "head.npz"), "is a file"),
+    (("compare", "head.npz", "-o", "r", "--recipe", "x.json"), "beside --recipe"),
+    (("compare", "head.npz", "-o", "r", "--priors", "magic"), "'magic'"),
+    (("compare", "head.npz", "-o", "r", "--analyses", "luck", "--accel", "2"), "'luck'"),
+    (("consistency", "head.npz", "--mask", "random"), "--mask needs --accel"),
+    (("consistency", "head.npz", "--prior", "zero-filled"), "no recipe"),
+    (("visibility", "head.npz", "--png", "x.doc"), "--png must end in"),
+    (("visibility", "head.npz", "--png", "no/x.png"), "folder of no/x.png"),
+    (("stability", "head.npz", "--recipe", "x.json", "--accel", "2"), "--accel beside --recipe"),
+    (("shift", "head.npz", "--priors", "tv", "--masks", "star"), "star"),
+    (("unblind", "nowhere"), "key"),
+])
+def test_bad_words(run, scan, words, message):
+    code, _, err = run(*words)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_crimes(run, scan):
+    """Nothing found is 0; a planted one is named, with exit code 1."""
+    assert run("crimes", scan)[0] == 0
+    kspace = np.load(scan)["kspace"]
+    kspace[:, :, :14] = kspace[:, :, -14:] = 0
+    np.savez("padded.npz", kspace=kspace)
+    code, out, _ = run("crimes", "padded.npz")
+    assert code == 1
+    assert "zero-padded k-space" in out
+
+
+@pytest.mark.parametrize("words", [
+    ("consistency", "--prior", "tikhonov", "--probe"), ("visibility", "--grid", 3),
+    ("uncertainty", "--prior", "tikhonov", "-n", 3),
+    ("stability", "--prior", "tikhonov", "--sizes", 2, "--steps", 1, "--tests", "perturbation,details")])
+def test_trust(run, scan, words):
+    name, *more = words
+    code, out, err = run(name, scan, *more, "--slices", 0, "--accel", 2, "--png", "x.png", *QUICK)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1].startswith("====")
+    assert os.path.getsize("x.png") > 5000
+
+
+def test_shift(run, scan):
+    code, out, _ = run("shift", scan, "--priors", "tikhonov", "--accels", "2,3", "--noises", "0", *QUICK)
+    assert code == 0
+    assert "tikhonov" in out
+
+
+def test_blinded_and_back(run, scan):
+    """Two methods, graded by their true order: the table says so."""
+    for name, lam in (("soft", 1e-1), ("sharp", 1e-3)):
+        run("recon", scan, "-o", f"{name}.h5", "--prior", "tikhonov", "--lam", lam, *QUICK)
+    code, out, _ = run("blinded", "soft.h5", "sharp.h5", "-o", "study", "--readers", 1)
+    assert code == 0
+    assert os.path.exists("study_key.json")
+    with open("study_key.json") as file:
+        shown = json.load(file)["images"]
+    sheet = os.path.join("study", "reader1", "sheet.csv")
+    with open(sheet) as file:
+        head, *rows = file.read().splitlines()
+    first = head.count(",")
+    graded = [f"{r.split(',')[0]}{',5' if shown[r.split(',')[0]]['method'] == 'sharp' else ',2'}" + "," * (first - 1)
+              for r in rows]
+    with open(sheet, "w") as file:
+        file.write("\n".join([head, *graded]) + "\n")
+    code, out, _ = run("unblind", "study")
+    assert code == 0
+    assert re.search(r"sharp.*5", out)
+
+
+def test_analyses_of_a_comparison(run, scan):
+    """The sections are in the report, and their numbers are those of the functions."""
+    done = pi.compare(scan, ["zero-filled", "tikhonov"], accel=2, trials=9, slices=0,
+                      analyses=["stability", "uncertainty", "visibility"])
+    titles = [s.title for s in done.sections]
+    assert titles == ["Data crimes: head", "Does the image explain the data?", "Stability: perturbed data",
+                      "Stability: small structures", "Stability: more and fewer samples",
+                      "Uncertainty: noise in the image", "Where could something hide?"]
+    explained = done.sections[1]
+    assert explained.rows[0]["chi"] == done.outcomes[0, "tikhonov"].values["chi"]
+    assert "tikhonov" in explained.pictures
+    prior = done.outcomes[0, "tikhonov"].tuning["strength"] * pi.Tikhonov()
+    one = pi.io.load(scan).select(0)
+    alone = pi.evaluate.stability(pi.Recipe(prior, sampling=pi.Sampling("random", 2)), one, sizes=[0.05], steps=3,
+                                  tests=["perturbation"])
+    found = done.sections[2].rows[0]["gain at 5 %"]
+    assert found == pytest.approx(alone.perturbation.rows[0]["gain"], rel=0.1)
+    done.to_html("x.html")
+    assert "Where could something hide?" in Path("x.html").read_text()
