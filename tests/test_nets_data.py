@@ -1,5 +1,7 @@
 """Training data: what is held out, what is drawn, simulated measurements against formulas, datasets."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -124,6 +126,15 @@ def test_a_band_limited_object_is_measured_as_its_samples(size):
     samples = fine[size % 2::2, size % 2::2]
     np.testing.assert_allclose(got.target[0] / float(got.scale), samples, atol=2e-5)
     np.testing.assert_allclose(backend.fft(got.kspace[0, 0].numpy(), (-2, -1), inverse=True), got.target[0], atol=2e-5)
+
+
+def test_an_object_on_the_grid_of_the_image_is_measured_as_it_is(rng):
+    image, coils = (rng.standard_normal((*s, 2)) @ [1, 1j] for s in ((16, 20), (3, 16, 20)))
+    got = nets.simulate(image, coils, np.ones((16, 20), bool), maps=None)
+    expected = backend.fft(coils * image, (-2, -1))
+    np.testing.assert_allclose(got.kspace[0] / float(got.scale), expected, rtol=2e-4, atol=2e-5)
+    example = nets.Simulated(SHAPES, replace(PLAIN, fine=1))[0]
+    assert example.kspace.shape == nets.Simulated(SHAPES, PLAIN)[0].kspace.shape
 
 
 def test_examples_are_scaled_as_a_recipe_scales_them():

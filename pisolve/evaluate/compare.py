@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import importlib.metadata
 import json
 import multiprocessing
 import os
@@ -220,6 +221,8 @@ def gather(plan: Plan, work: Path) -> Comparison:
         notes.append("strengths were chosen by the reference, an oracle's choice: these numbers cannot be had in "
                      "practice")
     about = {"pisolve": __version__, "tune": plan.tune, "trials": plan.trials, "plan": written,
+             "versions": {n: importlib.metadata.version(n) for n in ("numpy", "scipy", "sigpy", "torch")},
+             **{n: repr(v) for n, v in plan.common.items() if v},
              "definitions": {m: DEFINITIONS[m] for o in outcomes.values() for m in o.values if m in DEFINITIONS}}
     sections = [replace(s, title=f"{s.title}: {name}", warnings=[]) for name, s in suspected.items()]  # told already
     return Comparison(tuple(settings), {n: _words(r) for n, r in plan.methods.items()}, outcomes, about, tuple(notes),

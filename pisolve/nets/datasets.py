@@ -59,11 +59,11 @@ class Simulated(Dataset):
         for attempt in range(5):  # a centre that no maps can be made of is rare: then another example is drawn
             rng = np.random.default_rng([self.seed, item, 2, attempt])
             if self.profiles is not None and number <= len(self.profiles) and rng.random() < s.measured:
-                coils = measured_coils(rng, number, 2 * s.size, self.profiles)
+                coils = measured_coils(rng, number, s.fine * s.size, self.profiles)
             else:
-                coils = smooth_coils(rng, number, 2 * s.size)
+                coils = smooth_coils(rng, number, s.fine * s.size)
             fill = (0.7, 1.05) if rng.random() < 0.75 else (1.3, 2.0)  # a head in air, or a part that fills the view
-            image = draw_whole(self.images, rng, size=2 * s.size, fill=fill)
+            image = draw_whole(self.images, rng, size=s.fine * s.size, fill=fill)
             image = (image[0] + 1j * image[1]).numpy()
             try:
                 return simulate(image, coils, s.pattern(rng), noise=s.level(rng), seed=rng, maps=s.maps)

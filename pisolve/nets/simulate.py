@@ -20,7 +20,9 @@ class Simulation:
     """What a simulated scan is drawn from.
 
     Args:
-        size: pixels of a side; k-space is (coil, size, size), the object is given at twice the resolution.
+        size: pixels of a side; k-space is (coil, size, size).
+        fine: the object's grid in units of the image's: 2, as a scanner sees more than it resolves, or 1, where volumes
+            are too coarse for that: magnified ones have no detail, and networks learn to smooth.
         coils: smallest and largest number of coils.
         masks: names of patterns in `pisolve.masks`, one of which is drawn; lines vary along ky.
         accel: accelerations, one of which is drawn.
@@ -32,6 +34,7 @@ class Simulation:
     """
 
     size: int = 128
+    fine: int = 2
     coils: tuple[int, int] = (4, 16)
     masks: tuple[str, ...] = ("random", "equispaced_fraction")
     accel: tuple[float, ...] = (4, 5, 6, 8)
@@ -42,6 +45,7 @@ class Simulation:
 
     def __post_init__(self):
         _check.integer("size", self.size, low=16)
+        _check.choice("fine", self.fine, (1, 2))
         low, high = (_check.integer("coils", n, low=1) for n in self.coils)
         if low > high:
             raise ValueError(f"coils must be (smallest, largest), got {self.coils}")
@@ -73,14 +77,15 @@ class Simulation:
 
 
 def simulate(image, coils, mask, *, noise: float = 0.0, seed=0, maps: str | None = "espirit") -> Slices:
-    """One measured slice: k-space y_c = M (F S_c m + n), of an object m that is finer than the pixels.
+    """One measured slice: k-space y_c = M (F S_c m + n), of an object m that may be finer than the pixels.
 
     The object and the coils are given on a grid of twice the size; k-space is the centre of the fine grid's. So pixels
-    average over what is in them and edges ring, as in a scan, and no network can learn the grid of the simulation.
+    average over what is in them and edges ring, as in a scan, and no network can learn the grid of the simulation. An
+    object of the mask's own size is simulated as it is.
 
     Args:
-        image: (2 ky, 2 kx) complex, the object.
-        coils: (coil, 2 ky, 2 kx) complex, the true maps.
+        image: (2 ky, 2 kx) or (ky, kx) complex, the object.
+        coils: (coil, ...) complex, the true maps on the object's grid.
         mask: bool (ky, kx).
         noise: standard deviation of the real and of the imaginary part each, in the units of the image: the orthonormal
             FFT gives every pixel of a coil's image the same.
@@ -95,17 +100,19 @@ def simulate(image, coils, mask, *, noise: float = 0.0, seed=0, maps: str | None
     """
     image = np.asarray(_check.array("image", image, ndim=2))
     coils = np.asarray(_check.array("coils", coils, ndim=3))
-    if coils.shape[-2:] != image.shape or any(n % 2 for n in image.shape):
+    fine = 1 if np.shape(mask)[-2:] == image.shape else 2
+    if coils.shape[-2:] != image.shape or any(n % fine for n in image.shape):
         raise ValueError(f"image {image.shape} and coils {coils.shape} must have one size, even in both directions")
-    shape = tuple(n // 2 for n in image.shape)
+    shape = tuple(n // fine for n in image.shape)
     mask = _check.mask("mask", mask, shape)
     rng = np.random.default_rng(seed)
-    fine = backend.fft(coils * image, (-2, -1)) / 2  # orthonormal transforms of 4 times as many pixels: half as large
-    clean = np.ascontiguousarray(fine[(..., *(slice(n - n // 2, n - n // 2 + n) for n in shape))])
+    clean = backend.fft(coils * image, (-2, -1)) / fine  # of 4 times as many pixels: half as large
+    if fine == 2:
+        clean = np.ascontiguousarray(clean[(..., *(slice(n - n // 2, n - n // 2 + n) for n in shape))])
     y = clean + noise * rng.standard_normal((*clean.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
     own = None
     if maps == "true":
-        own = coils[(..., *(slice(n % 2, None, 2) for n in shape))]
+        own = coils[(..., *(slice(n % fine, None, fine) for n in shape))]
         own = own / np.maximum(np.sqrt((abs(own) ** 2).sum(0)), 1e-6)
     return measured(y * mask, mask, clean=clean, mps=own, maps=None if maps == "true" else maps)
 
