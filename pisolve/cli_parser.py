@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from pisolve._version import __version__
-from pisolve.cli_parts import ANALYSES, add_trust, numbers, part, slices
+from pisolve.cli_parts import ANALYSES, add_trust, numbers, part, slices, words
 from pisolve.cli_recipe import AUTO, MAPS, RECONSTRUCTIONS, SOLVERS
 from pisolve.named import DEFAULTS, DENOISER, WORDS
 from pisolve.prepare import SAMPLINGS, Espirit
@@ -63,11 +63,11 @@ def parser(recon, compare, calib, info, demo, train, trust) -> argparse.Argument
     top = _Parser("pisolve", description="MRI reconstruction: minimise over x  1/2 ||A x - y||^2 + g(x)",
                   epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"pisolve {__version__}")
-    words = top.add_subparsers(dest="word", metavar="WORD", required=True)
+    added = top.add_subparsers(dest="word", metavar="WORD", required=True)
 
     def word(run, text=""):
         text = text or run.__doc__[0].lower() + run.__doc__.splitlines()[0].rstrip(".")[1:]
-        new = words.add_parser(run.__name__, help=text, description=text[0].upper() + text[1:] + ".",
+        new = added.add_parser(run.__name__, help=text, description=text[0].upper() + text[1:] + ".",
                                allow_abbrev=False)
         new.set_defaults(run=run)
         new.add_argument("--traceback", action="store_true", help="show where an error came from")

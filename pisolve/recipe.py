@@ -39,7 +39,7 @@ from pisolve.tuning import METHODS, Tuning, tune_prepared
 
 __all__ = ["SAMPLINGS", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "recon", "zero_filled_scale"]
 _PARTS = {c.__name__: c for c in (CoilImages, Compress, Espirit, Grappa, Inati, JSense, Sampling, Sense, Spirit, Walsh)}
-_WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged", "done")
+WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged", "done")
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Recipe:
         results = [recipe.solve(m, scale, callbacks, progress) for m in models]
         x = np.stack([backend.to_numpy(m.image(r.x)) for m, r in zip(models, results)])
         x = x / x.real.dtype.type(scale)
-        status = min((r.status for r in results), key=_WORST.index)
+        status = min((r.status for r in results), key=WORST.index)
         seconds = {"maps": middle - start} | ({"tune": ready - middle} if tuning else {})
         seconds["solve"] = time.perf_counter() - ready
         return Reconstruction(x if scan.kspace.ndim == 4 else x[0], status, results, scale,

@@ -13,6 +13,7 @@ import time
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 from pandas import DataFrame
 
 import pisolve as pi
@@ -273,3 +274,132 @@ def test_without_reference(scan):
     assert result.settings[0].sampling == "as measured"
     assert "holdout" in result.metrics
     assert result.ranking()[0] == "tikhonov"
+
+
+class Scaled(torch.nn.Module):
+    """A network that returns a times the zero-filled image; it has no place in a registry."""
+
+    needs_maps = True
+
+    def __init__(self, a, error=None):
+        super().__init__()
+        self.a, self.error = torch.nn.Parameter(torch.tensor(float(a))), error
+
+    def forward(self, A, y):
+        if self.error:
+            raise self.error
+        return torch.from_numpy(A.H(y.numpy())) * self.a
+
+
+def test_other_weights_are_another_comparison(scan, tmp_path):
+    """A folder never hands out the images of other weights or of another prior made in Python."""
+    options = {"accel": 2, "slices": 0, "folder": tmp_path / "out"}
+    first = pi.compare(scan, {"net": Scaled(1)}, **options)
+    assert same(first, pi.compare(scan, {"net": Scaled(1)}, **options))
+    with pytest.raises(ValueError, match="another comparison"):
+        pi.compare(scan, {"net": Scaled(0.5)}, **options)
+    pnp = {"pnp": pi.Recipe(pi.PnP(lambda x, s: x, sigma=0.1), max_iter=2)}
+    pi.compare(scan, pnp, accel=2, slices=0, tune=None, folder=tmp_path / "own")
+    with pytest.raises(ValueError, match="another comparison"):
+        pi.compare(scan, pnp, accel=2, slices=0, tune=None, folder=tmp_path / "own")
+
+
+def test_a_phase_axis_is_part_of_the_scan():
+    kspace = phantom.brain((32, 32), 2).kspace
+    stamps = {plan.make(pi.io.Scan(kspace, meta={"phase_axis": axis}), ["sense"], accel=2).fingerprint()
+              for axis in (-2, -1)}
+    assert len(stamps) == 2
+
+
+def test_a_kill_during_the_prediction_of_samples(scan, tmp_path):
+    """What was withheld is predicted after the images: it is made up for, too."""
+    thin = pi.io.Scan(scan.kspace[0] * (mask := pi.masks.random(scan.kspace.shape, 2)), mask=mask)
+    whole = pi.compare(thin, ["sense", "tikhonov"], trials=9, folder=tmp_path)
+    for path in (tmp_path / "parts" / "000").glob("01-holdout.json*"):
+        path.unlink()
+    assert same(whole, pi.compare(thin, ["sense", "tikhonov"], trials=9, folder=tmp_path))
+
+
+def test_undersampled_data_are_no_truth(scan):
+    """Neither without a mask, nor where the file brings their own root sum of squares as a reference."""
+    mask = pi.masks.random(scan.kspace.shape, 2, 0.3)
+    thin = pi.io.Scan(scan.kspace[0] * mask)
+    result = pi.compare(thin, ["tikhonov"], accel=1.3, trials=9)
+    assert result.settings[0].reference is None
+    assert result.settings[0].reference_kind == ""
+    own = pi.io.Scan(thin.kspace, mask=mask, reference=thin.rss())
+    result = pi.compare(own, ["tikhonov"], trials=9)
+    assert result.settings[0].reference is None
+    assert any("not used" in w for w in result.settings[0].warnings)
+
+
+def test_maps_of_another_size(scan):
+    """Maps three times as large change no method's image: SENSE's is seen through them, SPIRiT's is not."""
+    calm = pi.io.Scan(phantom.brain((64, 48), 4, noise=0.005).kspace)
+    mps = pi.calib.espirit(calm.kspace)
+    methods = {"spirit": pi.Recipe(pi.Zero(), method=pi.Spirit(), max_iter=20), "sense": "sense"}
+    one, three = (pi.compare(pi.io.Scan(calm.kspace, mps=f * mps), methods, accel=2) for f in (1, 3))
+    for key, o in one.outcomes.items():
+        assert three.outcomes[key].values["psnr"] == pytest.approx(o.values["psnr"], abs=0.1)
+
+
+def test_a_given_reference_is_asked_for_again(scan, tmp_path):
+    options = {"accel": 2, "slices": 0, "folder": tmp_path}
+    np.savez(tmp_path / "s.npz", kspace=scan.kspace)
+    pi.compare(tmp_path / "s.npz", ["sense"], reference=scan.rss()[0], **options)
+    with pytest.raises(ValueError, match="give scans="):
+        pi.evaluate.rerun(tmp_path)
+
+
+def test_a_changed_file_is_told(scan, tmp_path):
+    np.savez(tmp_path / "s.npz", kspace=scan.kspace)
+    pi.compare(tmp_path / "s.npz", ["sense"], accel=2, slices=range(1), folder=tmp_path / "out")
+    np.savez(tmp_path / "s.npz", kspace=2 * scan.kspace)
+    with pytest.warns(UserWarning, match="changed since"):
+        pi.evaluate.rerun(tmp_path / "out")
+
+
+def test_whitening_keeps_the_truth(scan):
+    """Noise is made white before the scan is undersampled, so that the truth is in the same units."""
+    rng = np.random.default_rng(0)
+    noisy = pi.io.Scan(scan.kspace[0], noise=(rng.standard_normal((4, 200, 2)) @ [0.03, 0.03j]).astype(np.complex64))
+    result = pi.compare(noisy, {"tv": pi.Recipe(1e-3 * pi.TV(), whiten=True, max_iter=20)}, accel=2, tune=None)
+    expected = pi.Recipe(pi.Zero(), whiten=True).prepare(noisy).rss()
+    np.testing.assert_allclose(result.settings[0].reference[0], expected, rtol=1e-3)
+    assert result.outcomes[0, "tv"].values["psnr"] > 15
+
+
+@pytest.mark.parametrize("bad", ["nan", "raises"])
+@pytest.mark.parametrize("truth", [True, False])
+def test_a_method_that_fails_fails_alone(scan, bad, truth, tmp_path):
+    """It has no numbers, it is last, it is told; the others are as they are without it."""
+    net = Scaled(np.nan) if bad == "nan" else Scaled(1, RuntimeError("expected 15 coils"))
+    mask = pi.masks.random(scan.kspace.shape, 2)
+    data = scan.select(0) if truth else pi.io.Scan(scan.kspace[:1] * mask, mask=mask)
+    options = {"accel": 2} if truth else {}
+    result = pi.compare(data, {"net": net, "sense": "sense"}, folder=tmp_path, report=tmp_path / "x.html", **options)
+    outcome = result.outcomes[0, "net"]
+    assert outcome.status == ("nonfinite" if bad == "nan" and truth else "failed")  # no fold of it ends well, either
+    assert all(np.isnan(v) for v in outcome.values.values())
+    assert result.ranking() == ["sense", "net"]
+    assert any("net has no numbers" in w for w in result.warnings)
+    alone = pi.compare(data, {"sense": "sense"}, **options)
+    np.testing.assert_array_equal(alone.outcomes[0, "sense"].images, result.outcomes[0, "sense"].images)
+    assert bad == "nan" or "expected 15 coils" in (tmp_path / "x.html").read_text()
+
+
+def test_an_analysis_that_fails_loses_nothing(scan, tmp_path):
+    result = pi.compare(scan, ["zero-filled"], accel=2, analyses=["stability", "visibility"], slices=0, folder=tmp_path)
+    assert (tmp_path / "records.csv").exists()
+    assert "Where could something hide?" in [s.title for s in result.sections]
+
+
+def test_oracle_with_several_sets_of_maps(scan):
+    sets = pi.io.Scan(scan.kspace[0], mps=pi.calib.espirit(scan.kspace[0], maps=2))
+    with pytest.raises(ValueError, match="several"):
+        pi.compare(sets, ["tikhonov"], accel=2, tune="reference")
+
+
+def test_methods_for_other_processes(scan):
+    with pytest.raises(ValueError, match="workers=1"):
+        pi.compare(scan, {"a": pi.PnP(lambda x, s: x, sigma=0.1), "b": "sense"}, accel=2, workers=2, tune=None)

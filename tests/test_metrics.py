@@ -9,7 +9,7 @@ import torch
 from conftest import data_path
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from pisolve import io, metrics
+from pisolve import io, metrics, phantom
 
 
 def volume(rng, shape=(3, 40, 33), dtype=np.float64):
@@ -112,6 +112,26 @@ def test_body_of_a_ring(rng):
     assert not found[0][r > 28].any()  # the rest, the spot included, is air
     assert not found[1].any()
     assert (metrics.body(image[:, ::-1] * 1j) == found[0]).all()
+
+
+@pytest.mark.parametrize(("size", "coils", "noise"), [(96, 6, 0.03), (128, 8, 0.03), (64, 4, 0.06), (96, 1, 0.06)])
+def test_body_above_the_noise_floor_of_a_root_sum_of_squares(size, coils, noise):
+    """The floor of many coils is above 10 % of the image: the air was body, all of it."""
+    truth = metrics.body(phantom.brain((size, size), coils, noise=0).image)
+    noisy = io.Scan(phantom.brain((size, size), coils, noise=noise).kspace).rss()
+    for image in (noisy, np.stack([0 * noisy, noisy])):  # an empty slice hides no floor
+        found = metrics.body(image).reshape(-1, size, size)[-1]
+        assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.97
+        assert abs(found.mean() - truth.mean()) < 0.03
+
+
+@pytest.mark.parametrize("picture", [
+    lambda y, x: np.ones_like(x), lambda y, x: 0.1 + 0.9 * x, lambda y, x: 0.3 + 0.7 * x * y,
+    lambda y, x: np.exp(-3 * ((x - 0.5) ** 2 + (y - 0.5) ** 2)), lambda y, x: np.where(x > 0.5, 1, 0.45)])
+def test_body_of_what_fills_the_image(picture):
+    """Dark parts of an object are no noise floor."""
+    y, x = np.mgrid[:96, :96] / 96
+    assert metrics.body(picture(y, x)).all()
 
 
 def test_body_of_a_real_head():

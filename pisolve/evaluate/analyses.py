@@ -13,6 +13,7 @@ from pisolve.evaluate.comparison import Comparison
 from pisolve.evaluate.consistency.visibility import visibility
 from pisolve.evaluate.plan import Plan
 from pisolve.evaluate.section import Curves, Picture, Section
+from pisolve.evaluate.stability.replay import one_slice
 from pisolve.evaluate.stability.stability import stability
 from pisolve.evaluate.uncertainty.uncertainty import uncertainty
 from pisolve.prepare import CoilImages, Sampling, Sense, fully_sampled
@@ -56,18 +57,21 @@ def analyse(names, plan: Plan, work: Path, comparison: Comparison, progress: boo
     """The sections of the analyses, on the middle slice of the first setting, at the strengths that were chosen."""
     scan, out = run.prepared(work, 0), []
     z = None if scan.kspace.ndim == 3 else len(scan.kspace) // 2
-    one = scan if z is None else run.one_slice(scan, z)
+    one = scan if z is None else one_slice(scan, z)
     recipes = {name: run.chosen(run.Job(work, 0, m, recipe, plan.tune if plan.tuned(name) else None, plan.trials))
                for m, (name, recipe) in enumerate(plan.methods.items()) if recipe is not None}
     where = f" On {comparison.settings[0].label}" + ("." if z is None else f", slice {z}.")
+    recipes = {n: r for n, r in recipes.items() if comparison.outcomes[0, n].status not in ("failed", "diverged",
+                                                                                            "nonfinite")}
     for name in names:
-        if name == "stability":
-            out += _stability(recipes, plan, one, where, progress)
-        elif name == "uncertainty":
-            out.append(_uncertainty(recipes, one, where, progress))
-        else:
-            found = visibility(one).section()
-            out.append(replace(found, title="Where could something hide?", text=found.text + where))
+        try:
+            if name == "visibility":
+                found = visibility(one).section()
+                out.append(replace(found, title="Where could something hide?", text=found.text + where))
+            elif recipes:
+                out += (_stability if name == "stability" else _uncertainty)(recipes, plan, one, where, progress)
+        except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:  # the others are worth it
+            out.append(Section(name.capitalize(), warnings=[f"{name} could not be done: {error}"]))
     return out
 
 
@@ -113,7 +117,7 @@ def _stability(recipes, plan, one, where, progress) -> list[Section]:
     return out
 
 
-def _uncertainty(recipes, one, where, progress) -> Section:
+def _uncertainty(recipes, plan, one, where, progress) -> list[Section]:
     rows, pictures, notes, text = [], {}, [], ""
     for name, recipe in recipes.items():
         if not isinstance(recipe.method, Sense | CoilImages):
@@ -126,4 +130,6 @@ def _uncertainty(recipes, one, where, progress) -> Section:
         notes += [f"{name}: {w}" for w in part.warnings]
     high = max((p.high for p in pictures.values()), default=1.0)
     pictures = {n: replace(p, high=high) for n, p in pictures.items()}
-    return Section("Uncertainty: noise in the image", text + where, rows, pictures, warnings=notes)
+    left = [n for n in recipes if n not in pictures]
+    text += where + (f" Not done for {', '.join(left)}: k-space methods." if left else "")
+    return [Section("Uncertainty: noise in the image", text, rows, pictures, warnings=notes)]

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import importlib.metadata
 import json
 import multiprocessing
 import os
+import pickle
 import tempfile
+import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from pisolve import _check, backend, io, metrics
-from pisolve._version import __version__
+from pisolve import _check, backend, io
 from pisolve.evaluate import run
 from pisolve.evaluate.analyses import analyse, check, explained
-from pisolve.evaluate.comparison import DEFINITIONS, Comparison, Outcome, Setting
-from pisolve.evaluate.crimes.crimes import Crime, Crimes
+from pisolve.evaluate.comparison import Comparison
+from pisolve.evaluate.gather import gather
+from pisolve.evaluate.memory import available
 from pisolve.evaluate.plan import Plan, make
 from pisolve.tuning import TRIALS
 
@@ -96,24 +94,30 @@ def rerun(file, *, scans=None, analyses=(), folder=None, report=None, workers: i
         raise ValueError(f"{path} holds no comparison: {error!r}") from error
     if plan is None:
         raise ValueError(f"{path} has a method that was made in Python: run compare again")
-    return execute(Plan.from_dict(plan, scans), analyses=analyses, folder=folder, report=report, workers=workers,
-                   progress=progress)
+    before, plan = plan.get("fingerprint"), Plan.from_dict(plan, scans)
+    if plan.fingerprint() != before:
+        warnings.warn(f"this is not quite the comparison of {path}: a scan, weights or the version changed since",
+                      stacklevel=2)
+    return execute(plan, analyses=analyses, folder=folder, report=report, workers=workers, progress=progress)
 
 
 def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int = 1,
             progress: bool = False) -> Comparison:
     """Run a plan; see `compare`."""
     workers = _check.integer("workers", workers, low=1)
-    if report is not None:
-        _check.extra("jinja2", "report")  # before the work, not after it
+    if report is not None:  # before the work, not after it
+        _check.extra("jinja2", "report")
         _check.choice("the suffix of report", Path(report).suffix, (".html",))
+        if not Path(report).resolve().parent.is_dir() and Path(report).parent != Path(folder or "."):
+            raise FileNotFoundError(f"the folder of {report} does not exist: make it first")
     analyses = check(analyses)
     with _kept(folder, plan) as work:
         _run(plan, work, workers, progress)
         result = gather(plan, work)
-        result = result.with_sections(*explained(result), *analyse(analyses, plan, work, result, progress))
-    if folder is not None:
-        result.save(folder)
+        result = result.with_sections(*explained(result))
+        if folder is not None:
+            result.save(folder)
+        result = result.with_sections(*analyse(analyses, plan, work, result, progress))
     if report is not None:
         result.to_html(report)
     return result
@@ -136,45 +140,52 @@ def _kept(folder, plan) -> Iterator[Path]:
     yield work
 
 
-def _jobs(plan, work) -> list:
-    return [run.Job(work, k, m, recipe, plan.tune if plan.tuned(name) else None, plan.trials)
-            for k in range(len(plan.settings())) for m, (name, recipe) in enumerate(plan.methods.items())]
-
-
 def _run(plan, work, workers, progress):
     from tqdm import tqdm
 
     counts = [len(s.kspace) if s.kspace.ndim == 4 else 1 for s in plan.scans.values() for _ in plan.samplings]
-    jobs = _jobs(plan, work)
-    total = sum(counts[j.setting] + (j.tune is not None) for j in jobs)
-    left = [j for j in jobs if j.missing(counts[j.setting])]
-    done = total - sum(len(j.missing(counts[j.setting])) + (j.tune is not None) for j in left)
-    for k in sorted({j.setting for j in left}):
+    for k in range(len(counts)):
         run.settle(plan, work, k)
+    jobs = run.jobs_of(plan, work)
+    left = [j for j in jobs if j.unfinished(counts[j.setting])]
+    total = sum(counts[j.setting] + (j.tune is not None) for j in jobs)
+    done = total - sum(len(j.missing(counts[j.setting])) + (j.tune is not None) for j in left)
     workers = min(workers, len(left) or 1, _fitting(plan))
     with tqdm(total=total, initial=done, desc="compare", unit="image", disable=not progress) as bar:
         if workers == 1:
             for job in left:
                 run.do(job, bar.update, progress)
             return
+        _picklable(left)
         with _share(workers), concurrent.futures.ProcessPoolExecutor(
                 workers, multiprocessing.get_context("spawn"), _begin, (max(1, backend.threads() // workers),)) as pool:
             running = {pool.submit(run.do, job): job for job in left}
-            for finished in concurrent.futures.as_completed(running):
-                finished.result()
-                job = running[finished]
-                bar.update(counts[job.setting] + (job.tune is not None))
+            try:
+                for finished in concurrent.futures.as_completed(running):
+                    finished.result()
+                    job = running[finished]
+                    bar.update(counts[job.setting] + (job.tune is not None))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def _picklable(jobs) -> None:
+    """Refuse methods that cannot be sent to another process, before any is started."""
+    for job in jobs:
+        try:
+            pickle.dumps(job)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ValueError(f"workers > 1 needs methods that can be sent to another process: {error}; give workers=1"
+                             ) from error
 
 
 def _fitting(plan) -> int:
     """How many jobs the free memory holds."""
     slices = max(s.kspace.nbytes / (len(s.kspace) if s.kspace.ndim == 4 else 1) for s in plan.scans.values())
     volume = max(s.kspace.nbytes for s in plan.scans.values())
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return 1
-    return max(1, int(0.7 * free / (_BASE + 3 * volume + _FACTOR * slices)))
+    free = available()
+    return 1 if free is None else max(1, int(0.7 * free / (_BASE + 3 * volume + _FACTOR * slices)))
 
 
 @contextlib.contextmanager
@@ -196,98 +207,3 @@ def _begin(threads):
     import torch
 
     torch.set_num_threads(threads)
-
-
-def gather(plan: Plan, work: Path) -> Comparison:
-    """The comparison of what lies in a folder."""
-    settings, outcomes, suspected = [], {}, {}
-    for k, (name, _) in enumerate(plan.settings()):
-        with np.load(work / f"{k:03d}" / "setting.npz") as file:
-            about = json.loads(str(file["about"]))
-            pattern, reference = file["pattern"], file.get("reference")
-        settings.append(Setting(about["scan"], about.get("accel"), about.get("mask"), about.get("seed"), pattern,
-                                reference, about["kind"], tuple(about["shape"]), about["scale"],
-                                tuple(about["warnings"]), about["noise"], about["noise_from"]))
-        found = about["crimes"]
-        suspected.setdefault(name, Crimes(tuple(Crime(**c) for c in found["found"]), tuple(found["checks"])).section())
-    for job in _jobs(plan, work):
-        name = list(plan.methods)[job.method]
-        outcomes[job.setting, name] = _outcome(job, name, settings[job.setting])
-    try:
-        written, notes = plan.to_dict(), []
-    except ValueError as error:
-        written, notes = None, [f"this comparison cannot be run again from its file: {error}"]
-    if plan.tune == "reference":
-        notes.append("strengths were chosen by the reference, an oracle's choice: these numbers cannot be had in "
-                     "practice")
-    about = {"pisolve": __version__, "tune": plan.tune, "trials": plan.trials, "plan": written,
-             "versions": {n: importlib.metadata.version(n) for n in ("numpy", "scipy", "sigpy", "torch")},
-             **{n: repr(v) for n, v in plan.common.items() if v},
-             "definitions": {m: DEFINITIONS[m] for o in outcomes.values() for m in o.values if m in DEFINITIONS}}
-    sections = [replace(s, title=f"{s.title}: {name}", warnings=[]) for name, s in suspected.items()]  # told already
-    return Comparison(tuple(settings), {n: _words(r) for n, r in plan.methods.items()}, outcomes, about, tuple(notes),
-                      tuple(sections))
-
-
-def _words(recipe) -> str:
-    if recipe is None:
-        return "A^H y, weighted by the coil maps"
-    if recipe.network is not None:
-        return f"network {type(recipe.network).__name__}"
-    method = "" if type(recipe.method).__name__ == "Sense" else f"{recipe.method!r}, "
-    solver = "" if recipe.solver is None else f" by {recipe.solver!r}"
-    return f"{method}{recipe.prior!r}{solver}, at most {recipe.max_iter} iterations"
-
-
-def _outcome(job, name, setting) -> Outcome:
-    images, parts, residual = [], [], None
-    for z in range(setting.shape[0]):
-        with np.load(job.slice_file(z)) as file:
-            images.append(file["image"])
-            parts.append(json.loads(str(file["about"])))
-            if z == setting.shape[0] // 2:
-                residual = file.get("residual")
-    images = np.stack(images)
-    values, slices = judged(setting.reference, images)
-    chis = [p["chi"] for p in parts]
-    if None not in chis:
-        values["chi"], slices["chi"] = float(np.sqrt(np.mean(np.square(chis)))), chis
-    tuning, holdout = (_read(job, kind) for kind in ("tuning", "holdout"))
-    if holdout is not None:
-        for kind, one, each in (("holdout", "error", "slices"), ("holdout_image", "image_error", "image_slices")):
-            if holdout[one] is not None:
-                values, slices = {kind: holdout[one], **values}, {kind: holdout[each], **slices}
-    strength = "" if tuning is None else f"{tuning['kind']} = {tuning['strength']:.3g}"
-    memory = [p["memory_mb"] for p in parts if p["memory_mb"] is not None]
-    worst = min((p["status"] for p in parts), key=run.WORST.index)
-    return Outcome(job.setting, name, images, worst, tuple(p["iterations"] for p in parts),
-                   tuple(p["seconds"] for p in parts), max(memory, default=None), values, slices, strength, tuning,
-                   parts[len(parts) // 2]["history"], parts[0]["solver"], residual)
-
-
-def _read(job, kind) -> dict | None:
-    """What a job has written beside its images."""
-    path = job.file(f"{kind}.json")
-    return json.loads(path.read_text()) if path.exists() else None
-
-
-def judged(reference, images) -> tuple[dict, dict]:
-    """({metric: value over the volume}, {metric: one value a slice}) against a reference; empty without one.
-
-    Slices are judged with the volume's maximum as range, so that they can be compared with each other.
-    """
-    if reference is None:
-        return {}, {}
-    body, peak = metrics.body(reference), float(reference.max())
-    values = {"psnr_body": metrics.psnr(reference, images, region=body), **metrics.all(reference, images),
-              "hfen": metrics.hfen(reference, images)}
-    slices = {name: [] for name in values}
-    for truth, image, inside in zip(reference, images, body):
-        empty = not truth.any() or not inside.any()
-        one = {} if empty else {
-            "psnr_body": metrics.psnr(truth, image, data_range=peak, region=inside), "nmse": metrics.nmse(truth, image),
-            "psnr": metrics.psnr(truth, image, data_range=peak), "hfen": metrics.hfen(truth, image),
-            "ssim": metrics.ssim(truth, image, data_range=peak)}
-        for name in slices:
-            slices[name].append(one.get(name, float("nan")))
-    return values, slices

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pisolve import _check, io, metrics
+from pisolve.evaluate.outcome import FAILED, Outcome, Setting
 from pisolve.evaluate.section import Section
-from pisolve.evaluate.statistics import bootstrap
+from pisolve.evaluate.statistics import paired
 from pisolve.evaluate.tables import csv_text, markdown
 
 HIGHER = {"psnr": True, "psnr_body": True, "ssim": True, "vif": True, "ms_ssim": True, "nmse": False, "hfen": False,
           "holdout": False, "holdout_image": False, "chi": False, "seconds": False, "memory_mb": False}
+NEAR_ONE = ("chi",)  # neither high nor low is good: nothing is ranked by it
 DEFINITIONS = metrics.DEFINITIONS | {
     "psnr_body": "PSNR with the mean squared error taken inside the body of the reference (metrics.body)",
     "holdout": "||P (F S x_P - y)|| / ||P y||: a quarter of the samples outside the full centre is withheld and "
@@ -24,85 +26,6 @@ DEFINITIONS = metrics.DEFINITIONS | {
     "chi": "sqrt(mean |M (F S x - y)|^2 / (2 sigma^2)) over the measured samples: 1 is noise alone; well above 1 the "
            "image contradicts the data, below 1 it follows their noise; no measure of quality",
 }
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One k-space, the same for all methods: a scan under one sampling pattern.
-
-    Attributes:
-        scan: the scan's name.
-        accel, mask, seed: of the retrospective undersampling; None where the scan is taken as it was measured.
-        pattern: bool (ky, kx), True where sampled.
-        reference: real (slice, y, x) or None.
-        reference_kind: what the reference is, in words; "" without one.
-        shape: (slice, coil, ky, kx).
-        scale: what k-space was multiplied by before solving.
-        warnings: what is odd about the data, one sentence each.
-        noise, noise_from: standard deviation of the real and of the imaginary part of a sample, and where it is from.
-    """
-
-    scan: str
-    accel: float | None
-    mask: str | None
-    seed: int | None
-    pattern: np.ndarray
-    reference: np.ndarray | None
-    reference_kind: str
-    shape: tuple
-    scale: float
-    warnings: tuple = ()
-    noise: float | None = None
-    noise_from: str = ""
-
-    @property
-    def label(self) -> str:
-        """Scan and sampling in a few words."""
-        return f"{self.scan}, {self.sampling}"
-
-    @property
-    def sampling(self) -> str:
-        """The sampling in a few words."""
-        if self.accel is None:
-            return "as measured"
-        return f"{self.accel:g}x {self.mask}" + (f", mask {self.seed}" if self.seed else "")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One method on one setting.
-
-    Attributes:
-        setting: index of the setting.
-        method: its name.
-        images: complex (slice, y, x), in the scan's units, as the root sum of squares of the coils sees them.
-        status: the worst of the slices', see `Result`; "done" for a network or a method without iterations.
-        iterations: of each slice.
-        seconds: of each slice, without maps and tuning.
-        memory_mb: peak growth of the process's memory in MiB while solving, None where it cannot be measured.
-        values: metric -> value over the volume.
-        slices: metric -> one value a slice.
-        strength: what was used, in words: "lam = 2e-3", "" for methods without one.
-        tuning: how it was chosen, `Tuning.to_dict()`, or None.
-        history: of the middle slice, one dict an iteration: k, residual, seconds, value (the objective) where known.
-        solver: in words.
-        residual: of the middle slice in k-space (ky, kx), root mean square over coils in units of the noise, or None.
-    """
-
-    setting: int
-    method: str
-    images: np.ndarray
-    status: str
-    iterations: tuple
-    seconds: tuple
-    memory_mb: float | None
-    values: dict
-    slices: dict
-    strength: str = ""
-    tuning: dict | None = None
-    history: list = field(default_factory=list)
-    solver: str = ""
-    residual: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -118,20 +41,33 @@ class Comparison:
         sections: analyses added to its report, `Section`.
     """
 
-    settings: tuple
-    methods: dict
-    outcomes: dict
+    settings: tuple[Setting, ...]
+    methods: dict[str, str]
+    outcomes: dict[tuple[int, str], Outcome]
     about: dict
     warnings: tuple = ()
     sections: tuple = ()
 
     @property
     def metrics(self) -> list[str]:
-        """The quality metrics that were computed, in their order; the first is what methods are ranked by."""
-        return list(dict.fromkeys(name for o in self.outcomes.values() for name in o.values))
+        """The quality metrics that were computed; the first is what methods are ranked by, if by any (`ranked_by`)."""
+        found = list(dict.fromkeys(name for o in self.outcomes.values() for name in o.values))
+        return sorted(found, key=lambda m: (m in NEAR_ONE, -self.measured(m)))
+
+    @property
+    def ranked_by(self) -> str | None:
+        """The metric that most settings have, the first of these; never chi, and None where there is no other."""
+        return next((m for m in self.metrics if m not in NEAR_ONE), None)
+
+    def measured(self, metric: str) -> int:
+        """On how many settings a metric was computed, for one method at least."""
+        return len(self._measured(metric))
+
+    def _measured(self, metric):
+        return {k for (k, _), o in self.outcomes.items() if not math.isnan(o.values.get(metric, math.nan))}
 
     def records(self, *, slices: bool = False, costs: bool = True) -> list[dict]:
-        """One dict a method and setting, for `pandas.DataFrame(...)`.
+        """One dict a method and setting, for `pandas.DataFrame(...)`; `status` says which failed, their values are NaN.
 
         Args:
             slices: one for each slice instead; its values are of that slice, with the volume's maximum as range.
@@ -144,12 +80,13 @@ class Comparison:
             tail = {"strength": o.strength, "solver": o.solver, "status": o.status}
             if slices:
                 out += [{**head, "slice": k, **{m: v[k] for m, v in o.slices.items()}, "iterations": o.iterations[k],
-                         **({"seconds": o.seconds[k]} if costs else {})} for k in range(len(o.images))]
+                         "status": o.status, **({"seconds": o.seconds[k]} if costs else {})}
+                        for k in range(len(o.images))]
                 continue
             spent = {"seconds": sum(o.seconds), "tuning_seconds": (o.tuning or {}).get("seconds"),
                      "memory_mb": o.memory_mb} if costs else {}
-            out.append({**head, **o.values, "iterations": max(o.iterations), "trials": len((o.tuning or {}).get(
-                "curve", ())), **tail, **spent})
+            out.append({**head, **o.values, "iterations": max(o.iterations, default=0),
+                        "trials": len((o.tuning or {}).get("curve", ())), **tail, **spent})
         return out
 
     def _order(self, index, name):
@@ -158,68 +95,93 @@ class Comparison:
     def differences(self, metric: str | None = None, to: str | None = None, *, level: float = 0.95) -> list[dict]:
         """Paired differences of every method to one: mean, bootstrap interval and wins over slices and settings.
 
-        Pairs are the slices under each sampling; those of one scan are drawn together, see `statistics.bootstrap`.
+        Pairs are the slices under each sampling; those of one scan are drawn together, see `statistics.paired`.
 
         Args:
-            metric: one of `metrics`; None: the first.
+            metric: one of `metrics`, not chi; None: `ranked_by`.
             to: the method to compare with; None: the best one in the mean.
             level: of the interval.
 
         Returns:
-            A dict a method: method, metric, mean, difference, low, high, wins (better on that slice), pairs.
+            A dict a method, best first: method, metric, mean, to, difference, low, high, pairs, scans (independent
+            groups), slices, wins (better on that pair). low and high are NaN below five scans, of one scan below five
+            slices. Empty where nothing can be ranked.
 
         Raises:
-            ValueError: an unknown metric or method.
+            ValueError: an unknown metric or method, or chi, by which nothing is better.
         """
-        metric = _check.choice("metric", self.metrics[0] if metric is None else metric, tuple(self.metrics))
+        if metric is None and self.ranked_by is None:
+            return []
+        metric = self._ranking_metric(metric)
         ranked = self.ranking(metric)
         to = _check.choice("to", ranked[0] if to is None else to, tuple(self.methods))
         rows, sign = [], 1 if HIGHER.get(metric, True) else -1
         for name in ranked:
-            pairs = [(self.settings[k].scan, a, b) for k in range(len(self.settings))
-                     for a, b in zip(self._slices(k, name, metric), self._slices(k, to, metric))
+            pairs = [(s.scan, z, a - b) for k, s in enumerate(self.settings)
+                     for z, (a, b) in enumerate(zip(self._slices(k, name, metric), self._slices(k, to, metric)))
                      if math.isfinite(a) and math.isfinite(b)]
-            gaps = [a - b for _, a, b in pairs]
-            low, high = bootstrap(gaps, [scan for scan, *_ in pairs], level=level)
-            rows.append({"method": name, "metric": metric, "mean": self.mean(name, metric), "to": to,
-                         "difference": float(np.mean(gaps)) if gaps else math.nan, "low": low, "high": high,
-                         "wins": sum(sign * g > 0 for g in gaps), "pairs": len(gaps)})
+            found = paired(*([p[k] for p in pairs] for k in range(3)), level=level)
+            rows.append({"method": name, "metric": metric, "mean": self.mean(name, metric), "to": to, **found,
+                         "wins": sum(sign * gap > 0 for *_, gap in pairs)})
         return rows
+
+    def _ranking_metric(self, metric):
+        return self.ranked_by if metric is None else _check.choice(
+            "metric", metric, tuple(m for m in self.metrics if m not in NEAR_ONE))
 
     def _slices(self, index, name, metric):
         outcome = self.outcomes.get((index, name))
         return outcome.slices.get(metric, ()) if outcome else ()
 
     def mean(self, name: str, metric: str) -> float:
-        """Mean over settings of a method's value over the volume; NaN where there is none."""
-        found = [o.values[metric] for (_, n), o in sorted(self.outcomes.items()) if n == name and metric in o.values]
+        """Mean of a method's values over the volume, of the settings where `metric` was computed for any method.
+
+        NaN where the method lacks one of these: a mean over the settings where it did well is none.
+        """
+        found = [self.outcomes[k, name].values.get(metric, math.nan) if (k, name) in self.outcomes else math.nan
+                 for k in sorted(self._measured(metric))]
         return float(np.mean(found)) if found else math.nan
 
     def ranking(self, metric: str | None = None) -> list[str]:
-        """The methods, best first by the mean over settings."""
-        metric = self.metrics[0] if metric is None else metric
+        """The methods, best first by the mean over settings, those without one last; as given where nothing ranks.
+
+        Raises:
+            ValueError: an unknown metric, or chi, by which nothing is better.
+        """
+        metric = self._ranking_metric(metric)
+        if metric is None:
+            return list(self.methods)
         sign = -1 if HIGHER.get(metric, True) else 1
         means = {name: sign * self.mean(name, metric) for name in self.methods}
         return sorted(means, key=lambda name: (math.isnan(means[name]), means[name]))
 
+    def status(self, name: str) -> str:
+        """The worst of a method's statuses on all settings; "" where it ended well everywhere."""
+        found = {o.status for (_, n), o in self.outcomes.items() if n == name}
+        return next((s for s in (*FAILED, "stopped") if s in found), "")
+
     def summary(self) -> list[dict]:
-        """One dict a method, best first: means over settings, the paired difference to the best, wins, costs."""
-        if not self.metrics:
-            return []
-        rows = []
-        for row in self.differences():
-            own = [o for (_, n), o in sorted(self.outcomes.items()) if n == row["method"]]
-            rows.append({"method": row["method"], **{m: self.mean(row["method"], m) for m in self.metrics},
-                         "to best": row["difference"], "low": row["low"], "high": row["high"],
-                         "best on": f"{self._best_on(row['method'])} of {len(self.settings)}",
-                         "iterations": max(max(o.iterations) for o in own),
-                         "seconds": float(np.mean([sum(o.seconds) for o in own])),
+        """One dict a method, best first: means over settings, the paired difference to the best, wins, costs.
+
+        With a column `status` where a method did not end well; without differences and wins where nothing ranks.
+        """
+        gaps, rows = {row["method"]: row for row in self.differences()}, []
+        bad = any(map(self.status, self.methods))
+        for name in self.ranking():
+            own, row = [o for (_, n), o in sorted(self.outcomes.items()) if n == name], gaps.get(name)
+            beside = {} if row is None else {
+                "to best": row["difference"], "low": row["low"], "high": row["high"],
+                "best on": f"{self._best_on(name)} of {self.measured(self.ranked_by)}"}
+            rows.append({"method": name, **({"status": self.status(name)} if bad else {}),
+                         **{m: self.mean(name, m) for m in self.metrics}, **beside,
+                         "iterations": max((n for o in own for n in o.iterations), default=0),
+                         "seconds": float(np.mean([sum(o.seconds) for o in own])) if own else math.nan,
                          "memory_mb": max((o.memory_mb for o in own if o.memory_mb is not None), default=None)})
         return rows
 
     def _best_on(self, name):
         """On how many settings a method is the best one."""
-        metric = self.metrics[0]
+        metric = self.ranked_by
         sign, count = 1 if HIGHER.get(metric, True) else -1, 0
         for k in range(len(self.settings)):
             values = {n: sign * o.values[metric] for (i, n), o in self.outcomes.items() if i == k and metric in o.values
@@ -260,12 +222,23 @@ class Comparison:
         write(self, path, title=title)
 
     def figure(self, path, *, setting: int = 0, slice: int | None = None, title: str = "") -> None:
-        """Draw the images of one setting with errors and a zoom to .png, .pdf or .svg, see `figure.figure`."""
+        """Draw the images of one setting with errors and a zoom to .png, .pdf or .svg, see `figure.figure`.
+
+        Methods that failed are named in the title instead.
+
+        Raises:
+            ValueError: every method failed on this setting.
+        """
         from pisolve.figure import figure
 
         s = self.settings[_check.integer("setting", setting, low=0, high=len(self.settings) - 1)]
-        images = {n: self.outcomes[setting, n].images for n in self.methods if (setting, n) in self.outcomes}
-        figure(images, s.reference, path=path, slice=slice, title=title or s.label)
+        own = {n: self.outcomes[setting, n] for n in self.methods if (setting, n) in self.outcomes}
+        images = {n: o.images for n, o in own.items() if o.status not in FAILED and np.isfinite(o.images).all()}
+        if not images:
+            raise ValueError(f"no method has an image of setting {setting} ({s.label}): nothing to draw")
+        lost = [f"{n} ({o.status})" for n, o in own.items() if n not in images]
+        left = f", without {', '.join(lost)}" if lost else ""
+        figure(images, s.reference, path=path, slice=slice, title=(title or s.label) + left)
 
     def with_sections(self, *sections: Section) -> Comparison:
         """The same comparison with more sections in its report."""
@@ -274,7 +247,7 @@ class Comparison:
         return replace(self, sections=(*self.sections, *sections))
 
     def __repr__(self):
-        best = f", best: {self.ranking()[0]}" if self.metrics else ""
+        best = f", best: {self.ranking()[0]}" if self.ranked_by else ""
         return f"Comparison({len(self.methods)} methods on {len(self.settings)} settings{best})"
 
 

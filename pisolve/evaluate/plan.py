@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pisolve._version import __version__
 from pisolve.named import ZERO_FILLED, named
 from pisolve.prepare import SAMPLINGS, Sampling, Sense, as_scan, fully_sampled
 from pisolve.priors import Denoiser, Prior
+from pisolve.priors._module import is_module
 from pisolve.recipe import Recipe
 from pisolve.recipe_format import encode
 from pisolve.tuning import METHODS, TRIALS
@@ -93,18 +95,52 @@ class Plan:
         return Plan(found, sources, methods, tuple(samplings), tune, trials, _common(methods))
 
     def fingerprint(self) -> str:
-        """A digest of the scans' data, the methods and everything else that the images depend on."""
+        """A digest of the scans' data, the methods with their weights and everything else that the images depend on.
+
+        A method that was made in Python and is no network cannot be recognised again: then it is another every time.
+        """
         digest = hashlib.sha256()
         for name, scan in self.scans.items():
-            digest.update(name.encode())
+            digest.update(repr((name, scan.phase_axis, sorted(kept(scan.meta).items()))).encode())
             for part in (scan.kspace, scan.mask, scan.mps, scan.reference, scan.noise, scan.calib):
                 digest.update(b"-" if part is None else repr((part.shape, str(part.dtype))).encode())
                 if part is not None:
                     digest.update(np.ascontiguousarray(part).tobytes())
-        methods = {n: "" if r is None else _written(r) for n, r in self.methods.items()}
         samplings = [repr(s) if not isinstance(s, np.ndarray) else s.astype(int).tolist() for s in self.samplings]
-        digest.update(json.dumps([__version__, methods, samplings, self.tune, self.trials]).encode())
+        digest.update(json.dumps([__version__, list(self.methods), samplings, self.tune, self.trials]).encode())
+        for recipe in self.methods.values():
+            _digest(recipe, digest)
         return digest.hexdigest()
+
+
+def kept(meta: dict) -> dict:
+    """What of a scan's attributes goes with it: numbers and words."""
+    return {k: v.item() if isinstance(v, np.generic) else v for k, v in meta.items()
+            if isinstance(v, str | int | float | np.integer | np.floating)}
+
+
+def _digest(recipe: Recipe | None, digest) -> None:
+    """Add a recipe and the weights of its networks to a digest."""
+    if recipe is None:
+        return
+    modules = _modules(recipe)
+    try:
+        digest.update(json.dumps(recipe.to_dict()).encode())
+    except ValueError:
+        if not modules:
+            digest.update(secrets.token_bytes(16))
+        digest.update(repr(recipe).encode())
+    for module in modules:
+        for name, value in module.state_dict().items():
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+
+
+def _modules(part, depth: int = 5) -> list:
+    """The networks inside of a recipe."""
+    if is_module(part):
+        return [part]
+    inside = list(part) if isinstance(part, tuple | list) else list(getattr(part, "__dict__", {}).values())
+    return [m for value in inside if depth for m in _modules(value, depth - 1)]
 
 
 def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None, tune="holdout", trials=TRIALS,
@@ -114,11 +150,15 @@ def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None
     if reference is not None:
         if len(found) > 1:
             raise ValueError("reference is for one scan: give others theirs by Scan(kspace, reference=...)")
-        found = {name: replace(scan, reference=np.asarray(reference)) for name, scan in found.items()}
+        found = {name: replace(scan, reference=_reference(reference, scan, slices)) for name, scan in found.items()}
+        sources = dict.fromkeys(sources)  # a file says nothing of it
     recipes = _methods(methods)
     _check.choice("tune", tune, (None, *METHODS))
     samplings = _samplings(accel, mask, seeds, center_fraction)
     plan = Plan(found, sources, recipes, samplings, tune, _check.integer("trials", trials, low=COUNT), _common(recipes))
+    several = [n for n, s in found.items() if s.sets > 1]
+    if tune == "reference" and several:
+        raise ValueError(f"tune='reference' is for one set of maps, {several[0]!r} has several: take tune='holdout'")
     if tune == "reference":
         blind = [n for n, s in found.items() if s.reference is None and not (samplings[0] is not None
                                                                              and fully_sampled(s))]
@@ -126,6 +166,16 @@ def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None
             raise ValueError(f"tune='reference' needs the truth, and {blind[0]!r} has none: give reference=..., or a "
                              "full scan with accel")
     return plan
+
+
+def _reference(reference, scan, slices):
+    """The image to compare with in the shape of the scan, for the slices that were asked for."""
+    reference = np.asarray(reference)
+    if scan.kspace.ndim == 4:
+        reference = reference[None] if reference.ndim == 2 else reference
+        if slices is not None and len(reference) != len(scan.kspace):
+            reference = reference[slices if isinstance(slices, slice) else np.atleast_1d(slices)]
+    return reference
 
 
 def has_strength(recipe: Recipe | None) -> bool:
@@ -147,7 +197,8 @@ def load(path: str, slices=None) -> io.Scan:
 
 def _scans(scans, slices) -> tuple[dict, dict]:
     """Names, scans and their sources."""
-    slices = {"from": [slices.start, slices.stop, slices.step]} if isinstance(slices, slice) else slices
+    slices = {"from": [slices.start, slices.stop, slices.step]} if isinstance(slices, slice) else (
+        slices if slices is None or isinstance(slices, int | np.integer) else [int(z) for z in slices])
     if isinstance(scans, Mapping):
         given = dict(scans)
     else:
@@ -217,8 +268,8 @@ def _common(recipes) -> dict:
 
 def _samplings(accel, mask, seeds, center_fraction) -> tuple:
     if mask is not None and _check.is_array(mask):
-        if accel is not None or seeds != 1:
-            raise ValueError("mask is a pattern already: leave accel and seeds out")
+        if accel is not None or seeds != 1 or center_fraction is not None:
+            raise ValueError("mask is a pattern already: leave accel, seeds and center_fraction out")
         return (np.asarray(mask) != 0,)
     if accel is None:
         given = [n for n, v in (("mask", mask), ("center_fraction", center_fraction)) if v is not None]
@@ -229,17 +280,11 @@ def _samplings(accel, mask, seeds, center_fraction) -> tuple:
     kinds = list(mask) if isinstance(mask, list | tuple) else ["random" if mask is None else mask]
     for kind in kinds:
         _check.choice("mask", kind, SAMPLINGS)
+    if center_fraction is not None and all(k in ("poisson", "variable_density") for k in kinds):
+        raise ValueError(f"center_fraction has no effect on {kinds[0]}: leave it out")
     count = _check.integer("seeds", seeds, low=1)
     drawn = [Sampling(k, a, None if k in ("poisson", "variable_density") else center_fraction, s)
              for k in kinds for a in accels for s in range(count)]
     if not drawn or len(set(drawn)) < len(drawn):
         raise ValueError("accel and mask must name at least one sampling, and none twice")
     return tuple(drawn)
-
-
-def _written(recipe: Recipe) -> str:
-    """The recipe as text; those that cannot be written down by their looks."""
-    try:
-        return json.dumps(recipe.to_dict())
-    except ValueError:
-        return repr(recipe)

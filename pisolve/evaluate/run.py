@@ -11,19 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from pisolve import backend, io
+from pisolve import backend, io, masks
 from pisolve.evaluate.consistency.consistency import consistency
 from pisolve.evaluate.consistency.forward import noise_of
 from pisolve.evaluate.consistency.holdout import holdout_error
-from pisolve.evaluate.crimes.crimes import crimes
+from pisolve.evaluate.crimes.crimes import Crime, crimes
 from pisolve.evaluate.memory import peak_growth
-from pisolve.evaluate.plan import Plan
+from pisolve.evaluate.plan import Plan, kept
+from pisolve.evaluate.stability.replay import one_slice
 from pisolve.prepare import CoilImages, Sampling, fully_sampled, like_rss, models_of, prepare, zero_filled
 from pisolve.recipe import Recipe, Reconstruction
 from pisolve.tuning import tune_prepared
 from pisolve.tuning.strength import family
 
-WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged", "done")
 NO_TRUTH = "reference of undersampled data"  # the crime
 FULL, GIVEN = "root sum of squares of the fully sampled k-space", "given with the scan"
 
@@ -36,36 +36,60 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
     place.mkdir(parents=True, exist_ok=True)
     name, sampling = plan.settings()[index]
     scan = plan.scans[name]
-    found = crimes(scan)
-    notes = [str(c) for c in found]
-    if NO_TRUTH in found.names:
+    found = _crimes(plan, folder, name, index)
+    notes = [str(Crime(**c)) for c in found["found"]]
+    if NO_TRUTH in [c["name"] for c in found["found"]]:
         scan = replace(scan, reference=None)
         notes.append("the reference of this scan is not used: methods are judged by withheld samples instead")
-    kind = "" if scan.reference is None else GIVEN
-    if sampling is not None:
-        if fully_sampled(scan):
-            kind = kind or FULL
-        elif not kind:
+    kind = GIVEN if scan.reference is not None and not plan.common["whiten"] else FULL
+    if sampling is not None and not fully_sampled(scan):
+        if scan.mask is None:  # or undersampling would take it for a full scan
+            scan = replace(scan, mask=masks.estimate(scan.kspace))
+        if scan.reference is None:
             notes.append("not fully sampled to begin with, so there is no reference: what was sampled is thinned out")
-        scan = sampling(scan) if isinstance(sampling, Sampling) else scan.undersample(sampling)
+    if isinstance(sampling, np.ndarray):
+        sampling = _Given(sampling)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        scan = prepare(scan, method=_needs(plan), **plan.common)
+        scan = prepare(scan, sampling=sampling, method=_needs(plan), **plan.common)
     notes += [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
     arrays = {n: getattr(scan, n) for n in ("kspace", "mask", "mps", "reference", "noise", "calib")}
-    _savez(place / "prepared.npz", **{n: a for n, a in arrays.items() if a is not None}, meta=json.dumps(
-        {k: v for k, v in scan.meta.items() if isinstance(v, str | int | float)}))
+    _savez(place / "prepared.npz", **{n: a for n, a in arrays.items() if a is not None},
+           meta=json.dumps(kept(scan.meta)))
     scale = models_of(scan, _needs(plan))[1]
     shape = scan.kspace.shape if scan.kspace.ndim == 4 else (1, *scan.kspace.shape)
     noise = _noise(scan)
     reference = {} if scan.reference is None else {"reference": abs(_volume(scan.reference))}
-    about = {"scan": name, "kind": kind, "shape": list(shape), "scale": scale, "noise": noise and noise.sigma,
-             "noise_from": noise.source if noise else "no noise was found", "samples": scan.noise is not None,
-             "crimes": found.to_dict(),
-             "warnings": list(dict.fromkeys(notes))}
+    about = {"scan": name, "kind": kind if reference else "", "shape": list(shape), "scale": scale,
+             "noise": noise and noise.sigma, "noise_from": noise.source if noise else "no noise was found",
+             "samples": scan.noise is not None, "crimes": found, "warnings": list(dict.fromkeys(notes))}
     if isinstance(sampling, Sampling):
         about |= {"accel": sampling.accel, "mask": sampling.mask, "seed": sampling.seed}
     _savez(place / "setting.npz", pattern=scan.mask, about=json.dumps(about), **reference)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A pattern as a sampling."""
+
+    mask: np.ndarray
+
+    def __call__(self, scan):
+        return scan.undersample(self.mask)
+
+
+def _crimes(plan, folder, name, index) -> dict:
+    """What is odd about a scan, looked for once however often it is sampled."""
+    first = next(k for k, (scan, _) in enumerate(plan.settings()) if scan == name)
+    path = folder / f"{first:03d}" / "setting.npz"
+    if first != index and path.exists():
+        return _about(path)["crimes"]
+    return crimes(plan.scans[name]).to_dict()
+
+
+def _about(path) -> dict:
+    with np.load(path) as file:
+        return json.loads(str(file["about"]))
 
 
 def _noise(scan):
@@ -116,10 +140,20 @@ class Job:
         """The slices that are still to be done."""
         return [z for z in range(count) if not self.slice_file(z).exists()]
 
+    def unfinished(self, count: int) -> bool:
+        """Whether anything is left to do; what failed is tried again."""
+        if self.missing(count) or self.file("failed.json").exists():
+            return True
+        return predicts(self.recipe) and not self.file("holdout.json").exists() and not self.truth()
+
+    def truth(self) -> bool:
+        """Whether the setting has a reference."""
+        with np.load(self.folder / f"{self.setting:03d}" / "setting.npz") as file:
+            return "reference" in file
+
     def noise(self) -> float | None:
         """The noise level of the setting, None where its noise samples say it."""
-        with np.load(self.folder / f"{self.setting:03d}" / "setting.npz") as file:
-            about = json.loads(str(file["about"]))
+        about = _about(self.folder / f"{self.setting:03d}" / "setting.npz")
         return None if about["samples"] else about["noise"]
 
     def slice_file(self, z: int) -> Path:
@@ -127,8 +161,27 @@ class Job:
         return self.file(f"{z:03d}.npz")
 
 
+def jobs_of(plan: Plan, folder: Path) -> list[Job]:
+    """Every method on every setting."""
+    return [Job(folder, k, m, recipe, plan.tune if plan.tuned(name) else None, plan.trials)
+            for k in range(len(plan.settings())) for m, (name, recipe) in enumerate(plan.methods.items())]
+
+
 def do(job: Job, done: Callable[[], None] = lambda: None, progress: bool = False) -> None:
-    """Run a job as far as it is not done: tuning first, then slice by slice; `done` is called after each of them."""
+    """Run a job as far as it is not done: tuning first, then slice by slice; `done` is called after each of them.
+
+    A method that raises must not take the others with it: what it said is kept, and the method has failed.
+    """
+    failed = job.file("failed.json")
+    failed.unlink(missing_ok=True)
+    try:
+        _do(job, done, progress)
+    except (ArithmeticError, ImportError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        with io.atomic(failed) as temporary:
+            temporary.write_text(json.dumps({"error": " ".join(f"{type(error).__name__}: {error}".split())}))
+
+
+def _do(job, done, progress):
     scan = prepared(job.folder, job.setting)
     if job.recipe is None:
         return _zero_filled(job, scan, done)
@@ -149,23 +202,14 @@ def do(job: Job, done: Callable[[], None] = lambda: None, progress: bool = False
         one = one_slice(scan, z)
         as_one = Reconstruction(x, result.status, [result], scale, replace(recipe, solver=result.solver), one, {})
         found = consistency(as_one, noise=noise) if result.ok and (noise or scan.noise is not None) else None
-        _savez(job.slice_file(z), image=scan.crop(like_rss(one, x)), **_residual(found), about=json.dumps(
+        shown = like_rss(one, x) if recipe.method.needs_maps else x  # the others are roots of sums of squares
+        _savez(job.slice_file(z), image=scan.crop(shown), **_residual(found), about=json.dumps(
             {"status": result.status, "iterations": result.state.k, "seconds": seconds, "memory_mb": peak.mb,
              "solver": "network" if recipe.network is not None else type(result.solver).__name__,
              "history": [] if recipe.network is not None else _history(result), "chi": found and found.chi}))
         done()
     if scan.reference is None:
         _predicted(job, recipe, scan)
-
-
-def one_slice(scan, z) -> io.Scan:
-    """One slice of a prepared scan as a scan of its own."""
-    if scan.kspace.ndim == 3:
-        return scan
-    one = scan.select([z])
-    parts = {n: a[0] for n in ("kspace", "mps", "reference", "calib") if (a := getattr(one, n)) is not None
-             and a.ndim > (2 if n == "reference" else 3)}
-    return replace(one, **parts)
 
 
 def _residual(found) -> dict:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pisolve import _check
 
 DRAWS = 10000
+LEAST = 5  # independent groups, below which no interval is given: of two its ends are just these two
 
 
 def bootstrap(values, groups=None, *, level: float = 0.95, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
@@ -49,3 +52,31 @@ def bootstrap(values, groups=None, *, level: float = 0.95, draws: int = DRAWS, s
     means = sums[drawn].sum(1) / counts[drawn].sum(1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def paired(scans, slices, gaps, *, level: float = 0.95) -> dict:
+    """The mean of paired differences, its interval, and how many witnesses it rests on.
+
+    Slices of one scan are no independent witnesses, nor is one slice under several samplings: scans are drawn whole;
+    where there is only one scan its slices are, as if they were independent, which makes the interval too narrow.
+
+    Args:
+        scans, slices: of each difference, where it is from.
+        gaps: the differences, finite numbers.
+        level: of the interval.
+
+    Returns:
+        A dict: difference, low, high (NaN below `LEAST` scans, of one scan below `LEAST` slices), pairs, scans and
+        slices (how many different ones).
+
+    Raises:
+        ValueError: a level outside of 0..1.
+    """
+    places = list(zip(scans, slices))
+    groups = scans if len(set(scans)) > 1 else slices
+    _, member = np.unique(np.asarray(groups, str), return_inverse=True)
+    low, high = bootstrap(gaps, member, level=level)
+    if len(set(groups)) < LEAST:
+        low = high = math.nan
+    return {"difference": float(np.mean(gaps)) if gaps else math.nan, "low": low, "high": high, "pairs": len(gaps),
+            "scans": len(set(scans)), "slices": len(set(places))}

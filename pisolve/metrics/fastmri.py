@@ -8,6 +8,7 @@ from scipy import ndimage
 from pisolve.metrics._images import inside, magnitude, pair, peak_of, scaled, slices
 
 WINDOW = 7
+_ABOVE = 1.25  # times the noise floor; 5x5 averages of the noise of one coil scatter by a tenth of it, of more by less
 
 
 def nmse(reference, image, *, region=None) -> float:
@@ -102,6 +103,8 @@ def body(reference) -> np.ndarray:
 
     The magnitude is averaged over 5x5 pixels, so that single noise peaks do not count; of each slice the largest
     connected piece is kept and its holes (air, bone, fluid) are filled. The 99th percentile is that of the volume.
+    A root sum of squares has noise in the air that averaging does not remove, at sqrt(2 coils) times the noise of one
+    part: where that floor is visible the threshold is at least 1.25 times it.
 
     Args:
         reference: real or complex array (y, x) or (slice, y, x).
@@ -114,10 +117,28 @@ def body(reference) -> np.ndarray:
     """
     reference, _, _ = scaled(*2 * [magnitude("reference", reference)])
     smooth = np.stack([ndimage.uniform_filter(s, 5) for s in slices(reference)])
-    found = smooth > 0.1 * np.percentile(smooth, 99)
+    high = np.percentile(smooth, 99)
+    found = smooth > max(0.1 * high, _ABOVE * _floor(smooth, high))
     for k, piece in enumerate(found):
         labels, count = ndimage.label(piece)
         if count:
             largest = 1 + np.argmax(ndimage.sum_labels(piece, labels, range(1, count + 1)))
             found[k] = ndimage.binary_fill_holes(labels == largest)
     return found.reshape(reference.shape)
+
+
+def _floor(smooth, high) -> float:
+    """The noise floor of smoothed magnitudes (slice, y, x) whose 99th percentile is `high`, or 0 where none shows.
+
+    The median of the lowest values, if they look like noise in the air: many are equal (5 % of the pixels within 25 %
+    of it), few lie just above (a shaded object would fill that band, too), and the object stands out of it (`high` is
+    2.5 times as much or more: else it may be an object that fills the image).
+    """
+    seen = smooth[smooth.any(axis=(1, 2))]  # empty slices say nothing
+    low = np.percentile(seen, 1)
+    if low <= 0:  # air without noise; the running sums of the averages can end below 0
+        return 0.0
+    level = float(np.median(seen[seen <= 1.5 * low]))
+    flat = np.mean(abs(seen - level) < 0.25 * level)
+    above = np.mean((seen >= 1.25 * level) & (seen < 1.5 * level))
+    return level if flat > 0.05 and 5 * above < flat and 2.5 * level < high else 0.0

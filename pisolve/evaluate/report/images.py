@@ -117,13 +117,31 @@ class Plan:
         return out
 
 
+def absent(outcome, z: int) -> str:
+    """Words in the place of a slice that a method has no image of; "" where it has one."""
+    if outcome.status == "failed":
+        return "failed: no image"
+    stand_in = outcome.status == "nonfinite" and outcome.solver == "network"  # A^H y, which is not the network's
+    return "not finite: no image" if stand_in or not np.isfinite(outcome.images[z]).any() else ""
+
+
 def sources(comparison) -> list[dict]:
-    """Of each setting the images by name, real (slice, y, x), magnitudes; the reference's name is None."""
-    names = comparison.ranking() if comparison.metrics else list(comparison.methods)
+    """Of each setting the images by name, real (slice, y, x), magnitudes; the reference's name is None.
+
+    An absent image is NaN: black, and without a say in the scales.
+    """
     out = []
     for k, setting in enumerate(comparison.settings):
+        own = {n: comparison.outcomes[k, n] for n in comparison.ranking() if (k, n) in comparison.outcomes}
         found = {} if setting.reference is None else {None: abs(setting.reference)}
-        out.append(found | {n: abs(comparison.outcomes[k, n].images) for n in names if (k, n) in comparison.outcomes})
+        shapes = [setting.reference.shape] if found else [o.images.shape for o in own.values() if o.status != "failed"]
+        for n, o in own.items():
+            if o.status == "failed" and shapes:  # of k-space's size, where it could not be cropped
+                found[n] = np.full(shapes[0], np.nan, np.float32)
+                continue
+            gone = np.array([bool(absent(o, z)) for z in range(len(o.images))])
+            found[n] = np.where(gone[:, None, None], np.float32(np.nan), abs(o.images))
+        out.append(found)
     return out
 
 
@@ -147,7 +165,7 @@ class Scale:
 def _window(images, bits):
     """What is white at first, and the largest value that is kept."""
     first = [images[None]] if None in images else list(images.values())
-    sizes = np.concatenate([v[np.isfinite(v)].ravel() for v in first])
+    sizes = np.concatenate([v[np.isfinite(v)].ravel() for v in first])  # of what failed nothing is left
     top = float(np.percentile(sizes, 99.8)) if sizes.size else 0.0
     top = top or float(sizes.max(initial=0)) or 1.0
     largest = max(float(v.max(initial=0, where=np.isfinite(v))) for v in images.values())
@@ -160,7 +178,8 @@ def scale_of(images: dict, bits: int) -> Scale:
         return Scale(1.0, 1.0, 0.0, 0.0)
     top, peak = _window(images, bits)
     above = sum(int((v > peak).sum()) for v in images.values()) / max(1, sum(v.size for v in images.values()))
-    errors = [abs(np.nan_to_num(v) - images[None]) for n, v in images.items() if n is not None and None in images]
+    errors = [abs(np.nan_to_num(v) - images[None]) for n, v in images.items() if n is not None and None in images
+              and np.isfinite(v).any()]
     return Scale(top, peak, error_limit(errors, top) if errors else 0.0, above)
 
 

@@ -7,7 +7,9 @@ import numbers
 
 import numpy as np
 
-from pisolve.evaluate.comparison import HIGHER
+from pisolve.evaluate.comparison import HIGHER, NEAR_ONE
+from pisolve.evaluate.outcome import FAILED
+from pisolve.evaluate.statistics import LEAST
 from pisolve.evaluate.tables import cell, columns
 
 METRICS = {  # name -> what a table calls it, unit, decimals
@@ -16,9 +18,11 @@ METRICS = {  # name -> what a table calls it, unit, decimals
     "holdout": ("hold-out error", "", 5), "holdout_image": ("hold-out error in the image", "", 5),
     "chi": ("misfit / noise", "", 3), "seconds": ("time", "s", 2),
     "memory_mb": ("memory", "MiB", 0), "tuning_seconds": ("tuning time", "s", 1)}
-NEAR_ONE = ("chi",)  # neither high nor low is good: no value is marked as the best
-FEW = 6  # pairs, below which an interval is called rough
-_BAD = ("nonfinite", "diverged")
+FAILURES = {"failed": "failed", "nonfinite": "not finite", "diverged": "diverged"}  # status -> in a caption
+_FAILURES = {"failed": "The method ended with an error: it has no image and no numbers.",
+             "nonfinite": "The result is not finite: it has no numbers.",
+             "diverged": "The iteration diverged: it has no numbers, and the image shown is its steadiest iterate."}
+FEW = 10  # scans, or slices of one scan, below which an interval is called rough
 _TUNE = {"holdout": "by withheld samples; the reference was not seen", "sure": "by SURE; the reference was not seen",
          "discrepancy": "by the discrepancy principle; the reference was not seen",
          "reference": "by the reference itself, an oracle", None: "strengths as they were given"}
@@ -54,39 +58,59 @@ def told_apart(row: dict) -> bool:
 
 def verdict(comparison) -> dict:
     """The best method and how sure that is: {"best", "kicker", "text"}."""
-    if not comparison.metrics:
+    metric = comparison.ranked_by
+    if metric is None:
         text = ("No ranking: without a reference, and without another measure of quality, methods cannot be ranked. "
                 "Look at the images and at the sections below.")
         return {"best": "", "kicker": "Result", "text": text}
-    rows = comparison.differences()
-    metric, best = rows[0]["metric"], rows[0]
-    if math.isnan(best["mean"]):
-        return {"best": "", "kicker": "Result", "text": f"No ranking: no method has a finite {label(metric)}."}
-    name, mean = METRICS.get(metric, (metric,))[0], value(metric, best["mean"], unit=True)
-    head = f"{name} {mean}" + (f" in the mean of {len(comparison.settings)} settings" if len(comparison.settings) > 1
-                               else "")
+    every = comparison.differences()
+    rows, metric = [r for r in every if not math.isnan(r["mean"])], every[0]["metric"]
+    measured, total, name = comparison.measured(metric), len(comparison.settings), METRICS.get(metric, (metric,))[0]
+    of = f"{measured} of {total}" if measured < total else f"{total}"
+    if not rows:
+        where = "" if measured < 2 else f" on all {measured} settings that have it"
+        return {"best": "", "kicker": "Result", "text": f"No ranking: no method has a finite {label(metric)}{where}."}
+    best = rows[0]
+    head = f"{name} {value(metric, best['mean'], unit=True)}" + (f" in the mean of {of} settings" if total > 1 else "")
+    out = [r["method"] for r in every if math.isnan(r["mean"])]
+    left = f" Not ranked, for want of {name}{' everywhere' if measured > 1 else ''}: {', '.join(out)}." if out else ""
     if len(rows) == 1:
-        text = f"{head}. One method was run: nothing to compare with."
+        text = f"{head}. {'No other method has one' if out else 'One method was run'}: nothing to compare with.{left}"
         return {"best": best["method"], "kicker": "Result", "text": text}
-    tied = [r for r in rows[1:] if math.isfinite(r["low"]) and not told_apart(r)]
-    near = (tied or rows[1:])[0]
-    gap = value(metric, abs(near["difference"]), unit=True)
-    pairs = f"{near['pairs']} paired slice{'s' * (near['pairs'] != 1)}"
-    few = " With so few pairs the interval is a rough guide." if near["pairs"] < FEW else ""
+    kicker, text = _against(metric, rows[1:])
+    return {"best": best["method"], "kicker": kicker, "text": head + text + left}
+
+
+def _against(metric, rows) -> tuple[str, str]:
+    """How the first method stands to the others, (kicker, words), from their paired differences to it."""
+    tied = [r for r in rows if math.isfinite(r["low"]) and not told_apart(r)]
+    near = (tied or rows)[0] if math.isfinite(rows[0]["low"]) else rows[0]
+    gap, one = value(metric, abs(near["difference"]), unit=True), near["scans"] <= 1
+    pairs = _count(near["pairs"], "paired slice") + ("" if one else f" of {near['scans']} scans")
+    kind, groups = ("slice", near["slices"]) if one else ("scan", near["scans"])
+    if not near["pairs"]:
+        return "First, but not compared", f"; {near['method']} comes next, but no slice has a value of both."
     if not math.isfinite(near["low"]):
-        text = (f"{head}; {near['method']} comes next, {gap} away, on {pairs}. No interval can be given: whether "
-                "another slice would say the same is not known.")
-    elif tied:
+        alike = "" if one else ", and slices of one scan are no independent witnesses"
+        prove = f"one {kind} proves" if groups == 1 else f"{groups} {kind}s prove"
+        return f"First, but {prove} nothing", (
+            f"; {near['method']} comes next, {gap} away, on {pairs}. No interval can be given: that takes at least "
+            f"{LEAST} {kind}s{alike}. Whether another {kind} would say the same is not known.")
+    few = f" With so few {kind}s the interval is a rough guide." if groups < FEW else ""
+    few += " It takes the slices of this scan as independent, which they are not: of other scans it says nothing." * one
+    if tied:
         others = f" Nor from {', '.join(r['method'] for r in tied[1:])}." if tied[1:] else ""
-        text = (f"{head}. Not told apart from {near['method']}: the 95 % interval of the paired difference, "
-                f"{interval(metric, near)}, holds 0 ({pairs}).{others}{few}")
-    else:
-        low, high = sorted(abs(near[end]) for end in ("low", "high"))
-        text = (f"{head}, {gap} better than the next, {near['method']} (95 % interval {value(metric, low)} to "
-                f"{value(metric, high)}; {pairs}, {near['method']} is better on {near['wins']}).{few}")
-    kicker = ("First, but one slice proves nothing" if not math.isfinite(near["low"]) else "First, but not told apart"
-              if tied else "First, on few slices" if few else "Best")
-    return {"best": best["method"], "kicker": kicker, "text": text}
+        return "First, but not told apart", (
+            f". Not told apart from {near['method']}: the 95 % interval of the paired difference, "
+            f"{interval(metric, near)}, holds 0 ({pairs}).{others}{few}")
+    low, high = sorted(abs(near[end]) for end in ("low", "high"))
+    kicker = f"First, on few {kind}s" if groups < FEW else "Best on this scan" if one else "Best"
+    return kicker, (f", {gap} better than the next, {near['method']} (95 % interval {value(metric, low)} to "
+                    f"{value(metric, high)}; {pairs}, {near['method']} is better on {near['wins']}).{few}")
+
+
+def _count(n, what) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def warnings(comparison, notes=()) -> list[str]:
@@ -99,9 +123,8 @@ def warnings(comparison, notes=()) -> list[str]:
             found.setdefault(text, []).append(s.label)
     for (k, name), o in sorted(comparison.outcomes.items()):
         where = f"{name} on {comparison.settings[k].label}"
-        if o.status in _BAD:
-            found.setdefault({"diverged": "The iteration diverged; the image shown is its steadiest iterate.",
-                              "nonfinite": "The result is not finite."}[o.status], []).append(where)
+        if o.status in _FAILURES:
+            found.setdefault(_FAILURES[o.status], []).append(where)
         for text in (o.tuning or {}).get("warnings", ()):
             found.setdefault(f"Tuning: {text}", []).append(where)
     for section in comparison.sections:
@@ -151,36 +174,43 @@ def _cell(key, x, best=False):
             "best": best}
 
 
+def _ended(row):
+    return row.get("status") not in FAILED
+
+
 def table(rows: list[dict], *, best: bool = False) -> dict:
-    """Rows of dicts as what the template draws: {"head", "rows"}; `best` marks the best value of each metric."""
+    """Rows of dicts as what the template draws: {"head", "rows"}; `best` marks the best value of each metric, of rows that did not fail."""
     rows = [{k: v.item() if isinstance(v, np.generic) else v for k, v in r.items()} for r in rows]
     keys = columns(rows)
     head = [{"text": label(k) if k in METRICS else k, "hint": direction(k), "number": any(
         _number(r.get(k)) for r in rows)} for k in keys]
     top = {}
     for key in keys if best and len(rows) > 1 else ():
-        values = [r[key] for r in rows if _number(r.get(key)) and math.isfinite(r[key])]
+        values = [r[key] for r in rows if _number(r.get(key)) and math.isfinite(r[key]) and _ended(r)]
         if key in HIGHER and key not in NEAR_ONE and len(set(values)) > 1:
             top[key] = max(values) if HIGHER[key] else min(values)
-    return {"head": head, "rows": [[_cell(k, r.get(k), k in top and r.get(k) == top[k]) for k in keys] for r in rows]}
+    return {"head": head, "rows": [[_cell(k, r.get(k), k in top and r.get(k) == top[k] and _ended(r)) for k in keys] for r in rows]}
 
 
 def summary(comparison) -> dict:
     """The table of methods, best first, with the paired difference and its interval in one cell."""
-    metric = comparison.metrics[0] if comparison.metrics else ""
-    made = table([{k: v for k, v in r.items() if k not in ("low", "high")} for r in comparison.summary()], best=True)
+    metric, rows = comparison.ranked_by or "", comparison.summary()
+    made = table([{k: v for k, v in r.items() if k not in ("low", "high")} for r in rows], best=True)
     for h in made["head"]:
         if h["text"] == "to best":
             h["text"], h["hint"] = "paired difference to the best", f"{label(metric)}, mean and 95 % interval"
             at = made["head"].index(h)
-            for cells, r in zip(made["rows"], comparison.summary()):
-                cells[at]["text"] = "best" if r["method"] == made["rows"][0][0]["text"] else interval(metric, r)
+            for k, (cells, r) in enumerate(zip(made["rows"], rows)):
+                first = k == 0 and not math.isnan(r[metric])
+                cells[at]["text"] = "best" if first else interval(metric, r)
     return made
 
 
 def interval(metric: str, row: dict) -> str:
-    """A difference with its interval: "+0.12 [-0.01, +0.25]"."""
+    """A difference with its interval: "+0.12 [-0.01, +0.25]"; "none" where no pair has both values."""
     middle = row["to best"] if "to best" in row else row["difference"]
+    if math.isnan(middle):
+        return "none"
     ends = [value(metric, row[k], sign=True) for k in ("low", "high")]
     return value(metric, middle, sign=True) + (f" [{', '.join(ends)}]" if all(ends) else " (no interval)")
 

@@ -69,7 +69,7 @@ def render(comparison, title: str = "") -> str:
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["markup"] = jinja2.utils.markupsafe.Markup  # of what is made and escaped here
-    rows = comparison.differences() if comparison.metrics else []
+    rows = comparison.differences()
     bars, axis = svg.intervals(rows)
     return environment.get_template("report.html").render(
         title=title or "Comparison: " + ", ".join(scans), comparison=comparison, words=words, style=style,
@@ -77,7 +77,7 @@ def render(comparison, title: str = "") -> str:
         oracle=comparison.about.get("tune") == "reference", warnings=words.warnings(comparison, notes),
         terms=words.terms(comparison), settings=words.settings(comparison), summary=words.summary(comparison),
         records=words.table(comparison.records(), best=False), differences=list(zip(rows, bars)), axis=axis,
-        metric=comparison.metrics[0] if comparison.metrics else "", sections=sections,
+        metric=comparison.ranked_by or "", sections=sections,
         curves=[(s.label, _convergence(comparison, k), _strengths(comparison, k))
                 for k, s in enumerate(comparison.settings)],
         definitions=comparison.about.get("definitions") or {},
@@ -112,7 +112,9 @@ def _viewer(comparison, images, scales, plan) -> dict:
         panels = [{"name": "reference" if n is None else n, "reference": n is None,
                    "colour": -1 if n is None else order.index(n) % svg.SERIES,
                    "note": "" if n is None else comparison.outcomes[k, n].strength,
-                   "values": ["" if n is None else _caption(comparison, k, n, s) for s in plan.slices[k]]}
+                   "values": ["" if n is None else _caption(comparison, k, n, s) for s in plan.slices[k]],
+                   "absent": ["" if n is None else pictures.absent(comparison.outcomes[k, n], s)
+                              for s in plan.slices[k]]}
                   for n in found]
         size = [n // plan.step for n in next(iter(found.values())).shape[-2:]] if found else [1, 1]
         settings.append({
@@ -126,9 +128,12 @@ def _viewer(comparison, images, scales, plan) -> dict:
 
 
 def _caption(comparison, k, name, s) -> str:
-    """Two metrics of a slice: what methods are ranked by, and SSIM or the next one."""
-    slices = comparison.outcomes[k, name].slices
-    order = sorted(slices, key=lambda m: (m != comparison.metrics[0], m != "ssim"))[:2]
+    """Two metrics of a slice: what methods are ranked by, and SSIM or the next one; of a failed one that it is."""
+    outcome = comparison.outcomes[k, name]
+    if outcome.status in words.FAILURES:
+        return pictures.absent(outcome, s) or f"{words.FAILURES[outcome.status]}: its best iterate, not judged"
+    slices = outcome.slices
+    order = sorted(slices, key=lambda m: (m != comparison.ranked_by, m != "ssim"))[:2]
     shown = [(m, slices[m][s]) for m in order if s < len(slices[m])]
     return "  ·  ".join(f"{words.METRICS.get(m, (m,))[0]} {words.value(m, x, unit=True) or 'none'}" for m, x in shown)
 
@@ -175,10 +180,10 @@ def _strengths(comparison, k) -> list[str]:
     out = []
     for (kind, label), found in groups.items():
         lines = {n: tuple(zip(*[p for p in t["curve"] if p[1] is not None])) or ((), ()) for n, t in found.items()}
-        scores = [y for _, ys in lines.values() for y in ys]
+        scores = [y for _, ys in lines.values() for y in ys if math.isfinite(y)]
         wide = bool(scores) and min(scores) > 0 and max(scores) > 20 * min(scores)
         marks = {n: (t["strength"], min(zip(*lines[n]), key=lambda p: abs(p[0] - t["strength"]))[1])
-                 for n, t in found.items() if lines[n][0]}
+                 for n, t in found.items() if lines[n][0] and t.get("strength") is not None}
         out.append(svg.lines(Curves(f"Choosing {kind}", kind, label, lines, "xy" if wide else "x"),
                              list(comparison.methods), marks))
     return out

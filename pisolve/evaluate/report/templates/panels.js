@@ -72,6 +72,11 @@ class Panel {
     context.fillStyle = "#000";
     context.fillRect(0, 0, w, h);
     const sx = w / sw, sy = h / sh;
+    if (this.absent[view.slice]) {
+      Object.assign(context, {fillStyle: "#ffb454", font: `${13 * ratio}px sans-serif`, textAlign: "center", textBaseline: "middle"});
+      context.fillText(this.absent[view.slice], w / 2, h / 2, 0.94 * w);
+      return;
+    }
     context.drawImage(this.offscreen, -left * sx, -top * sy, this.width * sx, this.height * sy);
     if (!view.line || !view.profile) return;
     const [x0, y0, x1, y1] = view.line.map((v, k) => (v + 0.5 - (k % 2 ? top : left)) * (k % 2 ? sy : sx));
@@ -91,7 +96,7 @@ class Panel {
   }
 
   tell() {
-    if (!view.cursor || !this.levels) { this.valueText.textContent = ""; return; }
+    if (!view.cursor || !this.levels || this.absent[view.slice]) { this.valueText.textContent = ""; return; }
     const value = physical(this.at(...view.cursor));
     this.valueText.textContent = this.reading ? `${(100 * value / current().top).toFixed(2)} % of white` : value.toPrecision(3);
   }

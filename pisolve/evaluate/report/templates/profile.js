@@ -32,7 +32,7 @@ function steps(high) {
 function drawProfile() {
   $("profile-box").hidden = !view.profile;
   if (!view.profile || !view.line || !panels.length) return;
-  const used = panels.filter(p => !p.hidden && p.levels), lines = used.map(p => along(p, view.line));
+  const used = panels.filter(p => !p.hidden && p.levels && !p.absent[view.slice]), lines = used.map(p => along(p, view.line));
   const wide = Math.max(320, $("profile-plot").clientWidth), [left, right, top, bottom] = [64, wide - 12, 10, 200];
   const length = Math.hypot(view.line[2] - view.line[0], view.line[3] - view.line[1]) || 1;
   const high = Math.max(...lines.flat(), 1e-12), x = v => (left + v / length * (right - left)).toFixed(1), y = v => (bottom - v / high * (bottom - top)).toFixed(1);

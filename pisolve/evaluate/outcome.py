@@ -1,0 +1,89 @@
+"""One method on one k-space: what `compare` knows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+FAILED = ("failed", "nonfinite", "diverged")  # statuses of outcomes without numbers, worst first
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One k-space, the same for all methods: a scan under one sampling pattern.
+
+    Attributes:
+        scan: the scan's name.
+        accel, mask, seed: of the retrospective undersampling; None where the scan is taken as it was measured.
+        pattern: bool (ky, kx), True where sampled.
+        reference: real (slice, y, x) or None.
+        reference_kind: what the reference is, in words; "" without one.
+        shape: (slice, coil, ky, kx).
+        scale: what k-space was multiplied by before solving.
+        warnings: what is odd about the data, one sentence each.
+        noise, noise_from: standard deviation of the real and of the imaginary part of a sample, and where it is from.
+    """
+
+    scan: str
+    accel: float | None
+    mask: str | None
+    seed: int | None
+    pattern: np.ndarray
+    reference: np.ndarray | None
+    reference_kind: str
+    shape: tuple
+    scale: float
+    warnings: tuple = ()
+    noise: float | None = None
+    noise_from: str = ""
+
+    @property
+    def label(self) -> str:
+        """Scan and sampling in a few words."""
+        return f"{self.scan}, {self.sampling}"
+
+    @property
+    def sampling(self) -> str:
+        """The sampling in a few words."""
+        if self.accel is None:
+            return "as measured"
+        return f"{self.accel:g}x {self.mask}" + (f", mask {self.seed}" if self.seed else "")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One method on one setting.
+
+    Attributes:
+        setting: index of the setting.
+        method: its name.
+        images: complex (slice, y, x), in the scan's units, as the root sum of squares of the coils sees them.
+        status: the worst of the slices', see `Result`; "done" for a network or a method without iterations, "failed"
+            for a method that raised. With one of `FAILED` all values are NaN, and there may be no image.
+        iterations: of each slice.
+        seconds: of each slice, without maps and tuning.
+        memory_mb: peak growth of the process's memory in MiB while solving, None where it cannot be measured.
+        values: metric -> value over the volume.
+        slices: metric -> one value a slice.
+        strength: what was used, in words: "lam = 2e-3", "" for methods without one.
+        tuning: how it was chosen, `Tuning.to_dict()`, or None.
+        history: of the middle slice, one dict an iteration: k, residual, seconds, value (the objective) where known.
+        solver: in words.
+        residual: of the middle slice in k-space (ky, kx), root mean square over coils in units of the noise, or None.
+    """
+
+    setting: int
+    method: str
+    images: np.ndarray
+    status: str
+    iterations: tuple
+    seconds: tuple
+    memory_mb: float | None
+    values: dict
+    slices: dict
+    strength: str = ""
+    tuning: dict | None = None
+    history: list = field(default_factory=list)
+    solver: str = ""
+    residual: np.ndarray | None = None
