@@ -14,6 +14,7 @@ def compare(a) -> int:
     """Compare methods on the same scans, on equal terms."""
     from pisolve.evaluate import compare as run
     from pisolve.evaluate import rerun
+    from pisolve.evaluate.outcome import FAILED
 
     extra("jinja2", "report")  # before the work, not after it
     folder = Path(a.output)
@@ -34,6 +35,8 @@ def compare(a) -> int:
         asked = {n: getattr(a, n) for n in ("accel", "mask", "seeds", "center_fraction", "trials", "slices")
                  if getattr(a, n) is not None}
         tune = "holdout" if a.tune is None else None if a.tune == "none" else a.tune
+        if tune is None and a.trials is not None:
+            raise ValueError("--trials has no effect with --tune none: leave one of them out")
         folder.mkdir(parents=True, exist_ok=True)
         done = run(a.scans, *([a.priors] if a.priors else []), tune=tune, **asked, **options)
     for text in dict.fromkeys([*done.warnings, *(f"{s.label}: {w}" for s in done.settings for w in s.warnings)]):
@@ -41,9 +44,9 @@ def compare(a) -> int:
     print(done.markdown())
     table([("written", ", ".join(str(folder / n) for n in (SUFFIX, "comparison.json", "summary.md", "records.csv",
                                                            "slices.csv")))])
-    lost = [f"{name} on {done.settings[k].label}" for (k, name), o in done.outcomes.items()
-            if o.status in ("nonfinite", "diverged")]
+    lost = [f"{name} on {done.settings[k].label} ({o.status})" for (k, name), o in done.outcomes.items()
+            if o.status in FAILED]
     if lost:
-        say("failed", f"diverged or not finite: {'; '.join(lost)}")
+        say("failed", "; ".join(lost))
     return 1 if lost else 0
 

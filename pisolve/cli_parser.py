@@ -6,9 +6,9 @@ import argparse
 import sys
 
 from pisolve._version import __version__
-from pisolve.cli_parts import ANALYSES, add_trust, numbers, part, slices, words
+from pisolve.cli_parts import add_trust, numbers, part, slices, words
 from pisolve.cli_recipe import AUTO, MAPS, RECONSTRUCTIONS, SOLVERS
-from pisolve.named import DEFAULTS, DENOISER, WORDS
+from pisolve.named import ANALYSES, DEFAULTS, DENOISER, WORDS
 from pisolve.prepare import SAMPLINGS, Espirit
 from pisolve.tuning import METHODS, TRIALS
 

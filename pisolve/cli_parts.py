@@ -6,13 +6,11 @@ import argparse
 import sys
 
 from pisolve.io.grid import COUNTERS
-from pisolve.named import WORDS
+from pisolve.named import TESTS, WORDS
 from pisolve.prepare import SAMPLINGS
 from pisolve.tuning import METHODS
 
-ANALYSES = ("stability", "uncertainty", "visibility")
 KINDS = ("replicas", "sure", "masks", "dropout")
-TESTS = ["perturbation", "details", "samples"]
 
 
 def part(new):
@@ -44,19 +42,22 @@ def numbers(text: str) -> list[float]:
     return [float(number) for number in text.split(",")]
 
 
-def _method(new) -> None:
-    """Which recipe on which scan."""
+def _method(new, *, image: bool, noise: bool, seed: str) -> None:
+    """Which scan, by which recipe where an `image` is made; `seed` says what of, besides the pattern."""
     new.add_argument("scan", help="as for recon")
     add = new.add_argument
-    add("--prior", metavar="NAME", help=f"the method: {', '.join(WORDS[1:])} or a shipped network; default: wavelet")
-    add("--tune", choices=METHODS, help="choose its strength first; default: as it is")
+    if image:
+        add("--prior", metavar="NAME", help=f"the method: {', '.join(WORDS[1:])} or a shipped network; default: "
+            "wavelet")
+        add("--tune", choices=METHODS, help="choose its strength first; default: as the recipe says, else as it is")
     add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says")
     add("--accel", type=float, help="undersample first")
     add("--mask", choices=SAMPLINGS, help="pattern for --accel; default: random")
-    add("--seed", type=int, help="of pattern, noise and places; default: 0")
+    add("--seed", type=int, help=f"of {seed}; default: 0")
     add("--slices", type=slices, metavar="A:B", help="only these: 3, or 0:5, from 0, without the last")
-    add("--noise", type=float, help="standard deviation of each part of a k-space sample; default: measured or "
-        "estimated")
+    if noise:
+        add("--noise", type=float, help="standard deviation of each part of a k-space sample; default: measured or "
+            "estimated")
     add("--png", metavar="FILE", help="draw the pictures to .png, .pdf or .svg")
     add("--progress", action=argparse.BooleanOptionalAction, default=sys.stderr.isatty(), help="a bar")
     part(new)
@@ -68,8 +69,10 @@ def add_trust(new: dict) -> None:
     new["crimes"].add_argument("--phase-axes", type=int, default=1, choices=(1, 2), help="2 for a slice of a 3-D scan, "
                                "whose masks may be points; default: 1")
     part(new["crimes"])
-    for name in ("consistency", "visibility", "uncertainty", "stability"):
-        _method(new[name])
+    _method(new["consistency"], image=True, noise=True, seed="the pattern and the noise of --probe")
+    _method(new["visibility"], image=False, noise=True, seed="the pattern")
+    _method(new["uncertainty"], image=True, noise=True, seed="the pattern, noise, probes and masks")
+    _method(new["stability"], image=True, noise=False, seed="the pattern, noise and places")
     new["consistency"].add_argument("--probe", action="store_true", help="measure what noise alone would leave")
     new["visibility"].add_argument("--width", type=float, default=3.0, help="of the structure in pixels; default: 3")
     new["visibility"].add_argument("--grid", type=int, default=16, help="places along the longer side; default: 16")
@@ -77,11 +80,11 @@ def add_trust(new: dict) -> None:
     new["uncertainty"].add_argument("-n", type=int, help="images to make; default: 30 replicas, 4 probes, 8 masks")
     add = new["stability"].add_argument
     add("--sizes", type=numbers, default=[0.5, 1.0, 2.0, 5.0], metavar="P,...", help="percent; default: 0.5,1,2,5")
-    add("--tests", type=words, default=TESTS, metavar="NAME,...", help=f"default: {','.join(TESTS)}")
+    add("--tests", type=words, default=list(TESTS), metavar="NAME,...", help=f"default: {','.join(TESTS)}")
     add("--steps", type=int, default=5, help="of the search; default: 5")
     add = new["shift"].add_argument
     add("scans", nargs="+", metavar="scan", help="fully sampled; the first one is home")
-    add("--priors", type=words, required=True, metavar="NAME,...", help="methods, as for compare")
+    add("--priors", type=words, required=True, metavar="NAME,...", help="methods, as for compare; zero-filled is none")
     add("--tune", choices=METHODS, help="choose strengths at home; default: as they are")
     add("--accels", type=numbers, default=[4.0], metavar="R,...", help="the first one is home; default: 4")
     add("--masks", type=words, default=["random"], metavar="KIND,...", help="default: random")

@@ -10,7 +10,7 @@ from pisolve._check import extra
 from pisolve.cli_recipe import read_recipe
 from pisolve.cli_report import say, table
 from pisolve.figure import SUFFIXES
-from pisolve.named import named
+from pisolve.named import ZERO_FILLED, named
 from pisolve.recipe import Recipe, Sampling
 
 
@@ -28,8 +28,8 @@ def consistency(a) -> int:
     from pisolve.evaluate import consistency as ask
 
     _output(a)
-    done = _fixed(a)(_scan(a))
-    return _told(a, ask(done, noise=a.noise, probe=a.probe).section())
+    recipe, scan = _ready(a, seeded=a.probe)
+    return _told(a, ask(recipe(scan), noise=a.noise, probe=a.probe, seed=a.seed or 0).section())
 
 
 def visibility(a) -> int:
@@ -37,7 +37,7 @@ def visibility(a) -> int:
     from pisolve.evaluate import visibility as ask
 
     _output(a)
-    recipe = _recipe(a)
+    recipe = _recipe(a, seeded=False)
     return _told(a, ask(recipe.prepare(_scan(a)), width=a.width, grid=a.grid, noise=a.noise).section())
 
 
@@ -46,7 +46,7 @@ def uncertainty(a) -> int:
     from pisolve.evaluate import uncertainty as ask
 
     _output(a)
-    found = ask(_fixed(a), _scan(a), method=a.by, n=a.n, noise=a.noise, seed=a.seed or 0, progress=a.progress)
+    found = ask(*_ready(a), method=a.by, n=a.n, noise=a.noise, seed=a.seed or 0, progress=a.progress)
     return _told(a, found.section())
 
 
@@ -56,7 +56,7 @@ def stability(a) -> int:
 
     _output(a)
     sizes = [s / 100 for s in a.sizes]
-    found = ask(_fixed(a), _scan(a), sizes=sizes, tests=a.tests, steps=a.steps, seed=a.seed or 0, progress=a.progress)
+    found = ask(*_ready(a), sizes=sizes, tests=a.tests, steps=a.steps, seed=a.seed or 0, progress=a.progress)
     for section in found.sections():
         print(section, end="\n\n")
     if a.png:
@@ -72,9 +72,15 @@ def shift(a) -> int:
     from pisolve.evaluate import shift as ask
 
     _output(a)
-    scans = {Path(p).stem: io.load(p) for p in a.scans}
+    recipes = {word: _named("priors", word) for word in a.priors}
+    if a.tune is not None:
+        _tunable(*recipes.values())
+    scans = {}
+    for path in a.scans:
+        name = Path(path).stem
+        scans[name if name not in scans else f"{name} ({len(scans) + 1})"] = io.load(path)
     home = next(iter(scans.values()))
-    recipes = {w: _tuned(named(w), home, a.accels[0], a.masks[0], a.tune) for w in a.priors}
+    recipes = {w: _tuned(r, home, a.accels[0], a.masks[0], a.tune) for w, r in recipes.items()}
     found = ask(recipes, scans, accels=a.accels, masks=a.masks, noises=a.noises, grid=a.grid, progress=a.progress)
     return _told(a, found.section())
 
@@ -83,7 +89,12 @@ def blinded(a) -> int:
     """Export images for readers who must not know which method made which."""
     from pisolve.evaluate import blinded as export
 
-    images = {Path(p).stem: io.load_image(p) for p in a.images}
+    paths = {}
+    for path in a.images:
+        if (name := Path(path).stem) in paths:
+            raise ValueError(f"{paths[name]} and {path} would both be the method {name!r}: rename one of the files")
+        paths[name] = path
+    images = {name: io.load_image(path) for name, path in paths.items()}
     reference = None if a.reference is None else io.load_image(a.reference)
     study = export(images, a.output, reference=reference, readers=a.readers, seed=a.seed or 0)
     table([("written", f"{a.output}, a folder for each reader"), ("key", f"{study.key}: keep it from the readers")])
@@ -115,16 +126,17 @@ def _scan(a):
     return scan if a.slices is None else scan.select(a.slices)
 
 
-def _recipe(a) -> Recipe:
-    """The recipe that the words name, with their sampling."""
+def _recipe(a, *, seeded: bool = True) -> Recipe:
+    """The recipe that the words name, with their sampling; `seeded`: --seed is of more than the pattern."""
+    if a.seed is not None and not seeded and a.accel is None:
+        more = " or --probe" if hasattr(a, "probe") else ""
+        raise ValueError(f"--seed has no effect without --accel{more}: leave it out")
     if a.recipe:
-        given = [n for n in ("prior", "accel", "mask", "seed", "tune") if getattr(a, n, None) is not None]
+        given = [n for n in ("prior", "accel", "mask", "tune") if getattr(a, n, None) is not None]
         if given:
             raise ValueError(f"--{given[0]} beside --recipe: the recipe says it all")
         return read_recipe(a.recipe)
-    recipe = named(a.prior or "wavelet") if (a.prior or "") != "zero-filled" else None
-    if recipe is None:
-        raise ValueError("--prior zero-filled is no recipe: compare shows it, trust words need a reconstruction")
+    recipe = _named("prior", getattr(a, "prior", None) or "wavelet")
     if a.accel is None and a.mask is not None:
         raise ValueError("--mask needs --accel")
     if a.accel is None:
@@ -132,27 +144,42 @@ def _recipe(a) -> Recipe:
     return replace(recipe, sampling=Sampling(a.mask or "random", a.accel, seed=a.seed or 0))
 
 
-def _fixed(a) -> Recipe:
-    """The recipe with a strength that is chosen where --tune asks for it."""
-    recipe = _recipe(a)
-    if a.tune is None:
-        return replace(recipe, tune=None)
-    return replace(_chosen(recipe, _scan(a), a.tune), sampling=recipe.sampling)
+def _named(option: str, word: str) -> Recipe:
+    if word == ZERO_FILLED:
+        raise ValueError(f"--{option} {word} is no recipe: compare shows it, trust words need a reconstruction")
+    return named(word)
+
+
+def _ready(a, *, seeded: bool = True) -> tuple:
+    """The recipe, its strength chosen where --tune or the recipe itself asks for it, and the scan."""
+    recipe = _recipe(a, seeded=seeded)
+    if a.tune is not None:
+        _tunable(recipe)
+    scan, tune = _scan(a), a.tune or recipe.tune
+    return (recipe if tune is None else _chosen(recipe, scan, tune)), scan
 
 
 def _tuned(recipe, scan, accel, mask, tune) -> Recipe:
     """The recipe at the strength that suits the scan at home."""
-    if tune is None:
+    if tune is None or not _has_strength(recipe):
         return recipe
     return replace(_chosen(replace(recipe, sampling=Sampling(mask, accel)), scan, tune), sampling=None)
 
 
-def _chosen(recipe, scan, tune) -> Recipe:
+def _tunable(*recipes) -> None:
+    """Refuse --tune where none of the recipes has a strength."""
+    if not any(map(_has_strength, recipes)):
+        raise ValueError(f"--tune has no effect on {', '.join(r.name for r in recipes)}: no strength to choose")
+
+
+def _has_strength(recipe) -> bool:
     from pisolve.evaluate.plan import has_strength
 
-    if not has_strength(recipe):
-        return recipe
-    return replace(recipe, prior=replace(recipe, tune=tune)(scan).recipe.prior)
+    return has_strength(recipe)
+
+
+def _chosen(recipe, scan, tune) -> Recipe:
+    return replace(recipe, prior=replace(recipe, tune=tune)(scan).recipe.prior, tune=None)
 
 
 def _told(a, section) -> int:

@@ -34,10 +34,12 @@ _OTHERS = {
 }
 WORDS = (ZERO_FILLED, *(w for w in DEFAULTS if w != "zero"), *_OTHERS)
 SHORT = {"modl": "modl-brain", "varnet": "varnet-brain"}
+ANALYSES = ("stability", "uncertainty", "visibility")  # further sections of a comparison
+TESTS = ("perturbation", "details", "samples")  # of stability
 
 
 def words() -> tuple[str, ...]:
-    """All the names that `named` takes."""
+    """All the names that `compare` takes: "zero-filled", and those of `named`."""
     from pisolve import nets
 
     shipped = [n for n in nets.available() if "denoiser" not in n]
@@ -62,7 +64,7 @@ def named(word: str) -> Recipe:
 
         name = SHORT.get(word, word)
         if name not in nets.available() or "denoiser" in name:
-            _check.choice("method", word, words())
+            _check.choice("method", word, words()[1:])
         recipe = Recipe(network=nets.load(name))
     return replace(recipe, name=word)
 

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 import pisolve as pi
-from pisolve import cli, phantom
+from pisolve import cli, cli_parts, named, phantom
+from pisolve.evaluate import analyses
 from pisolve.evaluate.plan import load
+from pisolve.evaluate.stability import stability
+from pisolve.evaluate.uncertainty import uncertainty
 
 QUICK = ("--no-progress",)
 
@@ -66,12 +69,25 @@ def test_compare_and_again(run, scan):
     (("compare", "head.npz", "-o", "r", "--recipe", "x.json"), "beside --recipe"),
     (("compare", "head.npz", "-o", "r", "--priors", "magic"), "'magic'"),
     (("compare", "head.npz", "-o", "r", "--analyses", "luck", "--accel", "2"), "'luck'"),
+    (("compare", "head.npz", "-o", "r", "--tune", "none", "--trials", "40"), "--trials has no effect with --tune none"),
+    (("compare", "head.npz", "-o", "r", "--seeds", "2"), "no effect without accel"),
+    (("compare", "head.npz", "-o", "r", "--accel", "2", "--mask", "poisson", "--center-fraction", "0.9"), "poisson"),
     (("consistency", "head.npz", "--mask", "random"), "--mask needs --accel"),
+    (("consistency", "head.npz", "--prior", "sense", "--tune", "sure"), "--tune has no effect on sense"),
+    (("consistency", "head.npz", "--seed", "3"), "--seed has no effect without --accel or --probe"),
+    (("consistency", "head.npz", "--seed", "3", "--recipe", "x.json"), "--seed has no effect"),
+    (("visibility", "head.npz", "--seed", "3"), "--seed has no effect without --accel:"),
+    (("visibility", "head.npz", "--tune", "holdout"), "unrecognized arguments: --tune"),
+    (("visibility", "head.npz", "--prior", "tv"), "unrecognized arguments: --prior"),
+    (("stability", "head.npz", "--noise", "0.1"), "unrecognized arguments: --noise"),
     (("consistency", "head.npz", "--prior", "zero-filled"), "no recipe"),
     (("visibility", "head.npz", "--png", "x.doc"), "--png must end in"),
     (("visibility", "head.npz", "--png", "no/x.png"), "folder of no/x.png"),
     (("stability", "head.npz", "--recipe", "x.json", "--accel", "2"), "--accel beside --recipe"),
     (("shift", "head.npz", "--priors", "tv", "--masks", "star"), "star"),
+    (("shift", "head.npz", "--priors", "tv,zero-filled"), "zero-filled is no recipe"),
+    (("shift", "head.npz", "--priors", "sense,spirit", "--tune", "sure"), "--tune has no effect on sense, spirit"),
+    (("blinded", "a/out.npy", "b/out.npy", "-o", "study"), "a/out.npy and b/out.npy would both be the method 'out'"),
     (("unblind", "nowhere"), "key"),
 ])
 def test_bad_words(run, scan, words, message):
@@ -104,10 +120,45 @@ def test_trust(run, scan, words):
     assert os.path.getsize("x.png") > 5000
 
 
+def test_a_recipe_that_tunes(run, scan, monkeypatch):
+    """Its strength is chosen, as `recipe(scan)` does, and the scan is read once; --seed is that of the noise."""
+    recipe = pi.Recipe(pi.Tikhonov(), tune="reference", sampling=pi.Sampling("random", 2, seed=4))
+    Path("r.json").write_text(json.dumps(recipe.to_dict()))
+    one = pi.io.load(scan).select(0)
+    done = recipe(one)
+    assert done.recipe.prior.lam != 1
+    load, seen = pi.io.load, []
+    monkeypatch.setattr(pi.io, "load", lambda path, **options: seen.append(path) or load(path, **options))
+    words = (scan, "--recipe", "r.json", "--slices", 0, *QUICK)
+    explained = {seed: str(pi.evaluate.consistency(done, probe=True, seed=seed).section()) for seed in (0, 3)}
+    assert explained[0] != explained[3]
+    for seed, expected in explained.items():
+        assert run("consistency", *words, "--probe", "--seed", seed) == (0, expected + "\n", "")
+    expected = pi.evaluate.uncertainty(done.recipe, one, n=3, seed=1).section()
+    assert run("uncertainty", *words, "-n", 3, "--seed", 1) == (0, f"{expected}\n", "")
+    expected = pi.evaluate.stability(done.recipe, one, sizes=[0.02], tests=["perturbation"], steps=1, seed=2).sections()
+    out = run("stability", *words, "--sizes", 2, "--tests", "perturbation", "--steps", 1, "--seed", 2)
+    assert out == (0, "".join(f"{section}\n\n" for section in expected), "")
+    assert seen == [scan] * 4
+
+
 def test_shift(run, scan):
-    code, out, _ = run("shift", scan, "--priors", "tikhonov", "--accels", "2,3", "--noises", "0", *QUICK)
+    """Two scans of one name are two."""
+    os.mkdir("other")
+    np.savez("other/head.npz", kspace=phantom.brain((48, 48), 4, noise=0.01, seed=9).kspace)
+    code, out, _ = run("shift", scan, "other/head.npz", "--priors", "tikhonov", "--accels", "2,3", "--noises", "0",
+                       *QUICK)
     assert code == 0
     assert "tikhonov" in out
+    assert "| head, 2x" in out
+    assert "| head (2), 2x" in out
+
+
+def test_words_are_those_of_the_functions():
+    """The command line's lists are the functions' own."""
+    assert analyses.ANALYSES == named.ANALYSES
+    assert stability.TESTS is named.TESTS
+    assert set(cli_parts.KINDS) == set(uncertainty.METHODS) - {"seeds"}
 
 
 def test_blinded_and_back(run, scan):

@@ -218,10 +218,10 @@ def fake(values):
 
 
 def test_paired_differences():
-    """Worked by hand: 4 pairs, differences 1, 1, 3, -1, so a mean of 1 and three wins."""
-    c = fake({("s", "a"): [30.0, 31.0, 33.0, 29.0], ("s", "b"): [29.0, 30.0, 30.0, 30.0]})
+    """Worked by hand: 5 pairs, differences 1, 1, 3, -1, 1, so a mean of 1 and four wins."""
+    c = fake({("s", "a"): [30.0, 31.0, 33.0, 29.0, 31.0], ("s", "b"): [29.0, 30.0, 30.0, 30.0, 30.0]})
     a, b = c.differences("psnr", "b")
-    assert (a["method"], a["difference"], a["wins"], a["pairs"]) == ("a", 1.0, 3, 4)
+    assert (a["method"], a["difference"], a["wins"], a["pairs"]) == ("a", 1.0, 4, 5)
     assert a["low"] < 1 < a["high"]
     assert (b["difference"], b["low"], b["high"], b["wins"]) == (0.0, 0.0, 0.0, 0)
     assert c.summary()[0]["best on"] == "1 of 1"

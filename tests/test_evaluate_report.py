@@ -166,17 +166,18 @@ def test_the_plan_fits_and_is_told(tmp_path, monkeypatch, slices, size, settings
     assert data["settings"][0]["size"] == [n // step for n in size]
 
 
-def rows(*gaps, metric="psnr", pairs=30):
+def rows(*gaps, metric="psnr", pairs=30, scans=30):
     """Differences as `Comparison.differences` gives them, the best first."""
-    out = [{"method": "A", "metric": metric, "mean": 30.0, "to": "A", "difference": 0.0, "low": 0.0, "high": 0.0,
-            "wins": 0, "pairs": pairs}]
+    shared = {"metric": metric, "to": "A", "pairs": pairs, "scans": scans, "slices": pairs}
+    out = [{"method": "A", "mean": 30.0, "difference": 0.0, "low": 0.0, "high": 0.0, "wins": 0, **shared}]
     for name, (middle, low, high) in zip("BCD", gaps):
-        out.append({"method": name, "metric": metric, "mean": 30 + middle, "to": "A", "difference": middle, "low": low,
-                    "high": high, "wins": 3, "pairs": pairs})
+        out.append({"method": name, "mean": 30 + middle, "difference": middle, "low": low, "high": high, "wins": 3,
+                    **shared})
     return out
 
 
 TIED = "First, but not told apart"
+UNKNOWN = (-1, math.nan, math.nan)  # no interval
 
 
 @pytest.mark.parametrize(("gaps", "options", "kicker", "present", "absent"), [
@@ -185,9 +186,17 @@ TIED = "First, but not told apart"
     ([(-1, -1.5, 0.5), (-2, -3, 1)], {}, TIED, "Nor from C.", "rough"),
     ([(-1, -1.5, -0.5), (-2, -3, 1)], {}, TIED, "Not told apart from C", "from B"),
     ([(-1, -1.5, 0)], {}, TIED, "holds 0", "better than"),
-    ([(-1, -1.5, -0.5)], {"pairs": 3}, "First, on few slices", "rough guide", "Not"),
-    ([(-1, math.nan, math.nan)], {"pairs": 1}, "First, but one slice proves nothing",
-     "No interval can be given", "better than"),
+    ([(-1, -1.5, -0.5)], {"pairs": 5, "scans": 1}, "First, on few slices", "so few slices the interval is a r", "Not"),
+    ([(-1, -1.5, -0.5)], {"pairs": 48, "scans": 6}, "First, on few scans", "so few scans the interval is a", "Not"),
+    ([(-1, -1.5, -0.5)], {"scans": 1}, "Best on this scan", "of other scans it says nothing", "rough"),
+    ([(-1, -1.5, 0.5)], {"scans": 1}, TIED, "It takes the slices of this scan as independent", "rough"),
+    ([UNKNOWN], {"pairs": 1, "scans": 1}, "First, but one slice proves nothing", "No interval can be given", "better"),
+    ([UNKNOWN], {"pairs": 4, "scans": 1}, "First, but 4 slices prove nothing", "takes at least 5 slices.", "witnesses"),
+    ([UNKNOWN], {"pairs": 8, "scans": 2}, "First, but 2 scans prove nothing",
+     "on 8 paired slices of 2 scans. No interval can be given: that takes at least 5 scans, and slices of one scan are "
+     "no independent witnesses", "Best"),
+    ([UNKNOWN, (-2, -3, 1)], {"scans": 5}, "First, but 5 scans prove nothing", "B comes next", "Not told apart"),
+    ([(math.nan,) * 3], {"pairs": 0, "scans": 0}, "Result", "Not ranked, for want of PSNR: B.", "  "),
     ([(0.1, 0.05, 0.15)], {"metric": "nmse"}, "Best", "0.10000 better than the next, B", "Not"),
     ([], {}, "Result", "One method was run", "better"),
 ])
@@ -334,5 +343,5 @@ def test_images_that_are_not_finite(tmp_path):
     page = Page(written(replace(comparison, outcomes={**comparison.outcomes, (0, "method 2"): broken}), tmp_path))
     data = json.loads(page.all("script", id="data")[0]["text"])["settings"][0]
     assert 0.9 < data["top"] < 1.1
-    assert data["panels"][3]["values"] == ["PSNR none"] * 2
+    assert data["panels"][3]["values"] == data["panels"][3]["absent"] == ["not finite: no image"] * 2
     assert "The result is not finite. [method 2 on scan 0, 4x random]" in " ".join(page.texts)

@@ -314,6 +314,17 @@ def test_an_undersampled_scan_has_no_third_test():
     assert len(done.sections()) == 3
 
 
+def test_zero_padded_lines_of_a_file_with_its_reference_count_as_sampled():
+    """As fastMRI's knees are: the third test was left out, with a note that they are undersampled."""
+    kspace = FULL.kspace.copy()
+    kspace[..., :2] = kspace[..., -2:] = 0
+    padded = pi.io.Scan(kspace, mps=MPS)
+    done = stability(RECIPES["wavelet"], padded, tests=("samples",), accels=(1, 2))
+    assert done.samples is None
+    done = stability(RECIPES["wavelet"], replace(padded, reference=padded.rss()), tests=("samples",), accels=(1, 2))
+    assert [row["acceleration"] for row in done.samples] == [1, 2]
+
+
 def test_a_volume_is_judged_by_its_middle_slice_in_the_scale_of_the_whole():
     kspace = np.stack([0.5 * PHANTOM.kspace, PHANTOM.kspace, 2 * PHANTOM.kspace])
     volume = pi.io.Scan(kspace, mps=MPS)

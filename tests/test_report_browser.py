@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -298,6 +299,32 @@ def test_any_number_of_methods(browser, folder, methods, slices, reference):
     assert browser.find_element(By.ID, "error").is_enabled() == reference
     for key in ("e", "f", " ", "p", "]", "f"):
         press(browser, key)
+    assert errors(browser) == []
+
+
+def test_what_failed_says_so_in_its_place(browser, folder):
+    """Words in the panel and no image, in every view; the others are drawn as ever, and nothing is read off it."""
+    comparison = made(3, 2, (40, 32))
+    failed = replace(comparison.outcomes[0, "method 1"], status="failed", solver="ValueError: <b>", history=[],
+                     images=np.zeros((2, 80, 32), np.complex64), values={"psnr": np.nan}, slices={"psnr": [np.nan] * 2})
+    path = folder / "failed.html"
+    replace(comparison, outcomes={**comparison.outcomes, (0, "method 1"): failed}).to_html(path)
+    opened(browser, path)
+    place = browser.execute_script("return panels.findIndex(p => p.name === 'method 1')")
+    assert browser.find_elements(By.CSS_SELECTOR, ".panel .values")[place].text == "failed: no image"
+    before = sums(browser)
+    inked = browser.execute_script(PIXELS + "return new Set(pixels(arguments[0]).data).size", place)
+    assert inked > 3, "no words are drawn"
+    press(browser, "e")
+    after = sums(browser)
+    assert after[place] == before[place]
+    assert all(a != b for k, (a, b) in enumerate(zip(after, before)) if k not in (0, place))
+    press(browser, "p")
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#profile-plot g.series")) == 3
+    Actions(browser).move_to_element(canvas(browser, place)).perform()
+    values = browser.find_elements(By.CSS_SELECTOR, ".panel .value")
+    assert values[place].text == ""
+    assert values[1].text != ""
     assert errors(browser) == []
 
 

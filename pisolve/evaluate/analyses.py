@@ -11,14 +11,15 @@ from pisolve import _check
 from pisolve.evaluate import run
 from pisolve.evaluate.comparison import Comparison
 from pisolve.evaluate.consistency.visibility import visibility
+from pisolve.evaluate.outcome import FAILED
 from pisolve.evaluate.plan import Plan
 from pisolve.evaluate.section import Curves, Picture, Section
 from pisolve.evaluate.stability.replay import one_slice
 from pisolve.evaluate.stability.stability import stability
 from pisolve.evaluate.uncertainty.uncertainty import uncertainty
+from pisolve.named import ANALYSES
 from pisolve.prepare import CoilImages, Sampling, Sense, fully_sampled
 
-ANALYSES = ("stability", "uncertainty", "visibility")
 SIZES, STEPS = (0.005, 0.01, 0.02, 0.05), 3
 
 
@@ -61,8 +62,7 @@ def analyse(names, plan: Plan, work: Path, comparison: Comparison, progress: boo
     recipes = {name: run.chosen(run.Job(work, 0, m, recipe, plan.tune if plan.tuned(name) else None, plan.trials))
                for m, (name, recipe) in enumerate(plan.methods.items()) if recipe is not None}
     where = f" On {comparison.settings[0].label}" + ("." if z is None else f", slice {z}.")
-    recipes = {n: r for n, r in recipes.items() if comparison.outcomes[0, n].status not in ("failed", "diverged",
-                                                                                            "nonfinite")}
+    recipes = {n: r for n, r in recipes.items() if comparison.outcomes[0, n].status not in FAILED}
     for name in names:
         try:
             if name == "visibility":

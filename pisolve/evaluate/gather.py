@@ -15,10 +15,9 @@ from pisolve._version import __version__
 from pisolve.evaluate import run
 from pisolve.evaluate.comparison import DEFINITIONS, Comparison, Outcome, Setting
 from pisolve.evaluate.crimes.crimes import Crime, Crimes
+from pisolve.evaluate.outcome import FAILED
 from pisolve.evaluate.plan import Plan
 from pisolve.recipe import WORST
-
-FAILED = ("failed", "nonfinite", "diverged")
 
 
 def gather(plan: Plan, work: Path) -> Comparison:
@@ -45,7 +44,8 @@ def gather(plan: Plan, work: Path) -> Comparison:
                      "practice")
     for (k, name), outcome in outcomes.items():
         if outcome.status in FAILED:
-            notes.append(f"{name} has no numbers on {settings[k].label}: {outcome.solver or outcome.status}")
+            why = outcome.solver if outcome.status == "failed" else outcome.status
+            notes.append(f"{name} has no numbers on {settings[k].label}: {why}")
     about = {"pisolve": __version__, "tune": plan.tune, "trials": plan.trials, "plan": written,
              "versions": {n: importlib.metadata.version(n) for n in ("numpy", "scipy", "sigpy", "torch")},
              **{n: repr(v) for n, v in plan.common.items() if v},

@@ -11,8 +11,7 @@ import numpy as np
 from pisolve import _check, metrics
 from pisolve.evaluate.section import Picture, Section
 from pisolve.evaluate.stability.replay import GOOD, one_slice, which
-from pisolve.evaluate.stability.samples import fully_sampled
-from pisolve.prepare import SAMPLINGS, Espirit, Maps, Sampling, as_scan, prepare
+from pisolve.prepare import SAMPLINGS, Espirit, Maps, Sampling, as_scan, fully_sampled, prepare
 from pisolve.recipe import Recipe
 
 FACTORS = ("scan", "acceleration", "mask", "noise")

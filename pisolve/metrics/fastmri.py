@@ -104,7 +104,8 @@ def body(reference) -> np.ndarray:
     The magnitude is averaged over 5x5 pixels, so that single noise peaks do not count; of each slice the largest
     connected piece is kept and its holes (air, bone, fluid) are filled. The 99th percentile is that of the volume.
     A root sum of squares has noise in the air that averaging does not remove, at sqrt(2 coils) times the noise of one
-    part: where that floor is visible the threshold is at least 1.25 times it.
+    part: where that floor shows the threshold is at least 1.25 times it. A floor above 40 % of the percentile cannot be
+    told from an object that fills the image, and then all of the image counts.
 
     Args:
         reference: real or complex array (y, x) or (slice, y, x).

@@ -134,13 +134,13 @@ def sources(comparison) -> list[dict]:
     for k, setting in enumerate(comparison.settings):
         own = {n: comparison.outcomes[k, n] for n in comparison.ranking() if (k, n) in comparison.outcomes}
         found = {} if setting.reference is None else {None: abs(setting.reference)}
-        shapes = [setting.reference.shape] if found else [o.images.shape for o in own.values() if o.status != "failed"]
+        known = [*found.values(), *(o.images for o in own.values() if o.status != "failed")]
+        shape = known[0].shape if known else None
         for n, o in own.items():
-            if o.status == "failed" and shapes:  # of k-space's size, where it could not be cropped
-                found[n] = np.full(shapes[0], np.nan, np.float32)
-                continue
             gone = np.array([bool(absent(o, z)) for z in range(len(o.images))])
-            found[n] = np.where(gone[:, None, None], np.float32(np.nan), abs(o.images))
+            image = np.where(gone[:, None, None], np.float32(np.nan), abs(o.images))
+            # what failed has k-space's size where nobody knew the image's
+            found[n] = np.full(shape, np.nan, np.float32) if o.status == "failed" and shape else image
         out.append(found)
     return out
 

@@ -19,9 +19,9 @@ METRICS = {  # name -> what a table calls it, unit, decimals
     "chi": ("misfit / noise", "", 3), "seconds": ("time", "s", 2),
     "memory_mb": ("memory", "MiB", 0), "tuning_seconds": ("tuning time", "s", 1)}
 FAILURES = {"failed": "failed", "nonfinite": "not finite", "diverged": "diverged"}  # status -> in a caption
-_FAILURES = {"failed": "The method ended with an error: it has no image and no numbers.",
-             "nonfinite": "The result is not finite: it has no numbers.",
-             "diverged": "The iteration diverged: it has no numbers, and the image shown is its steadiest iterate."}
+_FAILURES = {"failed": "The method ended with an error and has no image.",
+             "diverged": "The iteration diverged; the image shown is its steadiest iterate.",
+             "nonfinite": "The result is not finite."}
 FEW = 10  # scans, or slices of one scan, below which an interval is called rough
 _TUNE = {"holdout": "by withheld samples; the reference was not seen", "sure": "by SURE; the reference was not seen",
          "discrepancy": "by the discrepancy principle; the reference was not seen",
@@ -179,7 +179,10 @@ def _ended(row):
 
 
 def table(rows: list[dict], *, best: bool = False) -> dict:
-    """Rows of dicts as what the template draws: {"head", "rows"}; `best` marks the best value of each metric, of rows that did not fail."""
+    """Rows of dicts as what the template draws: {"head", "rows"}; `best` marks the best value of each metric.
+
+    What failed is marked as the best in nothing, as quick as it was.
+    """
     rows = [{k: v.item() if isinstance(v, np.generic) else v for k, v in r.items()} for r in rows]
     keys = columns(rows)
     head = [{"text": label(k) if k in METRICS else k, "hint": direction(k), "number": any(
@@ -189,7 +192,8 @@ def table(rows: list[dict], *, best: bool = False) -> dict:
         values = [r[key] for r in rows if _number(r.get(key)) and math.isfinite(r[key]) and _ended(r)]
         if key in HIGHER and key not in NEAR_ONE and len(set(values)) > 1:
             top[key] = max(values) if HIGHER[key] else min(values)
-    return {"head": head, "rows": [[_cell(k, r.get(k), k in top and r.get(k) == top[k] and _ended(r)) for k in keys] for r in rows]}
+    return {"head": head, "rows": [[_cell(k, r.get(k), k in top and r.get(k) == top[k] and _ended(r)) for k in keys]
+                                   for r in rows]}
 
 
 def summary(comparison) -> dict:

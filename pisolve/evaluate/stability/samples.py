@@ -15,13 +15,6 @@ from pisolve.recipe import Recipe
 WORSE = 1.02  # a ratio of NMSE that counts as worse
 
 
-def fully_sampled(scan: io.Scan) -> bool:
-    """Whether every sample of k-space was measured."""
-    if scan.mask is not None:
-        return bool(scan.mask.all())
-    return bool((scan.kspace.reshape(-1, *scan.kspace.shape[-2:]) != 0).any(0).mean() > 0.99)
-
-
 def masks_of(scan: io.Scan, sampling: Sampling, accels) -> tuple[dict, dict]:
     """({acceleration: undersampled scan}, {acceleration: why there is none}); 1 is the full scan."""
     made, refused = {}, {}

@@ -12,12 +12,12 @@ from pisolve.evaluate.section import Section
 from pisolve.evaluate.stability.details import STRUCTURES, Details, insert
 from pisolve.evaluate.stability.perturbation import METHODS, Perturbation, perturb
 from pisolve.evaluate.stability.replay import GOOD, Replay, one_slice, which
-from pisolve.evaluate.stability.samples import fully_sampled, masks_of, run_samples
+from pisolve.evaluate.stability.samples import masks_of, run_samples
 from pisolve.evaluate.stability.section import merged, percent, sections
-from pisolve.prepare import Sampling, as_scan
+from pisolve.named import TESTS
+from pisolve.prepare import Sampling, as_scan, fully_sampled
 from pisolve.recipe import Recipe
 
-TESTS = ("perturbation", "details", "samples")
 ACCELS = (1, 2, 3, 4, 6, 8)
 LARGE = 50.0  # a gain that is pointed out: 1 % of the data changes half of the image (classical priors: 2 to 20)
 
