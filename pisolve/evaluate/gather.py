@@ -51,18 +51,19 @@ def gather(plan: Plan, work: Path) -> Comparison:
              **{n: repr(v) for n, v in plan.common.items() if v},
              "definitions": {m: DEFINITIONS[m] for o in outcomes.values() for m in o.values if m in DEFINITIONS}}
     sections = [replace(s, title=f"{s.title}: {name}", warnings=[]) for name, s in suspected.items()]  # told already
-    return Comparison(tuple(settings), {n: _words(r) for n, r in plan.methods.items()}, outcomes, about, tuple(notes),
-                      tuple(sections))
+    words = {n: _words(r, plan.tuned(n)) for n, r in plan.methods.items()}
+    return Comparison(tuple(settings), words, outcomes, about, tuple(notes), tuple(sections))
 
 
-def _words(recipe) -> str:
+def _words(recipe, tuned: bool) -> str:
     if recipe is None:
         return "A^H y, weighted by the coil maps"
     if recipe.network is not None:
         return f"network {type(recipe.network).__name__}"
     method = "" if type(recipe.method).__name__ == "Sense" else f"{recipe.method!r}, "
     solver = "" if recipe.solver is None else f" by {recipe.solver!r}"
-    return f"{method}{recipe.prior!r}{solver}, at most {recipe.max_iter} iterations"
+    chosen = ", its strength chosen" if tuned else ""
+    return f"{method}{recipe.prior!r}{chosen}{solver}, at most {recipe.max_iter} iterations"
 
 
 def _outcome(job, name, setting) -> Outcome:

@@ -53,6 +53,8 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
         warnings.simplefilter("always")
         scan = prepare(scan, sampling=sampling, method=_needs(plan), **plan.common)
     notes += [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    if sampling is not None:
+        notes += scan.warnings()  # such as too few lines in the centre for coil maps
     arrays = {n: getattr(scan, n) for n in ("kspace", "mask", "mps", "reference", "noise", "calib")}
     _savez(place / "prepared.npz", **{n: a for n, a in arrays.items() if a is not None},
            meta=json.dumps(kept(scan.meta)))
@@ -253,7 +255,7 @@ def _tune(job: Job, scan, progress) -> None:
         tuning = tune_prepared(scan, job.recipe.prior, method=job.tune, solver=job.recipe.solver,
                                max_iter=job.recipe.max_iter, tol=job.recipe.tol, trials=job.trials, memo=memo,
                                progress=progress)
-    told = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    told = [str(w.message).removeprefix("tune: ") for w in caught if issubclass(w.category, UserWarning)]
     with io.atomic(path) as temporary:
         temporary.write_text(json.dumps({**tuning.to_dict(), "warnings": told}))
 
