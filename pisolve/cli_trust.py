@@ -70,15 +70,13 @@ def stability(a) -> int:
 def shift(a) -> int:
     """Try methods under other anatomy, acceleration, masks and noise than their own."""
     from pisolve.evaluate import shift as ask
+    from pisolve.evaluate.plan import scans_of
 
     _output(a)
     recipes = {word: _named("priors", word) for word in a.priors}
     if a.tune is not None:
         _tunable(*recipes.values())
-    scans = {}
-    for path in a.scans:
-        name = Path(path).stem
-        scans[name if name not in scans else f"{name} ({len(scans) + 1})"] = io.load(path)
+    scans, _ = scans_of(a.scans)
     home = next(iter(scans.values()))
     recipes = {w: _tuned(r, home, a.accels[0], a.masks[0], a.tune) for w, r in recipes.items()}
     found = ask(recipes, scans, accels=a.accels, masks=a.masks, noises=a.noises, grid=a.grid, progress=a.progress)

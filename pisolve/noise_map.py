@@ -9,7 +9,7 @@ import numpy as np
 
 from pisolve import _check, backend, calib
 from pisolve.prepare import Channels, as_scan, models_of
-from pisolve.recipe import Recipe
+from pisolve.recipe import Recipe, check_fixed
 from pisolve.tuning import noise_level
 
 
@@ -84,10 +84,7 @@ def noise_map(recipe: Recipe, scan, *, replicas: int = 100, covariance=None, see
         P. M. Robson et al., Comprehensive quantification of signal-to-noise ratio and g-factor for image-based and
         k-space-based parallel imaging reconstructions, Magn. Reson. Med. 60:895-907 (2008).
     """
-    if not isinstance(recipe, Recipe):
-        raise TypeError(f"recipe must be a pi.Recipe, got {_check.brief(recipe)}")
-    if recipe.tune is not None:
-        raise ValueError("recipe tunes its strength: run it once and give the reconstruction's recipe, whose is fixed")
+    check_fixed(recipe)
     replicas = _check.integer("replicas", replicas, low=2)
     rng = np.random.default_rng(_check.integer("seed", seed, low=0))
     raw = as_scan(scan)
@@ -101,7 +98,7 @@ def noise_map(recipe: Recipe, scan, *, replicas: int = 100, covariance=None, see
     def run(model, y):
         result = recipe.solve(replace(model, y=y), scale)
         x = model.image(backend.to_numpy(result.x)) / scale
-        return x if result.status not in ("diverged", "nonfinite") else None
+        return x if result.ok else None
 
     first = [run(m, m.y) for m in models]
     if any(x is None for x in first):

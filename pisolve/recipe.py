@@ -231,6 +231,15 @@ class Recipe:
         return recipe
 
 
+def check_fixed(recipe) -> Recipe:
+    """Refuse what is no recipe, or one whose strength is still to be chosen, where it is run on more than one scan."""
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"recipe must be a pi.Recipe, got {brief(recipe)}")
+    if recipe.tune is not None:
+        raise ValueError("recipe tunes its strength: run it once and give the reconstruction's recipe, whose is fixed")
+    return recipe
+
+
 def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps=None, sampling: Sampling | None = None,
           maps: Maps | None = None, method: Method | None = None, whiten: bool = False,
           compress: Compress | None = None, max_iter: int = 100, tol: float = 1e-4, tune: str | None = None,

@@ -303,7 +303,7 @@ def test_other_weights_are_another_comparison(scan, tmp_path):
 
 def test_a_phase_axis_is_part_of_the_scan():
     kspace = phantom.brain((32, 32), 2).kspace
-    stamps = {plan.make(pi.io.Scan(kspace, meta={"phase_axis": axis}), ["sense"], accel=2).fingerprint()
+    stamps = {plan.make(pi.io.Scan(kspace, meta={"phase_axis": axis}), ["sense"], accel=2).fingerprint
               for axis in (-2, -1)}
     assert len(stamps) == 2
 
@@ -400,3 +400,11 @@ def test_oracle_with_several_sets_of_maps(scan):
 def test_methods_for_other_processes(scan):
     with pytest.raises(ValueError, match="workers=1"):
         pi.compare(scan, {"a": pi.PnP(lambda x, s: x, sigma=0.1), "b": "sense"}, accel=2, workers=2, tune=None)
+
+
+def test_a_method_that_fails_while_it_is_tuned(scan):
+    """There is no strength to analyse it at: the analyses are those of the others."""
+    result = pi.compare(scan, {"bad": pi.PnP(lambda x, s: 1 / 0, sigma=0.1), "sense": "sense"}, accel=2, slices=0,
+                        analyses=["uncertainty"])
+    assert result.outcomes[0, "bad"].status == "failed"
+    assert [row["method"] for row in result.sections[-1].rows] == ["sense"]

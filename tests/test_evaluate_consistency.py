@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import data_path
-from helpers import refused
-from torch import nn
+from helpers import Own, refused
 
 import pisolve as pi
 from pisolve import calib, linops
@@ -31,15 +30,6 @@ LEAST = pi.Recipe(pi.Zero(), pi.CG(), max_iter=80, tol=1e-7)
 WAVELET = pi.Recipe(3e-3 * pi.Wavelet(shifts=4), max_iter=60)
 DISC = (np.hypot(*(np.mgrid[:SIZE, :SIZE] - np.array([34, 28])[:, None, None])) < 3).astype(np.float32)
 LESION = (0.2 * DISC * np.exp(1j * np.angle(TRUTH))).astype(np.complex64)  # ten times the noise
-
-
-class Network(nn.Module):
-    def __init__(self, call, needs_maps=True):
-        super().__init__()
-        self.call, self.needs_maps = call, needs_maps
-
-    def forward(self, *arguments):
-        return self.call(*arguments)
 
 
 def noisy(scan, seed):
@@ -145,7 +135,7 @@ def test_a_planted_lesion_is_exposed_and_a_hidden_one_is_not(scan):
     F = hidden(LESION, scan.mps)
     F *= abs(LESION).max() / abs(F).max()
     for added, found in ((LESION, True), (F.astype(np.complex64), False)):
-        network = Network(lambda A, y, a=added: torch.from_numpy((clean.x + a) * np.float32(clean.scale)))
+        network = Own(lambda A, y, a=added: torch.from_numpy((clean.x + a) * np.float32(clean.scale)))
         done = pi.recon(scan, network=network)
         c = consistency(done, noise=SIGMA, structures={"lesion": added})
         row, text = c.structures[0], str(c.section())
@@ -225,7 +215,7 @@ def test_a_volume_is_its_slices():
 
 def test_a_magnitude_is_judged_with_a_fitted_phase_or_not_at_all():
     rss = lambda k, mask: torch.linalg.vector_norm(torch.fft.ifftn(k, dim=(-2, -1), norm="ortho"), dim=1)  # noqa: E731
-    several = consistency(pi.recon(pi.io.Scan(SCAN.kspace, MASK), network=Network(rss, False)))
+    several = consistency(pi.recon(pi.io.Scan(SCAN.kspace, MASK), network=Own(rss, False)))
     assert several.chi is None
     assert "cannot be said" in several.verdict
     assert "magnitude of several coils" in str(several.section())
@@ -237,7 +227,7 @@ def test_a_magnitude_is_judged_with_a_fitted_phase_or_not_at_all():
         assert "phase was fitted" in right.notes[0]
         assert wrong.chi > right.chi * 1.01
         assert wrong.peak > wrong.limit
-    network = Network(lambda k, mask: torch.from_numpy(abs(SINGLE.image)[None].astype("f4") * scale), False)
+    network = Own(lambda k, mask: torch.from_numpy(abs(SINGLE.image)[None].astype("f4") * scale), False)
     scale = np.float32(pi.recon(ONE).scale)
     alone = consistency(pi.recon(pi.io.Scan(ONE.kspace, MASK), network=network), noise=SIGMA, probe=True)
     np.testing.assert_allclose(alone.chi, right.chi, rtol=0.02)
@@ -335,7 +325,7 @@ def test_holdout_is_the_error_over_withheld_samples():
 
 def test_the_truth_reaches_the_floor_and_better_images_predict_better():
     scale = np.float32(WAVELET(SCAN).scale)
-    truth = pi.Recipe(network=Network(lambda A, y: torch.from_numpy(TRUTH * scale)))
+    truth = pi.Recipe(network=Own(lambda A, y: torch.from_numpy(TRUTH * scale)))
     h = holdout_error(truth, pi.io.Scan(noisy(FULL, 2) * MASK, MASK, MPS), noise=SIGMA)
     np.testing.assert_allclose(h.error, h.floor, rtol=0.03)
     errors, nmse = [], []
@@ -385,7 +375,7 @@ def test_a_prospective_scan():
     (lambda: seen(0 * LESION, SCAN), ValueError, "structure is zero everywhere"),
     (lambda: holdout_error(pi.TV(), SCAN), TypeError, "recipe must be a pi.Recipe"),
     (lambda: holdout_error(pi.Recipe(tune="sure"), SCAN), ValueError, "recipe tunes its strength"),
-    (lambda: holdout_error(pi.Recipe(network=Network(abs, False)), SCAN), ValueError, "predicts no k-space"),
+    (lambda: holdout_error(pi.Recipe(network=Own(abs, False)), SCAN), ValueError, "predicts no k-space"),
     (lambda: holdout_error(WAVELET, SCAN, share=1), ValueError, "share must be < 1"),
     (lambda: holdout_error(WAVELET, SCAN, share=0), ValueError, "share must be > 0"),
     (lambda: holdout_error(WAVELET, SCAN, folds=0), ValueError, "folds must be in 1"),

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import data_path
-from helpers import refused
-from torch import nn
+from helpers import Own, refused
 
 import pisolve as pi
 from pisolve import backend, linops, nets
@@ -29,17 +28,6 @@ SCAN = FULL.undersample(MASK)
 COARSE = pi.phantom.brain((20, 16), 3, noise=0.01)
 SMALL = pi.io.Scan(COARSE.kspace, mps=COARSE.mps / np.linalg.norm(COARSE.mps, axis=0)).undersample(
     pi.masks.random((20, 16), 2, center_fraction=0.2, seed=1))
-
-
-class Own(nn.Module):
-    """What a test says, in the place of a network."""
-
-    def __init__(self, call, needs_maps=True):
-        super().__init__()
-        self.call, self.needs_maps = call, needs_maps
-
-    def forward(self, *arguments):
-        return self.call(*arguments)
 
 
 def zero_filled(A, y):

@@ -14,7 +14,7 @@ from pisolve.evaluate.consistency.visibility import visibility
 from pisolve.evaluate.outcome import FAILED
 from pisolve.evaluate.plan import Plan
 from pisolve.evaluate.section import Curves, Picture, Section
-from pisolve.evaluate.stability.replay import one_slice
+from pisolve.evaluate.stability.replay import one_slice, which
 from pisolve.evaluate.stability.stability import stability
 from pisolve.evaluate.uncertainty.uncertainty import uncertainty
 from pisolve.named import ANALYSES
@@ -56,13 +56,14 @@ def explained(comparison: Comparison) -> list[Section]:
 
 def analyse(names, plan: Plan, work: Path, comparison: Comparison, progress: bool = False) -> list[Section]:
     """The sections of the analyses, on the middle slice of the first setting, at the strengths that were chosen."""
+    if not names:
+        return []
     scan, out = run.prepared(work, 0), []
-    z = None if scan.kspace.ndim == 3 else len(scan.kspace) // 2
-    one = scan if z is None else one_slice(scan, z)
-    recipes = {name: run.chosen(run.Job(work, 0, m, recipe, plan.tune if plan.tuned(name) else None, plan.trials))
-               for m, (name, recipe) in enumerate(plan.methods.items()) if recipe is not None}
-    where = f" On {comparison.settings[0].label}" + ("." if z is None else f", slice {z}.")
-    recipes = {n: r for n, r in recipes.items() if comparison.outcomes[0, n].status not in FAILED}
+    z = which(scan, None)
+    one = one_slice(scan, z)
+    recipes = {name: run.chosen(job) for name, job in zip(plan.methods, run.jobs_of(plan, work))  # the first setting's
+               if job.recipe is not None and comparison.outcomes[0, name].status not in FAILED}
+    where = f" On {comparison.settings[0].label}" + ("." if scan.kspace.ndim == 3 else f", slice {z}.")
     for name in names:
         try:
             if name == "visibility":

@@ -95,7 +95,7 @@ def rerun(file, *, scans=None, analyses=(), folder=None, report=None, workers: i
     if plan is None:
         raise ValueError(f"{path} has a method that was made in Python: run compare again")
     before, plan = plan.get("fingerprint"), Plan.from_dict(plan, scans)
-    if plan.fingerprint() != before:
+    if plan.fingerprint != before:
         warnings.warn(f"this is not quite the comparison of {path}: a scan, weights or the version changed since",
                       stacklevel=2)
     return execute(plan, analyses=analyses, folder=folder, report=report, workers=workers, progress=progress)
@@ -132,7 +132,7 @@ def _kept(folder, plan) -> Iterator[Path]:
         return
     work = Path(folder) / "parts"
     work.mkdir(parents=True, exist_ok=True)
-    stamp, now = work / "plan.sha256", plan.fingerprint()
+    stamp, now = work / "plan.sha256", plan.fingerprint
     if stamp.exists() and stamp.read_text() != now:
         raise ValueError(f"{folder} holds another comparison, of other scans, methods or settings: give a new folder")
     with io.atomic(stamp) as temporary:
@@ -157,8 +157,9 @@ def _run(plan, work, workers, progress):
                 run.do(job, bar.update, progress)
             return
         _picklable(left)
-        with _share(workers), concurrent.futures.ProcessPoolExecutor(
-                workers, multiprocessing.get_context("spawn"), _begin, (max(1, backend.threads() // workers),)) as pool:
+        share = max(1, backend.threads() // workers)
+        with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin,
+                                                    (share,)) as pool:
             running = {pool.submit(run.do, job): job for job in left}
             try:
                 for finished in concurrent.futures.as_completed(running):
@@ -188,22 +189,9 @@ def _fitting(plan) -> int:
     return 1 if free is None else max(1, int(0.7 * free / (_BASE + 3 * volume + _FACTOR * slices)))
 
 
-@contextlib.contextmanager
-def _share(workers):
-    """The environment that other processes start in: their share of the threads."""
-    before = os.environ.get("PISOLVE_THREADS")
-    os.environ["PISOLVE_THREADS"] = str(max(1, backend.threads() // workers))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PISOLVE_THREADS"]
-        else:
-            os.environ["PISOLVE_THREADS"] = before
-
-
 def _begin(threads):
-    """The first act of another process: torch takes no more than its share of the cores."""
+    """The first act of another process: it takes no more than its share of the cores."""
     import torch
 
+    os.environ["PISOLVE_THREADS"] = str(threads)
     torch.set_num_threads(threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -242,8 +242,6 @@ class Comparison:
 
     def with_sections(self, *sections: Section) -> Comparison:
         """The same comparison with more sections in its report."""
-        from dataclasses import replace
-
         return replace(self, sections=(*self.sections, *sections))
 
     def __repr__(self):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pisolve import _check
 from pisolve.evaluate.section import Section
+from pisolve.figure import SUFFIXES
 from pisolve.io.atomic import atomic
 
-SUFFIXES = (".png", ".pdf", ".svg")
 _MAPS = {"gray": "gray", "heat": "magma", "signed": "RdBu_r"}
 
 

@@ -19,6 +19,8 @@ from pisolve.evaluate.outcome import FAILED
 from pisolve.evaluate.plan import Plan
 from pisolve.recipe import WORST
 
+METRICS = ("psnr_body", "nmse", "psnr", "ssim", "hfen")
+
 
 def gather(plan: Plan, work: Path) -> Comparison:
     """The comparison of what lies in a folder."""
@@ -36,7 +38,7 @@ def gather(plan: Plan, work: Path) -> Comparison:
         name = list(plan.methods)[job.method]
         outcomes[job.setting, name] = _outcome(job, name, settings[job.setting])
     try:
-        written, notes = {**plan.to_dict(), "fingerprint": plan.fingerprint()}, []
+        written, notes = {**plan.to_dict(), "fingerprint": plan.fingerprint}, []
     except ValueError as error:
         written, notes = None, [f"this comparison cannot be run again from its file: {error}"]
     if plan.tune == "reference":
@@ -79,7 +81,7 @@ def _outcome(job, name, setting) -> Outcome:
                 residual = file.get("residual")
     images = np.stack(images)
     worst = min((p["status"] for p in parts), key=WORST.index)
-    values, slices = judged(setting.reference, images if worst not in FAILED else np.zeros_like(images))
+    values, slices = (unjudged if worst in FAILED else judged)(setting.reference, images)
     chis = [p["chi"] for p in parts]
     if None not in chis:
         values["chi"], slices["chi"] = float(np.sqrt(np.mean(np.square(chis)))), chis
@@ -89,7 +91,7 @@ def _outcome(job, name, setting) -> Outcome:
             if holdout[one] is not None:
                 values, slices = {kind: holdout[one], **values}, {kind: holdout[each], **slices}
     if worst in FAILED or (holdout and holdout["failed"]):  # numbers of a stand-in, or of the easier folds
-        values, slices = _nothing(values), {n: [math.nan] * len(v) for n, v in slices.items()}
+        values, slices = dict.fromkeys(values, math.nan), {n: [math.nan] * len(v) for n, v in slices.items()}
     strength = "" if tuning is None else f"{tuning['kind']} = {tuning['strength']:.3g}"
     memory = [p["memory_mb"] for p in parts if p["memory_mb"] is not None]
     return Outcome(job.setting, name, images, worst, tuple(p["iterations"] for p in parts),
@@ -97,18 +99,13 @@ def _outcome(job, name, setting) -> Outcome:
                    parts[len(parts) // 2]["history"], parts[0]["solver"], residual)
 
 
-def _nothing(values) -> dict:
-    return dict.fromkeys(values, math.nan)
-
-
 def _failed(job, name, setting, error) -> Outcome:
     """A method that raised: no image and no numbers, and what it said in the place of its solver."""
     shape = (setting.shape[0], *setting.shape[-2:]) if setting.reference is None else setting.reference.shape
     images = np.zeros(shape, np.complex64)
-    values, slices = judged(setting.reference, images)
     none = (0,) * shape[0]
-    return Outcome(job.setting, name, images, "failed", none, tuple(map(float, none)), None, _nothing(values),
-                   {n: [math.nan] * len(v) for n, v in slices.items()}, solver=error)
+    return Outcome(job.setting, name, images, "failed", none, tuple(map(float, none)), None,
+                   *unjudged(setting.reference, images), solver=error)
 
 
 def _read(job, kind) -> dict | None:
@@ -125,15 +122,19 @@ def judged(reference, images) -> tuple[dict, dict]:
     if reference is None:
         return {}, {}
     body, peak = metrics.body(reference), float(reference.max())
-    values = {"psnr_body": metrics.psnr(reference, images, region=body), **metrics.all(reference, images),
-              "hfen": metrics.hfen(reference, images)}
-    slices = {name: [] for name in values}
-    for truth, image, inside in zip(reference, images, body):
-        empty = not truth.any() or not inside.any()
-        one = {} if empty else {
-            "psnr_body": metrics.psnr(truth, image, data_range=peak, region=inside), "nmse": metrics.nmse(truth, image),
-            "psnr": metrics.psnr(truth, image, data_range=peak), "hfen": metrics.hfen(truth, image),
-            "ssim": metrics.ssim(truth, image, data_range=peak)}
-        for name in slices:
-            slices[name].append(one.get(name, float("nan")))
-    return values, slices
+    each = [_measured(truth, image, peak, inside) if truth.any() and inside.any() else dict.fromkeys(METRICS, math.nan)
+            for truth, image, inside in zip(reference, images, body)]
+    return _measured(reference, images, peak, body), {n: [one[n] for one in each] for n in METRICS}
+
+
+def _measured(reference, image, peak, inside) -> dict:
+    """`METRICS` of a volume or a slice."""
+    return {"psnr_body": metrics.psnr(reference, image, data_range=peak, region=inside),
+            "nmse": metrics.nmse(reference, image), "psnr": metrics.psnr(reference, image, data_range=peak),
+            "ssim": metrics.ssim(reference, image, data_range=peak), "hfen": metrics.hfen(reference, image)}
+
+
+def unjudged(reference, images) -> tuple[dict, dict]:
+    """What `judged` gives, without the numbers."""
+    names = () if reference is None else METRICS
+    return dict.fromkeys(names, math.nan), {n: [math.nan] * len(images) for n in names}

@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,7 @@ class Plan:
             found[name] = as_scan(given) if given is not None else load(**source)
         return Plan(found, sources, methods, tuple(samplings), tune, trials, _common(methods))
 
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of the scans' data, the methods with their weights and everything else that the images depend on.
 
@@ -146,7 +148,7 @@ def _modules(part, depth: int = 5) -> list:
 def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None, tune="holdout", trials=TRIALS,
          reference=None, slices=None) -> Plan:
     """The plan of what the user asks for; see `compare` for the arguments."""
-    found, sources = _scans(scans, slices)
+    found, sources = scans_of(scans, slices)
     if reference is not None:
         if len(found) > 1:
             raise ValueError("reference is for one scan: give others theirs by Scan(kspace, reference=...)")
@@ -195,8 +197,8 @@ def load(path: str, slices=None) -> io.Scan:
     return scan if slices is None else scan.select(slice(*slices["from"]) if isinstance(slices, dict) else slices)
 
 
-def _scans(scans, slices) -> tuple[dict, dict]:
-    """Names, scans and their sources."""
+def scans_of(scans, slices=None) -> tuple[dict, dict]:
+    """name -> scan, and name -> source, of what the user gives; files of one name are told apart by a number."""
     slices = {"from": [slices.start, slices.stop, slices.step]} if isinstance(slices, slice) else (
         slices if slices is None or isinstance(slices, int | np.integer) else [int(z) for z in slices])
     if isinstance(scans, Mapping):

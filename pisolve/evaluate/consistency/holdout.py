@@ -11,7 +11,7 @@ from pisolve.evaluate.consistency.forward import noise_of, one_set, predicted
 from pisolve.evaluate.section import Section
 from pisolve.prepare import CoilImages, Grappa, as_scan, models_of
 from pisolve.problem import Problem
-from pisolve.recipe import Recipe
+from pisolve.recipe import Recipe, check_fixed
 from pisolve.tuning.choose import FOLDS, SHARE
 from pisolve.tuning.data import Data
 from pisolve.tuning.scores import Holdout
@@ -101,7 +101,7 @@ def holdout_error(recipe: Recipe, scan, *, share: float = SHARE, folds: int = FO
     Reference:
         Yaman et al., Magn Reson Med 84 (2020) 3172.
     """
-    checked_recipe(recipe)
+    check_fixed(recipe)
     if isinstance(recipe.method, CoilImages):
         raise ValueError("recipe has a network without maps, whose magnitude predicts no k-space: compare it where "
                          "there is a reference")
@@ -145,15 +145,6 @@ def holdout_error(recipe: Recipe, scan, *, share: float = SHARE, folds: int = FO
                         len(outs) - len(found), notes)
 
 
-def checked_recipe(recipe) -> Recipe:
-    """A recipe whose strength is fixed."""
-    if not isinstance(recipe, Recipe):
-        raise TypeError(f"recipe must be a pi.Recipe, got {_check.brief(recipe)}")
-    if recipe.tune is not None:
-        raise ValueError("recipe tunes its strength: run it once and give the reconstruction's recipe, whose is fixed")
-    return recipe
-
-
 def split(scan, *, folds: int, share: float, seed) -> list:
     """`tune`'s seeded sets of samples of a prepared scan, bool arrays (ky, kx), see `tuning.data.Data.split`."""
     return _data(scan, 0).split(folds=folds, share=share, seed=seed)
@@ -167,7 +158,7 @@ def without(scan, out):
 def _numbers(recipe, model, y, out, scale, judge) -> list | None:
     """Error, energy, both in the image, and samples of one slice and fold; None where the run failed."""
     result = recipe.solve(model, scale)
-    if result.status in ("nonfinite", "diverged"):
+    if not result.ok:
         return None
     e = (predicted(model, backend.to_numpy(result.x) / y.real.dtype.type(scale)) - y) * out
     seen = [0.0, 0.0] if judge is None else [float(judge._size(e)), float(judge._size(y * out))]

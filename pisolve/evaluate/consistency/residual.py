@@ -58,7 +58,7 @@ def noise_alone(done, models, xs, parts, noise: Noise, seed: int) -> float:
             recipe = replace(recipe, max_iter=max(result.state.k, 1), tol=0.0)
         b = noise.draw(rng, y) * done.scan.mask
         moved = recipe.solve(replace(m, y=m.data(y + y.real.dtype.type(_STEP) * b)), done.scale)
-        if moved.status in ("nonfinite", "diverged"):
+        if not moved.ok:
             raise ValueError("the recipe diverges with a little more noise: probe cannot say what noise leaves behind "
                              "it")
         change = predicted(m, backend.to_numpy(moved.x) / x.real.dtype.type(done.scale)) - predicted(m, x)

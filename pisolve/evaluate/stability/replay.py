@@ -9,7 +9,7 @@ import numpy as np
 from pisolve import _check, backend, linops
 from pisolve.prepare import CoilImages, Sense, Spirit, as_scan, models_of, prepare
 from pisolve.priors._module import ready
-from pisolve.recipe import Recipe
+from pisolve.recipe import Recipe, check_fixed
 from pisolve.solvers import solve
 
 GOOD = ("converged", "max_iter", "stopped", "done")
@@ -39,11 +39,7 @@ class Replay:
     """
 
     def __init__(self, recipe: Recipe, scan, *, slice: int | None = None):
-        if not isinstance(recipe, Recipe):
-            raise TypeError(f"recipe must be a pi.Recipe, got {_check.brief(recipe)}")
-        if recipe.tune is not None:
-            raise ValueError("recipe tunes its strength: run it once and give the reconstruction's recipe, whose is "
-                             "fixed")
+        check_fixed(recipe)
         whole = recipe.prepare(as_scan(scan))
         self.slice = which(whole, slice)
         models, self.scale = models_of(whole, recipe.method)
@@ -52,7 +48,7 @@ class Replay:
         self.magnitude = isinstance(recipe.method, Spirit | CoilImages)
         self.runs, self.recipe = 0, recipe
         result = recipe.solve(self.model, self.scale)
-        if result.status not in GOOD:
+        if not result.ok:
             raise ValueError("recipe diverges on this scan: there is no image to compare with")
         if recipe.network is None:
             self.recipe = replace(recipe, solver=result.solver, max_iter=result.state.k, tol=0.0)

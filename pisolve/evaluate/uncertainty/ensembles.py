@@ -8,12 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from pisolve import _check, backend
-from pisolve.evaluate.consistency.holdout import checked_recipe, split, without
+from pisolve.evaluate.consistency.holdout import split, without
 from pisolve.prepare import models_of
-from pisolve.recipe import Recipe
+from pisolve.recipe import Recipe, check_fixed
 from pisolve.recipe_network import name_of
-
-_BAD = ("nonfinite", "diverged")
 
 
 def patterns(recipe: Recipe, scan, *, n: int, seed: int, bar):
@@ -110,7 +108,7 @@ def _active(layers, seed: int):
 def _solved(recipe, models, scale):
     """The pictures of all slices, (slice, y, x); None where one failed."""
     results = [recipe.solve(m, scale) for m in models]
-    if any(r.status in _BAD for r in results):
+    if not all(r.ok for r in results):
         return None
     x = np.stack([backend.to_numpy(m.image(r.x)) for m, r in zip(models, results)])
     return x / x.real.dtype.type(scale)
@@ -123,4 +121,4 @@ def checked_recipes(recipes) -> list:
                         "seed")
     if len(recipes) < 2:
         raise ValueError(f"recipe holds {len(recipes)} recipes: an ensemble has two at least")
-    return [checked_recipe(r) for r in recipes]
+    return [check_fixed(r) for r in recipes]

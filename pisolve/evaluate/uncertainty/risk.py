@@ -47,7 +47,7 @@ class Risk(Sure):
         """
         eps = self.data.y.real.dtype.type(_EPS * self.noise)
         moved = self.run(self.data.A, self.data.y + eps * self.b, max_iter=max(result.state.k, 1), tol=0.0)
-        if moved.status in ("nonfinite", "diverged"):
+        if not moved.ok:
             raise ValueError("the recipe diverges with a little more noise: SURE needs its derivative")
         Kx, KJb = self.B(self.K(result.x)), self.B(self.K((moved.x - result.x) / eps))
         Tb, s2 = backend.to_numpy(self.Tb).astype(complex), self.noise**2

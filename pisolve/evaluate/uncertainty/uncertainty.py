@@ -9,13 +9,13 @@ from tqdm import tqdm
 
 from pisolve import _check, backend, metrics
 from pisolve.evaluate.consistency.forward import noise_of, one_set
-from pisolve.evaluate.consistency.holdout import checked_recipe
 from pisolve.evaluate.section import Curves, Picture, Section
 from pisolve.evaluate.uncertainty import ensembles
 from pisolve.evaluate.uncertainty.calibration import Calibration, calibration
 from pisolve.evaluate.uncertainty.risk import Risk, smoothed
 from pisolve.noise_map import noise_map
 from pisolve.prepare import Sense, as_scan, fully_sampled, like_rss, models_of
+from pisolve.recipe import check_fixed
 
 METHODS = ("replicas", "sure", "masks", "seeds", "dropout")
 _COUNT = {"replicas": 30, "sure": 4, "masks": 8, "dropout": 20}
@@ -181,7 +181,7 @@ def uncertainty(recipe, scan, *, method: str = "replicas", n: int | None = None,
             raise ValueError("n has no effect on method='seeds': the list of recipes says how many")
         ensembles.checked_recipes(recipe)
     else:
-        checked_recipe(recipe)
+        check_fixed(recipe)
         n = _COUNT[method] if n is None else _check.integer("n", n, low=1 if method == "sure" else 2)
     noise = _check.number("noise", noise, low=0, strict=True, allow_none=True)
     seed, scan = _check.integer("seed", seed, low=0), as_scan(scan)
