@@ -1,4 +1,4 @@
-"""Arrays of numpy, cupy and torch under one set of names; the only file that knows DLPack.
+"""Arrays of numpy, cupy and torch under one set of names; with `_cuda` beneath it, what knows a GPU and DLPack.
 
 Solvers and priors use `+ - *` and the few functions here, so that one line of mathematics runs on all three. The
 functions ask the array's type and import nothing that is not loaded already.
@@ -10,12 +10,31 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
+from weakref import WeakSet
 
 import numba
 import numpy as np
 import scipy.fft
 
 from pisolve._check import is_cupy, is_torch
+from pisolve._cuda import (
+    CACHES,
+    OutOfMemory,
+    check_device,
+    find_gpu,
+    free_memory,
+    from_torch,
+    joined,
+    release,
+    to_torch,
+    torch_device,
+    working_on,
+)
+
+__all__ = ["Constant", "OutOfMemory", "check_device", "compiles", "copy", "dot", "fft", "find_gpu", "free_memory",
+           "from_torch", "jit", "joined", "like", "namespace", "norm", "one_blas_thread", "parallel", "real", "release",
+           "shrink", "shrink_factor", "sqrt", "threads", "to_numpy", "to_torch", "torch_device", "unit", "vdot",
+           "working_on", "workspace", "zeros", "zeros_like"]
 
 
 def namespace(x):
@@ -128,7 +147,58 @@ def zeros(shape, like):
 
 def like(array, x):
     """A numpy array as one of the kind and on the device of `x`; its dtype is kept."""
-    return to_torch(array).to(x.device) if is_torch(x) else namespace(x).asarray(array)
+    if is_cupy(x):
+        with x.device:
+            return namespace(x).asarray(array)
+    return to_torch(array).to(x.device) if is_torch(x) else np.asarray(array)
+
+
+def workspace(x) -> int:
+    """Bytes that the temporaries of one operator may take beside `x`: on a GPU an eighth of what is free, as 2^n.
+
+    Rounded down, so that groups of coils, and with them the last bits of their sums, are the same from run to run
+    unless the free memory is another by a factor of two. In torch on the CPU, and for numpy: 256 MB.
+    """
+    if not is_cupy(x):
+        return 1 << 28
+    return 1 << max(24, (free_memory(x.device.id) // 8).bit_length() - 1)
+
+
+class Constant:
+    """An array that an operator or a prior keeps, and its copies of other kinds: each is made once, when asked for.
+
+    Args:
+        array: of any kind; never changed.
+    """
+
+    _alive: WeakSet = WeakSet()
+
+    def __init__(self, array):
+        self.array, self._copies = array, {}
+        Constant._alive.add(self)
+
+    def like(self, x, dtype: str | None = None):
+        """The array as one of the kind and on the device of `x`, in its own dtype or another (by its name)."""
+        if isinstance(x, np.ndarray) and isinstance(self.array, np.ndarray):
+            return self.array if dtype is None else self.array.astype(dtype, copy=False)
+        place = str(x.device) if is_torch(x) else x.device.id if is_cupy(x) else None
+        key = (namespace(x), place, dtype)
+        if key not in self._copies:
+            array = to_numpy(self.array)
+            self._copies[key] = like(array if dtype is None else array.astype(dtype, copy=False), x)
+        return self._copies[key]
+
+    def __reduce__(self):
+        return Constant, (self.array,)
+
+    @classmethod
+    def forget(cls) -> None:
+        """Drop all copies: they are made again where they are asked for."""
+        for one in list(cls._alive):
+            one._copies.clear()
+
+
+CACHES.append(Constant.forget)
 
 
 def unit(x):
@@ -236,35 +306,6 @@ def fft(x, axes, *, inverse: bool = False, centred: bool = True):
         x = xp.fft.ifftshift(x, **{key: axes})
     x = (xp.fft.ifftn if inverse else xp.fft.fftn)(x, norm="ortho", **{key: axes})
     return xp.fft.fftshift(x, **{key: axes}) if centred else x
-
-
-def to_torch(x):
-    """A torch tensor that shares memory with the numpy or cupy array `x` where it can (native complex kept).
-
-    Negative strides (fatal in DLPack), foreign byte order and read-only memory (exported writable) are copied first.
-    """
-    import torch
-
-    if is_torch(x):
-        return x
-    if isinstance(x, np.ndarray):
-        x = np.require(x, requirements=["C", "W"]) if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
-        if min(x.strides, default=0) < 0:  # axes of length 1 pass for contiguous
-            x = x.copy()
-        return torch.from_numpy(x)
-    return torch.from_dlpack(namespace(x).ascontiguousarray(x))
-
-
-def from_torch(tensor):
-    """A numpy array (CPU) or cupy array (CUDA) that shares memory with the detached tensor; lazy bits are resolved."""
-    tensor = tensor.detach().resolve_conj().resolve_neg()
-    if tensor.device.type == "cpu":
-        return tensor.numpy()
-    if tensor.device.type == "cuda":
-        from pisolve._check import extra
-
-        return extra("cupy", "gpu").from_dlpack(tensor)
-    raise ValueError(f"a tensor on device {tensor.device} cannot be used: move it to 'cpu' or 'cuda'")
 
 
 def to_numpy(x) -> np.ndarray:

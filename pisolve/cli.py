@@ -74,7 +74,9 @@ def recon(a) -> int:
         raise ValueError("--tune reference needs the truth: a fully sampled scan and --accel")
     if recipe.sampling is not None and not full:
         say("warning", "no metrics: this scan is not fully sampled, so there is nothing to compare with")
-    done = recipe(scan, progress=a.progress)
+    done = recipe(scan, progress=a.progress, checkpoint=a.checkpoint)
+    if done.status == "stopped":
+        say("stopped", "what follows is the best image so far")
     if not done.ok:
         say("failed", f"{failure(done)}; {a.output} is not written")
         return 1

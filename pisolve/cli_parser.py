@@ -8,7 +8,7 @@ import sys
 from pisolve._version import __version__
 from pisolve.cli_parts import add_trust, numbers, part, slices, words
 from pisolve.cli_recipe import AUTO, MAPS, RECONSTRUCTIONS, SOLVERS
-from pisolve.named import ANALYSES, DEFAULTS, DENOISER, WORDS
+from pisolve.named import ANALYSES, DEFAULTS, DENOISER, FITTED, WORDS
 from pisolve.prepare import SAMPLINGS, Espirit
 from pisolve.tuning import METHODS, TRIALS
 
@@ -24,6 +24,8 @@ EXAMPLES = """examples:
   pisolve recon scan.h5 -o out.h5 --network net.safetensors --consistency
   pisolve recon scan.h5 -o again.h5 --recipe out.h5       the same once more, to the same bits
   pisolve recon scan.h5 -o out.h5 --method grappa --coils 8 --prewhiten
+  pisolve recon scan.h5 -o out.h5 --method convdecoder    fit an untrained network to this scan: minutes a slice
+  pisolve recon scan.h5 -o out.h5 --device auto           on a GPU, where there is one
   pisolve recon raw.mrd -o out.h5 --part repetition=2,set=1
   pisolve compare scan.h5 --accel 4,8 --priors sense,wavelet,tv,pnp -o report
   pisolve calib scan.h5 -o maps.npy                       coil maps, for: recon ... --mps maps.npy
@@ -92,13 +94,16 @@ def parser(recon, compare, calib, info, demo, train, trust) -> argparse.Argument
     add = new.add_argument_group("solver").add_argument
     add("--solver", choices=SOLVERS, help="default: one that fits the prior")
     add("--max-iter", type=int, metavar="N", help="most iterations; default: 100, 30 for pnp")
+    add("--device", metavar="NAME", help="cpu, cuda, cuda:1, or auto, a GPU where there is one; default: cpu")
     add("--tol", type=float, help="relative residual to stop at; default: 1e-4")
     add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says (its --slices and --mps "
         "are given anew)")
+    add("--checkpoint", metavar="FOLDER", help="keep the states of the slices there: the same command goes on from "
+        "them")
     add("--progress", action=argparse.BooleanOptionalAction, default=sys.stderr.isatty(), help="bars, on a terminal")
     add = new.add_argument_group("scan").add_argument
-    add("--method", choices=RECONSTRUCTIONS, help="grappa fills k-space, spirit solves for the coils' images; default: "
-        "sense, with coil maps")
+    add("--method", choices=(*RECONSTRUCTIONS, *FITTED), help="grappa and raki fill k-space, spirit solves for the "
+        "coils' images, convdecoder and zs-ssl fit a network to the scan; default: sense, with coil maps")
     add("--mps", metavar="FILE", help="coil maps to use; default: those in the scan, else estimated")
     add("--maps", choices=MAPS, help="how they are estimated; default: espirit")
     add("--sets", type=int, metavar="N", help="ESPIRiT's sets of maps, 2 where the object is larger than the field of "

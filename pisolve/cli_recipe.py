@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from pisolve import solvers
 from pisolve._check import choice
 from pisolve.cli_report import say
 from pisolve.io.hdf5 import attributes, open_hdf5
-from pisolve.named import DEFAULTS, DENOISER, prior
-from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Maps, Sense, Spirit, Walsh
+from pisolve.named import DEFAULTS, DENOISER, FITTED, named, prior
+from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Maps, Raki, Sense, Spirit, Walsh
 from pisolve.priors import Prior
 from pisolve.priors.adapter import as_denoiser
 from pisolve.recipe import Recipe, Sampling
 
 MAPS = {"espirit": Espirit, "walsh": Walsh, "inati": Inati, "jsense": JSense}
-RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "spirit": Spirit}  # --method
+RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "raki": Raki, "spirit": Spirit}  # --method
 AUTO = "auto"  # for --lam and --sigma: choose it
 SOLVERS = {n.lower(): s for n, s in vars(solvers).items()
            if isinstance(s, type) and issubclass(s, solvers.Solver) and s is not solvers.Solver}
@@ -24,6 +25,11 @@ SOLVERS = {n.lower(): s for n, s in vars(solvers).items()
 
 def make_recipe(a) -> Recipe:
     """The recipe that the arguments describe; an argument without effect is an error."""
+    recipe, device = _recipe(a), getattr(a, "device", None)
+    return recipe if device is None else replace(recipe, device=device)  # beside --recipe, too: machines differ
+
+
+def _recipe(a) -> Recipe:
     names = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
              "crop", "sets", "maps", "method", "coils", "gcc", "prewhiten", "tune", "accel", "mask", "center_fraction",
              "seed", "network", "consistency")
@@ -44,12 +50,21 @@ def make_recipe(a) -> Recipe:
     if "consistency" in given:
         raise ValueError("--consistency is for --network: a prior's image has the data term")
     run |= {n: given.pop(n) for n in ("max_iter", "tol") if n in given}
+    if given.get("method") in FITTED:
+        return _fitted(given.pop("method"), given, {"sampling": drawn, **run})
     run["method"] = RECONSTRUCTIONS[given.pop("method", "sense")]()
     solver = SOLVERS[given.pop("solver")]() if "solver" in given else None
-    word = given.pop("prior", "zero" if isinstance(run["method"], Grappa) else "wavelet")
+    word = given.pop("prior", "zero" if isinstance(run["method"], Grappa | Raki) else "wavelet")
     run |= _tune(word, given)
     chosen, run = make_prior(word, **given), default_run(word) | run
     return Recipe(chosen, solver, sampling=drawn, name=word, **run)
+
+
+def _fitted(word: str, given: dict, run: dict) -> Recipe:
+    """The recipe of a network that is fitted to the scan, on which other words about priors have no effect."""
+    if given:
+        raise ValueError(f"--{next(iter(given)).replace('_', '-')} has no effect on --method {word}")
+    return replace(named(word), **run)
 
 
 def _network(given: dict) -> dict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pisolve import _check
-from pisolve.prepare import Grappa, Spirit
+from pisolve.prepare import Grappa, Raki, Spirit
 from pisolve.priors import L1, RED, TGV, TV, PnP, Prior, Tikhonov, Wavelet, Zero
 from pisolve.recipe import Recipe
 from pisolve.solvers import HQS
@@ -29,10 +29,14 @@ _FALLING = HQS(rho=0.2, ratio=625, iterations=60, coupling=0)  # a level that fa
 _OTHERS = {
     "sense": lambda: Recipe(Zero(), max_iter=12),  # stopped before the noise grows: that is its regulariser
     "grappa": lambda: Recipe(method=Grappa()),
+    "raki": lambda: Recipe(method=Raki()),
     "spirit": lambda: Recipe(Zero(), method=Spirit()),
+    "convdecoder": lambda: _fitted("Untrained", 100),
+    "zs-ssl": lambda: _fitted("ZeroShot", 30),
     "pnp-hqs": lambda: Recipe(PnP(_denoiser(), 0.01), _FALLING, max_iter=60),
 }
 WORDS = (ZERO_FILLED, *(w for w in DEFAULTS if w != "zero"), *_OTHERS)
+FITTED = ("convdecoder", "zs-ssl")  # networks fitted to the scan: minutes a slice
 SHORT = {"modl": "modl-brain", "varnet": "varnet-brain"}
 ANALYSES = ("stability", "uncertainty", "visibility")  # further sections of a comparison
 TESTS = ("perturbation", "details", "samples")  # of stability
@@ -76,6 +80,12 @@ def prior(word: str, denoiser=None, *, lam: float | None = None, sigma: float | 
     if word == "red":
         return lam * RED(denoiser, sigma)
     return PLAIN[word]() if word == "zero" else lam * PLAIN[word]()
+
+
+def _fitted(name: str, max_iter: int) -> Recipe:
+    from pisolve import scan_specific
+
+    return Recipe(getattr(scan_specific, name)(), max_iter=max_iter)
 
 
 def _denoiser():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
 from pisolve._version import __version__
+from pisolve.device import home, session
 from pisolve.prepare import (
     SAMPLINGS,
     CoilImages,
@@ -21,24 +23,28 @@ from pisolve.prepare import (
     JSense,
     Maps,
     Method,
+    Raki,
     Sampling,
     Sense,
     Spirit,
     Walsh,
     as_scan,
+    model_of,
     models_of,
     prepare,
     zero_filled_scale,
 )
 from pisolve.priors import Prior, Wavelet, Zero
+from pisolve.recipe_checkpoint import Checkpoints
 from pisolve.recipe_format import decode, encode
 from pisolve.recipe_network import NetworkResult, check_network, name_of
 from pisolve.recipe_network import run as run_network
-from pisolve.solvers import Result, Solver, solve
+from pisolve.solvers import Result, Solver, State, solve
 from pisolve.tuning import METHODS, Tuning, tune_prepared
 
 __all__ = ["SAMPLINGS", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "recon", "zero_filled_scale"]
-_PARTS = {c.__name__: c for c in (CoilImages, Compress, Espirit, Grappa, Inati, JSense, Sampling, Sense, Spirit, Walsh)}
+_PARTS = {c.__name__: c for c in (CoilImages, Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit,
+                                  Walsh)}
 WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged", "done")
 
 
@@ -94,7 +100,8 @@ class Recipe:
     not 1 are divided by its typical value, see `Sense`, and A^H y by sum |S|^2. 2-D slices are solved one by one.
 
     Args:
-        prior: g, in the units of the scaled image. None: wavelets with cycle spinning, lam = 2e-3; `Zero()` for GRAPPA.
+        prior: g, in the units of the scaled image. None: wavelets with cycle spinning, lam = 2e-3; `Zero()` for
+            GRAPPA and RAKI.
         solver: None lets `solve` choose.
         maps: how maps are made where the scan has none: `Espirit()`, `Walsh()`, `Inati()` or `JSense()`.
         sampling: retrospective undersampling to begin with, or None.
@@ -104,7 +111,7 @@ class Recipe:
             ("holdout", "sure", "discrepancy", "reference"): `prior` then says which prior, and its own strength does
             not count. The reconstruction's recipe holds the strength and no `tune`, and gives the same bits. For SENSE
             with one set of maps only.
-        method: `Sense()`, `Grappa()` or `Spirit()`.
+        method: `Sense()`, `Grappa()`, `Raki()` or `Spirit()`.
         whiten: make the noise white by the scan's noise samples first, and maps that the scan brings anew of a root sum
             of squares of 1; the image is then in units of the noise, the SNR where it is fully sampled.
         compress: coil compression, such as `Compress(8)`, or None.
@@ -113,6 +120,8 @@ class Recipe:
         consistency: bring the measured data back into the network's image: for one coil they replace its samples; for
             maps argmin 1/2 ||A x - y||^2 + 0.005 ||x - x_net||^2. A network without maps gives a magnitude, which for
             this gets the phase of the zero-filled image: at 4x that took 5 % off a perfect one. One coil only.
+        device: where it is solved: "cpu", "cuda", "cuda:1", or "auto", a GPU where there is one. Maps are calibrated on
+            the CPU; k-space and maps then are moved once, and the image comes back. See `device.plan` and docs/gpu.md.
     """
 
     prior: Prior | None = None
@@ -128,17 +137,18 @@ class Recipe:
     compress: Compress | None = None
     network: object = None
     consistency: bool = False
+    device: str = "cpu"
 
     def __post_init__(self):
         if self.network is not None:
             self._check_network()
         elif self.prior is None:
-            prior = Zero() if isinstance(self.method, Grappa) else 2e-3 * Wavelet(shifts=16)
+            prior = Zero() if isinstance(self.method, Grappa | Raki) else 2e-3 * Wavelet(shifts=16)
             object.__setattr__(self, "prior", prior)
         prior = Prior if self.network is None else type(None)
         for name, kind, what in (("prior", prior, "a prior such as 1e-3 * pi.TV()"), ("name", str, "a string"),
                                  ("maps", Maps, "an Espirit(calib_width=..., ...), a Walsh(), Inati() or JSense()"),
-                                 ("method", Method, "a Sense(), Grappa() or Spirit()"),
+                                 ("method", Method, "a Sense(), Grappa(), Raki() or Spirit()"),
                                  ("whiten", bool, "True or False"), ("consistency", bool, "True or False"),
                                  ("compress", Compress | None, "a Compress(coils=...)"),
                                  ("solver", Solver | None, "a solver such as pi.FISTA()"),
@@ -146,6 +156,7 @@ class Recipe:
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} must be {what}, got {brief(getattr(self, name))}")
         choice("tune", self.tune, (None, *METHODS))
+        backend.check_device(self.device)
         integer("max_iter", self.max_iter, low=0)
         number("tol", self.tol, low=0)
         if self.tune is not None and not (isinstance(self.method, Sense) and getattr(self.maps, "maps", 1) == 1):
@@ -174,25 +185,27 @@ class Recipe:
         return prepare(scan, self.maps, self.sampling, whiten=self.whiten, compress=self.compress, method=self.method,
                        stacklevel=4)
 
-    def __call__(self, scan, *, callbacks: tuple[Callable, ...] = (), progress: bool = False) -> Reconstruction:
+    def __call__(self, scan, *, callbacks: tuple[Callable, ...] = (), progress: bool = False,
+                 checkpoint=None) -> Reconstruction:
         """Reconstruct a scan.
+
+        Ctrl-C ends a fit to the scan (`Untrained`, `ZeroShot`) with its best image so far, status "stopped"; slices
+        that were not begun are as the solver would begin them.
 
         Args:
             scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx); never changed.
             callbacks, progress: as for `solve`.
+            checkpoint: a folder for the states of the slices, written every half minute and after Ctrl-C: the same call
+                goes on from there. What is finished is not done again.
         """
-        start = time.perf_counter()
+        if checkpoint is not None and self.network is not None:
+            raise ValueError("checkpoint has no effect on a network, which is one call a slice: leave it out")
+        start, gpu = time.perf_counter(), backend.find_gpu(self.device)  # no such GPU: said before the work
         scan = self.prepare(scan)
         middle = time.perf_counter()
-        models, scale = models_of(scan, self.method)
-        tuning, recipe = None, self
-        if self.tune is not None:
-            tuning = tune_prepared(scan, self.prior, method=self.tune, solver=self.solver, max_iter=self.max_iter,
-                                   tol=self.tol, progress=progress)
-            recipe = replace(self, prior=tuning.prior, tune=None)
-        ready = time.perf_counter()
-        results = [recipe.solve(m, scale, callbacks, progress) for m in models]
-        x = np.stack([backend.to_numpy(m.image(r.x)) for m, r in zip(models, results)])
+        with session(gpu, scan, self) as keep:
+            recipe, tuning, ready, scale, images, results = self._run(scan, gpu, keep, callbacks, progress, checkpoint)
+        x = np.stack(images)
         x = x / x.real.dtype.type(scale)
         status = min((r.status for r in results), key=WORST.index)
         seconds = {"maps": middle - start} | ({"tune": ready - middle} if tuning else {})
@@ -200,12 +213,39 @@ class Recipe:
         return Reconstruction(x if scan.kspace.ndim == 4 else x[0], status, results, scale,
                               replace(recipe, solver=results[0].solver), scan, seconds, tuning)
 
-    def solve(self, model, scale: float, callbacks=(), progress: bool = False) -> Result | NetworkResult:
-        """The result for one slice's model of `prepare.models_of`, in scaled units."""
+    def _run(self, scan, gpu, keep, callbacks, progress, checkpoint):
+        """Tune and solve a prepared scan; arrays that are on a GPU end with this call."""
+        tuning, recipe = None, self
+        if self.tune is not None:
+            tuning = tune_prepared(scan, self.prior, method=self.tune, solver=self.solver, max_iter=self.max_iter,
+                                   tol=self.tol, gpu=gpu, progress=progress)
+            recipe = replace(self, prior=tuning.prior, tune=None)
+        models, scale = models_of(scan, self.method, gpu=gpu, keep=keep)
+        ready, images, results = time.perf_counter(), [], []
+        kept = None if checkpoint is None else Checkpoints(checkpoint, recipe.to_dict(), scan)
+        for z, m in enumerate(models):
+            run = partial(recipe.solve, m, scale, progress=progress)
+            if results and getattr(results[-1], "interrupted", False):
+                result = replace(run(max_iter=0), status="stopped", history=results[-1].history)
+            else:
+                result = run(callbacks) if kept is None else kept.run(z, run, callbacks)
+            images.append(backend.to_numpy(m.image(result.x)))
+            results.append(result if gpu is None else home(result, partial(recipe._problem, scan, z, scale)))
+        return recipe, tuning, ready, scale, images, results
+
+    def _problem(self, scan, z, scale):
+        """(A, y, prior) of a slice in scaled units, on the CPU."""
+        model = model_of(scan, self.method, z)
+        return model.A, model.y * model.y.real.dtype.type(scale), self.prior
+
+    def solve(self, model, scale: float, callbacks=(), progress: bool = False, *, state: State | None = None,
+              max_iter: int | None = None) -> Result | NetworkResult:
+        """The result for one slice's model of `prepare.models_of`, in scaled units; state, max_iter as for `solve`."""
         if self.network is not None:
             return run_network(self.network, model, scale, self.consistency)
         return solve(model.A, model.y * model.y.real.dtype.type(scale), self.prior, self.solver, callbacks=callbacks,
-                     max_iter=self.max_iter, tol=self.tol, progress=progress)
+                     max_iter=self.max_iter if max_iter is None else max_iter, tol=self.tol, progress=progress,
+                     state=state)
 
     def to_dict(self) -> dict:
         """Plain values that `from_dict` makes the same recipe of.
@@ -213,7 +253,8 @@ class Recipe:
         Raises:
             ValueError: a prior of the user's own, an array or a plain function inside it cannot be written down.
         """
-        return {"pisolve": __version__, **encode(self)}
+        out = {"pisolve": __version__, **encode(self)}
+        return {k: v for k, v in out.items() if (k, v) != ("device", "cpu")}
 
     @staticmethod
     def from_dict(d: dict) -> Recipe:
@@ -243,28 +284,33 @@ def check_fixed(recipe) -> Recipe:
 def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps=None, sampling: Sampling | None = None,
           maps: Maps | None = None, method: Method | None = None, whiten: bool = False,
           compress: Compress | None = None, max_iter: int = 100, tol: float = 1e-4, tune: str | None = None,
-          network=None, consistency: bool = False, callbacks=(), progress: bool = False) -> Reconstruction:
+          network=None, consistency: bool = False, checkpoint=None, device: str = "cpu", callbacks=(),
+          progress: bool = False) -> Reconstruction:
     """Reconstruct a scan in one call: mask, maps, scaling, operator, solver.
 
     Args:
         scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx).
         prior: g for the image scaled to a 99th percentile of 1; None: wavelets with cycle spinning, lam = 2e-3, and
-            nothing for GRAPPA.
+            nothing for GRAPPA and RAKI.
         solver: None lets `solve` choose.
         mps: coil maps to use instead of ESPIRiT's.
-        sampling, maps, method, whiten, compress, max_iter, tol, tune, network, consistency: as for `Recipe`.
+        sampling, maps, method, whiten, compress, max_iter, tol, tune, network, consistency, device: as for `Recipe`.
+        checkpoint: a folder to go on from after an interruption, see `Recipe`.
         callbacks, progress: as for `solve`.
 
     Returns:
         `Reconstruction`: image, status, recipe, and `.save(path)`.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: input that cannot be reconstructed, with the remedy.
+        TypeError, ValueError, FileNotFoundError: input that cannot be reconstructed, with the remedy; a `device` that
+            this machine has not.
+        ImportError: a GPU is asked for, and cupy is missing.
+        device.OutOfMemory: a slice does not fit into the GPU's memory, with what it needs.
     """
     scan = as_scan(scan)
     if mps is not None:
         scan = replace(scan, mps=mps)
     options = {k: v for k, v in (("maps", maps), ("method", method)) if v is not None}
     recipe = Recipe(prior, solver, sampling=sampling, whiten=whiten, compress=compress, max_iter=max_iter, tol=tol,
-                    tune=tune, network=network, consistency=consistency, **options)
-    return recipe(scan, callbacks=callbacks, progress=progress)
+                    tune=tune, network=network, consistency=consistency, device=device, **options)
+    return recipe(scan, callbacks=callbacks, progress=progress, checkpoint=checkpoint)

@@ -15,6 +15,7 @@ from pisolve.solvers import Solver
 _KNOWN = {cls.__name__: cls for module in (priors, solvers) for cls in vars(module).values()
           if isinstance(cls, type) and issubclass(cls, Prior | Solver) and cls not in (Prior, Solver)}
 _KNOWN |= {"Scaled": Scaled, "Sum": Sum}
+_FITTED = ("Fit", "Untrained", "ZeroShot")  # of `scan_specific`, which loads torch
 
 
 def encode(value):
@@ -25,6 +26,8 @@ def encode(value):
         return value.item()
     if isinstance(value, list | tuple):
         return [encode(v) for v in value]
+    if isinstance(value, dict) and "architecture" in value:  # a network with fresh weights, plain values already
+        return value
     if isinstance(value, Denoiser) or is_module(value):
         source = getattr(value, "source", None)
         if source is None:
@@ -52,7 +55,7 @@ def decode(value, further: dict | None = None):
     known = {**_KNOWN, **(further or {})}
     if isinstance(value, list):
         return [decode(v, further) for v in value]
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or "architecture" in value:
         return value
     arguments = {k: decode(v, further) for k, v in value.items() if k != "type"}
     name = value.get("type")
@@ -61,6 +64,10 @@ def decode(value, further: dict | None = None):
             from pisolve import nets
 
             return nets.load(**arguments)
+        if name in _FITTED:
+            from pisolve import scan_specific
+
+            return getattr(scan_specific, name)(**arguments)
         if not isinstance(name, str) or name not in known:
             raise ValueError(f"unknown type {_check.brief(name)}: a recipe holds pisolve's own priors and solvers only")
         return _MAKERS.get(name, known[name])(**arguments)

@@ -90,7 +90,7 @@ def run(network, model: Model, scale: float, consistency: bool) -> NetworkResult
         raise ValueError("consistency of a network without maps is for one coil: a magnitude of several coils has no "
                          "k-space to put data into")
     x, residual = None, None
-    with contextlib.suppress(FloatingPointError):  # an unrolled network noticed NaN itself
+    with contextlib.suppress(FloatingPointError), backend.joined(y):  # an unrolled network noticed NaN itself
         x = _call(network, model.A, y)
     status = "done" if x is not None and _check.all_finite(x) else "nonfinite"
     if status == "nonfinite":
@@ -104,18 +104,20 @@ def run(network, model: Model, scale: float, consistency: bool) -> NetworkResult
 
 
 def _call(network, A, y):
-    """The network's image as a complex numpy array of A's input shape, or (1, y, x) for a magnitude."""
+    """The network's image as a complex array of y's kind, of A's input shape, or (1, y, x) for a magnitude."""
     import torch
 
     weight = next(network.parameters(), torch.zeros(()))
-    if network.needs_maps and weight.device.type != "cpu":
-        raise ValueError(f"the network is on {weight.device}, the scan's maps and data are not: network.to('cpu')")
-    data = backend.to_torch(backend.copy(y)).to(weight.device)
+    data = backend.to_torch(backend.copy(y))
+    if network.needs_maps and weight.device != data.device:
+        raise ValueError(f"the network is on {weight.device}, the scan's maps and data are not: "
+                         f"network.to('{data.device}')")
+    data = data.to(weight.device)
     with ready(network, False):
         if network.needs_maps:
             x, shape, kind = network(A, data), tuple(A.ishape), "complex"
         else:
-            seen = np.ones(1) if A.sense.weight is None else A.sense.weight
+            seen = np.ones(1) if A.sense.weight is None else backend.to_numpy(A.sense.weight)
             mask = torch.from_numpy(np.broadcast_to(seen > 0, (1, 1, *y.shape[-2:])).copy()).to(weight.device)
             x, shape, kind = network(data[None], mask), (1, *y.shape[-2:]), "real"
     name, got = type(network).__name__, x.dtype if torch.is_tensor(x) else type(x).__name__
@@ -123,7 +125,7 @@ def _call(network, A, y):
         raise TypeError(f"{name} must return a {kind} tensor, got {got}")
     if tuple(x.shape) != shape:
         raise ValueError(f"{name} returned shape {tuple(x.shape)}, expected {shape}")
-    return backend.to_numpy(x).astype(y.dtype)
+    return (backend.from_torch(x, y) if _check.is_cupy(y) else backend.to_numpy(x)).astype(y.dtype)
 
 
 def consistent(A, y, x):

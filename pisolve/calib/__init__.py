@@ -8,13 +8,14 @@ from pisolve.calib.grappa import GrappaWeights, grappa
 from pisolve.calib.jsense import jsense
 from pisolve.calib.noise import mix, noise_covariance, prewhiten, whitening_matrix
 from pisolve.calib.partial_fourier import centre_phase, homodyne, pocs, virtual_coils
+from pisolve.calib.raki import RakiWeights, raki
 from pisolve.calib.region import calibration_region
 from pisolve.calib.slice_grappa import SliceGrappa, slice_grappa, sms_collapse, sms_shift
 from pisolve.calib.spirit import spirit_kernel
 from pisolve.calib.unfold import FoldWarning, gfactor, unfold
 from pisolve.calib.walsh import inati, walsh
 
-__all__ = ["Compression", "FoldWarning", "GrappaWeights", "SliceGrappa", "body_coil", "calibration_region",
-           "centre_phase", "compress", "compression", "coverage", "espirit", "gfactor", "grappa", "homodyne", "inati",
-           "jsense", "mix", "noise_covariance", "pocs", "prewhiten", "slice_grappa", "sms_collapse", "sms_shift",
-           "spirit_kernel", "unfold", "virtual_coils", "walsh", "whitening_matrix"]
+__all__ = ["Compression", "FoldWarning", "GrappaWeights", "RakiWeights", "SliceGrappa", "body_coil",
+           "calibration_region", "centre_phase", "compress", "compression", "coverage", "espirit", "gfactor", "grappa",
+           "homodyne", "inati", "jsense", "mix", "noise_covariance", "pocs", "prewhiten", "raki", "slice_grappa",
+           "sms_collapse", "sms_shift", "spirit_kernel", "unfold", "virtual_coils", "walsh", "whitening_matrix"]

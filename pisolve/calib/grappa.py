@@ -15,7 +15,7 @@ from pisolve.calib._geometry import acceleration, enclosed, geometries, offsets
 from pisolve.calib.region import calibration_data, gram, ridge
 from pisolve.io import atomic
 from pisolve.io.numpy import read_npz
-from pisolve.linops.grappa import fill
+from pisolve.linops.grappa import Term, fill
 
 MOST = 1 << 27  # entries of all weights together: 1 GB in single precision
 MANY = 10_000  # geometries whose fits take more than seconds
@@ -45,10 +45,10 @@ class GrappaWeights:
 
     @cached_property
     def terms(self) -> list:
-        """(weights, flat indices of the holes, flat displacements of the samples) of each geometry."""
+        """A `Term` (weights, flat indices of the holes, flat displacements of the samples) of each geometry."""
         patterns, holes, _ = geometries(self.mask, self.kernel)
         at = offsets(self.kernel) @ (self.mask.shape[1], 1)
-        return [(W, h, at[p]) for W, h, p in zip(self.matrices, holes, patterns)]
+        return [Term(W, h, at[p]) for W, h, p in zip(self.matrices, holes, patterns)]
 
     def __call__(self, kspace):
         """K-space (..., coil, ky, kx) with the missing samples filled; what is measured by the mask stays as it is.

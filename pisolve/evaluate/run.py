@@ -198,6 +198,8 @@ def _do(job, done, progress):
         start = time.perf_counter()
         with peak_growth() as peak:
             result = recipe.solve(models[z], scale)
+        if getattr(result, "interrupted", False):  # a fit that Ctrl-C ended is no result of a comparison
+            raise KeyboardInterrupt
         seconds = time.perf_counter() - start
         x = backend.to_numpy(models[z].image(result.x))
         x = x / x.real.dtype.type(scale)

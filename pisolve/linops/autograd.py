@@ -21,8 +21,9 @@ def _function():
         @staticmethod
         def forward(ctx, x, A):
             ctx.A = A
-            y = A(backend.from_torch(x))
-            return backend.to_torch(y).to(x.device)
+            with backend.joined(x):
+                y = A(backend.from_torch(x))
+                return backend.to_torch(y).to(x.device)
 
         @staticmethod
         def backward(ctx, g):

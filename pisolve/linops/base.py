@@ -5,7 +5,7 @@ from __future__ import annotations
 import sigpy
 
 from pisolve import backend
-from pisolve._check import array, is_array, is_torch
+from pisolve._check import array, is_array, is_cupy, is_torch
 from pisolve._check import axes as check_axes
 from pisolve._check import shape as check_shape
 
@@ -38,6 +38,11 @@ class Linop(sigpy.linop.Linop):
             return as_torch(self)(input)
         if tuple(input.shape) != tuple(self.ishape):
             raise ValueError(f"{self.repr_str} takes shape {tuple(self.ishape)}, got {tuple(input.shape)}")
+        held = getattr(getattr(self, "parent", self), "mps", None)
+        if held is not None and is_cupy(held) != is_cupy(input):
+            here, there = ("GPU", "CPU") if is_cupy(held) else ("CPU", "GPU")
+            raise TypeError(f"{self.repr_str} was made of maps on the {here}, x is on the {there}: make it of maps "
+                            "that are where x is")
         plain = input.dtype.char in "fdFD" and input.dtype.isnative
         return self._apply(input if plain else array("x", input, finite=False))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -44,16 +44,14 @@ class CoilFilter(Linop):
     def rows(self):
         """(y, coil, coil * kx): the matrices of each row, still to be summed over the taps along x."""
         c, n = self.kernel.shape[0], self.kernel.shape[-1]
-        xp = backend.namespace(self.kernel)
-        ey = xp.asarray(factors(self.ishape[1], self.kernel.shape[2], self.kernel.dtype))
+        ey = factors(self.ishape[1], self.kernel.shape[2], str(self.kernel.dtype)).like(self.kernel)
         flat = self.kernel.transpose(2, 0, 1, 3).reshape(self.kernel.shape[2], -1)
         return (ey @ flat).reshape(-1, c, c * n)
 
     @cached_property
     def columns(self):
         """(kx, x): the factors of the taps along x."""
-        ex = factors(self.ishape[2], self.kernel.shape[3], self.kernel.dtype)
-        return backend.namespace(self.kernel).asarray(np.ascontiguousarray(ex.T))
+        return factors(self.ishape[2], self.kernel.shape[3], str(self.kernel.dtype)).like(self.kernel).T.copy()
 
     def matrices(self, y, x):
         """The coil x coil matrices (y, x, coil, coil) at fractions y, x (arrays, 0 the centre) of the field of view."""
@@ -101,9 +99,9 @@ class CoilFilter(Linop):
     def _by_rows(self, work, x):
         """work(rows, x (y, coil, x)) -> (y, coil, x) for groups of rows; the same for any number of threads."""
         out = backend.namespace(x).empty(tuple(self.oshape), dtype=np.result_type(x.dtype, self.kernel.dtype))
-        y = np.swapaxes(x, 0, 1)
+        y = x.swapaxes(0, 1)
         if backend.namespace(x) is not np:
-            out[:] = np.swapaxes(work(self.rows, y), 0, 1)
+            out[:] = work(self.rows, y).swapaxes(0, 1)
             return out
         step = max(1, _ROWS // (self.rows.shape[2] * x.shape[2]))
         cuts = [*range(0, x.shape[1], step), x.shape[1]]
@@ -146,9 +144,11 @@ class CoilFilter(Linop):
         return backend.namespace(self.kernel).asarray(whole.astype(self.kernel.dtype))
 
 
-def factors(n, taps, dtype):
+@lru_cache(32)
+def factors(n, taps, dtype) -> backend.Constant:
     """(n, taps): exp(-2 pi i d (r - n//2) / n), by which a shift by d in k-space multiplies the image at r."""
-    return np.exp(-2j * np.pi / n * np.outer(np.arange(n) - n // 2, np.arange(taps) - taps // 2)).astype(dtype)
+    turns = np.exp(-2j * np.pi / n * np.outer(np.arange(n) - n // 2, np.arange(taps) - taps // 2))
+    return backend.Constant(turns.astype(dtype))
 
 
 def coil_filter(kernel, shape, domain: str = "image") -> CoilFilter:

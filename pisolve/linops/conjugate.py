@@ -23,7 +23,7 @@ class VirtualCoils(Linop):
         mps = array("mps", mps, ndim=3, nonzero=True)
         phase = array("phase", phase, shape=mps.shape[-2:])
         mps = backend.from_torch(mps) if _check.is_torch(mps) else mps
-        phase = backend.from_torch(phase) if _check.is_torch(phase) else phase
+        phase = backend.like(backend.to_numpy(phase), mps)
         turned = mps * backend.unit(phase).astype(mps.dtype)
         flipped = None
         if mask is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
 import scipy.fft
 
 from pisolve import backend
@@ -18,8 +21,19 @@ class CosineTransform(Transform):
         return self._transform(scipy.fft.idctn, input)
 
     def _transform(self, function, x):
-        out = function(backend.to_numpy(x), axes=self.axes, norm="ortho", workers=backend.threads())
-        return backend.namespace(x).asarray(out)
+        if isinstance(x, np.ndarray):
+            return function(x, axes=self.axes, norm="ortho", workers=backend.threads())
+        xp = backend.namespace(x)
+        for axis in self.axes:  # on a GPU a product with the matrix: its FFT would take the two parts by themselves
+            C = _matrix(x.shape[axis]).like(x, str(x.dtype))
+            x = xp.moveaxis(xp.moveaxis(x, axis, -1) @ (C.T if function is scipy.fft.dctn else C), -1, axis)
+        return x
+
+
+@lru_cache(16)
+def _matrix(n) -> backend.Constant:
+    """The rows are the cosines, X = C x."""
+    return backend.Constant(scipy.fft.dct(np.eye(n), axis=0, norm="ortho"))
 
 
 def dct(shape, axes=(-2, -1)) -> CosineTransform:

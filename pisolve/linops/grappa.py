@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
-from pisolve.backend import is_torch, like, namespace, one_blas_thread, parallel
+from pisolve.backend import Constant, is_torch, like, namespace, one_blas_thread, parallel
 from pisolve.linops.base import Adjoint, Linop
 
 CHUNK = 1 << 17  # samples that a thread gathers at a time: 1 MB in single precision, what a core's cache takes
@@ -18,14 +18,14 @@ class Grappa(Linop):
     def __init__(self, weights, shape):
         shape = _check.shape("shape", shape)
         weights.check("shape", shape)
-        self.weights = weights
+        self.weights, self._mask = weights, Constant(weights.mask)
         super().__init__(shape, shape)
 
     def _apply(self, input):
-        return fill(input, self.weights.mask, self.weights.terms)
+        return fill(input, self._mask, self.weights.terms)
 
     def _apply_adjoint(self, input):
-        return fill_adjoint(input, self.weights.mask, self.weights.terms)
+        return fill_adjoint(input, self._mask, self.weights.terms)
 
     def _adjoint_linop(self):
         return Adjoint(self)
@@ -44,20 +44,38 @@ def grappa(weights, shape) -> Grappa:
     return Grappa(weights, shape)
 
 
+class Term:
+    """The weights of one geometry: W (coil, coil * n), flat indices of its holes, flat displacements of its samples."""
+
+    def __init__(self, W, holes, at):
+        self.parts = W, holes, at
+        self._constants = None
+
+    def __iter__(self):
+        return iter(self.parts)
+
+    def on(self, x):
+        """W, the holes and the samples' indices (n, hole) as arrays of the kind and on the device of `x`."""
+        if self._constants is None:
+            W, holes, at = self.parts
+            self._constants = [Constant(a) for a in (W, holes, holes + at[:, None])]
+        W, holes, at = self._constants
+        return W.like(x, _check.dtype_name(x)), holes.like(x), at.like(x)
+
+
 def fill(x, mask, terms):
     """M x, and at the holes of each term (W, holes, displacements) W times the samples around them.
 
     Args:
         x: (..., coil, ky, kx) numpy, cupy or torch.
-        mask: numpy bool (ky, kx).
-        terms: W (coil, coil * n), flat indices of the holes, flat displacements (n,) of the samples.
+        mask: bool (ky, kx), numpy or a `Constant`.
+        terms: a `Term` of each geometry.
     """
     x, out, frames = _frames(x, mask)
     if not isinstance(x, np.ndarray):
         for source, target in frames:
-            for W, holes, at in terms:
-                samples = source[:, like((holes + at[:, None]).ravel(), x)].reshape(W.shape[1], -1)
-                target[:, like(holes, x)] = like(W.astype(_check.dtype_name(x)), x) @ samples
+            for W, holes, at in (term.on(x) for term in terms):
+                target[:, holes] = W @ source[:, at.ravel()].reshape(W.shape[1], -1)
         return out
 
     def work(item):
@@ -75,14 +93,21 @@ def fill_adjoint(y, mask, terms):
     """The adjoint of `fill`: M y, and W^H of the holes added to the samples that they were filled from."""
     y, out, frames = _frames(y, mask)
     name = _check.dtype_name(y)
+    if not isinstance(y, np.ndarray):
+        for source, target in frames:
+            for W, holes, at in (term.on(y) for term in terms):
+                back = (W.conj().T @ source[:, holes]).reshape(len(W), len(at), -1)
+                for k, samples in enumerate(at):  # those of one displacement are distinct
+                    target[:, samples] += back[:, k]
+        return out
     for source, target in frames:
-        parts = [(W.astype(name).conj().T.reshape(len(W), -1, len(W)), source[:, like(holes, y)], holes, at)
+        parts = [(W.astype(name).conj().T.reshape(len(W), -1, len(W)), source[:, holes], holes, at)
                  for W, holes, at in terms]
 
         def work(coil, parts=parts, target=target):
             for W, values, holes, at in parts:
-                for back, shift in zip(like(W[coil], y) @ values, at):  # the samples of one displacement are distinct
-                    target[coil, like(holes + shift, y)] += back
+                for back, shift in zip(W[coil] @ values, at):  # the samples of one displacement are distinct
+                    target[coil, holes + shift] += back
 
         _each(work, range(len(target)), y)
     return out
@@ -101,6 +126,6 @@ def _each(work, items, x):
 def _frames(x, mask):
     """`x` in C order, M x, and the (coil, sample) views of both for each frame."""
     x = x.contiguous() if is_torch(x) else namespace(x).ascontiguousarray(x)  # else reshape copies, and so does x * M
-    out = x * like(mask, x)
+    out = x * (mask.like(x) if isinstance(mask, Constant) else like(mask, x))
     flat = [a.reshape(-1, x.shape[-3], x.shape[-2] * x.shape[-1]) for a in (x, out)]
     return x, out, [(flat[0][i], flat[1][i]) for i in range(len(flat[0]))]

@@ -15,7 +15,6 @@ from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
 # Coils of one task: two, or as many as have this many pixels; fixed, so that results do not depend on the threads.
 _COILS, _PIXELS = 2, 1 << 16
-_BYTES = 1 << 28  # a batch of coil images on a GPU or in torch stays under this many bytes
 
 
 class Sense(Linop):
@@ -50,12 +49,44 @@ class Sense(Linop):
         coils = self.mps.shape[-3]
         on_cpu = backend.namespace(self.mps) is np
         pixels = self.mps.shape[-1] * self.mps.shape[-2]
-        step = max(_COILS, _PIXELS // pixels) if on_cpu else max(1, _BYTES // self.mps[..., 0, :, :].nbytes)
+        step = max(_COILS, _PIXELS // pixels) if on_cpu else self.group
         tasks = [(i, slice(c, min(c + step, coils))) for i in lead for c in range(0, coils, step)]
         return tasks, backend.parallel(lambda task: work(*task), tasks) if on_cpu else [work(*task) for task in tasks]
 
+    @cached_property
+    def group(self) -> int:
+        """How many coil images are transformed at a time on a GPU: as many as its memory has room for, three times."""
+        images = backend.workspace(self.mps) // (3 * self.mps.itemsize * self.mps.shape[-1] * self.mps.shape[-2])
+        return max(1, min(images, int(np.prod(self.mps.shape[:-2]))))
+
+    def _blocks(self):
+        """(slices, coils) of the maps (slice, coil, y, x) in groups of `group` coil images, whole slices if it can."""
+        slices, coils = (1, *self.mps.shape)[-4:-2]
+        for z in range(0, slices, step := max(1, self.group // coils)):
+            for c in range(0, coils, self.group):
+                yield slice(z, z + step), slice(c, c + self.group)
+
+    def _layered(self, x):
+        """The array with an axis of slices in front."""
+        return x if self.mps.ndim == 4 else x[None]
+
+    def _in_batches(self, x, out, work):
+        """On a GPU: out[z] += the sum over coils of work(maps, x[z], z, c), for slices z and coils c of each block."""
+        mps, x, total = (self._layered(a) for a in (self.mps, x, out))
+        for z, c in self._blocks():
+            part = work(mps[z, c], x[z], z, c)
+            if part is not None:
+                total[z] += part.sum(1)
+        return out
+
     def _weight(self, i):
         return self.weight if self.weight is None or self.weight.ndim == 2 else self.weight[i]
+
+    def _weighted(self, t, z):
+        """Coil images (slice, coil, ky, kx) times the weight of these slices."""
+        if self.weight is None:
+            return t
+        return t * (self.weight if self.weight.ndim == 2 else self.weight[z, None])
 
     @cached_property
     def _encode(self):
@@ -65,32 +96,30 @@ class Sense(Linop):
 
     def _apply(self, input):
         out = backend.namespace(input).empty(tuple(self.oshape), dtype=np.result_type(input.dtype, self.mps.dtype))
-        on_cpu = backend.namespace(input) is np
+        if backend.namespace(input) is np:
+            self._each(lambda i, c: self._encode[i].forward(self.mps[i][c], input[i], out[i][c]))
+            return out
+        data = self._layered(out)
 
-        def work(i, coils):
-            if on_cpu:
-                self._encode[i].forward(self.mps[i][coils], input[i], out[i][coils])
-                return
-            for c in range(coils.start, coils.stop):
-                out[(*i, c)] = backend.fft(self.mps[(*i, c)] * input[i], (-2, -1))
-                if self.weight is not None:
-                    out[(*i, c)] *= self._weight(i)
+        def work(s, x, z, c):
+            data[z, c] = self._weighted(backend.fft(s * x[:, None], (-2, -1)), z)
 
-        self._each(work)
+        self._in_batches(input, input, work)
         return out
 
     def _apply_adjoint(self, input):
-        def on_cpu(i, coils):
-            return self._encode[i].backward(self.mps[i][coils], input[i][coils])
+        if backend.namespace(input) is np:
+            parts = self._each(lambda i, c: self._encode[i].backward(self.mps[i][c], input[i][c]))
+            return gather(self.ishape, *parts)
 
-        def work(i, coils):
-            total = 0
-            for c in range(coils.start, coils.stop):
-                y = input[(*i, c)] if self.weight is None else input[(*i, c)] * self._weight(i)
-                total = total + self.mps[(*i, c)].conj() * backend.fft(y, (-2, -1), inverse=True)
-            return total
+        def work(s, y, z, c):
+            return backend.fft(self._weighted(y[:, c], z), (-2, -1), inverse=True) * s.conj()
 
-        return gather(self.ishape, *self._each(on_cpu if backend.namespace(input) is np else work))
+        return self._in_batches(input, self._zeros(input), work)
+
+    def _zeros(self, x):
+        kind = np.result_type(x.dtype, self.mps.dtype)
+        return backend.namespace(x).zeros(tuple(self.ishape), dtype=kind)
 
     def _adjoint_linop(self):
         return Adjoint(self)
@@ -145,7 +174,9 @@ class _Normal:
             return x * self.diagonal
         if self.compiled and np.result_type(x, self.A.mps) == self.A.mps.dtype:
             return self.compiled(x)
-        work = self._cached if backend.namespace(x) is np and not self.compiled else self._batched
+        if backend.namespace(x) is not np:
+            return self.A._in_batches(x, self.A._zeros(x), self._batched)
+        work = self._planes if self.compiled else self._cached
         return gather(self.A.ishape, *self.A._each(lambda i, c: work(x, i, c)))
 
     def _w2(self, i):
@@ -168,12 +199,17 @@ class _Normal:
                 total += t
         return np.conjugate(total, out=total)
 
-    def _batched(self, x, i, coils):
-        s, w2 = self.A.mps[i][coils], self._w2(i)
-        t = backend.fft(s * x[i], self.axes, centred=False) * w2
-        t = backend.fft(t, self.axes, centred=False, inverse=True)
-        t *= s.conj()
-        return t.sum(0)
+    def _planes(self, x, i, coils):
+        """Of another precision than the maps'."""
+        s = self.A.mps[i][coils]
+        return self._product(s, x[i], self._w2(i)).sum(0)
+
+    def _batched(self, s, x, z, coils):
+        return self._product(s, x[:, None], self.w2 if self.w2.ndim == 2 else self.w2[z, None])
+
+    def _product(self, s, x, w2):
+        t = backend.fft(s * x, self.axes, centred=False) * w2
+        return backend.fft(t, self.axes, centred=False, inverse=True) * s.conj()
 
 
 def _kspace_weight(mps, mask, weights):

@@ -55,7 +55,8 @@ class Sms(Linop):
 
     def _each(self, work):
         """`work(slice of coils)` over groups of coils, in order."""
-        groups = [slice(c, c + _COILS) for c in range(0, self.mps.shape[1], _COILS)]
+        step = _COILS if isinstance(self.mps, np.ndarray) else max(1, self._sets._one.group // len(self.mps))
+        groups = [slice(c, c + step) for c in range(0, self.mps.shape[1], step)]
         return backend.parallel(work, groups) if isinstance(self.mps, np.ndarray) else [work(g) for g in groups]
 
     def _apply(self, input):

@@ -70,21 +70,29 @@ class SoftSense(Linop):
             out += self.mps[(*i, s, c)] * x[(*i, s)]
         return out
 
+    def _sum(self, x, i, coils):
+        """sum_s S_sc x_s of the coils of a group: on a GPU, all at a time."""
+        maps = self.mps[(*i, slice(None), coils)]
+        return sum(s * image for s, image in zip(maps, x[i]))
+
+    def _spread(self, t, i, coils):
+        """sum_c conj(S_sc) t_c of the coils of a group, for every set."""
+        return backend.namespace(t).stack([(s.conj() * t).sum(0) for s in self.mps[(*i, slice(None), coils)]])
+
     def _apply(self, input):
         xp = backend.namespace(input)
         out = xp.empty(tuple(self.oshape), dtype=np.result_type(input.dtype, self.mps.dtype))
         ones = np.ones((1, 1), out.real.dtype) if xp is np else None
 
         def work(i, coils):
+            if xp is not np:
+                t = backend.fft(self._sum(input, i, coils), (-2, -1))
+                out[(*i, coils)] = t if self.weight is None else t * self._one._weight(i)
+                return
             for c in range(coils.start, coils.stop):
                 t = self._add(input, i, c)
-                if xp is np:
-                    one = np.broadcast_to(ones, t.shape)
-                    self._one._encode[i].forward(t[None], one, out[(*i, slice(c, c + 1))])
-                    continue
-                out[(*i, c)] = backend.fft(t, (-2, -1))
-                if self.weight is not None:
-                    out[(*i, c)] *= self._one._weight(i)
+                one = np.broadcast_to(ones, t.shape)
+                self._one._encode[i].forward(t[None], one, out[(*i, slice(c, c + 1))])
 
         self._one._each(work)
         return out
@@ -94,13 +102,14 @@ class SoftSense(Linop):
         ones = np.ones((1, 1, 1), input.real.dtype) if xp is np else None
 
         def work(i, coils):
+            if xp is not np:
+                y = input[(*i, coils)]
+                t = backend.fft(y if self.weight is None else y * self._one._weight(i), (-2, -1), inverse=True)
+                return self._spread(t, i, coils)
             total = 0
             for c in range(coils.start, coils.stop):
                 y = input[(*i, c)]
-                if xp is np:
-                    t = self._one._encode[i].backward(np.broadcast_to(ones, (1, *y.shape)), y[None])
-                else:
-                    t = backend.fft(y if self.weight is None else y * self._one._weight(i), (-2, -1), inverse=True)
+                t = self._one._encode[i].backward(np.broadcast_to(ones, (1, *y.shape)), y[None])
                 total = total + self.mps[(*i, slice(None), c)].conj() * t
             return total
 
@@ -134,7 +143,7 @@ class _Normal:
     def __call__(self, x):
         if not self.axes:
             return (self.gram * x[..., None, :, :, :]).sum(-3)
-        work = self._cached if backend.namespace(x) is np else self._single
+        work = self._cached if backend.namespace(x) is np else self._batched
         return gather(self.A.ishape, *self.A._one._each(lambda i, c: work(x, i, c)))
 
     def _w2(self, i):
@@ -154,13 +163,9 @@ class _Normal:
                 total[s] += maps * t
         return np.conjugate(total, out=total)
 
-    def _single(self, x, i, coils):
-        total = 0
-        for c in range(coils.start, coils.stop):
-            t = backend.fft(self.A._add(x, i, c), self.axes, centred=False) * self._w2(i)
-            t = backend.fft(t, self.axes, centred=False, inverse=True)
-            total = total + self.A.mps[(*i, slice(None), c)].conj() * t
-        return total
+    def _batched(self, x, i, coils):
+        t = backend.fft(self.A._sum(x, i, coils), self.axes, centred=False) * self._w2(i)
+        return self.A._spread(backend.fft(t, self.axes, centred=False, inverse=True), i, coils)
 
 
 def soft_sense(mps, mask=None, weights=None) -> SoftSense:

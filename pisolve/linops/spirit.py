@@ -36,7 +36,7 @@ def _minus_identity(kernel, factor):
     """factor * (kernel - delta): the identity is one more tap of the kernel."""
     kernel = _check.array("kernel", kernel, ndim=4, nonzero=True)
     kernel = backend.from_torch(kernel).copy() if _check.is_torch(kernel) else kernel.copy()
-    coils = np.arange(len(kernel))
+    coils = backend.like(np.arange(len(kernel)), kernel)
     centre = (coils, coils, kernel.shape[2] // 2, kernel.shape[3] // 2)
     if kernel.shape[0] != kernel.shape[1] or bool((kernel[centre] != 0).any()):
         raise ValueError(f"kernel must be (coil, coil, ky, kx) with 0 at (c, c, centre), got shape "
@@ -74,7 +74,7 @@ class SampledFFT(Linop):
         return self.sense.N
 
 
-def sampled_fft(shape, mask) -> SampledFFT:
+def sampled_fft(shape, mask, *, like=None) -> SampledFFT:
     """M F, coil images -> their sampled k-space: what was measured, without a model of the coils.
 
     F is the centred orthonormal 2-D FFT, M the mask; `A.N` transforms only the axes along which the mask varies. For
@@ -83,11 +83,12 @@ def sampled_fft(shape, mask) -> SampledFFT:
     Args:
         shape: (coil, y, x).
         mask: sampling, boolean or 0/1, (ky, kx), (ky, 1) or (1, kx).
+        like: an array whose kind (numpy, cupy) and dtype the operator is made for; None: numpy complex64.
 
     Raises:
         TypeError, ValueError: shapes that do not fit, a mask that samples nothing.
     """
-    return SampledFFT(shape, mask)
+    return SampledFFT(shape, mask, like)
 
 
 class SpiritEncoding(Blocks):
@@ -154,17 +155,22 @@ class SpiritMissing(Linop):
         # whole lines are missing: they stay images along the other axis, where F^H F = I
         self.missing = np.nonzero(~self.mask) if len(self.axes) == 2 else (
             (np.flatnonzero(~self.mask[:, 0]),) if along_y else (slice(None), np.flatnonzero(~self.mask[0])))
+        self._at = [i if isinstance(i, slice) else backend.Constant(i) for i in self.missing]
         super().__init__(shape, (coils, *np.empty((ny, nx), bool)[self.missing].shape))
+
+    def _index(self, x):
+        """The missing samples of every coil, as indices that are where x is."""
+        return (slice(None), *(i if isinstance(i, slice) else i.like(x) for i in self._at))
 
     def _place(self, z):
         """The images of the missing samples: F^H D^H z."""
         k = backend.zeros(self.oshape, z)
-        k[(slice(None), *self.missing)] = z
+        k[self._index(z)] = z
         return backend.fft(k, self.axes, inverse=True)
 
     def _pick(self, x):
         """The missing samples of images: D F x."""
-        return backend.fft(x, self.axes)[(slice(None), *self.missing)]
+        return backend.fft(x, self.axes)[self._index(x)]
 
     def norm_bound(self):
         return self.consistency.norm_bound()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import pywt
 
 from pisolve import _check, backend
 from pisolve.linops import _filters
+from pisolve.linops._windows import Windows
 from pisolve.linops.base import Adjoint, Linop
 
 
@@ -46,20 +49,27 @@ class WaveletTransform(Linop):
     def _apply(self, input):
         if self._compiled(input):
             return self._run(input, False)
-        x = np.array(backend.to_numpy(input))
+        analyse = self._analyse if isinstance(input, np.ndarray) else self._windows.analyse
+        x = backend.copy(input)
         for region in self._regions():
             for axis in self.axes:
-                x[region] = self._analyse(x[region], axis)
-        return backend.namespace(input).asarray(x)
+                x[region] = analyse(x[region], axis)
+        return x
 
     def _apply_adjoint(self, input):
         if self._compiled(input):
             return self._run(input, True)
-        x = np.array(backend.to_numpy(input))
+        synthesise = self._synthesise if isinstance(input, np.ndarray) else self._windows.synthesise
+        x = backend.copy(input)
         for region in reversed(list(self._regions())):
             for axis in reversed(self.axes):
-                x[region] = self._synthesise(x[region], axis)
-        return backend.namespace(input).asarray(x)
+                x[region] = synthesise(x[region], axis)
+        return x
+
+    @cached_property
+    def _windows(self):
+        """What does it on a GPU."""
+        return Windows(self.filters.dec_lo, self.filters.dec_hi)
 
     def _compiled(self, x) -> bool:
         last = len(self.ishape) - 2

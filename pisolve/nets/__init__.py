@@ -4,6 +4,7 @@ from pisolve.nets import losses
 from pisolve.nets.blocks import DnCNN, ResBlock
 from pisolve.nets.consistency import DataConsistency
 from pisolve.nets.datasets import FastMRI, Scans, Simulated, lines
+from pisolve.nets.decoders import DIP, ConvDecoder, DeepDecoder
 from pisolve.nets.denoising import Denoising
 from pisolve.nets.dither import DisplayOnly, dither
 from pisolve.nets.e2e_varnet import VNU, E2EVarNet
@@ -22,9 +23,9 @@ from pisolve.nets.unet import UNet
 from pisolve.nets.unrolled import Unrolled
 from pisolve.nets.variants import admm_net, cascade, modl, primal_dual, varnet
 
-__all__ = ["SSDU", "VNU", "AveragedDnCNN", "DataConsistency", "Denoising", "DisplayOnly", "DnCNN",
-           "E2EVarNet", "FastMRI", "FastMRIUNet", "FilterBank", "GradientStep", "Reconstruction",
-           "ResBlock", "Scans", "Simulated", "Simulation", "Slices", "Training", "UNet", "Unrolled",
-           "ZeroFilledUNet", "admm_net", "available", "build", "card", "cascade", "collate", "curvature",
-           "dither", "equivariance", "kspace_correction", "lines", "load", "losses", "modl", "primal_dual",
-           "rounded", "save", "simulate", "train", "varnet"]
+__all__ = ["DIP", "SSDU", "VNU", "AveragedDnCNN", "ConvDecoder", "DataConsistency", "DeepDecoder", "Denoising",
+           "DisplayOnly", "DnCNN", "E2EVarNet", "FastMRI", "FastMRIUNet", "FilterBank", "GradientStep",
+           "Reconstruction", "ResBlock", "Scans", "Simulated", "Simulation", "Slices", "Training", "UNet", "Unrolled",
+           "ZeroFilledUNet", "admm_net", "available", "build", "card", "cascade", "collate", "curvature", "dither",
+           "equivariance", "kspace_correction", "lines", "load", "losses", "modl", "primal_dual", "rounded", "save",
+           "simulate", "train", "varnet"]

@@ -144,6 +144,24 @@ def draw_whole(images: Sequence[np.ndarray], rng: np.random.Generator, *, size: 
     return _dressed(cut, rng, 1.0)
 
 
+def draw_native(images: Sequence[np.ndarray], rng: np.random.Generator, *, size: int = 192) -> torch.Tensor:
+    """As `draw_whole`, but of the image's own pixels: only whole shifts, quarter turns and flips, so all detail stays.
+
+    Air is added where the image is smaller than the field of view; where it is larger, it is cut.
+    """
+    image = images[int(rng.integers(len(images)))]
+    image = np.rot90(image[::-1] if rng.random() < 0.5 else image, int(rng.integers(4)))
+    out = np.zeros((size, size), np.float32)
+    taken, placed = [], []
+    for n in image.shape:
+        slack = abs(size - n)
+        near = slack // 2 + int(rng.integers(-min(slack // 2, size // 16), min(slack // 2, size // 16) + 1))
+        taken.append(slice(near, near + size) if n > size else slice(None))
+        placed.append(slice(near, near + n) if n < size else slice(None))
+    out[tuple(placed)] = image[tuple(taken)]
+    return _dressed(torch.from_numpy(out), rng, 1.0)
+
+
 def _volumes(folder) -> dict[str, np.ndarray]:
     """The volumes (x, y, z) and the cine (frame, y, x) of a data folder, float32, scaled to a percentile of 1."""
     folder, out = Path(folder) / "volumes", {}

@@ -13,7 +13,7 @@ from pisolve import _check, io, masks
 from pisolve.io.fastmri import header
 from pisolve.io.hdf5 import array_at, open_hdf5, text
 from pisolve.io.limits import limit
-from pisolve.nets.data import draw_whole
+from pisolve.nets.data import draw_native, draw_whole
 from pisolve.nets.simulate import Simulation, measured_coils, simulate, smooth_coils
 from pisolve.nets.slices import Slices, measured
 
@@ -58,12 +58,16 @@ class Simulated(Dataset):
         number = int(own.integers(s.coils[0], s.coils[1] + 1))
         for attempt in range(5):  # a centre that no maps can be made of is rare: then another example is drawn
             rng = np.random.default_rng([self.seed, item, 2, attempt])
+            native = s.native > 0 and rng.random() < s.native
+            size = s.size if native else s.fine * s.size
             if self.profiles is not None and number <= len(self.profiles) and rng.random() < s.measured:
-                coils = measured_coils(rng, number, s.fine * s.size, self.profiles)
+                coils = measured_coils(rng, number, size, self.profiles)
             else:
-                coils = smooth_coils(rng, number, s.fine * s.size)
-            fill = (0.7, 1.05) if rng.random() < 0.75 else (1.3, 2.0)  # a head in air, or a part that fills the view
-            image = draw_whole(self.images, rng, size=s.fine * s.size, fill=fill)
+                coils = smooth_coils(rng, number, size)
+            if native:
+                image = draw_native(self.images, rng, size=size)
+            else:  # a head in air, or a part that fills the view
+                image = draw_whole(self.images, rng, size=size, fill=(0.7, 1.05) if rng.random() < 0.75 else (1.3, 2.0))
             image = (image[0] + 1j * image[1]).numpy()
             try:
                 return simulate(image, coils, s.pattern(rng), noise=s.level(rng), seed=rng, maps=s.maps)

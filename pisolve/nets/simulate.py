@@ -23,6 +23,8 @@ class Simulation:
         size: pixels of a side; k-space is (coil, size, size).
         fine: the object's grid in units of the image's: 2, as a scanner sees more than it resolves, or 1, where volumes
             are too coarse for that: magnified ones have no detail, and networks learn to smooth.
+        native: share of examples of the volumes' own pixels, as sharp as a slice of them is, whatever `fine` says; the
+            others are resampled.
         coils: smallest and largest number of coils.
         masks: names of patterns in `pisolve.masks`, one of which is drawn; lines vary along ky.
         accel: accelerations, one of which is drawn.
@@ -35,6 +37,7 @@ class Simulation:
 
     size: int = 128
     fine: int = 2
+    native: float = 0.0
     coils: tuple[int, int] = (4, 16)
     masks: tuple[str, ...] = ("random", "equispaced_fraction")
     accel: tuple[float, ...] = (4, 5, 6, 8)
@@ -46,6 +49,7 @@ class Simulation:
     def __post_init__(self):
         _check.integer("size", self.size, low=16)
         _check.choice("fine", self.fine, (1, 2))
+        _check.number("native", self.native, low=0, high=1)
         low, high = (_check.integer("coils", n, low=1) for n in self.coils)
         if low > high:
             raise ValueError(f"coils must be (smallest, largest), got {self.coils}")

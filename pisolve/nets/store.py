@@ -16,6 +16,7 @@ from pisolve import _check
 from pisolve.io import atomic
 from pisolve.nets.blocks import DnCNN, describe
 from pisolve.nets.cards import CARD, markdown
+from pisolve.nets.decoders import DIP, ConvDecoder, DeepDecoder
 from pisolve.nets.e2e_varnet import VNU, E2EVarNet
 from pisolve.nets.fastmri_unet import FastMRIUNet, ZeroFilledUNet
 from pisolve.nets.filters import FilterBank
@@ -36,6 +37,9 @@ ARCHITECTURES = {
     "ZeroFilledUNet": ZeroFilledUNet,
     "E2EVarNet": E2EVarNet,
     "VNU": VNU,
+    "ConvDecoder": ConvDecoder,
+    "DeepDecoder": DeepDecoder,
+    "DIP": DIP,
 }
 _SHIPPED = Path(__file__).parent / "weights"
 

@@ -1,15 +1,17 @@
-"""What is solved for one slice: SENSE, SPIRiT, or SENSE on k-space that GRAPPA has filled."""
+"""What is solved for one slice: SENSE, SPIRiT, or SENSE on k-space that GRAPPA or RAKI has filled."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from pisolve import calib, linops
+from pisolve import backend, calib, linops
 from pisolve._check import choice, number, shape
 from pisolve.calib.grappa import LARGEST
+from pisolve.calib.raki import check_options
 from pisolve.calib.spirit import odd_kernel
 
 
@@ -77,15 +79,16 @@ def _normalisation(A, kspace) -> tuple[float, np.ndarray | None]:
     are not 0, and maps faded from 1 (ESPIRiT's with `soft_crop`). What is below 0.1 s^2 counts as that: dividing by it
     would make the scale one of noise.
     """
-    e = sum(np.square(abs(m), dtype=np.float64) for m in np.moveaxis(A.mps, -3, 0))
+    xp = backend.namespace(A.mps)
+    e = sum(xp.square(abs(m), dtype=np.float64) for m in xp.moveaxis(A.mps, -3, 0))
     if abs(e[e > 0] - 1).max() < 1e-3:
         return 1.0, None
-    z = np.square(abs(A.H(kspace / (abs(kspace).max() or 1))), dtype=np.float64)
-    seen = np.divide(z, e, out=np.zeros_like(e), where=e > 0).sum()
+    z = xp.square(abs(A.H(kspace / (abs(kspace).max() or 1))), dtype=np.float64)
+    seen = (z / xp.where(e > 0, e, 1) * (e > 0)).sum()
     if seen == 0 or (e.max() < 1.001 and z.sum() > 0.99 * seen):
         return 1.0, None
     square = z.sum() / seen
-    return float(square**0.5), np.maximum(e / square, 0.1).astype(kspace.real.dtype)
+    return float(square**0.5), xp.maximum(e / square, 0.1).astype(kspace.real.dtype)
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,46 @@ class Grappa(Method):
 
     def __call__(self, kspace, mask, mps, separate=None) -> Model:
         weights = calib.grappa(kspace, mask, calib=separate, kernel=self.kernel, lam=self.lam, padded=self.padded)
+        return replace(SENSE(weights(kspace), None, mps), data=weights)
+
+
+@dataclass(frozen=True)
+class Raki(Method):
+    """RAKI fills k-space, then SENSE with a full mask combines the coils; a prior acts on that image.
+
+    A network is fitted to the scan's own calibration samples, slice by slice: seconds to minutes each. A fit that
+    diverged, or was stopped, warns.
+
+    Args: as for `calib.raki`.
+    """
+
+    variant: str = "raki"
+    per_coil: bool = True
+    complex_valued: bool = False
+    kernel: tuple | None = None
+    last: tuple | None = None
+    channels: tuple = (32, 8)
+    window: tuple | None = None
+    lam: float = 0.01
+    iterations: int = 1000
+    lr: float = 3e-3
+    seed: int = 0
+
+    def __post_init__(self):
+        check_options(**self._options())
+        for name in ("kernel", "last", "channels", "window"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def _options(self):
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def __call__(self, kspace, mask, mps, separate=None) -> Model:
+        weights = calib.raki(kspace, mask, calib=separate, **self._options())
+        if weights.status != "done":
+            loss = f"{weights.history[0]:.3g} to {weights.history[-1]:.3g}"
+            warnings.warn(f"RAKI's fit was {weights.status} (loss {loss}), the image is of the best weights so far: "
+                          "give a smaller lr or other channels, or take Grappa()", stacklevel=4)
         return replace(SENSE(weights(kspace), None, mps), data=weights)
 
 
@@ -146,7 +189,7 @@ class CoilImages(Method):
     needs_maps = False
 
     def __call__(self, kspace, mask, mps=None, separate=None) -> Model:
-        return Model(linops.sampled_fft(kspace.shape, mask), kspace, root_sum_of_squares)
+        return Model(linops.sampled_fft(kspace.shape, mask, like=kspace), kspace, root_sum_of_squares)
 
 
 def root_sum_of_squares(x):

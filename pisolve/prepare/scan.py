@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from pisolve import calib, io, masks
+from pisolve.backend import to_numpy
 from pisolve.prepare.channels import Channels, Compress
 from pisolve.prepare.maps import Maps
 from pisolve.prepare.methods import SENSE, Method, Model
@@ -73,12 +75,58 @@ def _parallel_sets(scan: io.Scan) -> bool:
     return False
 
 
-def models_of(scan: io.Scan, method: Method = SENSE) -> tuple[list[Model], float]:
-    """(one `Model` a slice, scale) of a prepared scan: scale * model.y is solved."""
-    slices = scan.kspace if scan.kspace.ndim == 4 else scan.kspace[None]
-    models = [method(y, scan.mask, _slice(scan.mps, z, scan), _slice(scan.calib, z, scan))
-              for z, y in enumerate(slices)]
+def models_of(scan: io.Scan, method: Method = SENSE, *, gpu: int | None = None,
+              keep: int | None = None) -> tuple[Sequence[Model], float]:
+    """(one `Model` a slice, scale) of a prepared scan: scale * model.y is solved.
+
+    Args:
+        scan: of `prepare`.
+        method: what makes a model of a slice.
+        gpu: the GPU on which the models are made, None for the CPU.
+        keep: how many of a GPU's models are kept at most; the others are made again. None: all of them.
+    """
+    if gpu is not None:
+        models = _OnGpu(scan, method, keep)
+    else:
+        models = [model_of(scan, method, z) for z in range(_count(scan))]
     return models, zero_filled_scale(models)
+
+
+def model_of(scan: io.Scan, method: Method, z: int, *, gpu: bool = False) -> Model:
+    """The `Model` of slice z of a prepared scan, its k-space and maps moved to the current GPU first if `gpu`."""
+    y, mps = scan.kspace[z] if scan.kspace.ndim == 4 else scan.kspace, _slice(scan.mps, z, scan)
+    if gpu:
+        import cupy
+
+        y, mps = cupy.asarray(y), None if mps is None else cupy.asarray(mps)
+    return method(y, scan.mask, mps, _slice(scan.calib, z, scan))
+
+
+def _count(scan) -> int:
+    return len(scan.kspace) if scan.kspace.ndim == 4 else 1
+
+
+class _OnGpu(Sequence):
+    """The models of all slices, made when they are asked for; at most `keep` are in the GPU's memory at a time."""
+
+    def __init__(self, scan, method, keep=None):
+        self.scan, self.method, self.keep, self._kept = scan, method, keep or _count(scan), {}
+
+    def __len__(self):
+        return _count(self.scan)
+
+    def __getitem__(self, z):
+        if not 0 <= z < len(self):
+            raise IndexError(z)
+        if z not in self._kept:
+            while len(self._kept) >= self.keep:
+                del self._kept[next(iter(self._kept))]
+            self._kept[z] = model_of(self.scan, self.method, z, gpu=True)
+        return self._kept[z]
+
+    def drop(self, z):
+        """Slice z is done."""
+        self._kept.pop(z, None)
 
 
 def _slice(x, z, scan):
@@ -114,4 +162,5 @@ def zero_filled_scale(models) -> float:
 def _zero_filled(model, y):
     """|A^H y / energy| as a picture, in the units of x."""
     x = model.A.H(y)
-    return abs(model.image(x)) if model.energy is None else abs(model.image(x / model.energy)) * model.size
+    image = abs(model.image(x)) if model.energy is None else abs(model.image(x / model.energy)) * model.size
+    return to_numpy(image)

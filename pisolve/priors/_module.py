@@ -39,19 +39,28 @@ def run(d, x, sigma):
     """Fold leading axes into the batch, in chunks, and run the module on x's values as torch tensors."""
     import torch
 
-    tensor = backend.to_torch(x)
-    with ready(d.network, _check.is_torch(x)):
+    with backend.joined(x), ready(d.network, _check.is_torch(x)):
+        tensor = backend.to_torch(x)
+        follow(d.network, x, tensor)
         parts = [_forward(d, part, sigma, weight) for part, weight in chunks(d, tensor)]
         result = parts[0] if len(parts) == 1 else torch.cat(parts)
         result = result.to(tensor.device, tensor.dtype).reshape(tensor.shape)
-    return result if _check.is_torch(x) else backend.from_torch(result)
+        return result if _check.is_torch(x) else backend.from_torch(result, x)
+
+
+def follow(network, x, tensor) -> None:
+    """A network goes where a cupy array is, whose `tensor` shares its memory: no image is copied to the network."""
+    weight = next(network.parameters(), None)
+    if _check.is_cupy(x) and weight is not None and weight.device != tensor.device:
+        network.to(tensor.device)
 
 
 def energy(d, x, sigma) -> float:
     """The network's potential of all images, each part in the units that the network sees."""
-    with ready(d.network, _check.is_torch(x)):
-        total = 0.0
-        for part, weight in chunks(d, backend.to_torch(x)):
+    with backend.joined(x), ready(d.network, _check.is_torch(x)):
+        total, tensor = 0.0, backend.to_torch(x)
+        follow(d.network, x, tensor)
+        for part, weight in chunks(d, tensor):
             total += float(d.network.potential(with_map(d, *planes_of(d, part, sigma, weight))).double().sum())
     return total
 

@@ -70,6 +70,10 @@ class Prior:
         """The prior as it acts in iteration k: only cycle spinning and its like depend on it."""
         return self
 
+    def solver(self):
+        """The one solver that is made for this prior; None where `solvers.choose` goes by what it offers."""
+        return None
+
     def __mul__(self, lam):
         return Scaled(self, number("lam", lam, low=0))
 

@@ -225,7 +225,7 @@ def _singular_values(C, what) -> float:
     def work(C):
         xp = backend.namespace(C)
         if dtype_name(C) == "complex128":
-            S = xp.linalg.svd(C, compute_uv=False) if xp is np else xp.linalg.svdvals(C)
+            S = xp.linalg.svdvals(C) if is_torch(C) else xp.linalg.svd(C, compute_uv=False)
         else:
             S = xp.sqrt(xp.linalg.eigvalsh(_gram(C)).clip(min=0))
         return real(getattr(S, what)())

@@ -61,6 +61,7 @@ class Tikhonov(Prior):
 
     def __init__(self, reference=None):
         self.reference = None if reference is None else array("reference", reference)
+        self._constant = None if reference is None else backend.Constant(self.reference)
 
     def value(self, x):
         return 0.5 * squared_norm(self.grad(x))
@@ -78,7 +79,7 @@ class Tikhonov(Prior):
 
     def _reference(self, x):
         """The reference as an array of x's kind and precision."""
-        return backend.namespace(x).asarray(self.reference, dtype=x.dtype)
+        return self._constant.like(x, dtype_name(x))
 
 
 class Quadratic(Prior):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from pisolve import _check, backend
@@ -73,18 +75,17 @@ class StructuredLowRank(Prior):
         self.split(x.shape)
         if not _check.all_finite(x):  # LAPACK would raise; a run says so in its status
             return x * float("nan")
-        like = backend.from_torch(x) if _check.is_torch(x) else x
-        kernel = backend.namespace(like).asarray(self._filter(backend.to_numpy(x)))
+        kernel = self._filter(backend.from_torch(x) if _check.is_torch(x) else x)
         return apply(coil_filter(kernel, tuple(x.shape)), x)
 
     def _filter(self, x):
         """The convolution kernel (coil, coil, 2 ky - 1, 2 kx - 1) of the step, a function of the coil images only."""
-        (ky, kx), coils = self.kernel, len(x)
+        (ky, kx), coils, xp = self.kernel, len(x), backend.namespace(x)
         with backend.one_blas_thread():
             gram = self._gram(x)
-            V = np.linalg.eigh(gram)[1][:, -self.rank:]
+            V = xp.linalg.eigh(gram)[1][:, -self.rank:]
         P = (V.conj() @ V.T).reshape(coils, ky, kx, coils, ky, kx) / (ky * kx)
-        out = np.zeros((coils, coils, 2 * ky - 1, 2 * kx - 1), complex)
+        out = xp.zeros((coils, coils, 2 * ky - 1, 2 * kx - 1), dtype=complex)
         for dy, dx in np.ndindex(ky, kx):  # sample d of the row that is written, all those that are read
             top, left = ky - 1 - dy, kx - 1 - dx
             out[:, :, top:top + ky, left:left + kx] += P[:, dy, dx]
@@ -92,17 +93,25 @@ class StructuredLowRank(Prior):
 
     def _gram(self, x):
         """H^H H, which holds R_ab[l] = sum over pixels of conj(x_a) x_b exp(-2 pi i l r / N) at short lags l."""
-        (ky, kx), (coils, ny, nx) = self.kernel, x.shape
-        lags = [np.exp(-2j * np.pi / n * np.outer(np.arange(n) - n // 2, np.arange(2 * k - 1) - (k - 1)))
-                for n, k in ((ny, ky), (nx, kx))]
+        (ky, kx), (coils, ny, nx), xp = self.kernel, x.shape, backend.namespace(x)
+        lags = [_turns(n, k).like(x) for n, k in ((ny, ky), (nx, kx))]
         size = float(abs(x).max()) or 1.0
         x = x.astype(complex) / size
         along_x = (x[:, None] * lags[1].T[None, :, None]).reshape(-1, ny, nx)  # (coil * lag, y, x)
-        R = backend.parallel(lambda y: x[:, y].conj() @ along_x[:, y].T, range(ny))
-        R = np.tensordot(lags[0].T, np.stack(R), 1).reshape(2 * ky - 1, coils, coils, 2 * kx - 1)
+        if xp is np:
+            R = np.stack(backend.parallel(lambda y: x[:, y].conj() @ along_x[:, y].T, range(ny)))
+        else:
+            R = x.conj().swapaxes(0, 1) @ along_x.transpose(1, 2, 0)  # (y, coil, coil * lag)
+        R = xp.tensordot(lags[0].T, R, 1).reshape(2 * ky - 1, coils, coils, 2 * kx - 1)
         R = R.transpose(1, 2, 0, 3)
-        gram = np.empty((coils, ky, kx, coils, ky, kx), complex)
+        gram = xp.empty((coils, ky, kx, coils, ky, kx), dtype=complex)
         for dy, dx in np.ndindex(ky, kx):
             top, left = ky - 1 - dy, kx - 1 - dx
             gram[:, dy, dx] = R[:, :, top:top + ky, left:left + kx]
         return gram.reshape(coils * ky * kx, -1)
+
+
+@lru_cache(16)
+def _turns(n, k) -> backend.Constant:
+    """exp(-2 pi i l r / N) at the pixels r of an axis and the lags l within a window of k samples."""
+    return backend.Constant(np.exp(-2j * np.pi / n * np.outer(np.arange(n) - n // 2, np.arange(2 * k - 1) - (k - 1))))

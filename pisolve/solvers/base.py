@@ -53,6 +53,16 @@ class Solver:
     averages = True  # whether averaged steps make sense, which recurrences of conjugate directions do not allow
     penalised = False  # minimises another function than the problem's own
 
+    interruptible = False  # Ctrl-C ends a run with what there is, status "stopped"
+
+    def failure(self, state: State) -> str | None:
+        """None, "nonfinite" or "diverged", of a solver that keeps its best image itself; by default `Health` judges."""
+        return NotImplemented
+
+    def tells(self, state: State) -> dict:
+        """What the history and the progress bar say of a state beside its residual."""
+        return {}
+
     def calm(self) -> Solver:
         """The same method without extrapolation, for runs in trouble."""
         return self
@@ -68,7 +78,7 @@ class Result:
 
     Attributes:
         x: the image (for a failed run the best finite iterate).
-        status: "converged", "max_iter", "diverged", "nonfinite" or "stopped" (by a callback).
+        status: "converged", "max_iter", "diverged", "nonfinite" or "stopped" (by a callback, or by Ctrl-C in a fit).
         state: the last state, for resuming.
         history: one dict a step: k, residual, seconds, whatever callbacks returned; for implicit priors also ratio,
             ||x_k+1 - x_k|| / ||x_k - x_k-1||, and relaxed, where the steps were averaged from here on.
@@ -93,6 +103,11 @@ class Result:
     def ok(self) -> bool:
         """True for a run that ended as it should: "converged", "stopped", or "max_iter" with every iterate finite."""
         return self.status in ("converged", "max_iter", "stopped")
+
+    @property
+    def interrupted(self) -> bool:
+        """True where Ctrl-C ended the run."""
+        return bool(self.history and self.history[-1].get("interrupted"))
 
     def __repr__(self):
         return (f"Result({self.status} after {self.state.k} iterations of {self.solver}, "
@@ -168,15 +183,28 @@ def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) ->
     health, history, status = Health(problem, state), [], "max_iter"
     bar, start = _bar(progress, state.k, max_iter, solver), time.perf_counter()
     while state.k < max_iter:
-        state = next(states)
+        try:
+            state = next(states)
+        except KeyboardInterrupt:
+            if not solver.interruptible:
+                raise
+            history.append({"k": state.k, "residual": real(state.residual), "seconds": time.perf_counter() - start,
+                            "interrupted": True})
+            status = "stopped"
+            break
         residual = real(state.residual)
-        entry = {"k": state.k, "residual": residual, "seconds": time.perf_counter() - start}
+        told = solver.tells(state)
+        entry = {"k": state.k, "residual": residual, "seconds": time.perf_counter() - start, **told}
         history.append(entry)
-        failed = health.check(state)
+        failed = solver.failure(state)
+        if failed is NotImplemented:
+            failed = health.check(state, residual)
+        else:
+            health.best = state.x
         if health.ratio is not None:
             entry["ratio"] = health.ratio
         weight = solver.weight / 2 if isinstance(solver, Relaxed) else 0.5
-        if failed == "diverged" and problem.prior.implicit and weight > 0.1:
+        if failed == "diverged" and problem.prior.implicit and solver.averages and weight > 0.1:
             solver = Relaxed(solver.solver if isinstance(solver, Relaxed) else solver, weight)
             state = replace(solver.init(problem, health.best), k=state.k)
             states = iterate(solver, problem, state=state)
@@ -187,10 +215,14 @@ def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) ->
             status = failed
             break
         bar.update()
+        if told:
+            bar.set_postfix({n: f"{v:.4g}" for n, v in told.items()})
         distance = residual if gap is None else math.inf
         if gap is not None and state.k % 10 == 0:
             entry["gap"] = distance = problem.gap(state.x)
-        answers = [callback(problem, state) for callback in callbacks]
+        answers = []
+        for callback in callbacks:  # no comprehension: its closure would keep the state with an error's traceback
+            answers.append(callback(problem, state))
         for answer in answers:
             entry.update(answer if isinstance(answer, dict) else {})
         if any(isinstance(answer, bool | np.bool_) and not answer for answer in answers):
@@ -226,13 +258,17 @@ def _check_state(state, solver, problem):
 def choose(problem: Problem) -> Solver:
     """The solver that `solve` takes by itself: what the prior offers decides.
 
-    Quadratic priors: CG. A convex prox in closed form: POGM; one that is not convex, or that changes with the iteration
-    (cycle spinning): FISTA, which swings less. RED by itself: DataProx. Denoisers and everything else: ADMM.
+    A prior with a solver of its own: that one. Quadratic priors: CG. A convex prox in closed form: POGM; one that
+    is not convex, or that changes with the iteration (cycle spinning): FISTA, which swings less. RED by itself:
+    DataProx. Denoisers and everything else: ADMM.
     `benchmarks/solvers.py` measured them.
     """
     from pisolve.solvers import ADMM, CG, FISTA, POGM, DataProx
 
     prior = problem.prior
+    own = prior.solver()
+    if own is not None:
+        return own
     if prior.quadratic:
         return CG()
     if prior.has_prox and not prior.implicit:

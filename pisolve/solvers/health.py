@@ -36,12 +36,15 @@ class Health:
         """The reference size; it costs an A^H A, so that runs which never grow are spared it."""
         return max(real(backend.norm(self.first)), real(backend.norm(self.problem.AHy)) / self.problem.curvature)
 
-    def check(self, state) -> str | None:
-        """None, "nonfinite" or "diverged"; `ratio` is then ||x_k+1 - x_k|| / ||x_k - x_k-1||."""
-        if math.isnan(real(state.residual)):
+    def check(self, state, residual: float) -> str | None:
+        """None, "nonfinite" or "diverged"; `ratio` is then ||x_k+1 - x_k|| / ||x_k - x_k-1||.
+
+        `residual` is the state's as a float: every look at it waits for a GPU.
+        """
+        if math.isnan(residual):
             return "nonfinite"
         if not self.implicit:
-            if state.k % 10 == 0 or not math.isfinite(real(state.residual)):
+            if state.k % 10 == 0 or not math.isfinite(residual):
                 size = real(backend.norm(state.x))
                 if not math.isfinite(size):
                     return "nonfinite"
@@ -54,7 +57,7 @@ class Health:
         if not math.isfinite(size):
             return "nonfinite"
         self.last = state.x
-        settled = math.isfinite(real(state.residual))  # a schedule may still grow
+        settled = math.isfinite(residual)  # a schedule may still grow
         self.ratio = move / self.moves[-1][0] if self.moves and self.moves[-1][0] > 0 else None
         self.moves = [*self.moves, (move, size)][-4:] if settled else []
         if move / self.weight < self.least:

@@ -101,7 +101,8 @@ def tune(data, prior=None, *, method: str = "holdout", strengths=None, solver: S
 
 
 def tune_prepared(scan: io.Scan, prior, *, method: str, solver=None, max_iter: int = 100, tol: float = 1e-4,
-                  trials: int | None = None, memo: dict | None = None, progress: bool = False) -> Tuning:
+                  trials: int | None = None, memo: dict | None = None, gpu: int | None = None,
+                  progress: bool = False) -> Tuning:
     """`tune` of a scan that has its mask and maps, as a recipe does it.
 
     Args:
@@ -109,11 +110,12 @@ def tune_prepared(scan: io.Scan, prior, *, method: str, solver=None, max_iter: i
         prior, method, solver, max_iter, tol, progress: as for `tune`.
         trials: most strengths that are tried, 9 of them as a grid; None: 9, up to 4 more and 4 refinements.
         memo: what is known of the scores, filled as they are found: with it a search that was cut off goes on.
+        gpu: the GPU it runs on, None: the CPU.
     """
     run = _checked(method, solver, max_iter, tol)
     options = {"method": method, "strengths": None, "noise": None, "seed": 0, "refine": 4, "progress": progress,
                "trials": integer("trials", trials, low=COUNT) if trials is not None else None, "memo": memo}
-    return _told(_of_scan(scan, prior, run, None, options), 4)
+    return _told(_of_scan(scan, prior, run, None, options, gpu), 4)
 
 
 def _told(tuning, stacklevel) -> Tuning:
@@ -136,15 +138,15 @@ def _image(reference, scan):
     return reference[None] if reference.ndim == 2 and scan.kspace.ndim == 4 and len(scan.kspace) == 1 else reference
 
 
-def _of_scan(scan, prior, run, index, options):
-    models, scale = models_of(scan)
+def _of_scan(scan, prior, run, index, options, gpu=None):
+    models, scale = models_of(scan, gpu=gpu, keep=1)
     count = len(models)
     index = count // 2 if index is None else integer("slice", index, low=0, high=count - 1)
     A, y = models[index].A, models[index].y
     if options["noise"] is not None:
         options["noise"] *= scale
     reference = None if scan.reference is None else scan.reference.reshape(count, *scan.reference.shape[-2:])[index]
-    size = np.linalg.norm(A.mps, axis=-3)  # the reference is a root of a sum of squares
+    size = np.linalg.norm(to_numpy(A.mps), axis=-3)  # the reference is a root of a sum of squares
     problem = Problem(A, y * y.real.dtype.type(scale))
     return _tune(problem, prior, run, reference, lambda x: scan.crop(x * size), **options)
 

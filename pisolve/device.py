@@ -1,0 +1,241 @@
+"""A reconstruction on a GPU: what it will need, how many slices fit, and all of it back on the CPU afterwards."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import prod
+from types import SimpleNamespace
+
+from pisolve import _check, backend, io
+from pisolve.backend import OutOfMemory
+from pisolve.linops import Blocks
+from pisolve.prepare import Spirit
+from pisolve.priors import Denoiser, Prior, Wavelet
+from pisolve.priors._module import is_module
+from pisolve.problem import Problem, Split
+from pisolve.solvers import GMRES, LSMR, LSQR, Result, State
+from pisolve.solvers.base import choose
+
+__all__ = ["OutOfMemory", "Plan", "home", "networks", "plan", "session"]
+
+_IMAGES, _COEFFICIENTS = 14, 9  # of the size of the unknown, and of G x, that a step of a solver holds at most
+_LAYERS = 5  # tensors of a network's first width that are alive at a time: in, out, normalised, joined
+_SHARE = 0.9  # of the free memory: cupy and cuFFT keep some for themselves
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a reconstruction will need on a GPU.
+
+    Attributes:
+        slices: how many slices' k-space and maps are there at a time; they are solved one after another.
+        count: how many slices there are.
+        parts: bytes by what they are for: "k-space" and "maps" of one slice, "coil images", "solver", "prior",
+            "network" of the one that is being solved.
+        free: bytes that are free.
+    """
+
+    slices: int
+    count: int
+    parts: dict[str, int]
+    free: int
+
+    @property
+    def total(self) -> int:
+        """Bytes in all."""
+        return self.slices * self.per_slice + self.working
+
+    @property
+    def per_slice(self) -> int:
+        """Bytes of each slice that is there."""
+        return self.parts["k-space"] + self.parts["maps"]
+
+    @property
+    def working(self) -> int:
+        """Bytes of the slice that is being solved."""
+        return sum(self.parts.values()) - self.per_slice
+
+    def __str__(self):
+        told = ", ".join(f"{name} {_size(n)}" for name, n in self.parts.items() if n)
+        return f"{self.slices} of {self.count} slices at a time: {_size(self.total)} of {_size(self.free)} ({told})"
+
+
+def plan(scan, recipe=None, *, free: int | None = None, gpu: int | None = None) -> Plan:
+    """What `recon(scan, device="cuda")` will need on the GPU, before anything is put there.
+
+        bytes = slices (k-space + maps) + coil images + solver + prior + network
+
+    An estimate from above, from shapes alone: it is compared with the bytes that were allocated in the tests, where it
+    is up to three times as much. Slices are solved one by one, as on the CPU, so their images are the same; what is
+    sized to the memory is how many slices' data wait there.
+
+    Args:
+        scan: a `Scan`, the path of one, or the shape of k-space, (coil, ky, kx) or (slice, coil, ky, kx), complex64.
+        recipe: the `Recipe`; None: wavelets.
+        free: bytes to plan for; None: what is free on the GPU.
+        gpu: the GPU's index, None: the current one.
+
+    Returns:
+        `Plan`, which prints as one line.
+
+    Raises:
+        TypeError, ValueError: no scan and no shape, or free not > 0.
+        OutOfMemory: one slice does not fit; the message says what it would need and what helps.
+
+    Example:
+        print(pi.device.plan((32, 16, 320, 320), free=8 << 30))
+    """
+    shape, itemsize = _shape(scan)
+    free = backend.free_memory(gpu) if free is None else _check.integer("free", free, low=1)
+    recipe = recipe or SimpleNamespace(prior=None, solver=None, network=None, method=None, maps=None)
+    count, (coils, ny, nx) = (shape[0] if len(shape) == 4 else 1), shape[-3:]
+    pixels, sets = ny * nx * itemsize, getattr(recipe.maps, "maps", 1)
+    maps = sets * coils * pixels if getattr(recipe.method, "needs_maps", True) else 0
+    whole = 3 * coils * pixels  # of a group of coils: times the map, its FFT, times the weight
+    group = min(whole, max(free // 8, 1 << 24, 3 * pixels))  # see backend.workspace
+    parts = {"k-space": coils * pixels, "maps": maps, "coil images": group + coils * pixels}  # and scaled k-space
+    unknown = (coils, ny, nx) if maps == 0 else (sets, ny, nx) if sets > 1 else (ny, nx)
+    parts["solver"], parts["prior"] = _solving(recipe, unknown, itemsize, coils * pixels)
+    if isinstance(recipe.method, Spirit):  # the coil filter of A^H A: its rows, and the shifted coil images
+        taps = 2 * recipe.method.kernel[1] - 1
+        parts["coil images"] += (taps * coils * pixels) + ny * coils**2 * taps * itemsize
+    parts["network"] = sum(_network(n, ny * nx, coils) for n in networks(recipe))
+    found = Plan(1, count, parts, free)
+    room = int(_SHARE * free) - found.working
+    if room < found.per_slice:
+        one = " x ".join(map(str, shape[-3:]))
+        raise OutOfMemory(f"a slice of {one} needs {_size(found.total)} on the GPU, and {_size(free)} are free "
+                          f"({str(found).partition('(')[2][:-1]}): fewer coils, such as compress=Compress(8), another "
+                          "solver, or device='cpu'")
+    return replace(found, slices=min(count, room // found.per_slice))
+
+
+def _shape(scan):
+    """The shape of k-space and the bytes of a sample."""
+    if isinstance(scan, tuple | list):
+        shape = _check.shape("scan", scan)
+        if len(shape) not in (3, 4):
+            raise ValueError(f"scan must be (coil, ky, kx) or (slice, coil, ky, kx), got {shape}")
+        return shape, 8
+    if not isinstance(scan, io.Scan):
+        if not isinstance(scan, str) and not hasattr(scan, "__fspath__"):
+            raise TypeError(f"scan must be a Scan, its path, or the shape of its k-space, got {_check.brief(scan)}")
+        scan = io.load(scan)
+    return scan.kspace.shape, scan.kspace.dtype.itemsize
+
+
+def _solving(recipe, shape, itemsize, data) -> tuple[int, int]:
+    """Bytes of the solver's iterates and of the prior's workspace."""
+    size = prod(shape) * itemsize
+    if recipe.network is not None:
+        return _IMAGES * size, 0
+    prior = Wavelet() if recipe.prior is None else recipe.prior
+    try:
+        split = Split(prior, shape)
+    except ValueError:  # nothing to split off, as with a gradient alone
+        split = None
+    solver = recipe.solver or choose(SimpleNamespace(prior=prior, splitting=split))
+    images = _IMAGES + (solver.restart if isinstance(solver, GMRES) else 0)
+    data = 4 * data if isinstance(solver, LSQR | LSMR) else 0
+    G = getattr(split, "linop", None)
+    coefficients = 0 if G is None else prod(G.oshape) * itemsize * _COEFFICIENTS
+    if isinstance(G, Blocks):
+        images = images * max(1, -(-prod(G.ishape) // prod(shape)))
+    return images * size + coefficients + data, _transforms(prior) * size
+
+
+def _transforms(prior) -> int:
+    """Images that a wavelet transform holds: the windows of its filters."""
+    return max((2 + p.W((64, 64)).filters.dec_len // 2 for p in _walk(prior) if isinstance(p, Wavelet)), default=2)
+
+
+def _network(network, pixels, coils) -> int:
+    """Bytes of a network's weights and of its widest activations, in float32."""
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    widths = [m.out_channels for m in network.modules() if hasattr(m, "out_channels") and hasattr(m, "kernel_size")]
+    images = 2 if getattr(network, "needs_maps", True) else max(2, coils)
+    return weights + _LAYERS * images * (widths[0] if widths else 2) * pixels * 4
+
+
+def networks(recipe) -> list:
+    """The torch modules that a recipe runs: its network, or the denoisers in its prior."""
+    found = [] if recipe.network is None else [recipe.network]
+    for part in _walk(recipe.prior):
+        D = getattr(part, "denoiser", None)
+        if isinstance(D, Denoiser) and is_module(D.network):
+            found.append(D.network)
+    return found
+
+
+def _walk(prior):
+    """A prior and all priors in it."""
+    if isinstance(prior, Prior):
+        yield prior
+        inner = [getattr(prior, n, None) for n in ("prior", "f", "first", "second")]
+        for part in [*inner, *getattr(prior, "priors", [])]:
+            yield from _walk(part)
+
+
+@contextmanager
+def session(gpu: int | None, scan: io.Scan, recipe):
+    """Run a recipe on a GPU: its networks are there meanwhile, and at the end its memory is given back.
+
+    Args:
+        gpu: of `backend.find_gpu`; None: the CPU, where nothing is done.
+        scan, recipe: as for `plan`.
+
+    Returns:
+        A context whose value is the number of slices that fit, None on the CPU.
+
+    Raises:
+        OutOfMemory: what is needed does not fit.
+    """
+    if gpu is None:
+        yield None
+        return
+    need = plan(scan, recipe, gpu=gpu)
+    moved = [(n, p.device) for n in networks(recipe) if (p := next(n.parameters(), None)) is not None]
+    place = backend.torch_device(gpu) if moved else None
+    with backend.working_on(gpu, f"What was expected: {need}. Other programs may use this GPU: try device='cpu'"):
+        try:
+            for network, _ in moved:
+                network.to(place)
+            yield need.slices
+        finally:
+            for network, before in moved:
+                network.to(before)
+
+
+class _Later(Problem):
+    """A problem that is made when something of it is asked for: that of a slice, on the CPU."""
+
+    def __init__(self, make):
+        self._make = make
+
+    def __getattr__(self, name):
+        make = self.__dict__.pop("_make", None)
+        if make is None:
+            raise AttributeError(name)
+        super().__init__(*make())
+        return getattr(self, name)
+
+
+def home(result, make):
+    """A slice's result with its arrays on the CPU; `make()` gives (A, y, prior) there, should `report` ask for them."""
+    if not isinstance(result, Result):
+        return replace(result, x=backend.to_numpy(result.x))
+    aux = {name: _host(value) for name, value in result.state.aux.items()}
+    state = State(_host(result.state.x), result.state.k, _host(result.state.residual), aux)
+    return replace(result, x=_host(result.x), state=state, problem=_Later(make))
+
+
+def _host(value):
+    """An array on the CPU, a 0-d one as numpy's scalar; anything else as it is."""
+    return backend.to_numpy(value)[()] if _check.is_array(value) else value
+
+
+def _size(n: int) -> str:
+    return f"{n / 2**30:.2f} GB" if n >= 2**30 else f"{n / 2**20:.0f} MB"
+
+

@@ -1,0 +1,204 @@
+"""Fitting a network to the scan itself: Adam on some of the samples, the others say when to stop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from pisolve import _check, adam, backend
+from pisolve.priors import Prior
+from pisolve.problem import Problem
+from pisolve.solvers import Solver, State
+
+_GROWN = 10.0  # times the first loss: a fit that is there has diverged
+_FLAT = ("theta", "average", "m", "v")
+
+
+class Task:
+    """What `Fit` fits: networks of one or more runs, their loss on samples to fit, their score on samples held back.
+
+    Attributes:
+        runs: number of independent fits.
+        steps, lr, keep, clip, patience: what `Fit` takes where it is given None.
+    """
+
+    runs = 1
+    steps, lr, keep, clip, patience = 25, 1e-3, 0.9, 1.0, 20
+
+    def module(self, run: int) -> torch.nn.Module:
+        """The module whose parameters are fitted, with the weights that the run starts from."""
+        raise NotImplementedError
+
+    def loss(self, run: int, t: int) -> torch.Tensor:
+        """The loss of the module as it is at step t: a scalar; what it draws at random depends on (run, t) only."""
+        raise NotImplementedError
+
+    def score(self, run: int) -> float:
+        """How badly the module as it is predicts the samples held back, relative: ||A x - y|| / ||y|| over them."""
+        raise NotImplementedError
+
+    def image(self, run: int):
+        """The image of the module as it is, consistent with all data, of the kind of the problem's."""
+        raise NotImplementedError
+
+
+class Fitted(Prior):
+    """A prior that is a network with weights fitted to the problem's own data: `Fit` is its solver."""
+
+    has_prox, convex, implicit = False, False, True
+
+    def value(self, x):
+        """None: there is no g to evaluate."""
+
+    def solver(self):
+        """`Fit()`."""
+        return Fit()
+
+    def task(self, problem: Problem) -> Task:
+        """What is to be fitted for these data."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, repr=False)
+class Fit(Solver):
+    """Fit a network to the data: x = f_theta, theta by Adam on a loss over some of the samples, stopped by the others.
+
+        theta <- Adam step on loss_Theta(f_theta),    x = f_theta at the least error on the held-back samples Gamma
+
+    One iteration is `steps` steps of Adam, then a look at the held-back samples with the running average of the
+    weights. The image is always the best so far, which is the last one whose error was at most 1 + `slack` times the
+    least: a run may be ended at any time, by a callback or Ctrl-C. It ends by itself ("converged") after `patience`
+    iterations without such a look; `residual` is the share of the patience that is left. A loss that grows to 10 times
+    its first value, or becomes NaN, is "diverged".
+
+    Use:
+        for `Untrained` and `ZeroShot` priors, whose automatic solver it is. Several runs average to `x`; their
+        standard deviation is `state.aux["std"]`. A saved state goes on to the same bits.
+
+    Args:
+        steps: of Adam in an iteration.
+        lr: learning rate.
+        keep: weight of the past in the running average of the weights.
+        patience: iterations.
+        slack: how much worse than the least error counts as equal to it: the error is measured on few noisy samples, its
+            minimum is flat, and what is fitted for longer is sharper.
+        clip: largest norm of the gradient.
+        precision: "float32", or "bfloat16" for the network's convolutions while it is fitted: twice as fast on CPUs and
+            GPUs made for it, slower on others. The held-back samples and the image are always looked at in float32.
+
+    None is what the prior proposes.
+
+    Reference:
+        Yaman et al., "Zero-shot self-supervised learning for MRI reconstruction", ICLR 2022; Kingma and Ba, "Adam",
+        ICLR 2015.
+
+    Example:
+        pi.recon(scan, pi.Untrained(pi.nets.ConvDecoder()), pi.Fit(lr=5e-3), max_iter=80)
+    """
+
+    steps: int | None = None
+    lr: float | None = None
+    keep: float | None = None
+    patience: int | None = None
+    clip: float | None = None
+    slack: float = 0.01
+    precision: str = "float32"
+
+    averages = False
+    interruptible = True
+
+    def __post_init__(self):
+        for name in ("steps", "patience"):
+            if getattr(self, name) is not None:
+                _check.integer(name, getattr(self, name), low=1)
+        for name in ("lr", "clip"):
+            _check.number(name, getattr(self, name), low=0, strict=True, allow_none=True)
+        _check.choice("precision", self.precision, ("float32", "bfloat16"))
+        _check.number("slack", self.slack, low=0)
+        _check.number("keep", self.keep, low=0, high=1, allow_none=True)
+
+    def __repr__(self):
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return f"Fit({', '.join(f'{n}={v!r}' for n, v in given.items())})"
+
+    def init(self, problem, x0=None):
+        prior = problem.prior
+        if not isinstance(prior, Fitted):
+            raise ValueError(f"Fit is for priors that are fitted to the data, such as pi.Untrained(...), {prior!r} is "
+                             "none: leave solver out")
+        task = self._task(problem)
+        parts = [adam.begin(task.module(run)) for run in range(task.runs)]
+        x = problem.start(x0)
+        aux = {n: torch.stack([p[n] for p in parts]) for n in _FLAT}
+        aux |= {"t": np.zeros(task.runs, np.int64), "since": np.zeros(task.runs, np.int64),
+                "best": np.full(task.runs, math.inf), "first": np.full(task.runs, math.nan),
+                "loss": np.full(task.runs, math.nan), "score": np.full(task.runs, math.inf),
+                "images": backend.namespace(x).stack([x] * task.runs), "std": abs(x) * 0}
+        return State(x, aux=aux)
+
+    def step(self, problem, state):
+        task, aux = self._task(problem), {n: backend.copy(v) for n, v in state.aux.items()}
+        patience = self._given(task, "patience")
+        for run in range(task.runs):
+            if aux["since"][run] < patience:
+                self._advance(task, run, aux)
+        images, xp = aux["images"], backend.namespace(aux["images"])
+        x = images[0] if task.runs == 1 else images.mean(0)
+        if task.runs > 1:
+            spread = abs(images - x) ** 2
+            aux["std"] = xp.sqrt(spread.sum(0) / (task.runs - 1))
+        left = 1 - aux["since"] / patience
+        return state.next(x, float(left.max()) if np.isfinite(aux["loss"]).all() else math.inf, **aux)
+
+    def _advance(self, task, run, aux):
+        """One run's steps; its entries in `aux` are replaced."""
+        module = task.module(run)
+
+        def loss(t):
+            with torch.autocast(next(module.parameters()).device.type, torch.bfloat16, enabled=low):
+                return task.loss(run, t)
+
+        low = self.precision == "bfloat16"
+        part = {n: aux[n][run] for n in _FLAT} | {"t": aux["t"][run]}
+        part, loss = adam.advance(module, loss, part, self._given(task, "steps"),
+                                  self._given(task, "lr"), clip=self._given(task, "clip"),
+                                  keep=self._given(task, "keep"))
+        for name in _FLAT:
+            aux[name][run] = torch.as_tensor(part[name]) if torch.is_tensor(aux[name]) else backend.to_numpy(part[name])
+        aux["t"][run], aux["loss"][run] = part["t"], loss
+        aux["first"][run] = loss if math.isnan(aux["first"][run]) else aux["first"][run]
+        adam.put(module, part["average"])
+        with torch.no_grad():
+            aux["score"][run] = score = task.score(run)
+            if score <= (1 + self.slack) * aux["best"][run]:
+                image = task.image(run)
+                if bool(backend.namespace(image).isfinite(image).all()):
+                    aux["best"][run], aux["since"][run] = min(score, aux["best"][run]), 0
+                    aux["images"][run] = backend.like(image, aux["images"])
+                    return
+        aux["since"][run] += 1
+
+    def failure(self, state):
+        loss, first = state.aux["loss"], state.aux["first"]
+        if not np.isfinite(loss).all():
+            return "diverged"
+        return "diverged" if (loss > _GROWN * first).any() else None
+
+    def tells(self, state):
+        """The loss over the samples that are fitted, the error on those held back, its best so far."""
+        return {n: float(np.mean(state.aux[k])) for n, k in (("loss", "loss"), ("heldback", "score"),
+                                                             ("best", "best"))}
+
+    def _given(self, task, name):
+        own = getattr(self, name)
+        return getattr(task, name) if own is None else own
+
+    def _task(self, problem) -> Task:
+        """The prior's task for these data, made once."""
+        made = getattr(problem, "_fitted", None)
+        if made is None:
+            problem._fitted = made = problem.prior.task(problem)
+        return made

@@ -1,0 +1,477 @@
+"""RAKI: lattices and holes by hand, the linear variant as GRAPPA, fits that resume, stop and diverge."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from conftest import data_path
+from helpers import refused
+from helpers import simulate as phantom
+
+import pisolve as pi
+from pisolve import adam, calib, cli, named
+from pisolve.calib import RakiWeights, _raki_fit, _raki_net, raki
+from pisolve.calib._geometry import lattice_of
+from pisolve.testing import distance
+
+SHAPE = (40, 37)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def lattice(ry=1, rx=1, shift=0, offset=0, shape=SHAPE):
+    """Every ry-th line from `offset`, every rx-th column, moved by `shift` from line to line."""
+    y, x = np.mgrid[:shape[0], :shape[1]]
+    step, rest = np.divmod(y - offset, ry)
+    return (rest == 0) & ((x - shift * step) % rx == 0)
+
+
+CASES = {  # name: (lattice, shape of the calibration block, window in which GRAPPA sees the same samples)
+    "r2": (lattice(2), (16, 37), (3, 5)),
+    "r3": (lattice(3, offset=1), (16, 37), (5, 5)),
+    "r4-four-lines": (lattice(4, offset=2), (24, 37), (15, 3)),
+    "r5": (lattice(5, offset=3), (20, 37), (9, 3)),
+    "kx": (lattice(1, 3), (40, 16), (5, 5)),
+    "2x2": (lattice(2, 2), (16, 16), (3, 5)),
+    "3x2": (lattice(3, 2), (18, 16), (5, 5)),
+    "caipi": (lattice(2, 2, 1), (16, 16), (5, 5)),
+    "caipi-3": (lattice(2, 3, 2), (18, 18), (5, 7)),
+}
+ALL = pytest.mark.parametrize("name", CASES)
+FORMS = {  # name: options
+    "per-coil": {}, "joint": {"per_coil": False, "channels": (12, 6)}, "complex": {"complex_valued": True},
+    "complex-joint": {"complex_valued": True, "per_coil": False}, "residual": {"variant": "residual"},
+    "residual-joint-complex": {"variant": "residual", "per_coil": False, "complex_valued": True},
+}
+
+
+def data(coils=3, noise=1e-3):
+    return phantom(coils, SHAPE, noise)
+
+
+def block(kspace, size):
+    return kspace[(slice(None), *(slice(n // 2 - s // 2, n // 2 - s // 2 + s) for n, s in zip(SHAPE, size)))].copy()
+
+
+def scan(coils=3, accel=2, lines=16, noise=1e-3):
+    """(full k-space, mask with calibration lines)."""
+    mask = lattice(accel, offset=20 % accel)
+    mask[20 - lines // 2:20 + lines // 2] = True
+    return data(coils, noise), mask
+
+
+def quick(kspace, mask, block=None, **options):
+    return raki(kspace, mask, block, **{"iterations": 60, "channels": (6, 4), **options})
+
+
+# the lattice -----------------------------------------------------------------------------------------------------
+
+
+@ALL
+def test_every_hole_belongs_to_one_cell_and_layers_stay_on_the_lattice(name):
+    mask = CASES[name][0]
+    found = lattice_of(mask)
+    at, holes = _raki_net.anchors(found, SHAPE), _raki_net.cell(found)
+    where = _raki_net.index(at, np.concatenate([[[0, 0]], holes]), SHAPE)
+    count = np.bincount(where[where < mask.size], minlength=mask.size)
+    assert (count == 1).all()  # every sample once: as an anchor or as a hole
+    assert mask.ravel()[where[:, 0][where[:, 0] < mask.size]].all()
+    for size in ((2, 3), (3, 4)):
+        taps = _raki_net.taps(found, size)
+        seen = _raki_net.index(at, taps, SHAPE)
+        assert mask.ravel()[seen[seen < mask.size]].all()
+        assert len(np.unique(taps, axis=0)) == size[0] * size[1]
+
+
+@ALL
+@pytest.mark.parametrize("form", ["per-coil", "complex-joint", "residual"])
+def test_only_the_lattice_is_read(name, form, rng):
+    mask, size, _ = CASES[name]
+    kspace = data()
+    weights = quick(kspace * mask, mask, block(kspace, size), iterations=1, **FORMS[form])
+    junk = np.where(mask, kspace, 1e3 * rng.standard_normal(kspace.shape)).astype(np.complex64)
+    filled = weights(junk)
+    assert np.array_equal(filled[:, mask], kspace[:, mask])
+    assert np.array_equal(filled, weights(kspace * mask))
+    assert np.isfinite(filled).all()
+    assert (filled[:, ~mask] != 0).mean() > 0.9
+
+
+# the formulas ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forward_is_the_textbooks_convolutions(form):
+    """Against sums over shifted copies of k-space, at every sample in place of the lattice's alone."""
+    kspace, mask = scan(4, accel=3, lines=20)
+    weights = quick(kspace * mask, mask, **FORMS[form] | {"iterations": 1, "window": (5, 5)})
+    net, accel = weights.net, 3
+    y = torch.from_numpy(kspace * lattice(3, offset=20 % 3)).to(torch.complex128)
+    parts = [torch.from_numpy(w) for w in np.split(weights.theta.astype(float), np.cumsum(
+        [np.prod(s) for s in net.shapes()])[:-1])]
+    parts = [w.reshape(s) for w, s in zip(parts, net.shapes())]
+    linear = torch.view_as_complex(parts.pop()) if len(net.linear) else None
+
+    def conv(x, weight, taps):
+        """sum over taps and inputs; x (in, ky, kx), weight (tap, in, out), zeros outside."""
+        out = torch.zeros(weight.shape[-1], *x.shape[1:], dtype=x.dtype)
+        big = torch.nn.functional.pad(x, (20, 20, 20, 20))
+        for w, (dy, dx) in zip(weight, taps.tolist()):
+            out += torch.einsum("iyx,io->oyx", big[:, 20 + dy:20 + dy + x.shape[1], 20 + dx:20 + dx + x.shape[2]], w)
+        return out
+
+    def relu(x):
+        return torch.complex(x.real.relu(), x.imag.relu()) if x.is_complex() else x.relu()
+
+    first, middle, last = (torch.view_as_complex(w.contiguous()) if net.complex else w for w in parts)
+    x = y if net.complex else torch.cat([y.real, y.imag])
+    big = torch.nn.functional.pad(x, (12, 12, 12, 12))  # hidden values outside of k-space count, too
+    hidden = relu(conv(big, first, net.first))
+    out = []
+    for g in range(net.groups):
+        a = middle.shape[2]
+        h = relu(torch.einsum("iyx,io->oyx", hidden[g * a:(g + 1) * a], middle[g, 0]))
+        one = conv(h, last[g], net.last)
+        half = len(one) // 2
+        out.append(one if net.complex else torch.complex(one[:half], one[half:]))
+    out = torch.cat(out)[:, 12:-12, 12:-12]  # (coil * hole, ky, kx) at the anchors
+    if linear is not None:
+        out = out + conv(y, linear, net.linear)
+    out = out.reshape(4, len(net.holes), *SHAPE)
+    expected = kspace * mask
+    for y0 in range(20 % accel, SHAPE[0], accel):
+        for n, (dy, _) in enumerate(net.holes):
+            if y0 + dy < SHAPE[0] and not mask[y0 + dy, 0]:
+                expected[:, y0 + dy] = out[:, n, y0]
+    filled = weights(kspace * mask)
+    inside = slice(20 % accel, None)  # cells that begin above the first line have their anchor outside
+    assert distance(filled[:, inside], expected[:, inside]) < 1e-5
+
+
+@ALL
+def test_the_linear_variant_is_grappa(name):
+    """Where the window does not leave k-space: GRAPPA fits other weights for cut windows, a convolution has none."""
+    mask, size, window = CASES[name]
+    kspace = data(4, noise=0.02)
+    cal = block(kspace, size)
+    weights = raki(kspace * mask, mask, cal, variant="linear", window=window)
+    other = calib.grappa(kspace * mask, mask, cal, kernel=window)
+    by, bx = (k // 2 for k in window)
+    inner = np.s_[:, by:SHAPE[0] - by, bx:SHAPE[1] - bx]
+    assert distance(weights(kspace)[inner], other(kspace)[inner]) < 1e-5
+    assert (weights.status, weights.history.size) == ("done", 0)
+
+
+@pytest.mark.parametrize("accel", [4, 5])
+@pytest.mark.parametrize("name", ["invivo_brain_cimax_16ch", "phantom_cimax_16ch"])
+def test_the_linear_variant_is_grappa_on_real_scans(name, accel):
+    """At the edge of k-space it is better than GRAPPA's cut windows, which amplify noise."""
+    kspace = real(name)
+    mask, cal = lattice(accel, offset=64 % accel, shape=kspace.shape[1:]), kspace[:, 48:80]
+    filled = [w(kspace) for w in (raki(kspace * mask, mask, cal, variant="linear"),
+                                  calib.grappa(kspace * mask, mask, cal, kernel=(2 * accel - 1, 5)))]
+    inner = np.s_[:, accel:-accel, 2:-2]
+    assert distance(filled[0][inner], filled[1][inner]) < 1e-4
+    error = [distance(f, kspace) for f in filled]
+    assert error[0] < error[1]
+
+
+def real(name):
+    with h5py.File(data_path(f"kspace/{name}.h5")) as file:
+        return file["kspace"][0]
+
+
+@pytest.mark.parametrize("form", ["per-coil", "joint", "complex", "complex-joint"])
+def test_it_beats_grappa_where_that_is_limited_by_noise(form):
+    brain, clean = (pi.phantom.brain(SHAPE, 8, noise=n, seed=3).kspace for n in (0.05, 0))
+    mask = scan(accel=3, lines=20)[1]
+    weights = raki(brain * mask, mask, iterations=200, **FORMS[form])
+    other = calib.grappa(brain * mask, mask)
+    assert distance(weights(brain), clean) < 0.95 * distance(other(brain), clean)
+    assert weights.history[-1] < weights.history[0]
+    assert weights.status == "done"
+
+
+@pytest.mark.parametrize("form", ["residual", "residual-joint-complex"])
+def test_the_residual_variant_starts_as_grappa_and_fits_better(form):
+    kspace, mask = scan(3, accel=3, lines=20, noise=0.01)
+    linear = raki(kspace * mask, mask, variant="linear")
+    first = quick(kspace * mask, mask, iterations=1, lr=1e-12, **FORMS[form])
+    assert distance(first(kspace), linear(kspace)) < 1e-5
+    assert quick(kspace * mask, mask, iterations=100, **FORMS[form]).history[-1] < 0.9 * first.history[0]
+
+
+def test_the_fit_minimises_what_grappa_minimises():
+    """Adam gains next to nothing over the closed form, which was fitted to a few windows less."""
+    kspace, mask = scan(3, accel=2, lines=20, noise=0.05)
+    cal = block(kspace, (20, 37))
+    weights = raki(kspace * mask, mask, cal, variant="linear", lam=0)
+    module, loss = _raki_fit._loss(weights.net, cal.astype(complex), weights.theta.astype(float),
+                                   kspace.astype(complex))
+    start = float(loss(0).detach())
+    adam.advance(module, loss, adam.begin(module), 300, 1e-4)
+    assert start < 0.9
+    assert 0.99 * start < float(loss(0).detach()) <= start * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("scale", [1e-12, 1e9])
+def test_any_scale_any_kind_any_frames(form, scale):
+    kspace, mask = scan()
+    weights = quick(kspace * mask, mask, **FORMS[form])
+    filled = weights(kspace)
+    scaled = quick(kspace * mask * np.float32(scale), mask, **FORMS[form])
+    assert distance(scaled(kspace), filled) < 1e-3
+    assert distance(weights(kspace * np.float32(scale)) / scale, filled) < 1e-5
+    double = quick((kspace * mask).astype(np.complex128), mask, **FORMS[form])(kspace.astype(np.complex128))
+    assert double.dtype == np.complex128
+    assert distance(double, filled) < 1e-2
+    tensor = weights(torch.from_numpy(kspace))
+    assert torch.is_tensor(tensor)
+    assert np.array_equal(tensor.numpy(), filled)
+    turned = torch.from_numpy(np.ascontiguousarray(kspace.T)).permute(2, 1, 0)
+    assert np.array_equal(weights(turned).numpy(), filled)
+    frames = weights(np.stack([kspace, 2 * kspace]))
+    assert distance(frames[1], 2 * filled) < 1e-5
+    assert not weights(np.zeros_like(kspace)).any()
+
+
+def test_kx_is_ky_turned():
+    kspace, mask = data(), CASES["r3"][0]
+    turned = [np.ascontiguousarray(x.swapaxes(-1, -2)) for x in (kspace, mask, block(kspace, (16, 37)))]
+    options = {"kernel": (2, 3), "last": (2, 3), "variant": "residual", "iterations": 100}
+    one = quick(kspace * mask, mask, block(kspace, (16, 37)), **options)
+    other = quick(turned[0] * turned[1], turned[1], turned[2], **options | {"kernel": (3, 2), "last": (3, 2)})
+    assert distance(other(turned[0]).swapaxes(-1, -2), one(kspace)) < 0.1  # by other first weights
+
+
+def test_full_and_lattice_masks():
+    kspace = data()
+    full = raki(kspace, np.ones(SHAPE, bool))
+    assert np.array_equal(full(kspace), kspace)
+    mask = lattice(2)
+    cal = block(kspace, (16, 37))
+    assert quick(kspace * mask, None, cal).status == quick(kspace * mask, mask[:, :1], cal).status == "done"
+
+
+def test_nothing_is_changed_and_the_same_call_gives_the_same_bits():
+    kspace, mask = scan()
+    y, m = kspace * mask, mask.copy()
+    one, other, third = quick(y, mask), quick(y, mask), quick(y, mask, seed=1)
+    assert np.array_equal(one.theta, other.theta)
+    assert not np.array_equal(one.theta, third.theta)
+    assert np.array_equal(y, kspace * m)
+    assert np.array_equal(mask, m)
+
+
+# fits that are interrupted ----------------------------------------------------------------------------------------
+
+
+def test_checkpoint_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    kspace, mask = scan()
+    whole = quick(kspace * mask, mask, iterations=170)
+    path, advance, calls = tmp_path / "c.npz", adam.advance, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return advance(*arguments)
+
+    monkeypatch.setattr(adam, "advance", interrupted)
+    part = quick(kspace * mask, mask, iterations=170, checkpoint=path)
+    assert part.status == "stopped"
+    assert len(part.history) == 3
+    assert part.history[-1] < part.history[0]
+    monkeypatch.setattr(adam, "advance", advance)
+    again = quick(kspace * mask, mask, iterations=170, checkpoint=path)
+    assert again.status == "done"
+    assert np.array_equal(again.theta, whole.theta)
+    assert np.array_equal(again.history, whole.history)
+    assert np.array_equal(quick(kspace * mask, mask, iterations=170, checkpoint=path).theta, whole.theta)
+    refused(lambda: quick(kspace * mask, mask, iterations=170, seed=1, checkpoint=path), ValueError, "of another fit")
+    path.write_bytes(b"nothing")
+    refused(lambda: quick(kspace * mask, mask, checkpoint=path), ValueError, "cannot be read as .npz")
+
+
+KILLED = """
+import os, sys, numpy as np, torch
+torch.set_num_threads(1)
+from pisolve import adam
+from pisolve.calib import raki
+advance, calls = adam.advance, []
+def killed(*arguments):
+    calls.append(1)
+    if len(calls) == 4:
+        os.kill(os.getpid(), 9)
+    return advance(*arguments)
+adam.advance = killed
+with np.load(sys.argv[1]) as f: y, mask = f["y"], f["mask"]
+raki(y, mask, channels=(6, 4), iterations=300, checkpoint=sys.argv[2])
+"""
+
+
+def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path):
+    kspace, mask = scan()
+    names = [str(tmp_path / n) for n in ("data.npz", "c.npz")]
+    np.savez(names[0], y=kspace * mask, mask=mask)
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", KILLED, *names], env=one_thread, check=False)
+    assert done.returncode == -signal.SIGKILL
+    with np.load(names[1]) as file:
+        assert file["t"] == 150
+    weights = quick(kspace * mask, mask, iterations=300, checkpoint=names[1])
+    assert np.array_equal(weights.theta, quick(kspace * mask, mask, iterations=300).theta)
+
+
+def test_ctrl_c_before_anything_is_there(monkeypatch):
+    kspace, mask = scan()
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(adam, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        quick(kspace * mask, mask)
+
+
+@pytest.mark.parametrize("lr", [30.0, 1e18])
+@pytest.mark.parametrize("variant", ["raki", "residual"])
+def test_a_fit_that_diverges_says_so(lr, variant):
+    kspace, mask = scan()
+    weights = quick(kspace * mask, mask, variant=variant, lr=lr, iterations=120)
+    assert weights.status == "diverged"
+    assert np.isfinite(weights.theta).all()
+    with pytest.warns(UserWarning, match="RAKI's fit was diverged"):
+        done = pi.recon(pi.io.Scan(kspace * mask, mask), method=pi.Raki(variant=variant, lr=lr, channels=(6, 4),
+                                                                        iterations=120))
+    assert np.isfinite(done.x).all()
+
+
+# files and recipes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [*FORMS, "linear"])
+def test_weights_are_saved(form, tmp_path):
+    kspace, mask = scan()
+    weights = quick(kspace * mask, mask, **FORMS.get(form, {"variant": "linear"}))
+    weights.save(tmp_path / "w.npz")
+    again = RakiWeights.load(tmp_path / "w.npz")
+    assert np.array_equal(again(kspace), weights(kspace))
+    assert (again.status, again.history.tolist()) == (weights.status, weights.history.tolist())
+    with np.load(tmp_path / "w.npz") as file:
+        parts = dict(file)
+    for name, value in (("theta", parts["theta"][1:]), ("mask", ~mask), ("channels", np.array([1, 2, 3])),
+                        ("first", np.zeros(3)), ("theta", parts["theta"] * np.nan), ("mask", mask.astype(float))):
+        np.savez(tmp_path / "bad.npz", **parts | {name: value})
+        refused(lambda: RakiWeights.load(tmp_path / "bad.npz"), ValueError, "holds no RAKI weights")
+    np.savez(tmp_path / "bad.npz", mask=mask)
+    refused(lambda: RakiWeights.load(tmp_path / "bad.npz"), ValueError, "holds no RAKI weights")
+
+
+def test_in_a_recipe(tmp_path):
+    kspace, mask = scan(4, accel=2, lines=20)
+    method = pi.Raki(variant="residual", channels=[6, 4], kernel=[2, 3], iterations=50)
+    recipe = pi.Recipe(method=method)
+    assert isinstance(recipe.prior, pi.Zero)
+    again = pi.Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
+    assert again.method == method
+    scans = pi.io.Scan(kspace[None] * mask, mask)
+    done = recipe(scans)
+    assert np.array_equal(again(scans).x, done.x)
+    by_hand = calib.raki(kspace * mask, mask, variant="residual", channels=(6, 4), kernel=(2, 3), iterations=50)
+    mps = calib.espirit(kspace * mask, mask=mask)
+    expected = (mps.conj() * pi.backend.fft(by_hand(kspace * mask), (-2, -1), inverse=True)).sum(0)
+    assert distance(done.x[0], expected) < 1e-3
+    noise = pi.noise_map(recipe, scans, replicas=2, covariance=1e-6)
+    assert np.isfinite(noise.std).all()
+
+
+def test_by_its_name(tmp_path, monkeypatch):
+    assert named.named("raki").method == pi.Raki()
+    assert "raki" in named.words()
+    kspace, mask = scan(4, accel=2, lines=20)
+    pi.io.save_mrd(tmp_path / "scan.mrd", pi.io.Scan(kspace[None] * mask, mask))
+    monkeypatch.setattr(pi.Raki, "__init__", lambda self: [object.__setattr__(self, n, v) for n, v in {
+        **{f: pi.Raki.__dataclass_fields__[f].default for f in pi.Raki.__dataclass_fields__},
+        "iterations": 50, "channels": (4, 4)}.items()] and None)
+    out = str(tmp_path / "out.npy")
+    assert cli.main(["recon", str(tmp_path / "scan.mrd"), "-o", out, "--method", "raki", "--no-progress"]) == 0
+    assert np.isfinite(np.load(out)).all()
+
+
+# bad input --------------------------------------------------------------------------------------------------------
+
+
+def bad():
+    kspace, mask = scan()
+    y = kspace * mask
+    rng = np.random.default_rng(0)
+    lines = mask | (rng.random((SHAPE[0], 1)) < 0.5)
+    hole = y.copy()
+    hole[0, 20, 20] = np.nan
+    V, T = ValueError, TypeError
+    return {
+        "random lines": (lambda: raki(kspace * lines, lines), V, "(Spirit())"),
+        "random points": (lambda: raki(kspace, rng.random(SHAPE) < 0.4), V, "(Spirit())"),
+        "centre alone": (lambda: raki(y, np.pad(np.ones((20, 17), bool), 10)), V, "no regular lattice"),
+        "few lines": (lambda: raki(*few(2)), V, "needs at least 5 x 7"),
+        "few lines, linear": (lambda: raki(*few(0), variant="linear"), V, "needs at least 3 x 5"),
+        "small calib": (lambda: raki(y, mask, y[:, :4, :9]), V, "calib has 4 x 9 samples"),
+        "other coils": (lambda: raki(y, mask, y[:2]), V, "calib has 2 coils"),
+        "NaN": (lambda: raki(hole, mask), V, "NaN"),
+        "zeros": (lambda: raki(0 * y, mask), V, "zero everywhere"),
+        "a list": (lambda: raki(y.tolist()), T, "kspace must be"),
+        "slices": (lambda: raki(y[None], mask), V, "4 dimensions"),
+        "mask": (lambda: raki(y, mask[:-1]), V, "mask has shape"),
+        "variant": (lambda: raki(y, mask, variant="best"), V, "variant must be one of raki, residual, linear"),
+        "per_coil": (lambda: raki(y, mask, per_coil=3), V, "per_coil"),
+        "complex_valued": (lambda: raki(y, mask, complex_valued="yes"), V, "complex_valued"),
+        "kernel": (lambda: raki(y, mask, kernel=5), T, "kernel"),
+        "large kernel": (lambda: raki(y, mask, kernel=(2, 99)), V, "kernel must be two sizes"),
+        "last": (lambda: raki(y, mask, last=(2,)), V, "last must be two sizes"),
+        "window": (lambda: raki(y, mask, window=(1, 2, 3)), V, "window must be two sizes"),
+        "blind window": (lambda: raki(y, mask, variant="linear", window=(1, 5)), V, "sees no measured sample"),
+        "channels": (lambda: raki(y, mask, channels=(8, 0)), V, "channels"),
+        "lam": (lambda: raki(y, mask, lam=-1), V, "lam must be"),
+        "iterations": (lambda: raki(y, mask, iterations=0), V, "iterations"),
+        "lr": (lambda: raki(y, mask, lr=0), V, "lr must be > 0"),
+        "seed": (lambda: raki(y, mask, seed=-1), V, "seed"),
+        "recipe's kernel": (lambda: pi.Raki(kernel=(0, 2)), V, "kernel"),
+        "recipe's variant": (lambda: pi.Raki(variant=None), V, "variant"),
+        "another size": (lambda: quick(y, mask, iterations=1)(y[:, :-1]), V, "fit others with calib.raki"),
+        "another NaN": (lambda: quick(y, mask, iterations=1)(hole), V, "NaN"),
+        "no folder": (lambda: quick(y, mask, checkpoint="/nowhere/at/all.npz"), FileNotFoundError, "does not exist"),
+    }
+
+
+def few(lines):
+    kspace, mask = scan(lines=lines)
+    return kspace * mask, mask
+
+
+@pytest.mark.parametrize("name", bad())
+def test_bad_input_is_refused(name):
+    call, kind, words = bad()[name]
+    refused(call, kind, words)
+
+
+def test_one_coil_warns():
+    kspace, mask = scan(1)
+    with pytest.warns(UserWarning, match="one coil"):
+        raki(kspace * mask, mask, iterations=10)
+
+
+def test_cuda_is_as_the_cpu():
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    kspace, mask = scan()
+    weights = quick(torch.from_numpy(kspace * mask).cuda(), mask)
+    filled = weights(torch.from_numpy(kspace).cuda())
+    assert filled.is_cuda
+    assert distance(filled.cpu().numpy(), quick(kspace * mask, mask)(kspace)) < 1e-2

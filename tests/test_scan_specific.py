@@ -1,0 +1,352 @@
+"""Networks fitted to one scan: splits, early stopping, resuming to the same bits, divergence, Ctrl-C, recipes."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import pisolve as pi
+from pisolve import adam, nets
+from pisolve.scan_specific import three_way
+
+SHAPE = (32, 32)
+BRAIN = pi.phantom.brain(SHAPE, 4, noise=0.02)
+SCAN = pi.io.Scan(BRAIN.kspace).undersample(pi.masks.random(SHAPE, 2, seed=1))
+A = pi.linops.sense(BRAIN.mps, SCAN.mask)
+Y = (SCAN.kspace[0] if SCAN.kspace.ndim == 4 else SCAN.kspace) / np.percentile(abs(BRAIN.image), 99)
+DECODERS = [nets.ConvDecoder(8, 4), nets.DeepDecoder(8, 4), nets.DIP(4, 4, 2)]
+SMALL = {"architecture": "Unrolled", "config": {
+    "solver": {"name": "HQS", "inner": 4}, "iterations": 2, "sigma": 0.05,
+    "denoiser": {"architecture": "UNet", "config": {"channels": 2, "widths": [4, 8], "blocks": [1, 1]}}}}
+
+
+def close(x, y, tol):
+    """||x - y|| <= tol ||y||."""
+    return np.linalg.norm(x - y) <= tol * np.linalg.norm(y)
+
+
+class Wild(pi.scan_specific.Fitted):
+    """A fit whose loss grows, or becomes NaN, after some steps."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def task(self, problem):
+        return _Wild(problem, self.after)
+
+
+class _Wild(pi.scan_specific.fit.Task):
+    steps, lr = 2, 1e-3
+
+    def __init__(self, problem, after):
+        self.net, self.problem, self.after = torch.nn.Linear(1, 1), problem, after
+
+    def module(self, run):
+        return self.net
+
+    def loss(self, run, t):
+        size = 1.0 if t < 4 else self.after
+        return size * (1 + 0 * self.net.weight.sum())
+
+    def score(self, run):
+        return 1.0
+
+    def image(self, run):
+        return self.problem.AHy
+
+
+def prior(kind="decoder", **more):
+    if kind == "decoder":
+        return pi.Untrained(nets.ConvDecoder(8, 4), **more)
+    return pi.ZeroShot(SMALL, splits=3, **more)
+
+
+@pytest.mark.parametrize("network", DECODERS, ids=lambda n: type(n).__name__)
+@pytest.mark.parametrize("shape", [(24, 24), (17, 30)])
+def test_a_decoder_makes_images_of_any_size_and_learns(network, shape):
+    z = network.latent(shape, np.random.default_rng(0))
+    assert torch.equal(z, network.latent(shape, np.random.default_rng(0)))
+    target = torch.from_numpy(np.random.default_rng(1).standard_normal((1, 2, 6, 6), np.float32))
+    target = torch.nn.functional.interpolate(target, shape, mode="bilinear")
+
+    def loss(t):
+        return ((network(z, shape) - target) ** 2).mean()
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        again = nets.build(type(network).__name__, network.config)
+    assert again.state_dict().keys() == network.state_dict().keys()
+    network = again
+    first = float(loss(0))
+    assert network(z, shape).shape == (1, 2, *shape)
+    _, _ = adam.advance(network, loss, adam.begin(network), 60, 1e-2)
+    assert float(loss(0)) < 0.5 * first
+
+
+def test_sizes_end_at_the_image_and_nothing_is_learned_between_fits():
+    net = nets.ConvDecoder(8, 5)
+    assert net.sizes((40, 20))[-1] == net.sizes((40, 20))[-2] == (40, 20)
+    assert min(net.sizes((40, 20))[0]) == 8
+    assert not list(net.buffers())  # a norm with a memory would make evaluation differ from fitting
+
+
+@pytest.mark.parametrize("parts", [(7,), (3, 4), (1, 5, 1)])
+def test_adam_in_parts_is_adam(parts):
+    def made():
+        torch.manual_seed(3)
+        return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 1))
+
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    reference, net = made(), made()
+    optimiser = torch.optim.Adam(reference.parameters(), lr=0.02)
+    for t in range(7):
+        optimiser.zero_grad()
+        ((reference(x) - t) ** 2).mean().backward()
+        torch.nn.utils.clip_grad_norm_(reference.parameters(), 1.0)
+        optimiser.step()
+    state = adam.begin(net)
+    for steps in parts:
+        before = {k: np.array(v) for k, v in state.items()}
+        old = state
+        state, _ = adam.advance(net, lambda t: ((net(x) - t) ** 2).mean(), state, steps, 0.02, clip=1.0, keep=0.5)
+        assert all(np.array_equal(before[k], old[k]) for k in before), "the state that was given has changed"
+    assert state["t"] == 7
+    for a, b in zip(reference.parameters(), net.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_running_average_is_of_the_weights():
+    net = torch.nn.Linear(1, 1, bias=False)
+    seen, state = [], adam.begin(net)
+    average = state["theta"].double()
+    for t in range(1, 9):
+        state, _ = adam.advance(net, lambda t: (net.weight - 3).square().sum(), state, 1, 0.1, keep=0.6)
+        seen.append(float(state["theta"]))
+        average = average + (1 - min(0.6, t / (t + 10))) * (state["theta"].double() - average)
+    assert abs(float(state["average"]) - float(average)) < 1e-6
+    assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_three_way_split_is_disjoint_and_covers(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(16, 60, 2))
+    accel = 2 + seed % 3
+    points = pi.masks.variable_density(shape, accel, 6, seed=seed)
+    mask = points if seed % 2 else pi.masks.random(shape, accel, seed=seed)
+    rho, validation = rng.uniform(0.1, 0.6), rng.uniform(0.05, 0.4)
+    gamma, pairs = three_way(mask, splits=4, rho=rho, validation=validation, seed=seed)
+    assert abs(gamma.sum() / mask.sum() - validation) < 1 / mask.sum()
+    for theta, held in pairs:
+        assert not (gamma & theta).any()
+        assert not (gamma & held).any()
+        assert not (theta & held).any()
+        assert ((gamma | theta | held) == mask).all()
+        assert abs(held.sum() / (mask & ~gamma).sum() - rho) < 1 / mask.sum()
+    assert any((a[1] != b[1]).any() for a, b in itertools.pairwise(pairs))
+    again = three_way(mask, splits=4, rho=rho, validation=validation, seed=seed)
+    assert (again[0] == gamma).all()
+    assert all((a[0] == b[0]).all() for a, b in zip(again[1], pairs))
+
+
+@pytest.mark.parametrize("kind", ["decoder", "network"])
+def test_same_bits_whole_or_in_parts(kind, tmp_path, one_thread):
+    solver = pi.Fit(steps=3)
+    whole = pi.solve(A, Y, prior(kind), solver, max_iter=4)
+    assert (pi.solve(A, Y, prior(kind), solver, max_iter=4).x == whole.x).all()
+    half = pi.solve(A, Y, prior(kind), solver, max_iter=2)
+    pi.save_state(tmp_path / "state.h5", half.state)
+    rest = pi.solve(A, Y, prior(kind), solver, state=pi.load_state(tmp_path / "state.h5"), max_iter=4)
+    assert (rest.x == whole.x).all()
+    for name, value in whole.state.aux.items():
+        assert np.array_equal(np.asarray(value), np.asarray(rest.state.aux[name]), equal_nan=True), name
+    assert (pi.solve(A, Y, prior(kind, seed=1), solver, max_iter=4).x != whole.x).any()
+
+
+def test_the_image_is_the_best_so_far_and_patience_ends_the_run(one_thread):
+    seen = []
+
+    def look(problem, state):
+        seen.append((state.aux["score"][0], state.aux["best"][0], state.x.copy()))
+
+    solver = pi.Fit(steps=10, lr=0.05, keep=0.0, patience=3, slack=0)
+    done = pi.solve(A, Y, prior(), solver, callbacks=[look], max_iter=200)
+    assert done.status == "converged"
+    assert done.state.k < 200
+    scores = [s for s, _, _ in seen]
+    assert np.argmin(scores) == len(scores) - 4  # three looks without a better one, and then the end
+    assert all(best == min(scores[: k + 1]) for k, (_, best, _) in enumerate(seen))
+    assert (done.x == seen[int(np.argmin(scores))][2]).all()
+    assert done.history[-1]["heldback"] == scores[-1]
+
+
+def test_looks_within_the_slack_count_as_the_best(one_thread):
+    seen = []
+
+    def look(problem, state):
+        seen.append((state.aux["score"][0], state.aux["best"][0], state.x.copy()))
+
+    done = pi.solve(A, Y, prior(), pi.Fit(steps=10, lr=0.05, keep=0.0, patience=3, slack=0.05), callbacks=[look],
+                    max_iter=60)
+    least, last = np.inf, None
+    for k, (score, best, _) in enumerate(seen):
+        if score <= 1.05 * least:
+            least, last = min(score, least), k
+        assert best == least
+    assert (done.x == seen[last][2]).all()
+    assert last != int(np.argmin([s for s, _, _ in seen]))  # it made a difference here
+
+
+def test_several_runs_average_and_their_spread_is_known(one_thread):
+    done = pi.solve(A, Y, prior(runs=3), pi.Fit(steps=5), max_iter=3)
+    alone = [pi.solve(A, Y, prior(runs=1), pi.Fit(steps=5), max_iter=3).x]
+    images = done.state.aux["images"]
+    assert close(done.x, images.mean(0), 1e-6)
+    assert (images[0] == alone[0]).all()
+    assert close(done.state.aux["std"], np.std(images, axis=0, ddof=1), 1e-5)
+
+
+@pytest.mark.parametrize("after", [100.0, float("nan"), float("inf")])
+def test_a_fit_that_diverges_says_so(after):
+    done = pi.solve(A, Y, Wild(after), max_iter=9)
+    assert done.status == "diverged"
+    assert not done.ok
+    assert np.isfinite(done.x).all()
+    assert done.state.k == 3
+
+
+@pytest.mark.parametrize("kind", ["decoder", "network"])
+def test_ctrl_c_gives_the_best_image_so_far(kind, monkeypatch):
+    fitted = pi.solve(A, Y, prior(kind), pi.Fit(steps=3), max_iter=2)
+    step = pi.Fit.step
+
+    def interrupted(self, problem, state):
+        if state.k == 2:
+            raise KeyboardInterrupt
+        return step(self, problem, state)
+
+    monkeypatch.setattr(pi.Fit, "step", interrupted)
+    done = pi.solve(A, Y, prior(kind), pi.Fit(steps=3), max_iter=9)
+    assert done.status == "stopped"
+    assert done.ok
+    assert done.interrupted
+    assert (done.x == fitted.x).all()
+    assert done.state.k == 2
+
+
+def test_other_solvers_still_let_ctrl_c_through():
+    def interrupt(problem, state):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pi.solve(A, Y, 1e-3 * pi.TV(), callbacks=[interrupt])
+
+
+@pytest.mark.parametrize("made", [
+    lambda: prior(runs=2), lambda: prior("network"), lambda: pi.ZeroShot(splits=2),
+    lambda: pi.ZeroShot(pi.PnP(nets.load("denoiser-fast"), sigma=0.03), splits=2)])
+def test_a_recipe_with_a_fit_runs_again_to_the_same_bits(made, one_thread):
+    done = pi.recon(SCAN, made(), pi.Fit(steps=2), max_iter=2)
+    again = pi.Recipe.from_dict(json.loads(json.dumps(done.recipe.to_dict())))(SCAN)
+    assert (again.x == done.x).all()
+    assert again.status == done.status == "max_iter"
+
+
+def test_any_operator_and_any_kind_of_array(one_thread):
+    plain = pi.linops.as_torch(A).A
+    import sigpy
+
+    other = sigpy.linop.Multiply(A.oshape, np.ones((1, 1, 1), np.float32)) * plain
+    one = pi.solve(A, Y, prior(), pi.Fit(steps=3), max_iter=2).x
+    assert close(pi.solve(other, Y, prior(), pi.Fit(steps=3), max_iter=2).x, one, 1e-3)
+    tensor = pi.solve(A, torch.from_numpy(Y), prior(), pi.Fit(steps=3), max_iter=2).x
+    assert torch.is_tensor(tensor)
+    assert close(tensor.numpy(), one, 1e-6)
+
+
+def test_a_better_fit_than_the_zero_filled_image(one_thread):
+    """On the phantom: a decoder and a denoiser adapted to the scan come nearer to the truth than zero-filling."""
+    truth = BRAIN.image / np.percentile(abs(BRAIN.image), 99)
+    zero = np.linalg.norm(A.H(Y) - truth)
+    decoder = pi.solve(A, Y, pi.Untrained(nets.ConvDecoder(24, 5)), pi.Fit(steps=40), max_iter=10).x
+    assert np.linalg.norm(decoder - truth) < 0.8 * zero
+    shot = pi.ZeroShot(SMALL, splits=10)
+    start = shot.fresh().eval()
+    with torch.no_grad():
+        before = start(A, torch.from_numpy(Y)).numpy()
+    done = pi.solve(A, Y, shot, pi.Fit(lr=3e-3), max_iter=10)
+    assert np.linalg.norm(done.x - truth) < min(np.linalg.norm(before - truth), 0.8 * zero)
+    with torch.no_grad():
+        best = shot.adapted(done.state)(A, torch.from_numpy(Y)).numpy()
+    assert close(best, done.x, 0.05)
+
+
+@pytest.mark.parametrize(("make", "kind", "words"), [
+    (lambda: pi.Untrained(torch.nn.Conv2d(2, 2, 3)), TypeError, "latent"),
+    (lambda: pi.Untrained(holdback=0.7), ValueError, "holdback"),
+    (lambda: pi.Untrained(runs=0), ValueError, "runs"),
+    (lambda: pi.ZeroShot(torch.nn.Conv2d(2, 2, 3)), TypeError, "network"),
+    (lambda: pi.ZeroShot(3), TypeError, "network"),
+    (lambda: pi.ZeroShot("no-such-network"), ValueError, "no network"),
+    (lambda: pi.ZeroShot(pi.PnP(lambda x, s: x, sigma=0.1)), TypeError, "torch module"),
+    (lambda: pi.ZeroShot(rho=0), ValueError, "rho"),
+    (lambda: pi.Fit(steps=0), ValueError, "steps"),
+    (lambda: pi.Fit(precision="int8"), ValueError, "precision"),
+    (lambda: pi.Fit(lr=-1), ValueError, "lr"),
+    (lambda: pi.solve(A, Y, 1e-3 * pi.TV(), pi.Fit()), ValueError, "leave solver out"),
+    (lambda: pi.solve(A, Y, prior(), pi.ADMM()), ValueError, "prox"),
+    (lambda: pi.solve(pi.linops.sense(BRAIN.mps[None], SCAN.mask), Y[None], prior()), ValueError, "one by one"),
+    (lambda: pi.Untrained(nets.ConvDecoder(1, 1)), ValueError, "layers")])
+def test_bad_input_is_refused(make, kind, words):
+    with pytest.raises(kind, match=words):
+        make()
+
+
+@pytest.mark.parametrize("make", [lambda: (prior(), pi.Fit(steps=2)), lambda: (1e-2 * pi.Wavelet(), pi.FISTA())])
+def test_a_reconstruction_goes_on_from_its_checkpoint(make, tmp_path, monkeypatch, one_thread):
+    volume = pi.io.Scan(np.stack([BRAIN.kspace, BRAIN.kspace[:, ::-1]])).undersample(SCAN.mask)
+    monkeypatch.setattr("pisolve.recipe_checkpoint.SECONDS", 0.0)
+    whole = pi.recon(volume, *make(), max_iter=4, tol=0)
+    calls = []
+
+    def kill(problem, state):
+        calls.append(state.k)
+        if len(calls) == 6:  # in the middle of the second slice
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        pi.recon(volume, *make(), max_iter=4, tol=0, checkpoint=tmp_path / "c", callbacks=[kill])
+    calls = []
+    again = pi.recon(volume, *make(), max_iter=4, tol=0, checkpoint=tmp_path / "c",
+                     callbacks=[lambda problem, state: calls.append(state.k)])
+    assert calls == [2, 3, 4]  # the first slice is not done again, the second goes on after its first iteration
+    assert (again.x == whole.x).all()
+    assert [r.status for r in again.results] == [r.status for r in whole.results]
+    with pytest.raises(ValueError, match="another recipe"):
+        pi.recon(volume, 1e-2 * pi.TV(), checkpoint=tmp_path / "c")
+    with pytest.raises(ValueError, match="another scan"):
+        pi.recon(SCAN, *make(), max_iter=4, tol=0, checkpoint=tmp_path / "c")
+
+
+def test_ctrl_c_ends_all_slices_of_a_recipe(monkeypatch, tmp_path):
+    volume = pi.io.Scan(np.stack([BRAIN.kspace] * 3)).undersample(SCAN.mask)
+    step, count = pi.Fit.step, []
+
+    def interrupted(self, problem, state):
+        count.append(1)
+        if len(count) == 4:
+            raise KeyboardInterrupt
+        return step(self, problem, state)
+
+    monkeypatch.setattr(pi.Fit, "step", interrupted)
+    done = pi.recon(volume, prior(), pi.Fit(steps=2), max_iter=2, checkpoint=tmp_path)
+    assert done.status == "stopped"
+    assert [r.status for r in done.results] == ["max_iter", "stopped", "stopped"]
+    assert np.isfinite(done.x).all()
+    assert [r.state.k for r in done.results] == [2, 1, 0]
+    rest = pi.recon(volume, prior(), pi.Fit(steps=2), max_iter=2, checkpoint=tmp_path)
+    assert rest.status == "max_iter"
+    assert (rest.x[1] == rest.x[0]).all() == (volume.kspace[1] == volume.kspace[0]).all()
+    assert (rest.x[2] == pi.recon(volume, prior(), pi.Fit(steps=2), max_iter=2).x[2]).all()
