@@ -32,16 +32,16 @@ HQS = pi.HQS(rho=0.2, ratio=625, iterations=60, coupling=0)
 
 
 def fits():
-    """name -> (prior, iterations, patience): what is fitted."""
+    """name -> (prior, iterations): what is fitted."""
     shipped = pi.nets.load("denoiser-fast").network.config
     fresh = {"architecture": "Unrolled", "config": {**pi.scan_specific.zero_shot.DEFAULT["config"], "denoiser": {
         "architecture": "UNet", "config": shipped}}}
     return {
-        "convdecoder": (pi.Untrained(), 100, None),
-        "zs-ssl": (pi.ZeroShot(), 20, None),
-        "deep decoder": (pi.Untrained(pi.nets.DeepDecoder()), 100, None),
-        "dip": (pi.Untrained(pi.nets.DIP()), 60, None),
-        "zs-ssl from scratch": (pi.ZeroShot(fresh), 60, None),
+        "convdecoder": (pi.Untrained(), 75),
+        "zs-ssl": (pi.ZeroShot(), 20),
+        "deep decoder": (pi.Untrained(pi.nets.DeepDecoder()), 75),
+        "dip": (pi.Untrained(pi.nets.DIP()), 60),
+        "zs-ssl from scratch": (pi.ZeroShot(fresh), 20),
     }
 
 
@@ -59,10 +59,10 @@ def classical(scan):
     }
 
 
-def fitted(label, scan, name, prior, iterations, patience):
+def fitted(label, scan, name, prior, iterations):
     """A row for one fit: at its own stop, and at the best of all its iterations."""
     reference, region = scan.reference, pi.metrics.body(scan.reference)
-    curve, spent = [], [0.0]
+    curve, spent, patience = [], [0.0], []
 
     def error(x):
         image = abs(x)
@@ -71,17 +71,20 @@ def fitted(label, scan, name, prior, iterations, patience):
 
     def look(problem, state):  # the image of these very weights, whether they are the best so far or not
         start = time.perf_counter()
+        task, told = problem._fitted, solver.tells(state)
+        patience.append(task.patience)
         with torch.no_grad():
-            x = pi.backend.to_numpy(problem._fitted.image(0))[None]
-        told = solver.tells(state)
-        curve.append((told["heldback"], *error(x), told["loss"], start - began - spent[0]))
+            now = np.mean([pi.backend.to_numpy(task.image(run)) for run in range(task.runs)], axis=0)
+        curve.append((told["heldback"], *error(now[None]), told["loss"], start - began - spent[0],
+                      *error(pi.backend.to_numpy(state.x)[None]), int(state.aux["since"].min())))
         spent[0] += time.perf_counter() - start
 
     solver = pi.Fit(precision="bfloat16", patience=10**6)
     began = time.perf_counter()
-    done = pi.recon(scan, prior, solver, max_iter=iterations, callbacks=[look])
-    wait = patience or done.results[0].problem._fitted.patience
-    row = {"method": name, **stopped(curve, wait), "patience": wait}
+    pi.recon(scan, prior, solver, max_iter=iterations, callbacks=[look])
+    row = {"method": name, "patience": patience[0],
+           "curve": [[round(float(v), 4) for v in c] for c in curve]}
+    row |= stopped(row["curve"], row["patience"])
     print(f"{label} {name:24s} {row['psnr']:6.2f} dB (oracle {row['oracle_psnr']:.2f}) {row['seconds']:.0f} s, "
           f"{row['iterations']} iterations", flush=True)
     return row
@@ -89,19 +92,13 @@ def fitted(label, scan, name, prior, iterations, patience):
 
 def stopped(curve, patience):
     """Where a fit stops by its own rule, and what it would have had at the best iteration of all."""
-    held, chosen, least = np.array([c[0] for c in curve]), 0, np.inf
-    for stop, error in enumerate(held):
-        if error <= (1 + pi.Fit().slack) * least:
-            chosen, least = stop, min(error, least)
-        elif stop - chosen >= patience:
-            break
-    oracle = int(np.argmax([c[1] for c in curve]))
-    return {"psnr": round(curve[chosen][1], 2), "ssim": round(curve[chosen][2], 4),
-           "iterations": stop + 1, "seconds": round(curve[stop][4], 1), "chosen": chosen + 1,
-           "oracle_psnr": round(curve[oracle][1], 2), "oracle_iteration": oracle + 1,
-           "held": round(held[chosen], 4), "least_held": round(float(held.min()), 4),
-           "nmse_over_oracle": round(10 ** ((curve[oracle][1] - curve[chosen][1]) / 10), 3),
-           "curve": [[round(float(v), 4) for v in c] for c in curve]}
+    stop = next((k for k, c in enumerate(curve) if c[7] >= patience), len(curve) - 1)
+    oracle, held = int(np.argmax([c[1] for c in curve])), [c[0] for c in curve]
+    at = curve[stop]
+    return {"psnr": round(at[5], 2), "ssim": round(at[6], 4), "iterations": stop + 1, "seconds": round(at[4], 1),
+            "oracle_psnr": round(curve[oracle][1], 2), "oracle_iteration": oracle + 1,
+            "held": round(min(held[: stop + 1]), 4), "least_held": round(min(held), 4),
+            "nmse_over_oracle": round(10 ** ((curve[oracle][1] - at[5]) / 10), 3)}
 
 
 def summary(rows):
@@ -145,7 +142,7 @@ def picture(path):
         fast = {"precision": "bfloat16"}
         shown = {"tv, hold-out": pi.recon(scan, pi.TV(), tune="holdout").x}
         shown |= {n: pi.recon(scan, p, pi.Fit(**fast), max_iter=rows[n]["iterations"]).x
-                  for n, (p, _, _) in fits().items() if n in ("convdecoder", "zs-ssl")}
+                  for n, (p, _) in fits().items() if n in ("convdecoder", "zs-ssl")}
         top = np.percentile(ref, 99.5)
         for k, (title, image) in enumerate({name.split(",")[0]: ref, **shown}.items()):
             image = abs(np.squeeze(image))
@@ -170,7 +167,6 @@ def main():
     if args.picture:
         return picture(Path(__file__).parents[1] / "docs" / "scan_specific.png")
     rows = json.loads(OUT.read_text())["rows"] if OUT.exists() and not args.tune else []
-    rows = [r | stopped(r["curve"], r["patience"]) if "oracle_psnr" in r else r for r in rows]
     which = [int(n) for n in args.scans.split(",") if n]
     for number, (name, full) in enumerate(small.tuning() if args.tune else small.held_out()):
         if which and number not in which:

@@ -99,7 +99,7 @@ def parser(recon, compare, calib, info, demo, train, trust) -> argparse.Argument
     add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says (its --slices and --mps "
         "are given anew)")
     add("--checkpoint", metavar="FOLDER", help="keep the states of the slices there: the same command goes on from "
-        "them")
+        "them; RAKI's fit has none, nor a bar, and begins anew")
     add("--progress", action=argparse.BooleanOptionalAction, default=sys.stderr.isatty(), help="bars, on a terminal")
     add = new.add_argument_group("scan").add_argument
     add("--method", choices=(*RECONSTRUCTIONS, *FITTED), help="grappa and raki fill k-space, spirit solves for the "

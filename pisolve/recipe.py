@@ -39,7 +39,7 @@ from pisolve.recipe_checkpoint import Checkpoints
 from pisolve.recipe_format import decode, encode
 from pisolve.recipe_network import NetworkResult, check_network, name_of
 from pisolve.recipe_network import run as run_network
-from pisolve.solvers import Result, Solver, State, solve
+from pisolve.solvers import Result, Solver, solve
 from pisolve.tuning import METHODS, Tuning, tune_prepared
 
 __all__ = ["SAMPLINGS", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "recon", "zero_filled_scale"]
@@ -224,11 +224,11 @@ class Recipe:
         ready, images, results = time.perf_counter(), [], []
         kept = None if checkpoint is None else Checkpoints(checkpoint, recipe.to_dict(), scan)
         for z, m in enumerate(models):
-            run = partial(recipe.solve, m, scale, progress=progress)
+            run = partial(recipe._solve, m, scale, progress=progress)
             if results and getattr(results[-1], "interrupted", False):
                 result = replace(run(max_iter=0), status="stopped", history=results[-1].history)
             else:
-                result = run(callbacks) if kept is None else kept.run(z, run, callbacks)
+                result = run(callbacks) if kept is None else kept.run(z, run, callbacks, m.y)
             images.append(backend.to_numpy(m.image(result.x)))
             results.append(result if gpu is None else home(result, partial(recipe._problem, scan, z, scale)))
         return recipe, tuning, ready, scale, images, results
@@ -238,14 +238,20 @@ class Recipe:
         model = model_of(scan, self.method, z)
         return model.A, model.y * model.y.real.dtype.type(scale), self.prior
 
-    def solve(self, model, scale: float, callbacks=(), progress: bool = False, *, state: State | None = None,
-              max_iter: int | None = None) -> Result | NetworkResult:
-        """The result for one slice's model of `prepare.models_of`, in scaled units; state, max_iter as for `solve`."""
+    def solve(self, model, scale: float) -> Result | NetworkResult:
+        """The result for one slice's model of `prepare.models_of`, in scaled units; Ctrl-C is passed on."""
+        result = self._solve(model, scale)
+        if getattr(result, "interrupted", False):  # a fit that was cut is no result to count on
+            raise KeyboardInterrupt
+        return result
+
+    def _solve(self, model, scale, callbacks=(), progress=False, state=None, max_iter=None):
         if self.network is not None:
             return run_network(self.network, model, scale, self.consistency)
-        return solve(model.A, model.y * model.y.real.dtype.type(scale), self.prior, self.solver, callbacks=callbacks,
-                     max_iter=self.max_iter if max_iter is None else max_iter, tol=self.tol, progress=progress,
-                     state=state)
+        y = model.y * model.y.real.dtype.type(scale)
+        result = solve(model.A, y, self.prior, self.solver, callbacks=callbacks, tol=self.tol, progress=progress,
+                       max_iter=self.max_iter if max_iter is None else max_iter, state=state)
+        return replace(result, status=min(result.status, model.status or "done", key=WORST.index))
 
     def to_dict(self) -> dict:
         """Plain values that `from_dict` makes the same recipe of.

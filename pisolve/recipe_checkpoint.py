@@ -46,10 +46,13 @@ class Checkpoints:
                 raise ValueError(f"checkpoint={str(folder)!r} is of another {'scan' if name == 'data' else name}: give "
                                  "an empty folder, or what it was begun with")
 
-    def run(self, z: int, solve: Callable, callbacks=()) -> Result:
-        """solve(callbacks=, state=, max_iter=) of slice z, from where it was left; a finished one is read."""
+    def run(self, z: int, solve: Callable, callbacks, like) -> Result:
+        """solve(callbacks=, state=, max_iter=) of slice z, from where it was left; a finished one is read.
+
+        `like` is an array of the kind, and on the device, that the state's are to have.
+        """
         path, done = self.folder / f"slice_{z}.h5", self.folder / f"slice_{z}.json"
-        state = load_state(path) if path.exists() else None
+        state = load_state(path, like) if path.exists() else None
         if done.exists():
             status = json.loads(done.read_text(encoding="utf-8"))["status"]
             return replace(solve(state=state, max_iter=state.k), status=status)
@@ -73,6 +76,6 @@ class Checkpoints:
 def _digest(scan) -> str:
     """The bits of a scan's arrays."""
     sha = hashlib.sha256()
-    for array in (scan.kspace, scan.mask, scan.mps):
+    for array in (scan.kspace, scan.mask, scan.mps, scan.calib):
         sha.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()

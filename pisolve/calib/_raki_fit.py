@@ -60,16 +60,15 @@ def fit(net: nn.Net, block, theta, kspace, *, iterations: int, lr: float, checkp
     key = _key(net, block, theta, iterations, lr)
     state, history, best = adam.begin(module), [float(loss(0).detach())], theta
     state, history, best = _read(checkpoint, key, state) or (state, history, best)
-    done, status = int(state["t"]), "done"
+    done, status = int(state["t"]), "done"  # `best` is of the parts before the last, which the loss after it judges
     with tqdm(total=iterations, initial=done, desc="RAKI", disable=not progress, leave=False) as bar:
         try:
             while done < iterations and not _lost(history):
                 steps = min(PART, iterations - done)
-                state, value = adam.advance(module, loss, state, steps, lr)
-                if value <= min(history[1:], default=math.inf):
+                after, value = adam.advance(module, loss, state, steps, lr)
+                if history[1:] and history[-1] <= min(history[1:]):
                     best = to_numpy(state["theta"])
-                history.append(value)
-                done += steps
+                state, history, done = after, [*history, value], done + steps
                 if checkpoint is not None:
                     _write(checkpoint, key, state, history, best)
                 bar.update(steps)
@@ -78,8 +77,13 @@ def fit(net: nn.Net, block, theta, kspace, *, iterations: int, lr: float, checkp
             if len(history) == 1:
                 raise
             status = "stopped"
-    grown = not math.isfinite(history[-1]) or history[-1] > history[0]
-    return best, np.array(history), "diverged" if grown else status
+    lost = _lost(history)
+    adam.put(module, state["theta"])
+    history.append(float(loss(0).detach()))
+    grown = lost or not history[-1] <= history[0]  # NaN, too
+    if not grown and history[-1] <= min(history[1:-2], default=math.inf):
+        best = to_numpy(state["theta"])
+    return best, np.array(history), "diverged" if grown and status == "done" else status
 
 
 def _lost(history) -> bool:

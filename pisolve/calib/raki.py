@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from pisolve.io import atomic
 from pisolve.io.numpy import read_npz
 
 VARIANTS = ("raki", "residual", "linear")
+_REMEDY = "give more calibration lines, calib=... from another scan, or a smaller "
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +32,11 @@ class RakiWeights:
         net: the form of the network.
         mask: the sampling pattern (ky, kx), bool.
         theta: its weights, flat, real.
-        history: the loss ||f(y) - t||^2 / ||t||^2 on the calibration samples, before the first step and the mean of 50
-            steps each; empty for "linear".
-        status: "done"; "stopped" by the user, with the best weights so far; "diverged": the loss was not finite, or at
-            the end above that before the first step (about 1, that of predicting nothing); the best weights there were.
+        history: the loss ||f(y) - t||^2 / ||t||^2 on the calibration samples: before the first step, the mean of 50
+            steps each, after the last step; empty for "linear".
+        status: "done"; "stopped" by the user, with the best weights so far; "diverged": the loss was not finite, or
+            after the last step above that before the first (about 1, that of predicting nothing); the best weights
+            there were.
     """
 
     net: nn.Net
@@ -168,7 +171,7 @@ def raki(kspace, mask=None, calib=None, *, variant: str = "raki", per_coil: bool
 
     Raises:
         TypeError, ValueError: bad shapes or values, an irregular mask, a full centre or `calib` smaller than what the
-            network sees, other coils in `calib`, a checkpoint of another fit.
+            network sees (`kernel`, then `last`; `window`), other coils in `calib`, a checkpoint of another fit.
         KeyboardInterrupt: Ctrl-C before the first 50 steps.
 
     Warns:
@@ -182,6 +185,8 @@ def raki(kspace, mask=None, calib=None, *, variant: str = "raki", per_coil: bool
     kspace = _check.array("kspace", kspace, ndim=3, nonzero=True)
     mask = masks.estimate(kspace) if mask is None else _check.mask("mask", mask, kspace.shape)
     check_options(variant, per_coil, complex_valued, kernel, last, channels, window, lam, iterations, lr, seed)
+    if checkpoint is not None and not isinstance(checkpoint, str | os.PathLike):
+        raise TypeError(f"checkpoint must be the path of a .npz, or None, got {_check.brief(checkpoint)}")
     lattice = lattice_of(mask)
     if lattice is None:
         raise ValueError("mask is no regular lattice beside its calibration lines, which RAKI needs: undersample by "
@@ -199,13 +204,15 @@ def raki(kspace, mask=None, calib=None, *, variant: str = "raki", per_coil: bool
     linear = np.zeros(0)
     if variant != "raki":
         window = tuple(2 * r - 1 if r > 1 else 5 for r in accel) if window is None else tuple(window)
-        block = calibration_data(kspace, mask, calib, kernel=window)
+        block = calibration_data(kspace, mask, calib, kernel=window, argument="window", remedy=_REMEDY + "window")
         net, linear = _raki_fit.with_grappa(net, kspace, lattice, block, window, lam)
     theta = nn.drawn(net, seed, silent=variant == "residual", dtype=dtype)
     theta[theta.size - linear.size:] = linear
     if variant == "linear":
         return RakiWeights(net, mask, theta, np.zeros(0), "done")
-    block = calibration_data(kspace, mask, calib, kernel=tuple(int(n) for n in np.ptp(net.seen(), axis=0) + 1))
+    sees = tuple(int(n) for n in np.ptp(net.seen(), axis=0) + 1)
+    block = calibration_data(kspace, mask, calib, kernel=sees, argument="kernel and last",
+                             remedy=_REMEDY + "kernel and last")
     found = _raki_fit.fit(net, block, theta, kspace, iterations=iterations, lr=lr, checkpoint=checkpoint,
                           progress=progress)
     return RakiWeights(net, mask, *found)

@@ -36,7 +36,8 @@ def calibration_region(kspace_or_mask, *, calib_width: int = 24, kernel_width: i
     return region("kspace_or_mask", x if x.ndim == 2 else x.all(0), calib_width, (kernel_width, kernel_width))
 
 
-def region(name: str, measured, largest: int | None, kernel, remedy: str = REMEDY) -> tuple[int, ...]:
+def region(name: str, measured, largest: int | None, kernel, remedy: str = REMEDY,
+           argument: str = "kernel_width") -> tuple[int, ...]:
     """Size of the centred full block of the bool array `measured` that holds most positions of a `kernel`.
 
     Args:
@@ -45,6 +46,7 @@ def region(name: str, measured, largest: int | None, kernel, remedy: str = REMED
         largest: the block's sides are at most this; None: no limit.
         kernel: its sides, one for each axis.
         remedy: the end of the message where there is no such block.
+        argument: the caller's argument that sets `kernel`, for that message.
     """
     if largest is not None and largest < max(kernel):
         raise ValueError(f"calib_width must be at least kernel_width = {max(kernel)}, got {largest}")
@@ -59,7 +61,7 @@ def region(name: str, measured, largest: int | None, kernel, remedy: str = REMED
         inside = inside + (-1) ** (measured.ndim - sum(corner)) * holes[look]
     full = inside == 0
     if not full.any():
-        raise ValueError(f"{name} needs at least {' x '.join(map(str, kernel))} (kernel_width) fully sampled samples "
+        raise ValueError(f"{name} needs at least {' x '.join(map(str, kernel))} ({argument}) fully sampled samples "
                          f"around the centre: {remedy}")
     positions = full * reduce(np.multiply, np.ix_(*(size - k + 1 for size, k in zip(sizes, kernel))))
     best = np.unravel_index(positions.argmax(), positions.shape)
@@ -71,7 +73,8 @@ def middle(n: int, size: int) -> slice:
     return slice(n // 2 - size // 2, n // 2 - size // 2 + size)
 
 
-def calibration_data(kspace, mask=None, calib=None, *, kernel=(5, 5), calib_width: int | None = None):
+def calibration_data(kspace, mask=None, calib=None, *, kernel=(5, 5), calib_width: int | None = None,
+                     argument: str | None = None, remedy: str = REMEDY):
     """The calibration samples (coil, cy, cx), complex128 on the CPU, that kernels of a size can be fitted on.
 
     Args:
@@ -80,6 +83,7 @@ def calibration_data(kspace, mask=None, calib=None, *, kernel=(5, 5), calib_widt
         calib: calibration k-space (coil, cy, cx) to be used in place of the centre of `kspace`, all of it.
         kernel: (ky, kx) sizes of the kernel.
         calib_width: largest height and width of the region; None: all of the full centre.
+        argument, remedy: as for `region`, where other arguments than a kernel's own set its size.
 
     Raises:
         ValueError: shapes that do not fit, zero data, a full centre smaller than the kernel, virtual coils that were
@@ -90,11 +94,11 @@ def calibration_data(kspace, mask=None, calib=None, *, kernel=(5, 5), calib_widt
         block = to_numpy(_check.array("calib", calib, ndim=3, nonzero=True))
         if len(block) != kspace.shape[-3]:
             raise ValueError(f"calib has {len(block)} coils, kspace {kspace.shape[-3]}: they must be the same coils")
-        holds_kernel("calib", block.shape[1:], kernel)
+        holds_kernel("calib", block.shape[1:], kernel, argument or "kernel")
         return block.astype(np.complex128)
     kspace = to_numpy(_check.array("kspace", kspace, ndim=3, nonzero=True))
     measured = (kspace != 0).any(0) if mask is None else sampled(mask, kspace.shape[-2:])
-    sizes = region("kspace", measured, calib_width, kernel)
+    sizes = region("kspace", measured, calib_width, kernel, remedy, argument or "kernel_width")
     block = kspace[:, middle(kspace.shape[1], sizes[0]), middle(kspace.shape[2], sizes[1])].astype(np.complex128)
     if not block.any():
         raise ValueError("kspace is zero in the whole calibration region: mask marks samples that are not there")
@@ -118,11 +122,11 @@ def _refuse_unpaired(kspace, mask):
                          "make them by virtual_coils(kspace, mask), and use the mask that it returns")
 
 
-def holds_kernel(name: str, shape, kernel) -> None:
-    """Refuse samples (ky, kx) that hold no whole kernel."""
+def holds_kernel(name: str, shape, kernel, argument: str = "kernel") -> None:
+    """Refuse samples (ky, kx) that hold no whole kernel, whose size the caller's `argument` sets."""
     if any(n < k for n, k in zip(shape, kernel)):
-        raise ValueError(f"{name} has {shape[0]} x {shape[1]} samples, fewer than the kernel "
-                         f"{kernel[0]} x {kernel[1]}: give more calibration lines or a smaller kernel")
+        raise ValueError(f"{name} has {shape[0]} x {shape[1]} samples, fewer than the {argument} "
+                         f"{kernel[0]} x {kernel[1]}: give more calibration lines or a smaller {argument}")
 
 
 def sampled(mask, shape):

@@ -19,7 +19,7 @@ from pisolve.evaluate.crimes.crimes import Crime, crimes
 from pisolve.evaluate.memory import peak_growth
 from pisolve.evaluate.plan import Plan, kept
 from pisolve.evaluate.stability.replay import one_slice
-from pisolve.prepare import CoilImages, Sampling, fully_sampled, like_rss, models_of, prepare, zero_filled
+from pisolve.prepare import CoilImages, Sampling, Sense, fully_sampled, like_rss, models_of, prepare, zero_filled
 from pisolve.recipe import Recipe, Reconstruction
 from pisolve.tuning import tune_prepared
 from pisolve.tuning.strength import family
@@ -51,14 +51,14 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
         sampling = _Given(sampling)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        scan = prepare(scan, sampling=sampling, method=_needs(plan), **plan.common)
+        scan = prepare(scan, sampling=sampling, method=_common(plan), **plan.common)
     notes += [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
     if sampling is not None:
         notes += scan.warnings()  # such as too few lines in the centre for coil maps
     arrays = {n: getattr(scan, n) for n in ("kspace", "mask", "mps", "reference", "noise", "calib")}
     _savez(place / "prepared.npz", **{n: a for n, a in arrays.items() if a is not None},
            meta=json.dumps(kept(scan.meta)))
-    scale = models_of(scan, _needs(plan))[1]
+    scale = models_of(scan, _common(plan))[1]
     shape = scan.kspace.shape if scan.kspace.ndim == 4 else (1, *scan.kspace.shape)
     noise = _noise(scan)
     reference = {} if scan.reference is None else {"reference": abs(_volume(scan.reference))}
@@ -102,10 +102,10 @@ def _noise(scan):
         return None
 
 
-def _needs(plan):
-    """The method of the first recipe with maps, for they are made once for all."""
-    recipes = [r for r in plan.methods.values() if r is not None]
-    return next((r.method for r in recipes if r.method.needs_maps), recipes[0].method if recipes else Recipe().method)
+def _common(plan):
+    """The method that all get maps and the setting its scale by: SENSE where any needs maps, for it takes any mask."""
+    methods = [r.method for r in plan.methods.values() if r is not None]
+    return Sense() if not methods or any(m.needs_maps for m in methods) else methods[0]
 
 
 def prepared(folder: Path, index: int) -> io.Scan:
@@ -198,8 +198,6 @@ def _do(job, done, progress):
         start = time.perf_counter()
         with peak_growth() as peak:
             result = recipe.solve(models[z], scale)
-        if getattr(result, "interrupted", False):  # a fit that Ctrl-C ended is no result of a comparison
-            raise KeyboardInterrupt
         seconds = time.perf_counter() - start
         x = backend.to_numpy(models[z].image(result.x))
         x = x / x.real.dtype.type(scale)

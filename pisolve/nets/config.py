@@ -78,7 +78,7 @@ def run(path, *, out=None, resume: bool = False, progress: bool = False) -> Path
     device = Training(device=config.get("training", {}).get("device", "cpu")).resolved_device()
     with parallel.processes(device) as group:
         network, task, settings = build(config)
-        about = _card(config, task, settings)
+        about = card(config, task, settings)
         network = train(network, task, settings, folder=folder, resume=resume, progress=progress)
         if not group.first:
             return None
@@ -89,7 +89,7 @@ def run(path, *, out=None, resume: bool = False, progress: bool = False) -> Path
         return weights
 
 
-def _card(config, task, settings) -> dict:
+def card(config, task, settings) -> dict:
     """The model card but for its figures; what cannot be known here has to be in [card]."""
     given = dict(config.get("card", {}))
     for key in given:

@@ -118,7 +118,8 @@ def build(architecture: str, config: dict) -> torch.nn.Module:
     """The network of this name in `ARCHITECTURES` and this configuration, with fresh weights.
 
     A value {"architecture": ..., "config": ...} inside the configuration is a network within the network, and
-    {"weights": name or path} one that starts from what `load` finds there, to be trained further.
+    {"weights": name or path} one that starts from what `load` finds there, to be trained further; of an unrolled
+    network it is the (first) denoiser.
 
     Raises:
         ValueError: a name that is not known here, or no such weights.
@@ -133,7 +134,8 @@ def _inner(value):
         return [_inner(v) for v in value]
     if isinstance(value, dict) and set(value) == {"weights"}:
         network = load(value["weights"])
-        return getattr(network, "network", network).requires_grad_(True)
+        network = network.parts[0] if isinstance(network, Unrolled) else getattr(network, "network", network)
+        return network.requires_grad_(True)
     return build(**value) if isinstance(value, dict) and set(value) == {"architecture", "config"} else value
 
 

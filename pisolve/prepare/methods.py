@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -30,6 +31,7 @@ class Model:
         size: x is the picture times this: the typical root of sum_c |S_c|^2 of maps that are not normalised.
         energy: sum_c |S_c|^2 of A's maps, of x's shape: A^H y / energy is the zero-filled x. None: 1 where there are
             maps.
+        status: "diverged" where the method's own fit was, and x cannot be better; None: nothing is said.
     """
 
     A: linops.Linop
@@ -38,6 +40,7 @@ class Model:
     data: Callable = _same
     size: float = 1.0
     energy: np.ndarray | None = None
+    status: str | None = None
 
 
 class Method:
@@ -119,8 +122,9 @@ class Grappa(Method):
 class Raki(Method):
     """RAKI fills k-space, then SENSE with a full mask combines the coils; a prior acts on that image.
 
-    A network is fitted to the scan's own calibration samples, slice by slice: seconds to minutes each. A fit that
-    diverged, or was stopped, warns.
+    A network is fitted to the scan's own calibration samples, slice by slice: seconds to minutes each, without the bar
+    and the checkpoint that `calib.raki` has. A fit that diverged warns, and so is the status of its `Model`; Ctrl-C
+    ends the whole call.
 
     Args: as for `calib.raki`.
     """
@@ -148,11 +152,22 @@ class Raki(Method):
 
     def __call__(self, kspace, mask, mps, separate=None) -> Model:
         weights = calib.raki(kspace, mask, calib=separate, **self._options())
-        if weights.status != "done":
-            loss = f"{weights.history[0]:.3g} to {weights.history[-1]:.3g}"
-            warnings.warn(f"RAKI's fit was {weights.status} (loss {loss}), the image is of the best weights so far: "
-                          "give a smaller lr or other channels, or take Grappa()", stacklevel=4)
-        return replace(SENSE(weights(kspace), None, mps), data=weights)
+        if weights.status == "stopped":  # by Ctrl-C: half a fit must not pass for a whole one
+            raise KeyboardInterrupt
+        status = None
+        if weights.status == "diverged":
+            status, loss = weights.status, f"{weights.history[0]:.3g} to {weights.history[-1]:.3g}"
+            warnings.warn(f"RAKI's fit diverged (loss {loss}), the image is of the best weights before that: give a "
+                          f"smaller lr than {self.lr:g}, or take Grappa()", stacklevel=_outside())
+        return replace(SENSE(weights(kspace), None, mps), data=weights, status=status)
+
+
+def _outside() -> int:
+    """The `stacklevel` of a warning of the caller's that is to name the user's line, however it came there."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pisolve":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 @dataclass(frozen=True)

@@ -226,6 +226,8 @@ class Sum(Prior):
 
     def __init__(self, priors):
         self.priors = [q for p in priors for q in (p.priors if isinstance(p, Sum) else [p])]
+        if any(p.solver() is not None for p in self.priors):
+            raise TypeError("a network fitted to the scan stands alone: there is no sum of it and another prior")
         self.has_grad = all(p.has_grad for p in self.priors)
         self.quadratic = all(p.quadratic for p in self.priors)
         self.convex = all(p.convex for p in self.priors)

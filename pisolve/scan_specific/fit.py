@@ -12,9 +12,12 @@ from pisolve import _check, adam, backend
 from pisolve.priors import Prior
 from pisolve.problem import Problem
 from pisolve.solvers import Solver, State
+from pisolve.tuning.data import Data
 
 _GROWN = 10.0  # times the first loss: a fit that is there has diverged
-_FLAT = ("theta", "average", "m", "v")
+_FLAT = ("theta", "average", "m", "v", "chosen")
+_COUNTS = ("t", "since", "best", "first", "loss", "score", "seed")
+_WARM = 200  # steps towards a given first image
 
 
 class Task:
@@ -22,11 +25,11 @@ class Task:
 
     Attributes:
         runs: number of independent fits.
-        steps, lr, keep, clip, patience: what `Fit` takes where it is given None.
+        steps, lr, keep, clip, patience, slack: what `Fit` takes where it is given None.
     """
 
     runs = 1
-    steps, lr, keep, clip, patience = 25, 1e-3, 0.9, 1.0, 20
+    steps, lr, keep, clip, patience, slack = 25, 1e-3, 0.9, 1.0, 20, 0.0
 
     def module(self, run: int) -> torch.nn.Module:
         """The module whose parameters are fitted, with the weights that the run starts from."""
@@ -44,11 +47,16 @@ class Task:
         """The image of the module as it is, consistent with all data, of the kind of the problem's."""
         raise NotImplementedError
 
+    def towards(self, run: int, x0) -> torch.Tensor:
+        """How far the module's image is from x0, a scalar: what a fit with a first image begins with."""
+        raise ValueError("x0 has no effect on this fit, whose network makes its own first image: leave it out")
+
 
 class Fitted(Prior):
     """A prior that is a network with weights fitted to the problem's own data: `Fit` is its solver."""
 
     has_prox, convex, implicit = False, False, True
+    seed = 0
 
     def value(self, x):
         """None: there is no g to evaluate."""
@@ -60,6 +68,19 @@ class Fitted(Prior):
     def task(self, problem: Problem) -> Task:
         """What is to be fitted for these data."""
         raise NotImplementedError
+
+    def data(self, problem: Problem) -> Data:
+        """The problem's data, of which parts are held back."""
+        if problem.y.ndim < 2 or len(problem.ishape) != 2:
+            raise ValueError(f"{self!r} is for images (y, x) and data of two axes or more, this operator maps "
+                             f"{problem.ishape} to {tuple(problem.y.shape)}: one slice, Sense() with one set of maps")
+        return Data(problem)
+
+    def _alone(self, *_):
+        raise TypeError(f"{self!r} stands alone: it has no strength, and there is no sum of a fitted network and "
+                        "another prior")
+
+    __mul__ = __rmul__ = __add__ = __matmul__ = _alone
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,8 +104,8 @@ class Fit(Solver):
         lr: learning rate.
         keep: weight of the past in the running average of the weights.
         patience: iterations.
-        slack: how much worse than the least error counts as equal to it: the error is measured on few noisy samples, its
-            minimum is flat, and what is fitted for longer is sharper.
+        slack: how much worse than the least error counts as equal to it: 0.01 for decoders, whose error has a flat
+            minimum and whose images still get sharper on it; 0 for unrolled networks, which fit noise from there on.
         clip: largest norm of the gradient.
         precision: "float32", or "bfloat16" for the network's convolutions while it is fitted: twice as fast on CPUs and
             GPUs made for it, slower on others. The held-back samples and the image are always looked at in float32.
@@ -104,7 +125,7 @@ class Fit(Solver):
     keep: float | None = None
     patience: int | None = None
     clip: float | None = None
-    slack: float = 0.01
+    slack: float | None = None
     precision: str = "float32"
 
     averages = False
@@ -117,7 +138,7 @@ class Fit(Solver):
         for name in ("lr", "clip"):
             _check.number(name, getattr(self, name), low=0, strict=True, allow_none=True)
         _check.choice("precision", self.precision, ("float32", "bfloat16"))
-        _check.number("slack", self.slack, low=0)
+        _check.number("slack", self.slack, low=0, allow_none=True)
         _check.number("keep", self.keep, low=0, high=1, allow_none=True)
 
     def __repr__(self):
@@ -129,18 +150,30 @@ class Fit(Solver):
         if not isinstance(prior, Fitted):
             raise ValueError(f"Fit is for priors that are fitted to the data, such as pi.Untrained(...), {prior!r} is "
                              "none: leave solver out")
+        x = problem.start(x0)
+        if _empty(problem):
+            return State(backend.zeros_like(x))
         task = self._task(problem)
         parts = [adam.begin(task.module(run)) for run in range(task.runs)]
-        x = problem.start(x0)
-        aux = {n: torch.stack([p[n] for p in parts]) for n in _FLAT}
-        aux |= {"t": np.zeros(task.runs, np.int64), "since": np.zeros(task.runs, np.int64),
-                "best": np.full(task.runs, math.inf), "first": np.full(task.runs, math.nan),
-                "loss": np.full(task.runs, math.nan), "score": np.full(task.runs, math.inf),
-                "images": backend.namespace(x).stack([x] * task.runs), "std": abs(x) * 0}
+        if x0 is not None:
+            lr = self._given(task, "lr")
+            parts = [adam.advance(task.module(run), lambda t, r=run: task.towards(r, x), part, _WARM, lr)[0]
+                     for run, part in enumerate(parts)]
+        aux = {n: torch.stack([p["theta" if n == "chosen" else n] for p in parts]) for n in _FLAT}
+        nothing = {"since": 0, "best": math.inf, "first": math.nan, "loss": math.nan, "score": math.inf}
+        aux |= {n: np.full(task.runs, value) for n, value in nothing.items()}
+        aux |= {"seed": np.array(prior.seed), "t": np.array([p["t"] for p in parts]), "std": abs(x) * 0,
+                "images": backend.namespace(x).stack([x] * task.runs)}
         return State(x, aux=aux)
 
     def step(self, problem, state):
+        if _empty(problem):
+            return state.next(state.x, 0.0)
+        if int(state.aux["seed"]) != problem.prior.seed:
+            raise ValueError(f"state is of a fit with seed={int(state.aux['seed'])}, the prior has "
+                             f"{problem.prior.seed}: its splits and noise are others")
         task, aux = self._task(problem), {n: backend.copy(v) for n, v in state.aux.items()}
+        aux |= {n: np.array(backend.to_numpy(aux[n])) for n in _COUNTS} | {n: backend.to_torch(aux[n]) for n in _FLAT}
         patience = self._given(task, "patience")
         for run in range(task.runs):
             if aux["since"][run] < patience:
@@ -162,35 +195,41 @@ class Fit(Solver):
                 return task.loss(run, t)
 
         low = self.precision == "bfloat16"
-        part = {n: aux[n][run] for n in _FLAT} | {"t": aux["t"][run]}
+        part = {n: aux[n][run] for n in _FLAT if n != "chosen"} | {"t": aux["t"][run]}
         part, loss = adam.advance(module, loss, part, self._given(task, "steps"),
                                   self._given(task, "lr"), clip=self._given(task, "clip"),
                                   keep=self._given(task, "keep"))
-        for name in _FLAT:
-            aux[name][run] = torch.as_tensor(part[name]) if torch.is_tensor(aux[name]) else backend.to_numpy(part[name])
+        for name in _FLAT[:-1]:
+            aux[name][run] = part[name]
         aux["t"][run], aux["loss"][run] = part["t"], loss
         aux["first"][run] = loss if math.isnan(aux["first"][run]) else aux["first"][run]
         adam.put(module, part["average"])
         with torch.no_grad():
             aux["score"][run] = score = task.score(run)
-            if score <= (1 + self.slack) * aux["best"][run]:
+            if math.isfinite(score) and score <= (1 + self._given(task, "slack")) * aux["best"][run]:
                 image = task.image(run)
                 if bool(backend.namespace(image).isfinite(image).all()):
                     aux["best"][run], aux["since"][run] = min(score, aux["best"][run]), 0
-                    aux["images"][run] = backend.like(image, aux["images"])
+                    aux["images"][run], aux["chosen"][run] = backend.like(image, aux["images"]), part["average"]
                     return
         aux["since"][run] += 1
 
     def failure(self, state):
-        loss, first = state.aux["loss"], state.aux["first"]
-        if not np.isfinite(loss).all():
+        if not state.aux:
+            return None
+        loss, first, score = (backend.to_numpy(state.aux[n]) for n in ("loss", "first", "score"))
+        if not np.isfinite(loss).all() or (loss > _GROWN * first).any():
             return "diverged"
-        return "diverged" if (loss > _GROWN * first).any() else None
+        return "nonfinite" if np.isnan(score).any() else None
 
     def tells(self, state):
         """The loss over the samples that are fitted, the error on those held back, its best so far."""
-        return {n: float(np.mean(state.aux[k])) for n, k in (("loss", "loss"), ("heldback", "score"),
-                                                             ("best", "best"))}
+        names = (("loss", "loss"), ("heldback", "score"), ("best", "best"))
+        return {n: float(backend.to_numpy(state.aux[k]).mean()) for n, k in names if k in state.aux}
+
+    def finish(self, problem):
+        """The task holds the data several times: a result need not keep it."""
+        vars(problem).pop("_fitted", None)
 
     def _given(self, task, name):
         own = getattr(self, name)
@@ -202,3 +241,8 @@ class Fit(Solver):
         if made is None:
             problem._fitted = made = problem.prior.task(problem)
         return made
+
+
+def _empty(problem) -> bool:
+    """Whether there are no data: then the image is zero, and nothing to fit."""
+    return not bool((problem.y != 0).any())

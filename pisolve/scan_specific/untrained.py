@@ -11,9 +11,10 @@ from pisolve import _check, backend
 from pisolve.linops import as_torch
 from pisolve.linops.solve import cg_solve
 from pisolve.nets.blocks import as_network, describe
+from pisolve.nets.decoders import ConvDecoder
 from pisolve.nets.reconstruction import held_out_samples, normalised
+from pisolve.nets.store import ARCHITECTURES
 from pisolve.scan_specific.fit import Fitted, Task
-from pisolve.tuning.data import Data
 
 _PENALTIES = (1.0, 0.1, 0.01)  # how far the network is believed where the data say something, see `_Fitting.image`
 
@@ -56,14 +57,13 @@ class Untrained(Fitted):
         done = pi.recon(scan, pi.Untrained(pi.nets.ConvDecoder(), runs=3))
     """
 
-    def __init__(self, network=None, *, holdback: float = 0.05, runs: int = 1, seed: int = 0):
-        if network is None:
-            from pisolve.nets import ConvDecoder
-
-            network = ConvDecoder()
-        self.network = describe(network) if hasattr(network, "config") else network
-        if isinstance(self.network, dict):
-            network = as_network("network", self.network)
+    def __init__(self, network=None, *, holdback: float = 0.05, runs: int = 3, seed: int = 0):
+        with torch.random.fork_rng(devices=[]):  # weights made here are not used, and cost the caller no random number
+            network = ConvDecoder() if network is None else network
+            ours = ARCHITECTURES.get(type(network).__name__) is type(network)
+            self.network = describe(network) if ours else network
+            if isinstance(network, dict):
+                network = as_network("network", network)
         if not isinstance(network, torch.nn.Module) or not callable(getattr(network, "latent", None)):
             raise TypeError("network must be a pi.nets.ConvDecoder(), or a torch module with latent(shape, rng) and "
                             f"forward(z, shape), got {_check.brief(network)}")
@@ -89,16 +89,16 @@ class Untrained(Fitted):
 class _Fitting(Task):
     """The fit of an untrained network to one problem."""
 
-    steps, lr, keep, clip, patience = 25, 1e-2, 0.98, None, 20
+    steps, lr, keep, clip, patience, slack = 25, 1e-2, 0.98, None, 20, 0.01
 
     def __init__(self, prior: Untrained, problem):
-        if len(problem.ishape) != 2:
-            raise ValueError(f"Untrained is for images (y, x), this operator takes {problem.ishape}: solve slices one "
-                             "by one")
+        self.data = data = prior.data(problem)
         self.runs, self.shape = prior.runs, problem.ishape
-        self.data = data = Data(problem)
-        held = held_out_samples(data.sampled, prior.holdback, np.random.default_rng([prior.seed, 1]),
-                                selection="uniform", centre=8)
+        try:
+            held = held_out_samples(data.sampled, prior.holdback, np.random.default_rng([prior.seed, 1]),
+                                    selection="uniform", centre=8)
+        except ValueError as error:
+            raise ValueError(f"holdback={prior.holdback:g}: {error}") from error
         self.A, self.y = data.restricted(data.sampled & ~held)
         self.back, self.held = data.restricted(held)
         self.target, self.AHy = backend.to_torch(self.y), self.A.H(self.y)
@@ -120,6 +120,9 @@ class _Fitting(Task):
 
     def loss(self, run, t):
         return normalised(as_torch(self.A)(self._made(run))[None], self.target[None])
+
+    def towards(self, run, x0):
+        return normalised(self._made(run)[None], backend.to_torch(x0)[None])
 
     def score(self, run):
         return self._error(self._image(run))

@@ -15,9 +15,8 @@ from pisolve.nets.unrolled import Unrolled
 from pisolve.priors import PnP
 from pisolve.scan_specific.fit import Fitted, Task
 from pisolve.solvers import DataProx
-from pisolve.tuning.data import Data
 
-# ten steps of accelerated fixed-point RED, from a level that removes aliasing to one of noise; see docs/networks.md
+# eight steps of accelerated fixed-point RED, from a level that removes aliasing to one of noise; see docs/networks.md
 _UNROLLED = {"solver": {"name": "DataProx", "rho": 0.2, "momentum": True, "restart": False, "inner": 6},
              "iterations": 8, "sigma": [0.3, 0.01]}
 DEFAULT = {"architecture": "Unrolled", "config": {**_UNROLLED, "denoiser": {"weights": "denoiser-fast"}}}
@@ -89,7 +88,7 @@ class ZeroShot(Fitted):
         return module.requires_grad_(True)
 
     def adapted(self, state) -> torch.nn.Module:
-        """The network with the weights that a fit ended with, for other slices of the scan, say.
+        """The network with the weights whose image a fit ended with, for other slices of the scan, say.
 
         Args:
             state: of a result of `Fit` with this prior.
@@ -97,7 +96,7 @@ class ZeroShot(Fitted):
         from pisolve import adam
 
         module = self.fresh()
-        adam.put(module, backend.to_numpy(state.aux["average"])[0])
+        adam.put(module, backend.to_numpy(state.aux["chosen"])[0])
         return module.eval().requires_grad_(False)
 
     def task(self, problem):
@@ -146,7 +145,7 @@ class _Training(Task):
     lr, keep, clip, patience = 2e-4, 0.9, 1.0, 8
 
     def __init__(self, prior: ZeroShot, problem):
-        data = Data(problem)
+        data = prior.data(problem)
         gamma, pairs = three_way(data.sampled, splits=prior.splits, rho=prior.rho, validation=prior.validation,
                                  seed=prior.seed)
         self.device = backend.to_torch(data.y).device
@@ -154,7 +153,7 @@ class _Training(Task):
         self.steps, self.seed = prior.splits, prior.seed
         self.whole, self.seen = self._part(data, data.sampled), self._part(data, data.sampled & ~gamma)
         self.back = self._part(data, gamma)
-        self.pairs = [(self._part(data, theta), self._part(data, held)) for theta, held in pairs]
+        self.data, self.pairs = data, pairs  # as masks: operators and data of all of them would be 50 times k-space
 
     @staticmethod
     def _part(data, keep):
@@ -167,7 +166,7 @@ class _Training(Task):
     def loss(self, run, t):
         epoch, k = divmod(t, len(self.pairs))
         order = np.random.default_rng([self.seed, 2, epoch]).permutation(len(self.pairs))
-        (A, y), (other, target) = self.pairs[order[k]]
+        (A, y), (other, target) = (self._part(self.data, part) for part in self.pairs[order[k]])
         there = as_torch(other)(self.network(A, y))
         return normalised(there[None], target[None])
 

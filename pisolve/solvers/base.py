@@ -63,6 +63,9 @@ class Solver:
         """What the history and the progress bar say of a state beside its residual."""
         return {}
 
+    def finish(self, problem: Problem) -> None:
+        """Called at the end of a run: lets go of what it kept beside the state."""
+
     def calm(self) -> Solver:
         """The same method without extrapolation, for runs in trouble."""
         return self
@@ -232,6 +235,7 @@ def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) ->
             status = "converged"
             break
     bar.close()
+    solver.finish(problem)
     if status == "max_iter" and any("relaxed" in entry for entry in history) and not (health.ratio or 2) <= 1:
         status = "diverged"  # averaged steps had not stopped it when it ran out of iterations
     x = health.best if status in ("diverged", "nonfinite") else state.x

@@ -63,8 +63,8 @@ def family(prior) -> Family:
             raise TypeError(f"prior must be a prior such as pi.TV(), or a function strength -> prior, got "
                             f"{brief(prior)}")
         return Family(prior, "strength", *LAMS, 1)
-    if isinstance(prior, Zero):
-        raise ValueError("Zero() has no strength to choose")
+    if isinstance(prior, Zero) or prior.solver() is not None:
+        raise ValueError(f"{prior!r} has no strength to choose")
     if isinstance(prior, Sum):
         unit = max((p.lam for p in prior.priors if isinstance(p, Scaled)), default=1.0)
         unit = max(unit, 1.0 if not all(isinstance(p, Scaled) for p in prior.priors) else 0.0)
