@@ -22,8 +22,8 @@ MODULES = [".".join(("pisolve", *p.relative_to(ROOT).with_suffix("").parts)).rem
 RANK = {"_version": 0, "_check": 0, "_cuda": 0.5, "backend": 1, "linops": 2, "masks": 2, "io": 2, "metrics": 2,
         "phantom": 2, "adam": 2, "priors": 3, "calib": 3, "problem": 4, "prepare": 4, "solvers": 5, "tuning": 6,
         "testing": 6, "nets": 6, "scan_specific": 7, "device": 8, "recipe_checkpoint": 8, "recipe_format": 8,
-        "recipe_network": 8, "recipe": 9, "named": 10, "figure": 10, "noise_map": 10, "evaluate": 11, "demo": 12,
-        "cli": 13, "__main__": 14}
+        "recipe_network": 8, "reconstruction": 8.5, "recipe": 9, "named": 10, "figure": 10, "noise_map": 10,
+        "evaluate": 11, "demo": 12, "cli": 13, "__main__": 14}
 GROUND = {"_check", "backend", "_version"}
 ONLY = {"io": GROUND, "metrics": GROUND, "phantom": GROUND, "masks": GROUND, "linops": GROUND}  # though others are low
 OPTIONAL = {"matplotlib", "skimage", "nibabel", "cupy", "pandas", "bart", "sewar"}
