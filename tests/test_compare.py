@@ -385,6 +385,27 @@ def test_a_method_that_fails_fails_alone(scan, bad, truth, tmp_path):
     assert bad == "nan" or "expected 15 coils" in (tmp_path / "x.html").read_text()
 
 
+@pytest.mark.parametrize("others", [["sense"], ["spirit"], []])
+def test_raki_fails_alone_on_a_random_mask(scan, others):
+    """The first method is not the one that maps and scale are made by."""
+    options = {"accel": 2, "slices": 0, "tune": None}
+    quick = {"sense": "sense", "spirit": pi.Recipe(pi.Zero(), method=pi.Spirit(), max_iter=3)}
+    result = pi.compare(scan, {"raki": "raki", **{n: quick[n] for n in others}}, **options)
+    assert result.outcomes[0, "raki"].status == "failed"
+    assert "no regular lattice" in result.outcomes[0, "raki"].solver
+    assert all(np.isnan(v) for v in result.outcomes[0, "raki"].values.values())
+    for name in others:
+        np.testing.assert_array_equal(pi.compare(scan, {name: quick[name]}, **options).outcomes[0, name].images,
+                                      result.outcomes[0, name].images)
+
+
+def test_a_fit_of_raki_that_diverged_has_no_numbers(scan):
+    methods = {"raki": pi.Recipe(method=pi.Raki(lr=30.0, iterations=60, channels=(6, 4))), "sense": "sense"}
+    result = pi.compare(scan, methods, accel=2, mask="equispaced", center_fraction=0.3, slices=0, tune=None)
+    assert [result.outcomes[0, n].status for n in methods] == ["diverged", "converged"]
+    assert result.ranking() == ["sense", "raki"]
+
+
 def test_an_analysis_that_fails_loses_nothing(scan, tmp_path):
     result = pi.compare(scan, ["zero-filled"], accel=2, analyses=["stability", "visibility"], slices=0, folder=tmp_path)
     assert (tmp_path / "records.csv").exists()

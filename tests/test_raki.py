@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -286,7 +287,7 @@ def test_checkpoint_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(adam, "advance", interrupted)
     part = quick(kspace * mask, mask, iterations=170, checkpoint=path)
     assert part.status == "stopped"
-    assert len(part.history) == 3
+    assert len(part.history) == 4  # first, two parts, last
     assert part.history[-1] < part.history[0]
     monkeypatch.setattr(adam, "advance", advance)
     again = quick(kspace * mask, mask, iterations=170, checkpoint=path)
@@ -347,10 +348,84 @@ def test_a_fit_that_diverges_says_so(lr, variant):
     weights = quick(kspace * mask, mask, variant=variant, lr=lr, iterations=120)
     assert weights.status == "diverged"
     assert np.isfinite(weights.theta).all()
-    with pytest.warns(UserWarning, match="RAKI's fit was diverged"):
-        done = pi.recon(pi.io.Scan(kspace * mask, mask), method=pi.Raki(variant=variant, lr=lr, channels=(6, 4),
-                                                                        iterations=120))
-    assert np.isfinite(done.x).all()
+    method, one = pi.Raki(variant=variant, lr=lr, channels=(6, 4), iterations=120), pi.io.Scan(kspace * mask, mask)
+    for call in (lambda: pi.recon(one, method=method), lambda: pi.Recipe(method=method)(one)):
+        with pytest.warns(UserWarning, match="RAKI's fit diverged .* give a smaller lr than") as told:
+            done = call()
+        assert told[-1].filename == __file__
+        assert (done.status, done.results[0].status, done.ok) == ("diverged", "diverged", False)
+        assert np.isfinite(done.x).all()
+
+
+def test_one_slice_that_diverges_is_the_status_of_all(monkeypatch):
+    kspace, mask = scan()
+    fitted, calls = calib.raki, []
+
+    def second_diverges(*arguments, **options):
+        calls.append(1)
+        return fitted(*arguments, **options | {"lr": 30.0 if len(calls) == 2 else 3e-3})
+
+    monkeypatch.setattr(calib, "raki", second_diverges)
+    with pytest.warns(UserWarning, match="RAKI's fit diverged"):
+        done = pi.recon(pi.io.Scan(np.stack([kspace * mask] * 3), mask), method=pi.Raki(channels=(6, 4), iterations=60))
+    assert done.status == "diverged"
+    assert [r.status for r in done.results] == ["converged", "diverged", "converged"]
+
+
+@pytest.mark.parametrize("variant", ["raki", "residual"])
+def test_the_loss_after_the_last_step_counts(variant):
+    """One large step: no part's mean has it, for a loss is taken before its step."""
+    kspace, mask = scan()
+    bad = quick(kspace * mask, mask, variant=variant, lr=30.0, iterations=1)
+    assert bad.history[1] == bad.history[0] < bad.history[2]
+    assert bad.status == "diverged"
+    good = quick(kspace * mask, mask, variant=variant, iterations=1, lr=1e-12)
+    assert distance(bad(kspace), good(kspace)) < 1e-5  # the first weights, the best there were
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_history_ends_with_the_loss_of_the_last_weights(form):
+    """Counted over filled k-space: every cell whose samples lie inside of the calibration data, from either lattice."""
+    kspace = data(noise=0.02)
+    weights = quick(kspace * lattice(2), lattice(2), kspace, iterations=120, **FORMS[form])
+    assert len(weights.history) == 5
+    assert weights.history[-1] == weights.history[1:].min()  # so these weights are the last
+    low, high = (getattr(weights.net.seen(), end)(0) for end in ("min", "max"))
+    (hole,), error, energy = weights.net.holes, 0, 0
+    for offset in (0, 1):
+        missed = replace(weights, mask=lattice(2, offset=offset))(kspace) - kspace
+        for y in range(offset, SHAPE[0], 2):
+            if y + low[0] >= 0 and y + high[0] < SHAPE[0]:
+                at = np.s_[:, y + hole[0], -low[1] + hole[1]:SHAPE[1] - high[1] + hole[1]]
+                error, energy = error + np.sum(abs(missed[at])**2), energy + np.sum(abs(kspace[at])**2)
+    assert weights.history[-1] == pytest.approx(error / energy, rel=1e-3)
+
+
+def test_ctrl_c_ends_a_recipe(monkeypatch, tmp_path):
+    """`calib.raki` gives what it has; a recipe, and a comparison, must not take half a fit for a whole one."""
+    kspace, mask = scan()
+    advance, calls = adam.advance, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) % 2 == 0:
+            raise KeyboardInterrupt
+        return advance(*arguments)
+
+    monkeypatch.setattr(adam, "advance", interrupted)
+    assert quick(kspace * mask, mask, iterations=170).status == "stopped"
+    grown = quick(kspace * mask, mask, iterations=170, variant="residual", lr=0.06)
+    assert grown.history[-1] > grown.history[0]
+    assert grown.status == "stopped"  # not "diverged": it was not at its end
+    recipe, options = pi.Recipe(method=pi.Raki(channels=(6, 4), iterations=170)), {"accel": 2, "mask": "equispaced"}
+    with pytest.raises(KeyboardInterrupt):
+        recipe(pi.io.Scan(kspace * mask, mask))
+    with pytest.raises(KeyboardInterrupt):
+        pi.compare(kspace, {"raki": recipe}, **options, center_fraction=0.4, folder=tmp_path)
+    monkeypatch.setattr(adam, "advance", advance)
+    result = pi.compare(kspace, {"raki": recipe}, **options, center_fraction=0.4, folder=tmp_path)
+    whole = replace(recipe, sampling=pi.Sampling("equispaced", 2, 0.4))(kspace)
+    np.testing.assert_array_equal(result.outcomes[0, "raki"].images[0], whole.x)  # of the half nothing is there
 
 
 # files and recipes ------------------------------------------------------------------------------------------------
@@ -420,9 +495,13 @@ def bad():
         "random lines": (lambda: raki(kspace * lines, lines), V, "(Spirit())"),
         "random points": (lambda: raki(kspace, rng.random(SHAPE) < 0.4), V, "(Spirit())"),
         "centre alone": (lambda: raki(y, np.pad(np.ones((20, 17), bool), 10)), V, "no regular lattice"),
-        "few lines": (lambda: raki(*few(2)), V, "needs at least 5 x 7"),
-        "few lines, linear": (lambda: raki(*few(0), variant="linear"), V, "needs at least 3 x 5"),
-        "small calib": (lambda: raki(y, mask, y[:, :4, :9]), V, "calib has 4 x 9 samples"),
+        "few lines": (lambda: raki(*few(2)), V, "kspace needs at least 5 x 7 (kernel and last) fully sampled samples "
+                      "around the centre: give more calibration lines, calib=... from another scan, or a smaller "
+                      "kernel and last"),
+        "few lines, linear": (lambda: raki(*few(0), variant="linear"), V, "needs at least 3 x 5 (window) fully"),
+        "small calib": (lambda: raki(y, mask, y[:, :4, :9]), V, "calib has 4 x 9 samples, fewer than the kernel and "
+                        "last 5 x 7: give more calibration lines or a smaller kernel and last"),
+        "small calib, linear": (lambda: raki(y, mask, y[:, :2], variant="linear"), V, "fewer than the window 3 x 5"),
         "other coils": (lambda: raki(y, mask, y[:2]), V, "calib has 2 coils"),
         "NaN": (lambda: raki(hole, mask), V, "NaN"),
         "zeros": (lambda: raki(0 * y, mask), V, "zero everywhere"),
@@ -446,6 +525,7 @@ def bad():
         "recipe's variant": (lambda: pi.Raki(variant=None), V, "variant"),
         "another size": (lambda: quick(y, mask, iterations=1)(y[:, :-1]), V, "fit others with calib.raki"),
         "another NaN": (lambda: quick(y, mask, iterations=1)(hole), V, "NaN"),
+        "checkpoint": (lambda: quick(y, mask, checkpoint=3), T, "checkpoint must be the path of a .npz"),
         "no folder": (lambda: quick(y, mask, checkpoint="/nowhere/at/all.npz"), FileNotFoundError, "does not exist"),
     }
 

@@ -156,7 +156,7 @@ class Raki(Method):
             raise KeyboardInterrupt
         status = None
         if weights.status == "diverged":
-            status, loss = weights.status, f"{weights.history[0]:.3g} to {weights.history[-1]:.3g}"
+            status, loss = weights.status, f"{weights.history[0]:.3g} to {weights.history.max():.3g}"
             warnings.warn(f"RAKI's fit diverged (loss {loss}), the image is of the best weights before that: give a "
                           f"smaller lr than {self.lr:g}, or take Grappa()", stacklevel=_outside())
         return replace(SENSE(weights(kspace), None, mps), data=weights, status=status)
