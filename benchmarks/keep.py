@@ -1,5 +1,6 @@
 """What the benchmarks share: results as readable JSON, programs timed in turns, BART as a process."""
 
+import argparse
 import json
 import os
 import re
@@ -20,6 +21,16 @@ def keep(path, report) -> None:
     Path(path).parent.mkdir(exist_ok=True)
     with atomic(path) as part:
         Path(part).write_text(text + "\n")
+
+
+def asked(about, **words):
+    """The words of a command line: --tune, --picture, and `words` that take a text, with their help."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--picture", action="store_true")
+    for word, text in words.items():
+        parser.add_argument(f"--{word}", default="", help=text)
+    return parser.parse_args()
 
 
 def timed(programs, repeats):

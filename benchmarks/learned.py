@@ -10,7 +10,6 @@ PSNR is of magnitudes over the body. `gain` is the paired difference, in dB, to 
 same scan and mask, with a 95 % bootstrap interval of its mean over scans and masks.
 """
 
-import argparse
 import json
 import tempfile
 import warnings
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import heldout
 import numpy as np
-from keep import keep
+from keep import asked, keep
 from quality import classical, judged, ours
 
 import pisolve as pi
@@ -96,11 +95,7 @@ def picture(path, rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tune", action="store_true")
-    parser.add_argument("--picture", action="store_true")
-    parser.add_argument("--only", default="", help="methods whose name contains this; the others stay as they were")
-    args = parser.parse_args()
+    args = asked(__doc__, only="methods whose name contains this; the others stay as they were")
     warnings.simplefilter("ignore", UserWarning)
     if args.picture:
         return picture(Path(__file__).parents[1] / "docs" / "learned.png", json.loads(OUT.read_text())["rows"])

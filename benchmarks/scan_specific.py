@@ -12,7 +12,6 @@ runs on beyond its early stop, so that the image at the stop can be compared wit
 the scans is a root of a sum of squares.
 """
 
-import argparse
 import json
 import time
 import warnings
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import small
 import torch
-from keep import keep
+from keep import asked, keep
 from quality import judged, ours
 
 import pisolve as pi
@@ -157,12 +156,8 @@ def picture(path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tune", action="store_true")
-    parser.add_argument("--picture", action="store_true")
-    parser.add_argument("--only", default="", help="names of fits, with commas between; default: all")
-    parser.add_argument("--scans", default="", help="numbers of scans, with commas between")
-    args = parser.parse_args()
+    args = asked(__doc__, only="names of fits, with commas between; default: all",
+                 scans="numbers of scans, with commas between")
     warnings.simplefilter("ignore", UserWarning)
     if args.picture:
         return picture(Path(__file__).parents[1] / "docs" / "scan_specific.png")

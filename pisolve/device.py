@@ -11,11 +11,11 @@ from pisolve import _check, backend, io
 from pisolve.backend import OutOfMemory
 from pisolve.linops import Blocks
 from pisolve.prepare import Spirit
-from pisolve.priors import Denoiser, Prior, Wavelet
+from pisolve.priors import Denoiser, Wavelet
 from pisolve.priors._module import is_module
 from pisolve.problem import Problem, Split
 from pisolve.solvers import GMRES, LSMR, LSQR, Result, State
-from pisolve.solvers.base import choose
+from pisolve.solvers.base import choose, walk
 
 __all__ = ["OutOfMemory", "Plan", "home", "networks", "plan", "session"]
 
@@ -147,7 +147,7 @@ def _solving(recipe, shape, itemsize, data) -> tuple[int, int]:
 
 def _transforms(prior) -> int:
     """Images that a wavelet transform holds: the windows of its filters."""
-    return max((2 + p.W((64, 64)).filters.dec_len // 2 for p in _walk(prior) if isinstance(p, Wavelet)), default=2)
+    return max((2 + p.W((64, 64)).filters.dec_len // 2 for p in walk(prior) if isinstance(p, Wavelet)), default=2)
 
 
 def _network(network, pixels, coils) -> int:
@@ -161,20 +161,11 @@ def _network(network, pixels, coils) -> int:
 def networks(recipe) -> list:
     """The torch modules that a recipe runs: its network, or the denoisers in its prior."""
     found = [] if recipe.network is None else [recipe.network]
-    for part in _walk(recipe.prior):
+    for part in walk(recipe.prior):
         D = getattr(part, "denoiser", None)
         if isinstance(D, Denoiser) and is_module(D.network):
             found.append(D.network)
     return found
-
-
-def _walk(prior):
-    """A prior and all priors in it."""
-    if isinstance(prior, Prior):
-        yield prior
-        inner = [getattr(prior, n, None) for n in ("prior", "f", "first", "second")]
-        for part in [*inner, *getattr(prior, "priors", [])]:
-            yield from _walk(part)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pisolve import _check, backend
-from pisolve.linops.solve import cg_solve
+from pisolve.linops.solve import drawn_to_data
 from pisolve.prepare import Model
 from pisolve.priors import Denoiser
 from pisolve.priors._module import is_module, ready
@@ -138,5 +138,4 @@ def consistent(A, y, x):
     back = A.H(r)
     if np.linalg.norm(A(back) - r) <= 1e-4 * np.linalg.norm(r):
         return x + back
-    eps = x.real.dtype.type(_EPS)
-    return cg_solve(lambda p: A.N(p) + eps * p, A.H(y) + eps * x, x, iterations=100, tol=1e-5)
+    return drawn_to_data(A, A.H(y), x, _EPS, iterations=100, tol=1e-5)

@@ -17,6 +17,12 @@ def cg_step(H, x, r, p, rr):
     return x, r, r + (new / (rr + _TINY)) * p, new
 
 
+def drawn_to_data(A, AHy, x, eps: float, *, iterations: int, tol: float):
+    """argmin_u 1/2 ||A u - y||^2 + eps/2 ||u - x||^2 by conjugate gradients from x: data brought into an image."""
+    eps = x.real.dtype.type(eps)
+    return cg_solve(lambda p: A.N(p) + eps * p, AHy + eps * x, x, iterations=iterations, tol=tol)
+
+
 def cg_solve(H, b, x, *, iterations: int, tol: float):
     """H x = b from the start x: at most `iterations` steps, until ||r|| <= tol * ||r at the start||.
 

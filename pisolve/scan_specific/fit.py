@@ -15,7 +15,7 @@ from pisolve.solvers import Solver, State
 from pisolve.tuning.data import Data
 
 _GROWN = 10.0  # times the first loss: a fit that is there has diverged
-_FLAT = ("theta", "average", "m", "v", "chosen")
+_FLAT = ("theta", "average", "m", "v")
 _COUNTS = ("t", "since", "best", "first", "loss", "score", "seed")
 _WARM = 200  # steps towards a given first image
 
@@ -151,7 +151,7 @@ class Fit(Solver):
             raise ValueError(f"Fit is for priors that are fitted to the data, such as pi.Untrained(...), {prior!r} is "
                              "none: leave solver out")
         x = problem.start(x0)
-        if _empty(problem):
+        if not bool((problem.y != 0).any()):  # no data: the image is zero, and there is nothing to fit
             return State(backend.zeros_like(x))
         task = self._task(problem)
         parts = [adam.begin(task.module(run)) for run in range(task.runs)]
@@ -159,7 +159,8 @@ class Fit(Solver):
             lr = self._given(task, "lr")
             parts = [adam.advance(task.module(run), lambda t, r=run: task.towards(r, x), part, _WARM, lr)[0]
                      for run, part in enumerate(parts)]
-        aux = {n: torch.stack([p["theta" if n == "chosen" else n] for p in parts]) for n in _FLAT}
+        aux = {n: torch.stack([p[n] for p in parts]) for n in _FLAT}
+        aux["chosen"] = aux["theta"].clone()
         nothing = {"since": 0, "best": math.inf, "first": math.nan, "loss": math.nan, "score": math.inf}
         aux |= {n: np.full(task.runs, value) for n, value in nothing.items()}
         aux |= {"seed": np.array(prior.seed), "t": np.array([p["t"] for p in parts]), "std": abs(x) * 0,
@@ -167,13 +168,14 @@ class Fit(Solver):
         return State(x, aux=aux)
 
     def step(self, problem, state):
-        if _empty(problem):
+        if not state.aux:
             return state.next(state.x, 0.0)
         if int(state.aux["seed"]) != problem.prior.seed:
             raise ValueError(f"state is of a fit with seed={int(state.aux['seed'])}, the prior has "
                              f"{problem.prior.seed}: its splits and noise are others")
         task, aux = self._task(problem), {n: backend.copy(v) for n, v in state.aux.items()}
-        aux |= {n: np.array(backend.to_numpy(aux[n])) for n in _COUNTS} | {n: backend.to_torch(aux[n]) for n in _FLAT}
+        aux |= {n: np.array(backend.to_numpy(aux[n])) for n in _COUNTS}
+        aux |= {n: backend.to_torch(aux[n]) for n in (*_FLAT, "chosen")}
         patience = self._given(task, "patience")
         for run in range(task.runs):
             if aux["since"][run] < patience:
@@ -195,11 +197,11 @@ class Fit(Solver):
                 return task.loss(run, t)
 
         low = self.precision == "bfloat16"
-        part = {n: aux[n][run] for n in _FLAT if n != "chosen"} | {"t": aux["t"][run]}
+        part = {n: aux[n][run] for n in _FLAT} | {"t": aux["t"][run]}
         part, loss = adam.advance(module, loss, part, self._given(task, "steps"),
                                   self._given(task, "lr"), clip=self._given(task, "clip"),
                                   keep=self._given(task, "keep"))
-        for name in _FLAT[:-1]:
+        for name in _FLAT:
             aux[name][run] = part[name]
         aux["t"][run], aux["loss"][run] = part["t"], loss
         aux["first"][run] = loss if math.isnan(aux["first"][run]) else aux["first"][run]
@@ -241,8 +243,3 @@ class Fit(Solver):
         if made is None:
             problem._fitted = made = problem.prior.task(problem)
         return made
-
-
-def _empty(problem) -> bool:
-    """Whether there are no data: then the image is zero, and nothing to fit."""
-    return not bool((problem.y != 0).any())

@@ -9,7 +9,7 @@ import torch
 
 from pisolve import _check, backend
 from pisolve.linops import as_torch
-from pisolve.linops.solve import cg_solve
+from pisolve.linops.solve import drawn_to_data
 from pisolve.nets.blocks import as_network, describe
 from pisolve.nets.decoders import ConvDecoder
 from pisolve.nets.reconstruction import held_out_samples, normalised
@@ -142,7 +142,5 @@ class _Fitting(Task):
         return _drawn(self.data.A, self.data.A.H(self.data.y), x, eps)
 
 
-def _drawn(A, AHy, x, eps: float):
-    """argmin_u 1/2 ||A u - y||^2 + eps/2 ||u - x||^2, by conjugate gradients from x."""
-    eps = x.real.dtype.type(eps)
-    return cg_solve(lambda p: A.N(p) + eps * p, AHy + eps * x, x, iterations=30, tol=1e-3)
+def _drawn(A, AHy, x, eps):
+    return drawn_to_data(A, AHy, x, eps, iterations=30, tol=1e-3)

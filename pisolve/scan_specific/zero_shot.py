@@ -7,14 +7,13 @@ import copy
 import numpy as np
 import torch
 
-from pisolve import _check, backend
+from pisolve import _check, adam, backend
 from pisolve.linops import as_torch
 from pisolve.nets import store
 from pisolve.nets.reconstruction import held_out_samples, normalised
 from pisolve.nets.unrolled import Unrolled
 from pisolve.priors import PnP
 from pisolve.scan_specific.fit import Fitted, Task
-from pisolve.solvers import DataProx
 
 # eight steps of accelerated fixed-point RED, from a level that removes aliasing to one of noise; see docs/networks.md
 _UNROLLED = {"solver": {"name": "DataProx", "rho": 0.2, "momentum": True, "restart": False, "inner": 6},
@@ -63,7 +62,7 @@ class ZeroShot(Fitted):
         self.seed = _check.integer("seed", seed, low=0)
         self.network = DEFAULT if network is None else network
         module = self.fresh()
-        if not getattr(module, "needs_maps", False) or not any(True for _ in module.parameters()):
+        if not getattr(module, "needs_maps", False) or next(module.parameters(), None) is None:
             raise TypeError("network must be called net(A, y) and have weights, such as pi.nets.Unrolled(...), got "
                             f"{_check.brief(module)}")
         self.splits = _check.integer("splits", splits, low=1)
@@ -93,8 +92,6 @@ class ZeroShot(Fitted):
         Args:
             state: of a result of `Fit` with this prior.
         """
-        from pisolve import adam
-
         module = self.fresh()
         adam.put(module, backend.to_numpy(state.aux["chosen"])[0])
         return module.eval().requires_grad_(False)
@@ -112,14 +109,12 @@ class ZeroShot(Fitted):
 def _unrolled(prior: PnP) -> Unrolled:
     """Plug-and-play with a denoiser as a network of few steps whose level falls to the prior's."""
     D = prior.denoiser
-    module = getattr(D, "network", D)
-    if not isinstance(module, torch.nn.Module):
+    if not isinstance(D.network, torch.nn.Module):
         raise TypeError(f"{prior!r} holds no torch module, whose weights could be fitted")
-    sigma = prior.sigma
-    level = 0.01 if sigma is None else float(sigma)
-    return Unrolled(DataProx(**{k: v for k, v in _UNROLLED["solver"].items() if k != "name"}), copy.deepcopy(module),
-                    _UNROLLED["iterations"], sigma=(max(_UNROLLED["sigma"][0], level), level),
-                    channels=getattr(D, "channels", "auto"), noise_input=getattr(D, "noise_input", "auto"))
+    first, last = _UNROLLED["sigma"]
+    last = last if prior.sigma is None else prior.sigma
+    return Unrolled(_UNROLLED["solver"], copy.deepcopy(D.network), _UNROLLED["iterations"],
+                    sigma=(max(first, last), last), channels=D.channels, noise_input=D.noise_input)
 
 
 def three_way(mask: np.ndarray, *, splits: int, rho: float, validation: float, seed=0):

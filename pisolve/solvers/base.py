@@ -288,9 +288,16 @@ def choose(problem: Problem) -> Solver:
 
 def spins(prior) -> bool:
     """Whether a prior changes with the iteration, as cycle spinning does."""
-    inner = [getattr(prior, name) for name in ("prior", "f", "first", "second") if isinstance(
-        getattr(prior, name, None), Prior)] + getattr(prior, "priors", [])
-    return bool(getattr(prior, "shifts", 0)) or any(map(spins, inner))
+    return any(getattr(part, "shifts", 0) for part in walk(prior))
+
+
+def walk(prior) -> Iterator[Prior]:
+    """A prior and all priors in it; nothing for what is none."""
+    if isinstance(prior, Prior):
+        yield prior
+        inner = [getattr(prior, name, None) for name in ("prior", "f", "first", "second")]
+        for part in [*inner, *getattr(prior, "priors", [])]:
+            yield from walk(part)
 
 
 def _bar(progress, done, total, solver):
