@@ -72,11 +72,11 @@ def summary(rows):
 
 
 def picture(path, rows):
-    """Reference, zero-filled, TV and plug-and-play of four cases, with PSNR."""
+    """Reference, zero-filled, TV, plug-and-play and MoDL of four cases, with PSNR."""
     import matplotlib.pyplot as plt
 
-    scans, name = list(heldout.held_out()), "PnP, denoiser-brain"
-    drawn, axes = plt.subplots(4, 4, figsize=(10, 11), layout="constrained")
+    scans, networks = list(heldout.held_out()), {"PnP": "PnP, denoiser-brain", "MoDL": "network modl-brain"}
+    drawn, axes = plt.subplots(4, 5, figsize=(12.5, 11), layout="constrained")
     for line, (n, kind) in zip(axes, ((2, "4x random"), (4, "8x random"), (5, "4x random"), (6, "4x random"))):
         label, full = scans[n]
         scan = pi.Recipe().prepare(full.undersample(patterns(full.kspace.shape[-2:])[kind]))
@@ -84,8 +84,9 @@ def picture(path, rows):
         zero = pi.linops.sense(scan.mps[0], scan.mask).H(scan.kspace[0])
         tv = pi.recon(scan, found["tv"]["strength"] * pi.TV()).x[0]
         images = {f"{label.split(',')[0]}, {kind}": scan.reference[0],
-                  f"zero-filled {found['zero-filled']['psnr']:.1f} dB": zero, f"TV {found['tv']['psnr']:.1f} dB": tv,
-                  f"PnP {found[name]['psnr']:.1f} dB": learned(scan)[name][1](0.01)[0]}
+                  f"zero-filled {found['zero-filled']['psnr']:.1f} dB": zero, f"TV {found['tv']['psnr']:.1f} dB": tv}
+        images |= {f"{title} {found[name]['psnr']:.1f} dB": learned(scan)[name][1](0.01)[0]
+                   for title, name in networks.items()}
         for axis, (title, image) in zip(line, images.items()):
             top = np.percentile(scan.reference, 99.5) * np.linalg.norm(image) / np.linalg.norm(scan.reference[0])
             axis.imshow(abs(image), cmap="gray", vmin=0, vmax=top)

@@ -38,6 +38,7 @@ def fits():
     return {
         "convdecoder": (pi.Untrained(), 75),
         "zs-ssl": (pi.ZeroShot(), 20),
+        "zs-ssl of denoiser-brain": (pi.ZeroShot(pi.PnP(pi.nets.load("denoiser-brain"), sigma=0.01)), 12),
         "deep decoder": (pi.Untrained(pi.nets.DeepDecoder()), 75),
         "dip": (pi.Untrained(pi.nets.DIP()), 60),
         "zs-ssl from scratch": (pi.ZeroShot(fresh), 20),
@@ -55,6 +56,8 @@ def classical(scan):
         "wavelet, hold-out": ([0], lambda s: pi.recon(scan, pi.Wavelet(shifts=16), tune="holdout").x),
         "tv, hold-out": ([0], lambda s: pi.recon(scan, pi.TV(), tune="holdout").x),
         "PnP, denoiser-brain": ([0.01], ours(scan, lambda s: pi.PnP(D, sigma=s), HQS, HQS.iterations)),
+        "start of zs-ssl": ([0], lambda s: pi.recon(scan, network=pi.ZeroShot().fresh()).x),
+        "start, denoiser-brain": ([0], lambda s: pi.recon(scan, network=pi.ZeroShot(pi.PnP(D, sigma=0.01)).fresh()).x),
     }
 
 

@@ -168,6 +168,15 @@ def test_relu_is_the_default_and_keeps_its_bits():
     assert net(x).shape == (1, 2, 8, 8)
 
 
+@pytest.mark.parametrize("activation", ["relu", "elu", "softplus", "silu"])
+def test_the_units_of_an_image_do_not_matter_whatever_the_activation(activation):
+    D, x = nets.GradientStep(smooth(activation=activation), multiple=2), torch.randn(2, 3, 9, 8, dtype=torch.float64)
+    x[:, 2:] = torch.tensor([0.05, 0.3])[:, None, None, None]
+    for net in (D, D.network):
+        np.testing.assert_allclose(net(3.7 * x).detach(), 3.7 * net(x).detach(), rtol=1e-10, atol=1e-12)
+    assert torch.isfinite(D(x * torch.tensor([1.0, 1.0, 0.0])[:, None, None])).all()  # no noise at all
+
+
 def averaged(seed=0, gain=3.0):
     torch.manual_seed(seed)
     net = nets.AveragedDnCNN(2, 3, 6).double()

@@ -118,6 +118,18 @@ def test_networks_that_no_file_rebuilds_are_refused_when_saved(make, error, word
     assert not list(tmp_path.iterdir())
 
 
+def test_a_network_starts_from_weights_in_another_configuration():
+    start = nets.load("denoiser-fast").network
+    begun = {"weights": "denoiser-fast", "activation": "elu"}
+    net = nets.store.build("GradientStep", {"network": begun, "multiple": 4})
+    assert net.network.config == {**start.config, "activation": "elu"}
+    assert all(p.requires_grad for p in net.parameters())
+    for name, weight in start.state_dict().items():
+        assert torch.equal(net.network.state_dict()[name], weight), name
+    with pytest.raises(ValueError, match=r"do not fit a network with \{'widths': \[8\]"):
+        nets.store.build("GradientStep", {"network": {"weights": "denoiser-fast", "widths": [8], "blocks": [1]}})
+
+
 BAD = {
     "no dict": [1], "unknown inside": {"architecture": "GradientStep", "config": {
         "network": {"architecture": "os", "config": {}}, "channels": 2}},

@@ -141,6 +141,19 @@ def test_prefetching_and_saving_change_nothing(tmp_path, changes):
     assert equal(run(tmp_path / "a"), run(tmp_path / "b", settings=settings(**changes)))
 
 
+def test_tensorboard_gets_what_the_table_gets(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard")
+    run(tmp_path, settings=settings(tensorboard=True))
+    found = events.EventAccumulator(str(next(tmp_path.glob("events.*"))))
+    found.Reload()
+    table = read(tmp_path / "log.csv")
+    assert [row["step"] for row in table] == ["3", "6"]
+    for name in ("loss", "psnr_0.1"):
+        scalars = found.Scalars(name)
+        assert [s.step for s in scalars] == [3, 6]
+        np.testing.assert_allclose([s.value for s in scalars], [float(row[name]) for row in table], rtol=1e-5)
+
+
 def test_dropout_is_drawn_from_the_step_and_leaves_the_users_generator_alone(tmp_path):
     class Dropping(torch.nn.Module):
         def __init__(self):

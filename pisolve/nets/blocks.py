@@ -37,7 +37,7 @@ class ResBlock(nn.Module):
 
     Args:
         width: channels.
-        activation: "relu", "elu", "softplus" or "silu"; the smooth ones are not homogeneous.
+        activation: "relu", "elu", "softplus" or "silu"; the smooth ones are not homogeneous, see `UNet`.
     """
 
     def __init__(self, width: int, activation: str = "relu"):

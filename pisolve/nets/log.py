@@ -24,7 +24,7 @@ class Log:
         self._write()
         self.writer = None
         if tensorboard:
-            _check.extra("tensorboard", "train")
+            _check.extra("tensorboard", "tensorboard")
             from torch.utils.tensorboard import SummaryWriter
 
             self.writer = SummaryWriter(str(folder))

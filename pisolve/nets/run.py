@@ -34,7 +34,7 @@ class Training:
         seed: of what the network itself draws (dropout); the task has its own.
         device: "cpu", "cuda", or "auto": a GPU where there is one.
         prefetch: batches drawn ahead in a thread; the result does not depend on it.
-        tensorboard: also write events for TensorBoard, which has to be installed.
+        tensorboard: also write events for TensorBoard, the extra `pisolve[tensorboard]`.
     """
 
     steps: int = 4000

@@ -119,7 +119,7 @@ def build(architecture: str, config: dict) -> torch.nn.Module:
 
     A value {"architecture": ..., "config": ...} inside the configuration is a network within the network, and
     {"weights": name or path} one that starts from what `load` finds there, to be trained further; of an unrolled
-    network it is the (first) denoiser.
+    network it is the (first) denoiser. Other keys beside "weights" change its configuration, such as the activation.
 
     Raises:
         ValueError: a name that is not known here, or no such weights.
@@ -132,11 +132,24 @@ def build(architecture: str, config: dict) -> torch.nn.Module:
 def _inner(value):
     if isinstance(value, list | tuple):
         return [_inner(v) for v in value]
-    if isinstance(value, dict) and set(value) == {"weights"}:
-        network = load(value["weights"])
-        network = network.parts[0] if isinstance(network, Unrolled) else getattr(network, "network", network)
-        return network.requires_grad_(True)
+    if isinstance(value, dict) and "weights" in value:
+        return _begun(**value)
     return build(**value) if isinstance(value, dict) and set(value) == {"architecture", "config"} else value
+
+
+def _begun(weights, **changes):
+    """The denoiser with these weights, to be trained further, in a configuration with these changes."""
+    network = load(weights)
+    network = network.parts[0] if isinstance(network, Unrolled) else getattr(network, "network", network)
+    if changes:
+        new = build(type(network).__name__, {**network.config, **changes})
+        try:
+            new.load_state_dict(network.state_dict())
+        except RuntimeError as error:
+            raise ValueError(f"the weights of {weights!r} do not fit a network with {changes}: change what leaves "
+                             "their shapes alone, such as activation") from error
+        network = new
+    return network.requires_grad_(True)
 
 
 def rounded(module: torch.nn.Module, dtype: str = "float16") -> torch.nn.Module:

@@ -12,6 +12,8 @@ from pisolve import _check
 from pisolve.nets.blocks import ResBlock
 from pisolve.priors._module import pad_to_multiple
 
+_LEAST = 1e-6  # of the noise level that an image is divided by
+
 
 class UNet(nn.Module):
     """D(x, sigma) = x + U([Re x, Im x, sigma]): residual blocks on three scales, additive skips, no bias, no norm.
@@ -24,8 +26,9 @@ class UNet(nn.Module):
         channels: image channels (2: real and imaginary part); one more is read, the noise-level map.
         widths: feature channels of each scale, finest first.
         blocks: residual blocks of each scale (on the way down, and again on the way up).
-        activation: "relu"; or "elu", "softplus", "silu", which are smooth, as `GradientStep` wants it, and not
-            homogeneous: then keep to the range of intensities of the training.
+        activation: "relu"; or "elu", "softplus", "silu", which are smooth, as `GradientStep` wants it: the network then
+            works on x / sigma, D(x, sigma) = x + sigma U(x / sigma, 1), sigma the mean of the map, so that it stays
+            homogeneous and its kinks are rounded on the scale of the noise.
 
     Reference:
         Zhang et al., "Plug-and-play image restoration with deep denoiser prior" (DRUNet), IEEE TPAMI 44 (2022);
@@ -42,7 +45,7 @@ class UNet(nn.Module):
             raise ValueError(f"widths and blocks must name the same scales, got {widths} and {blocks}")
         self.config = {"channels": channels, "widths": widths, "blocks": blocks}
         self.config |= {} if activation == "relu" else {"activation": activation}  # older files say nothing of it
-        self.channels = channels
+        self.channels, self.homogeneous = channels, activation == "relu"
         self.multiple = 2 ** (len(widths) - 1)
         steps = list(pairwise(widths))
 
@@ -60,9 +63,14 @@ class UNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels + 1, H, W) float, the last channel holding sigma -> (B, channels, H, W)."""
+        if self.homogeneous:
+            return x[:, : self.channels] + self._change(x)
+        sigma = x[:, self.channels:].mean((1, 2, 3), keepdim=True).clamp_min(_LEAST)
+        return x[:, : self.channels] + sigma * self._change(x / sigma)
+
+    def _change(self, x):
         height, width = x.shape[-2:]
-        padded = pad_to_multiple(x, self.multiple).contiguous(memory_format=torch.channels_last)
-        y = self.head(padded)
+        y = self.head(pad_to_multiple(x, self.multiple).contiguous(memory_format=torch.channels_last))
         skips = []
         for down, shrink in zip(self.down, self.shrink):
             skips.append(down(y))
@@ -70,4 +78,4 @@ class UNet(nn.Module):
         y = self.middle(y)
         for up, grow in zip(reversed(self.up), reversed(self.grow)):
             y = up(grow(y) + skips.pop())
-        return x[:, : self.channels] + self.tail(y)[..., :height, :width]
+        return self.tail(y)[..., :height, :width]
