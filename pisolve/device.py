@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from types import SimpleNamespace
 
+import numpy as np
+
 from pisolve import _check, backend, io
 from pisolve.backend import OutOfMemory
 from pisolve.linops import Blocks
@@ -14,6 +16,8 @@ from pisolve.prepare import Spirit
 from pisolve.priors import Denoiser, Wavelet
 from pisolve.priors._module import is_module
 from pisolve.problem import Problem, Split
+from pisolve.scan_specific import Untrained
+from pisolve.scan_specific.fit import Fitted
 from pisolve.solvers import GMRES, LSMR, LSQR, Result, State
 from pisolve.solvers.base import choose, walk
 
@@ -21,6 +25,7 @@ __all__ = ["OutOfMemory", "Plan", "home", "networks", "plan", "session"]
 
 _IMAGES, _COEFFICIENTS = 14, 9  # of the size of the unknown, and of G x, that a step of a solver holds at most
 _LAYERS = 5  # tensors of a network's first width that are alive at a time: in, out, normalised, joined
+_KEPT, _SLACK = 6, 1.2  # of a fit: copies of its weights in a run; what the way back needs beside what was kept for it
 _SHARE = 0.9  # of the free memory: cupy and cuFFT keep some for themselves
 
 
@@ -100,7 +105,7 @@ def plan(scan, recipe=None, *, free: int | None = None, gpu: int | None = None) 
     if isinstance(recipe.method, Spirit):  # the coil filter of A^H A: its rows, and the shifted coil images
         taps = 2 * recipe.method.kernel[1] - 1
         parts["coil images"] += (taps * coils * pixels) + ny * coils**2 * taps * itemsize
-    parts["network"] = sum(_network(n, ny * nx, coils) for n in networks(recipe))
+    parts["network"] = sum(_network(n, ny * nx, coils) for n in networks(recipe)) + _fit(recipe.prior, (ny, nx))
     found = Plan(1, count, parts, free)
     room = int(_SHARE * free) - found.working
     if room < found.per_slice:
@@ -156,6 +161,35 @@ def _network(network, pixels, coils) -> int:
     widths = [m.out_channels for m in network.modules() if hasattr(m, "out_channels") and hasattr(m, "kernel_size")]
     images = 2 if getattr(network, "needs_maps", True) else max(2, coils)
     return weights + _LAYERS * images * (widths[0] if widths else 2) * pixels * 4
+
+
+def _fit(prior, shape) -> int:
+    """Bytes of a network that is fitted to an image (y, x): its weights, Adam's, and what the gradient keeps.
+
+    The last is counted in a run on torch's device "meta", which has shapes and no memory; of modules that are no
+    `Unrolled` it is not known, and left out.
+    """
+    if not isinstance(prior, Fitted):
+        return 0
+    import torch
+
+    saved, alive = {}, []  # alive, so that no storage gets the number of another
+
+    def keep(tensor):
+        alive.append(tensor)
+        saved[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    untrained = isinstance(prior, Untrained)
+    module = prior.fresh(0) if untrained else prior.fresh()
+    given = module.latent(shape, np.random.default_rng(0)) if untrained else torch.zeros(shape, dtype=torch.complex64)
+    times = 1 if untrained else getattr(module, "iterations", 0)
+    weights = sum(p.numel() * p.element_size() for p in module.parameters())
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        given, module = given.to("meta").requires_grad_(), module.to("meta")
+        if times:
+            module(given, shape) if untrained else module.regularise(given, 0)
+    return int(_SLACK * times * sum(saved.values())) + _KEPT * (prior.runs if untrained else 1) * weights
 
 
 def networks(recipe) -> list:

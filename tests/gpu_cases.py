@@ -104,7 +104,7 @@ RECIPES = {
 }
 
 
-def check_recipe(options):
+def check_recipe(options, tol=1e-4):
     """A recipe on the GPU gives numpy arrays, and those of the CPU. Returns both reconstructions."""
     options = {**RUN, **options}
     scan = options.pop("scan", SCAN)
@@ -114,7 +114,7 @@ def check_recipe(options):
     ours = pi.recon(scan, **options, device="cuda")
     assert type(ours.x) is np.ndarray
     assert ours.status == theirs.status
-    assert testing.distance(ours.x, theirs.x) < 1e-4
+    assert testing.distance(ours.x, theirs.x) < tol
     return ours, theirs
 
 
@@ -142,6 +142,17 @@ LEARNED = {
     "unrolled and consistent": lambda: {"network": unrolled(), "consistency": True},
 }
 
+
+def few(prior):
+    return {"prior": prior, "solver": pi.Fit(steps=3), "max_iter": 2}
+
+
+FITS = {  # networks that are fitted to the scan
+    "untrained": lambda: few(pi.Untrained(pi.nets.ConvDecoder(channels=8, layers=4), runs=2)),
+    "deep decoder": lambda: few(pi.Untrained(pi.nets.DeepDecoder(channels=8, layers=3), runs=1)),
+    "zero shot": lambda: few(pi.ZeroShot(unrolled().requires_grad_(True), splits=3)),
+    "raki": lambda: {"method": pi.Raki(iterations=50), "maps": pi.Espirit(calib_width=16)},
+}
 
 LARGE = pi.phantom.brain((96, 80), 8, noise=0.02)
 PLANNED = {

@@ -16,6 +16,7 @@ from cases import LINOPS, OBJECTIVES, PRIORS, toy
 from gpu_cases import (
     BRAIN,
     CALIBRATION,
+    FITS,
     LARGE,
     LEARNED,
     PLANNED,
@@ -155,13 +156,32 @@ def bridge(monkeypatch):
     monkeypatch.setattr(backend, "torch_device", lambda index: torch.device("cpu"))
 
 
-@pytest.mark.parametrize("name", LEARNED)
+@pytest.mark.parametrize("name", [*LEARNED, *FITS])
 def test_networks(name, cupy, monkeypatch):
     monkeypatch.setattr(_cuda, "on_gpu", lambda tensor: cupy.counts["up"] > 0)  # the run on the CPU comes first
     monkeypatch.setattr(backend, "torch_device", lambda index: torch.device("cpu"))
-    check_recipe(LEARNED[name]())
+    check_recipe((LEARNED | FITS)[name]())
     gc.collect()
     assert cupy.live == 0
+
+
+@pytest.mark.parametrize("prior", [pi.Untrained(pi.nets.ConvDecoder(channels=16), runs=2),
+                                   pi.Untrained(pi.nets.DIP(), runs=1), pi.ZeroShot()], ids=str)
+def test_a_plan_counts_what_the_gradient_of_a_fit_keeps(prior):
+    A = linops.sense(LARGE.mps, np.ones(LARGE.kspace.shape[-2:], bool))
+    task, kept, alive = prior.task(pi.problem.Problem(A, LARGE.kspace.astype("complex64"), prior)), {}, []
+
+    def keep(tensor):
+        alive.append(tensor)
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        task.loss(0, 0)
+    weights = sum(p.numel() for p in task.module(0).parameters()) * 4
+    need = sum(kept.values()) + 6 * task.runs * weights  # theta, average, two moments, best, gradient
+    said = pi.device.plan(LARGE.kspace.shape, pi.Recipe(prior, device="cuda"), free=1 << 34)
+    assert need <= said.parts["network"] + said.parts["coil images"] <= 2 * need
 
 
 def test_a_denoisers_step_copies_nothing(cupy, bridge):
