@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from pisolve._version import __version__
+from pisolve.calib.raki import VARIANTS
 from pisolve.cli_parts import add_trust, numbers, part, slices, words
 from pisolve.cli_recipe import AUTO, MAPS, RECONSTRUCTIONS, SOLVERS
 from pisolve.named import ANALYSES, DEFAULTS, DENOISER, FITTED, WORDS
@@ -99,11 +100,13 @@ def parser(recon, compare, calib, info, demo, train, trust) -> argparse.Argument
     add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says (its --slices and --mps "
         "are given anew)")
     add("--checkpoint", metavar="FOLDER", help="keep the states of the slices there: the same command goes on from "
-        "them; RAKI's fit has none, nor a bar, and begins anew")
+        "them, to the same bits")
     add("--progress", action=argparse.BooleanOptionalAction, default=sys.stderr.isatty(), help="bars, on a terminal")
     add = new.add_argument_group("scan").add_argument
     add("--method", choices=(*RECONSTRUCTIONS, *FITTED), help="grappa and raki fill k-space, spirit solves for the "
         "coils' images, convdecoder and zs-ssl fit a network to the scan; default: sense, with coil maps")
+    add("--variant", choices=VARIANTS, help="of raki; residual: GRAPPA and the network, linear: GRAPPA alone; default: "
+        "raki")
     add("--mps", metavar="FILE", help="coil maps to use; default: those in the scan, else estimated")
     add("--maps", choices=MAPS, help="how they are estimated; default: espirit")
     add("--sets", type=int, metavar="N", help="ESPIRiT's sets of maps, 2 where the object is larger than the field of "

@@ -11,7 +11,7 @@ from pisolve._check import choice
 from pisolve.cli_report import say
 from pisolve.io.hdf5 import attributes, open_hdf5
 from pisolve.named import DEFAULTS, DENOISER, FITTED, named, prior
-from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Maps, Raki, Sense, Spirit, Walsh
+from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Maps, Method, Raki, Sense, Spirit, Walsh
 from pisolve.priors import Prior
 from pisolve.priors.adapter import as_denoiser
 from pisolve.recipe import Recipe, Sampling
@@ -31,8 +31,8 @@ def make_recipe(a) -> Recipe:
 
 def _recipe(a) -> Recipe:
     names = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
-             "crop", "sets", "maps", "method", "coils", "gcc", "prewhiten", "tune", "accel", "mask", "center_fraction",
-             "seed", "network", "consistency")
+             "crop", "sets", "maps", "method", "variant", "coils", "gcc", "prewhiten", "tune", "accel", "mask",
+             "center_fraction", "seed", "network", "consistency")
     given = {n: getattr(a, n) for n in names if getattr(a, n) is not None}
     if a.recipe:
         if given:
@@ -52,12 +52,22 @@ def _recipe(a) -> Recipe:
     run |= {n: given.pop(n) for n in ("max_iter", "tol") if n in given}
     if given.get("method") in FITTED:
         return _fitted(given.pop("method"), given, {"sampling": drawn, **run})
-    run["method"] = RECONSTRUCTIONS[given.pop("method", "sense")]()
+    run["method"] = _method(given)
     solver = SOLVERS[given.pop("solver")]() if "solver" in given else None
     word = given.pop("prior", "zero" if isinstance(run["method"], Grappa | Raki) else "wavelet")
     run |= _tune(word, given)
     chosen, run = make_prior(word, **given), default_run(word) | run
     return Recipe(chosen, solver, sampling=drawn, name=word, **run)
+
+
+def _method(given: dict) -> Method:
+    """Recipe's `method`; takes --method and --variant out of `given`."""
+    word, variant = given.pop("method", "sense"), given.pop("variant", None)
+    if variant is None:
+        return RECONSTRUCTIONS[word]()
+    if word != "raki":
+        raise ValueError(f"--variant {variant} is for --method raki, not for {word}")
+    return Raki(variant=variant)
 
 
 def _fitted(word: str, given: dict, run: dict) -> Recipe:

@@ -16,8 +16,6 @@ from pisolve.prepare import Spirit
 from pisolve.priors import Denoiser, Wavelet
 from pisolve.priors._module import is_module
 from pisolve.problem import Problem, Split
-from pisolve.scan_specific import Untrained
-from pisolve.scan_specific.fit import Fitted
 from pisolve.solvers import GMRES, LSMR, LSQR, Result, State
 from pisolve.solvers.base import choose, walk
 
@@ -169,9 +167,11 @@ def _fit(prior, shape) -> int:
     The last is counted in a run on torch's device "meta", which has shapes and no memory; of modules that are no
     `Unrolled` it is not known, and left out.
     """
-    if not isinstance(prior, Fitted):
+    if not hasattr(prior, "task"):  # which fitted priors alone have; their classes would bring torch with them
         return 0
     import torch
+
+    from pisolve.scan_specific import Untrained
 
     saved, alive = {}, []  # alive, so that no storage gets the number of another
 

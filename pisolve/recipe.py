@@ -35,7 +35,7 @@ from pisolve.prepare import (
     zero_filled_scale,
 )
 from pisolve.priors import Prior, Wavelet, Zero
-from pisolve.recipe_checkpoint import Checkpoints
+from pisolve.recipe_checkpoint import Checkpoints, check_folder
 from pisolve.recipe_format import decode, encode
 from pisolve.recipe_network import NetworkResult, check_network
 from pisolve.recipe_network import run as run_network
@@ -116,6 +116,10 @@ class Recipe:
         backend.check_device(self.device)
         integer("max_iter", self.max_iter, low=0)
         number("tol", self.tol, low=0)
+        if self.tune is not None and isinstance(self.method, Grappa | Raki):
+            raise ValueError(f"tune={self.tune!r} is for SENSE: to hold samples back breaks the pattern that "
+                             f"{type(self.method).__name__} fills, and noise in filled samples is not white: give the "
+                             "prior a strength, or take Sense()")
         if self.tune is not None and not (isinstance(self.method, Sense) and getattr(self.maps, "maps", 1) == 1):
             raise ValueError(f"tune={self.tune!r} is for SENSE with one set of maps: give the prior a strength")
         if self.consistency and self.network is None:
@@ -152,34 +156,46 @@ class Recipe:
         Args:
             scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx); never changed.
             callbacks, progress: as for `solve`.
-            checkpoint: a folder for the states of the slices, written every half minute and after Ctrl-C: the same call
-                goes on from there. What is finished is not done again.
+            checkpoint: a folder for the states of the slices, written every half minute and after Ctrl-C, and for
+                RAKI's fits: the same call goes on from there. What is finished is not done again: image and history
+                are read.
         """
+        check_folder(checkpoint)
         if checkpoint is not None and self.network is not None:
             raise ValueError("checkpoint has no effect on a network, which is one call a slice: leave it out")
         start, gpu = time.perf_counter(), backend.find_gpu(self.device)  # no such GPU: said before the work
         scan = self.prepare(scan)
         middle = time.perf_counter()
         with session(gpu, scan, self) as keep:
-            recipe, tuning, ready, scale, images, results = self._run(scan, gpu, keep, callbacks, progress, checkpoint)
+            recipe, tuning, spent, scale, images, results = self._run(scan, gpu, keep, callbacks, progress, checkpoint)
         x = np.stack(images)
         x = x / x.real.dtype.type(scale)
         status = min((r.status for r in results), key=WORST.index)
-        seconds = {"maps": middle - start} | ({"tune": ready - middle} if tuning else {})
-        seconds["solve"] = time.perf_counter() - ready
+        seconds = {"maps": middle - start} | spent
+        seconds["solve"] = time.perf_counter() - start - sum(seconds.values())
         return Reconstruction(x if scan.kspace.ndim == 4 else x[0], status, results, scale,
                               replace(recipe, solver=results[0].solver), scan, seconds, tuning)
 
     def _run(self, scan, gpu, keep, callbacks, progress, checkpoint):
         """Tune and solve a prepared scan; arrays that are on a GPU end with this call."""
-        tuning, recipe = None, self
+        tuning, recipe, spent, start = None, self, {}, time.perf_counter()
         if self.tune is not None:
             tuning = tune_prepared(scan, self.prior, method=self.tune, solver=self.solver, max_iter=self.max_iter,
                                    tol=self.tol, gpu=gpu, progress=progress)
             recipe = replace(self, prior=tuning.prior, tune=None)
-        models, scale = models_of(scan, self.method, gpu=gpu, keep=keep)
-        ready, images, results = time.perf_counter(), [], []
+            spent["tune"] = time.perf_counter() - start
         kept = None if checkpoint is None else Checkpoints(checkpoint, recipe.to_dict(), scan)
+        start, images, results = time.perf_counter(), [], []
+        method = self.method.watched(len(scan.kspace) if scan.kspace.ndim == 4 else 1, progress=progress,
+                                     folder=kept and kept.folder)
+        try:
+            models, scale = models_of(scan, method, gpu=gpu, keep=keep)
+        except (TypeError, ValueError):  # input that is refused must not keep the folder from what mends it
+            if kept is not None:
+                kept.release()
+            raise
+        if self.method.fits:
+            spent["fit"] = time.perf_counter() - start
         for z, m in enumerate(models):
             run = partial(recipe._solve, m, scale, progress=progress)
             if results and getattr(results[-1], "interrupted", False):
@@ -188,7 +204,7 @@ class Recipe:
                 result = run(callbacks) if kept is None else kept.run(z, run, callbacks, m.y)
             images.append(backend.to_numpy(m.image(result.x)))
             results.append(result if gpu is None else home(result, partial(recipe._problem, scan, z, scale)))
-        return recipe, tuning, ready, scale, images, results
+        return recipe, tuning, spent, scale, images, results
 
     def _problem(self, scan, z, scale):
         """(A, y, prior) of a slice in scaled units, on the CPU."""

@@ -24,7 +24,7 @@ class Reconstruction:
         scale: what k-space was multiplied by before solving, with normalised maps.
         recipe: what was done, solver and maps included.
         scan: what it was done to, after undersampling, with the mask and the maps that were used.
-        seconds: wall time by stage: maps, (tune,) solve.
+        seconds: wall time by stage: maps, (tune,) (fit,) solve; fit: of GRAPPA's, RAKI's and SPIRiT's weights.
         tuning: how the strength was chosen, for a recipe with `tune`; its recipe then holds the chosen prior.
     """
 

@@ -18,6 +18,7 @@ from pandas import DataFrame
 import pisolve as pi
 from pisolve import phantom
 from pisolve.evaluate import comparison, plan, run
+from pisolve.evaluate.outcome import FAILED
 from pisolve.evaluate.statistics import bootstrap
 from pisolve.evaluate.tables import csv_text, markdown
 
@@ -404,6 +405,84 @@ def test_a_fit_of_raki_that_diverged_has_no_numbers(scan):
     result = pi.compare(scan, methods, accel=2, mask="equispaced", center_fraction=0.3, slices=0, tune=None)
     assert [result.outcomes[0, n].status for n in methods] == ["diverged", "converged"]
     assert result.ranking() == ["sense", "raki"]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Makes functions cost seconds of a clock that stands still otherwise."""
+    now = [0.0]
+    monkeypatch.setattr(run.time, "perf_counter", lambda: now[0])
+
+    def costs(place, name, seconds):
+        called = getattr(place, name)
+
+        def slow(*a, **k):
+            now[0] += seconds
+            return called(*a, **k)
+
+        monkeypatch.setattr(place, name, slow)
+
+    return costs
+
+
+FITS = {"sense": (pi.Sense(), 0), "grappa": (pi.Grappa(), 10), "raki": (pi.Raki(variant="linear"), 10),
+        "spirit": (pi.Spirit(), 10)}  # name: (method, seconds that its fit shall take)
+
+
+def test_seconds_are_those_of_all_that_a_method_does(scan, clock):
+    """Fits, operators, scale, solving; not what is done once for all methods, nor the measures of the image."""
+    clock(pi.calib, "espirit", 1000)
+    for name in ("grappa", "raki", "spirit_kernel"):
+        clock(pi.calib, name, 10)
+    clock(pi.Recipe, "solve", 3)
+    clock(run, "zero_filled", 2)
+    clock(run, "like_rss", 500)
+    clock(run, "consistency", 500)
+    methods = {"zero-filled": "zero-filled", **{n: pi.Recipe(pi.Zero(), method=m, max_iter=2)
+                                                for n, (m, _) in FITS.items()}}
+    result = pi.compare(scan, methods, accel=2, mask="equispaced", center_fraction=0.3, tune=None)
+    expected = {"zero-filled": 2, **{n: seconds + 3 for n, (_, seconds) in FITS.items()}}
+    for name, seconds in expected.items():
+        assert result.outcomes[0, name].status not in FAILED
+        assert result.outcomes[0, name].seconds == (seconds, seconds)
+    assert {r["method"]: r["seconds"] for r in result.records()} == {n: 2 * s for n, s in expected.items()}
+
+
+def test_seconds_after_a_kill(scan, clock, tmp_path):
+    """All slices are fitted again for the scale; the one that is missing gets its share of it."""
+    clock(pi.calib, "grappa", 10)
+    clock(pi.Recipe, "solve", 3)
+    methods, options = {"grappa": "grappa"}, {"accel": 2, "mask": "equispaced", "center_fraction": 0.3, "tune": None}
+    pi.compare(scan, methods, folder=tmp_path, **options)
+    (path,) = (tmp_path / "parts" / "000").glob("00-001.npz")
+    path.unlink()
+    assert pi.compare(scan, methods, folder=tmp_path, **options).outcomes[0, "grappa"].seconds == (13, 13)
+
+
+def test_raki_without_a_reference(scan):
+    """Withheld samples would break its lattice: it has an image, no number, and that is told."""
+    mask = pi.masks.equispaced(scan.kspace.shape, 2, 0.3)
+    thin = pi.io.Scan(scan.kspace[:1] * mask, mask=mask)
+    methods = {"raki": pi.Recipe(method=pi.Raki(variant="linear")), "grappa": "grappa", "sense": "sense"}
+    result = pi.compare(thin, methods, tune=None)
+    alone = methods["raki"](thin)
+    np.testing.assert_array_equal(result.outcomes[0, "raki"].images, alone.x)
+    assert result.outcomes[0, "raki"].status == alone.status
+    assert "holdout" not in result.outcomes[0, "raki"].values
+    assert result.outcomes[0, "grappa"].values["holdout"] > 0
+    assert result.ranking()[-1] == "raki"
+    assert [w for w in result.settings[0].warnings if "hold-out error" in w] == [
+        "raki has no hold-out error: withheld samples would break the lattice that RAKI needs"]
+
+
+def test_a_prior_that_is_not_tuned_is_told(scan):
+    """Strengths are chosen for SENSE; others keep theirs, and nobody should take it for a tuned one."""
+    methods = {n: pi.Recipe(1e-3 * pi.TV(), method=m, max_iter=2) for n, (m, _) in FITS.items()} | {"bare": "grappa"}
+    options = {"accel": 2, "mask": "equispaced", "center_fraction": 0.3, "slices": 0}
+    told = [w for w in pi.compare(scan, methods, trials=9, **options).settings[0].warnings if "keeps the strength" in w]
+    assert [w.split()[3] for w in told] == ["grappa", "raki", "spirit"]
+    told = pi.compare(scan, methods, tune=None, **options).settings[0].warnings
+    assert not any("keeps the strength" in w for w in told)
 
 
 def test_an_analysis_that_fails_loses_nothing(scan, tmp_path):

@@ -240,3 +240,16 @@ def test_averaging_phases_gains_on_the_shipped_denoiser():
     noisy = clean + 0.1 * random(clean.shape, np.random.default_rng(0), clean.dtype)
     errors = [distance(nets.load("denoiser-brain", phases=k)(noisy, 0.1), clean) for k in (1, 3)]
     assert errors[1] < errors[0]
+
+
+def test_the_shipped_gradient_step_has_an_objective_that_falls_to_a_better_image():
+    brain = pi.phantom.brain((64, 64), 4, noise=0.02)
+    size = np.percentile(abs(brain.image), 99)
+    mask, truth = pi.masks.random((64, 64), 3, seed=1), brain.image / size
+    A, D = pi.linops.sense(brain.mps, mask), nets.load("denoiser-gradient")
+    y, prior, found = brain.kspace * mask / size, pi.RED(D, 0.05), []
+    result = pi.solve(A, y, 0.2 * prior, pi.DataProx(momentum=False), max_iter=30,
+                      callbacks=[lambda problem, state: found.append(problem.value(state.x))])
+    assert all(b <= a for a, b in pairwise(found))
+    assert nets.curvature(D, truth, 0.05) < prior.lipschitz  # on which the descent rests
+    assert distance(result.x, truth) < 0.9 * distance(pi.solve(A, y, 3e-3 * pi.TV()).x, truth)

@@ -428,6 +428,153 @@ def test_ctrl_c_ends_a_recipe(monkeypatch, tmp_path):
     np.testing.assert_array_equal(result.outcomes[0, "raki"].images[0], whole.x)  # of the half nothing is there
 
 
+QUICK = {"channels": (6, 4), "iterations": 120}
+
+
+@pytest.fixture
+def volume():
+    """Two undersampled slices."""
+    kspace, mask = scan()
+    return pi.io.Scan(np.stack([kspace, kspace[::-1]]) * mask, mask)
+
+
+class Advance:
+    """`adam.advance` that counts its calls, and is cut off in the one of number `last`."""
+
+    run = staticmethod(adam.advance)
+
+    def __init__(self, last=None, error=KeyboardInterrupt):
+        self.last, self.error, self.calls = last, error, 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        if self.calls == self.last:
+            raise self.error
+        return self.run(*arguments)
+
+
+@pytest.mark.parametrize("variant", ["raki", "residual"])
+@pytest.mark.parametrize(("last", "kept", "error"), [  # by the user, or as by a kill: nothing is tidied up
+    (1, [], KeyboardInterrupt), (3, [100], KeyboardInterrupt), (3, [100], SystemError), (5, [120, 50], SystemError)])
+def test_a_recipe_goes_on_from_its_checkpoint(volume, variant, last, kept, error, tmp_path, monkeypatch):
+    recipe = pi.Recipe(method=pi.Raki(variant=variant, **QUICK))
+    whole, folder = recipe(volume), tmp_path / "c"
+    monkeypatch.setattr(adam, "advance", Advance(last, error))
+    with pytest.raises(error):
+        recipe(volume, checkpoint=folder)
+    found = sorted(folder.glob("fit_*.npz"))
+    assert [int(np.load(path)["t"]) for path in found] == kept
+    monkeypatch.setattr(adam, "advance", counted := Advance())
+    again = recipe(volume, checkpoint=folder)
+    assert counted.calls == 6 - sum(-(-t // 50) for t in kept)  # three parts a slice
+    assert np.array_equal(again.x, whole.x)
+    assert again.status == whole.status
+    third = recipe(volume, checkpoint=folder)  # a finished one
+    assert counted.calls == 6 - sum(-(-t // 50) for t in kept)
+    assert np.array_equal(third.x, whole.x)
+
+
+def test_the_folder_belongs_to_one_scan_and_recipe(volume, tmp_path, monkeypatch):
+    recipe = pi.Recipe(method=pi.Raki(**QUICK))
+    monkeypatch.setattr(adam, "advance", Advance(2))
+    with pytest.raises(KeyboardInterrupt):
+        recipe(volume, checkpoint=tmp_path)
+    for other, what in ((pi.Recipe(method=pi.Raki(**QUICK, seed=1)), "recipe"), (pi.Recipe(method=pi.Raki(
+            variant="residual", **QUICK)), "recipe"), (recipe, "scan")):
+        data = volume if what == "recipe" else replace(volume, kspace=2 * volume.kspace)
+        refused(lambda o=other, d=data: o(d, checkpoint=tmp_path), ValueError, f"is of another {what}")
+    (tmp_path / "fit_0.npz").write_bytes(b"nothing")
+    refused(lambda: recipe(volume, checkpoint=tmp_path), ValueError, "fit_0.npz")
+
+
+def test_what_is_refused_does_not_take_the_folder(volume, tmp_path):
+    lines = volume.mask.copy()
+    lines[3], lines[6] = True, False
+    wrong = replace(volume, kspace=volume.kspace * lines, mask=lines)
+    recipe = pi.Recipe(method=pi.Raki(**QUICK))
+    refused(lambda: recipe(wrong, checkpoint=tmp_path), ValueError, "no regular lattice")
+    assert not list(tmp_path.iterdir())
+    assert recipe(volume, checkpoint=tmp_path).ok
+    kept = sorted(tmp_path.iterdir())
+    refused(lambda: recipe(wrong, checkpoint=tmp_path), ValueError, "of another scan")
+    assert sorted(tmp_path.iterdir()) == kept
+
+
+def test_a_fit_that_diverged_is_so_from_its_checkpoint(tmp_path):
+    kspace, mask = scan()
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="RAKI's fit diverged"):
+            done = pi.recon(pi.io.Scan(kspace * mask, mask), method=pi.Raki(lr=30.0, **QUICK), checkpoint=tmp_path)
+        assert done.status == "diverged"
+
+
+def test_the_bar_says_which_slice_and_its_loss(volume, capsys):
+    recipe = pi.Recipe(method=pi.Raki(**QUICK))
+    recipe(volume)
+    assert "RAKI" not in capsys.readouterr().err
+    recipe(volume, progress=True)
+    told = capsys.readouterr().err
+    loss = quick(volume.kspace[1], volume.mask, iterations=120).history[-2]  # of the last part
+    for words in ("RAKI, slice 1 of 2:", "RAKI, slice 2 of 2:", "/120", f"loss={loss:.3g}"):
+        assert words in told
+    recipe(volume.select(0), progress=True)
+    assert "RAKI:" in capsys.readouterr().err
+
+
+def test_slices_that_are_made_again_find_their_own_fit(volume, monkeypatch, tmp_path):
+    """On a GPU models wait in turns: their order is that of the slices, again and again."""
+    asked = []
+    monkeypatch.setattr(pi.Raki, "__call__", lambda self, *a, checkpoint, progress: asked.append(
+        (checkpoint.name, progress)))
+    fit = pi.Raki().watched(3, progress=True, folder=tmp_path)
+    for _ in range(6):
+        fit(None, None, None)
+    assert asked == 2 * [(f"fit_{z}.npz", f"RAKI, slice {z + 1} of 3") for z in range(3)]
+    for method in (pi.Sense(), pi.Grappa(), pi.Spirit()):
+        assert method.watched(3, progress=True, folder=tmp_path) is method
+
+
+@pytest.mark.parametrize("method", [pi.Sense(), pi.Grappa(), pi.Raki(variant="linear"), pi.Spirit()])
+def test_seconds_count_the_fit(method, volume, monkeypatch):
+    """By a clock that stands still but for the maps, the fit of each slice and the steps of solving."""
+    now = [0.0]
+    monkeypatch.setattr(pi.recipe.time, "perf_counter", lambda: now[0])
+
+    def costs(place, name, seconds):
+        run = getattr(place, name)
+
+        def slow(*a, **k):
+            now[0] += seconds
+            return run(*a, **k)
+
+        monkeypatch.setattr(place, name, slow)
+
+    costs(calib, "espirit", 1000)
+    costs(pi.recipe, "solve", 7)
+    for name in ("grappa", "raki", "spirit_kernel"):
+        costs(calib, name, 100)
+    found = pi.Recipe(pi.Zero(), method=method, max_iter=2)(volume).seconds
+    maps, fit = 1000 * method.needs_maps, {"fit": 200} if method.fits else {}
+    assert found == {"maps": maps, **fit, "solve": 14}
+    assert list(found) == ["maps", *fit, "solve"]
+
+
+@pytest.mark.parametrize("tune", pi.tuning.METHODS)
+@pytest.mark.parametrize("name", ["Grappa", "Raki"])
+def test_strengths_are_not_tuned_on_filled_data(tune, name):
+    refused(lambda: pi.Recipe(pi.TV(), method=getattr(pi, name)(), tune=tune), ValueError,
+            f"tune='{tune}' is for SENSE: to hold samples back breaks the pattern that {name} fills, and noise in "
+            "filled samples is not white: give the prior a strength, or take Sense()")
+
+
+def test_held_back_samples_are_told():
+    """Where a recipe is judged by samples that it does not see, the lattice is no longer one."""
+    kspace, mask = scan()
+    one = pi.io.Scan(kspace * mask, mask)
+    refused(lambda: pi.evaluate.holdout_error(pi.Recipe(method=pi.Raki(**QUICK)), one), ValueError,
+            "recipe has RAKI, which fills a lattice that withheld samples break")
+
+
 # files and recipes ------------------------------------------------------------------------------------------------
 
 
@@ -478,6 +625,29 @@ def test_by_its_name(tmp_path, monkeypatch):
     out = str(tmp_path / "out.npy")
     assert cli.main(["recon", str(tmp_path / "scan.mrd"), "-o", out, "--method", "raki", "--no-progress"]) == 0
     assert np.isfinite(np.load(out)).all()
+
+
+def test_a_variant_by_its_word(tmp_path, capsys):
+    """`--variant`, through to the recipe that stands in the image's file."""
+    kspace, mask = scan(4, accel=2, lines=20)
+    source, out = str(tmp_path / "scan.mrd"), str(tmp_path / "out.h5")
+    pi.io.save_mrd(source, pi.io.Scan(kspace[None] * mask, mask))
+    words = ["recon", source, "-o", out, "--no-progress", "--method", "raki"]
+    assert cli.main([*words, "--variant", "linear"]) == 0
+    assert "fit " in capsys.readouterr().out
+    with h5py.File(out) as file:
+        recipe = pi.Recipe.from_dict(json.loads(file.attrs["recipe"]))
+        image = next(v for v in file.values() if isinstance(v, h5py.Dataset))[()]
+    assert recipe.method == pi.Raki(variant="linear")
+    assert np.array_equal(image.reshape(SHAPE), pi.Recipe(method=pi.Raki(variant="linear"))(source).x.reshape(SHAPE))
+    for given, told in ((["--method", "grappa", "--variant", "linear"], "--variant linear is for --method raki, not"),
+                        (["--variant", "raki"], "is for --method raki, not for sense"),
+                        (["--method", "zs-ssl", "--variant", "raki"], "no effect on --method zs-ssl"),
+                        (["--method", "raki", "--variant", "best"], "invalid choice: 'best'"),
+                        (["--method", "raki", "--prior", "tv", "--lam", "auto"], "is for SENSE: to hold samples back"),
+                        (["--recipe", out, "--variant", "raki"], "--variant beside --recipe")):
+        assert cli.main(["recon", source, "-o", out, *given]) == 2
+        assert told in capsys.readouterr().err
 
 
 # bad input --------------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import torch
 
 import pisolve as pi
 from pisolve import adam, nets
+from pisolve.nets.reconstruction import held_out_samples
+from pisolve.problem import Problem
 from pisolve.scan_specific import three_way
 
 SHAPE = (32, 32)
@@ -58,8 +60,9 @@ class _Wild(pi.scan_specific.fit.Task):
 
 
 def prior(kind="decoder", **more):
-    if kind == "decoder":
-        return pi.Untrained(nets.ConvDecoder(8, 4), **({"runs": 1} | more))
+    if kind in ("decoder", "start"):
+        more = {"runs": 1} | ({"start": 1e-2 * pi.TV()} if kind == "start" else {}) | more
+        return pi.Untrained(nets.ConvDecoder(8, 4), **more)
     return pi.ZeroShot(SMALL, splits=3, **more)
 
 
@@ -151,8 +154,9 @@ def test_the_three_way_split_is_disjoint_and_covers(seed):
     assert all((a[0] == b[0]).all() for a, b in zip(again[1], pairs))
 
 
-@pytest.mark.parametrize("kind", ["decoder", "network"])
-def test_same_bits_whole_or_in_parts(kind, tmp_path, one_thread):
+@pytest.mark.parametrize("kind", ["decoder", "network", "start"])
+def test_same_bits_whole_or_in_parts(kind, tmp_path, one_thread, monkeypatch):
+    monkeypatch.setattr("pisolve.scan_specific.fit._WARM", 20)
     solver = pi.Fit(steps=3)
     whole = pi.solve(A, Y, prior(kind), solver, max_iter=4)
     assert (pi.solve(A, Y, prior(kind), solver, max_iter=4).x == whole.x).all()
@@ -241,6 +245,75 @@ def test_a_first_image_is_where_a_decoder_starts(one_thread):
         pi.solve(A, Y, prior("network"), x0=truth)
 
 
+STARTS = ["zero-filled", 1e-2 * pi.TV(), 1e-3 * pi.Wavelet(shifts=2)]
+
+
+@pytest.mark.parametrize("start", STARTS, ids=repr)
+def test_a_start_is_made_without_the_samples_held_back(start, one_thread):
+    """As an oracle makes it of the other samples, and to the same bits whatever the ones held back are."""
+    held = held_out_samples(SCAN.mask, 0.05, np.random.default_rng([0, 1]), selection="uniform", centre=8)
+    one = prior(start=start)
+    found = one.task(Problem(A, Y, one)).first()
+    other = one.task(Problem(A, Y + (100 * held).astype(np.complex64), one)).first()
+    assert (found == other).all()
+    assert (found != one.task(Problem(A, Y * (1 + (SCAN.mask & ~held)), one)).first()).any()
+    fit = pi.linops.sense(BRAIN.mps, SCAN.mask & ~held)
+    y = Y * (SCAN.mask & ~held)
+    if start == "zero-filled":
+        images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(y, axes=(-2, -1)), norm="ortho"), axes=(-2, -1))
+        x = (BRAIN.mps.conj() * images).sum(0)
+        made = fit(x.astype(np.complex64))
+        design = np.concatenate([made.real.ravel(), made.imag.ravel()])[:, None]
+        (scale,), *_ = np.linalg.lstsq(design, np.concatenate([y.real.ravel(), y.imag.ravel()]), rcond=None)
+        assert abs(scale - 1) > 0.05  # it makes a difference here
+        assert close(found, scale * x, 1e-4)
+    else:
+        assert close(found, pi.solve(fit, y, start).x, 1e-5)
+
+
+@pytest.mark.parametrize("start", STARTS[:2], ids=repr)
+def test_a_start_is_where_a_decoder_starts_and_x0_overrules_it(start, one_thread, monkeypatch):
+    solver = pi.Fit(steps=1, lr=5e-3)
+    cold = pi.solve(A, Y, prior(), solver, max_iter=1)
+    warm = pi.solve(A, Y, prior(start=start), solver, max_iter=1)
+    assert warm.history[0]["heldback"] < 0.8 * cold.history[0]["heldback"]
+    monkeypatch.setattr("pisolve.scan_specific.fit._WARM", 20)
+    x0 = A.H(Y)
+    given = pi.solve(A, Y, prior(), solver, x0=x0, max_iter=1)
+    begun = pi.solve(A, Y, prior(start=start), solver, max_iter=1).state
+
+    def first(self):
+        raise AssertionError("the start is made although it is not needed")
+
+    monkeypatch.setattr("pisolve.scan_specific.untrained._Fitting.first", first)
+    assert (pi.solve(A, Y, prior(start=start), solver, x0=x0, max_iter=1).x == given.x).all()
+    assert pi.solve(A, Y, prior(start=start), solver, state=begun, max_iter=2).state.k == 2
+    assert pi.solve(A, 0 * Y, prior(start=start), max_iter=1).status == "converged"
+
+
+def test_a_start_whose_own_run_fails_warns_and_is_finite(one_thread, monkeypatch):
+    monkeypatch.setattr("pisolve.scan_specific.fit._WARM", 20)
+
+    class Bad(pi.Prior):
+        implicit, convex = True, False
+
+        def value(self, x):
+            return None
+
+        def prox(self, x, step):
+            return x * np.complex64(np.nan)
+
+    with pytest.warns(UserWarning, match="start=Bad.*nonfinite"):
+        done = pi.solve(A, Y, prior(start=Bad()), pi.Fit(steps=1), max_iter=1)
+    assert done.ok
+    assert np.isfinite(done.x).all()
+
+
+def test_what_a_start_looks_like_in_words():
+    assert repr(prior(start=1e-2 * pi.TV())) == "Untrained(ConvDecoder, runs=1, start=0.01 * TV())"
+    assert "start" not in repr(prior())
+
+
 def test_a_score_that_is_no_number_says_so():
     class Blind(Wild):
         def task(self, problem):
@@ -313,6 +386,50 @@ def test_ctrl_c_gives_the_best_image_so_far(kind, monkeypatch):
     assert done.state.k == 2
 
 
+@pytest.mark.parametrize("kind", ["decoder", "network"])
+def test_ctrl_c_in_a_callback_is_ctrl_c_in_a_step(kind, one_thread):
+    fitted = pi.solve(A, Y, prior(kind), pi.Fit(steps=3), max_iter=2)
+
+    def interrupt(problem, state):
+        if state.k == 2:
+            raise KeyboardInterrupt
+
+    done = pi.solve(A, Y, prior(kind), pi.Fit(steps=3), max_iter=9,
+                    callbacks=[lambda problem, state: {"mine": state.k}, interrupt])
+    assert (done.status, done.state.k, done.interrupted, done.ok) == ("stopped", 2, True, True)
+    assert (done.x == fitted.x).all()
+    assert [(h["k"], h["mine"]) for h in done.history] == [(1, 1), (2, 2)]  # one entry a step, as far as it came
+    assert done.history[-1]["heldback"] == fitted.history[-1]["heldback"]
+    assert not fitted.interrupted
+
+
+def test_ctrl_c_in_the_making_of_a_start(monkeypatch):
+    monkeypatch.setattr("pisolve.scan_specific.untrained._Fitting.first", lambda self: exec("raise KeyboardInterrupt"))
+    done = pi.solve(A, Y, prior("start"), max_iter=3)
+    assert (done.status, done.state.k, done.interrupted) == ("stopped", 0, True)
+    assert np.isfinite(done.x).all()
+
+
+def test_ctrl_c_while_a_checkpoint_is_written(monkeypatch, tmp_path, one_thread):
+    from pisolve import recipe_checkpoint
+
+    write, count = recipe_checkpoint.save_state, []
+
+    def cut(path, state):
+        count.append(state.k)
+        if len(count) == 2:
+            raise KeyboardInterrupt
+        write(path, state)
+
+    monkeypatch.setattr(recipe_checkpoint, "SECONDS", 0.0)
+    monkeypatch.setattr(recipe_checkpoint, "save_state", cut)
+    done = pi.recon(SCAN, prior(), pi.Fit(steps=2), max_iter=4, checkpoint=tmp_path)
+    assert (done.status, done.results[0].state.k, count) == ("stopped", 2, [1, 2, 2])
+    rest = pi.recon(SCAN, prior(), pi.Fit(steps=2), max_iter=4, checkpoint=tmp_path)
+    assert rest.status == "max_iter"
+    assert (rest.x == pi.recon(SCAN, prior(), pi.Fit(steps=2), max_iter=4).x).all()
+
+
 def test_other_solvers_still_let_ctrl_c_through():
     def interrupt(problem, state):
         raise KeyboardInterrupt
@@ -322,9 +439,10 @@ def test_other_solvers_still_let_ctrl_c_through():
 
 
 @pytest.mark.parametrize("made", [
-    lambda: prior(runs=2), lambda: prior("network"), lambda: pi.ZeroShot(splits=2),
-    lambda: pi.ZeroShot(pi.PnP(nets.load("denoiser-fast"), sigma=0.03), splits=2)])
-def test_a_recipe_with_a_fit_runs_again_to_the_same_bits(made, one_thread):
+    lambda: prior(runs=2), lambda: prior(start="zero-filled"), lambda: prior("start"), lambda: prior("network"),
+    lambda: pi.ZeroShot(splits=2), lambda: pi.ZeroShot(pi.PnP(nets.load("denoiser-fast"), sigma=0.03), splits=2)])
+def test_a_recipe_with_a_fit_runs_again_to_the_same_bits(made, one_thread, monkeypatch):
+    monkeypatch.setattr("pisolve.scan_specific.fit._WARM", 20)
     done = pi.recon(SCAN, made(), pi.Fit(steps=2), max_iter=2)
     again = pi.Recipe.from_dict(json.loads(json.dumps(done.recipe.to_dict())))(SCAN)
     assert (again.x == done.x).all()
@@ -364,6 +482,10 @@ def test_a_better_fit_than_the_zero_filled_image(one_thread):
     (lambda: pi.Untrained(torch.nn.Conv2d(2, 2, 3)), TypeError, "latent"),
     (lambda: pi.Untrained(holdback=0.7), ValueError, "holdback"),
     (lambda: pi.Untrained(runs=0), ValueError, "runs"),
+    (lambda: pi.Untrained(start="cs"), ValueError, "start must be 'zero-filled' or a prior .* got 'cs'"),
+    (lambda: pi.Untrained(start=3), TypeError, "start must be .* got 3"),
+    (lambda: pi.Untrained(start=BRAIN.image), TypeError, "start must be .*x0=image"),
+    (lambda: pi.Untrained(start=prior("network")), ValueError, "start=ZeroShot.* is a fit"),
     (lambda: pi.ZeroShot(torch.nn.Conv2d(2, 2, 3)), TypeError, "network"),
     (lambda: pi.ZeroShot(3), TypeError, "network"),
     (lambda: pi.ZeroShot("no-such-network"), ValueError, "no network"),
@@ -433,3 +555,68 @@ def test_ctrl_c_ends_all_slices_of_a_recipe(monkeypatch, tmp_path):
     assert rest.status == "max_iter"
     assert (rest.x[1] == rest.x[0]).all() == (volume.kspace[1] == volume.kspace[0]).all()
     assert (rest.x[2] == pi.recon(volume, prior(), pi.Fit(steps=2), max_iter=2).x[2]).all()
+
+
+@pytest.mark.parametrize(("made", "kind", "words"), [
+    (lambda folder: 3, TypeError, "checkpoint must be the path of a folder, or None, got 3"),
+    (lambda folder: True, TypeError, "got True"),
+    (lambda folder: b"x", TypeError, "got b'x'"),
+    (lambda folder: "", ValueError, "checkpoint='' is no path"),
+    (lambda folder: "a\0b", ValueError, "is no path"),
+    (lambda folder: folder / "file", ValueError, "checkpoint=.*file' is a file: give the name of a folder"),
+    (lambda folder: str(folder / "file" / "deeper"), ValueError, "deeper' is in a file")])
+def test_what_is_no_folder_for_checkpoints_is_refused_before_the_work(made, kind, words, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr("pisolve.recipe.prepare", None)  # not reached
+    for call in (lambda c: pi.recon(SCAN, 1e-2 * pi.TV(), checkpoint=c), lambda c: pi.Recipe()(SCAN, checkpoint=c)):
+        with pytest.raises(kind, match=words):
+            call(made(tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("made", [lambda: (prior(), pi.Fit(steps=2)), lambda: (1e-2 * pi.Wavelet(), pi.FISTA())])
+def test_a_finished_checkpoint_has_its_history(made, tmp_path, one_thread):
+    def tell(problem, state):
+        return {"half": np.float32(0.1) * state.k, "array": np.ones(2), "word": "a", "none": None, "nan": np.nan}
+
+    def run(**more):
+        return pi.recon(SCAN, *made(), max_iter=4, tol=0, checkpoint=tmp_path, **more)
+
+    done, again = run(callbacks=[tell]), run()
+    assert (again.x == done.x).all()
+    kept = [{n: v for n, v in h.items() if n != "array"} for h in done.results[0].history]
+    assert len(kept) == 4
+    assert str(again.results[0].history) == str([h | {"half": h["half"].item()} for h in kept])
+    path = tmp_path / "slice_0.json"  # as folders were written before histories were kept, and `start` was known
+    path.write_text(json.dumps({"status": "max_iter"}))
+    about = json.loads((tmp_path / "checkpoint.json").read_text())
+    about["recipe"]["prior"].pop("start", None)
+    (tmp_path / "checkpoint.json").write_text(json.dumps(about))
+    old = run()
+    assert (old.x == done.x).all()
+    assert (old.status, old.results[0].history) == ("max_iter", [])
+    for name in ("slice_0.json", "checkpoint.json"):
+        (tmp_path / name).write_text("{")
+        with pytest.raises(ValueError, match=f"{name} was not written by pisolve, or is damaged"):
+            run()
+
+
+def test_the_history_goes_on_after_an_interruption(tmp_path, one_thread):
+    def run(folder, **more):
+        return pi.recon(SCAN, prior(), pi.Fit(steps=2), max_iter=4, checkpoint=tmp_path / folder, **more)
+
+    def interrupt(problem, state):
+        if state.k == cut:
+            raise KeyboardInterrupt
+
+    whole = run("whole").results[0]
+    for cut in (2, 4):
+        first = run(str(cut), callbacks=[interrupt]).results[0]
+        assert (first.status, first.interrupted, len(first.history)) == ("stopped", True, cut)
+        for _ in range(2):  # gone on with, and read
+            rest = run(str(cut)).results[0]
+            assert (rest.status, rest.interrupted) == ("max_iter", False)
+            assert [h["k"] for h in rest.history] == [1, 2, 3, 4]
+            assert [h["heldback"] for h in rest.history] == [h["heldback"] for h in whole.history]
+            assert sorted(h["seconds"] for h in rest.history) == [h["seconds"] for h in rest.history]

@@ -35,7 +35,7 @@ def with_grappa(net: nn.Net, kspace, lattice: Lattice, block, window, lam: float
     return net._replace(linear=near), np.stack([values.real, values.imag], -1).ravel()
 
 
-def fit(net: nn.Net, block, theta, kspace, *, iterations: int, lr: float, checkpoint, progress: bool):
+def fit(net: nn.Net, block, theta, kspace, *, iterations: int, lr: float, checkpoint, progress: bool | str):
     """Adam on ||f(y) - t||^2 / ||t||^2 over all whole cells of the calibration samples.
 
     Args:
@@ -45,7 +45,7 @@ def fit(net: nn.Net, block, theta, kspace, *, iterations: int, lr: float, checkp
         kspace: the array whose precision and device are computed in.
         iterations, lr: steps of Adam and their size.
         checkpoint: path of a .npz to go on from and to write after every part, or None.
-        progress: show a bar.
+        progress: show a bar; a string is its title.
 
     Returns:
         weights, history, status, as in `RakiWeights`.
@@ -61,7 +61,9 @@ def fit(net: nn.Net, block, theta, kspace, *, iterations: int, lr: float, checkp
     state, history, best = adam.begin(module), [float(loss(0).detach())], theta
     state, history, best = _read(checkpoint, key, state) or (state, history, best)
     done, status = int(state["t"]), "done"  # `best` is of the parts before the last, which the loss after it judges
-    with tqdm(total=iterations, initial=done, desc="RAKI", disable=not progress, leave=False) as bar:
+    title = progress if isinstance(progress, str) else "RAKI"
+    with tqdm(total=iterations, initial=done, desc=title, disable=not progress, leave=False) as bar:
+        bar.set_postfix(loss=f"{history[-1]:.3g}")
         try:
             while done < iterations and not _lost(history):
                 steps = min(PART, iterations - done)

@@ -127,7 +127,7 @@ class RakiWeights:
 
 def raki(kspace, mask=None, calib=None, *, variant: str = "raki", per_coil: bool = True, complex_valued: bool = False,
          kernel=None, last=None, channels=(32, 8), window=None, lam: float = 0.01, iterations: int = 1000,
-         lr: float = 3e-3, seed: int = 0, checkpoint=None, progress: bool = False) -> RakiWeights:
+         lr: float = 3e-3, seed: int = 0, checkpoint=None, progress: bool | str = False) -> RakiWeights:
     """Fit a network to the fully sampled centre that predicts the holes of a regular lattice from its samples.
 
         raki:      f(y) = W3 * relu(W2 * relu(W1 * y))
@@ -164,7 +164,7 @@ def raki(kspace, mask=None, calib=None, *, variant: str = "raki", per_coil: bool
         seed: of the first weights; the same call on the same machine gives the same bits (on the CPU).
         checkpoint: path of a .npz, written after every 50 steps; a fit that was interrupted goes on from it, to the
             same bits.
-        progress: show a bar.
+        progress: show a bar with the loss; a string is its title.
 
     Returns:
         RakiWeights, a function of k-space. Ctrl-C returns the best weights so far, with status "stopped".
@@ -189,8 +189,9 @@ def raki(kspace, mask=None, calib=None, *, variant: str = "raki", per_coil: bool
         raise TypeError(f"checkpoint must be the path of a .npz, or None, got {_check.brief(checkpoint)}")
     lattice = lattice_of(mask)
     if lattice is None:
-        raise ValueError("mask is no regular lattice beside its calibration lines, which RAKI needs: undersample by "
-                         "the mask equispaced; random masks are for SPIRiT (Spirit()) and linops.sense (Sense())")
+        raise ValueError("mask is no regular lattice beside its calibration lines, which RAKI needs, and which samples "
+                         "that are held back would break: undersample by the mask equispaced; other masks are for "
+                         "SPIRiT (Spirit()) and linops.sense (Sense())")
     coils, accel = len(kspace), (lattice.ry, lattice.rx)
     sizes = [tuple(2 if r > 1 else n for r in accel) if k is None else tuple(k) for k, n in ((kernel, 5), (last, 3))]
     net = nn.Net(coils, coils if per_coil else 1, (0, 0) if variant == "linear" else tuple(channels), complex_valued,

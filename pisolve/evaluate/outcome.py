@@ -62,7 +62,7 @@ class Outcome:
         status: the worst of the slices', see `Result`; "done" for a network or a method without iterations, "failed"
             for a method that raised. With one of `FAILED` all values are NaN, and there may be no image.
         iterations: of each slice.
-        seconds: of each slice, without maps and tuning.
+        seconds: of each slice, fits and solving, without maps and tuning.
         memory_mb: peak growth of the process's memory in MiB while solving, None where it cannot be measured.
         values: metric -> value over the volume.
         slices: metric -> one value a slice.

@@ -17,9 +17,10 @@ from pisolve.evaluate.consistency.forward import noise_of
 from pisolve.evaluate.consistency.holdout import holdout_error
 from pisolve.evaluate.crimes.crimes import Crime, crimes
 from pisolve.evaluate.memory import peak_growth
+from pisolve.evaluate.notes import predicts, unjudged
 from pisolve.evaluate.plan import Plan, kept
 from pisolve.evaluate.stability.replay import one_slice
-from pisolve.prepare import CoilImages, Sampling, Sense, fully_sampled, like_rss, models_of, prepare, zero_filled
+from pisolve.prepare import Sampling, Sense, fully_sampled, like_rss, models_of, prepare, zero_filled
 from pisolve.recipe import Recipe, Reconstruction
 from pisolve.tuning import tune_prepared
 from pisolve.tuning.strength import family
@@ -52,7 +53,7 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         scan = prepare(scan, sampling=sampling, method=_common(plan), **plan.common)
-    notes += [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    notes += [str(w.message) for w in caught if issubclass(w.category, UserWarning)] + unjudged(plan, scan)
     if sampling is not None:
         notes += scan.warnings()  # such as too few lines in the centre for coil maps
     arrays = {n: getattr(scan, n) for n in ("kspace", "mask", "mps", "reference", "noise", "calib")}
@@ -192,21 +193,26 @@ def _do(job, done, progress):
         _tune(job, scan, progress)
         recipe = chosen(job)
         done()
-    for z in job.missing(len(_volume(scan.kspace, 4))):
-        if models is None:
-            models, scale = models_of(scan, recipe.method)
+    count = len(_volume(scan.kspace, 4))
+    for z in job.missing(count):
+        if models is None:  # of all slices, for the scale: each gets an equal share of what that costs
+            start = time.perf_counter()
+            with peak_growth() as fitting:
+                models, scale = models_of(scan, recipe.method.watched(count, progress=progress))
+            share = (time.perf_counter() - start) / count
         start = time.perf_counter()
-        with peak_growth() as peak:
+        with peak_growth() as solving:
             result = recipe.solve(models[z], scale)
-        seconds = time.perf_counter() - start
         x = backend.to_numpy(models[z].image(result.x))
         x = x / x.real.dtype.type(scale)
+        seconds = share + time.perf_counter() - start
+        memory = max((p.mb for p in (fitting, solving) if p.mb is not None), default=None)
         one = one_slice(scan, z)
         as_one = Reconstruction(x, result.status, [result], scale, replace(recipe, solver=result.solver), one, {})
         found = consistency(as_one, noise=noise) if result.ok and (noise or scan.noise is not None) else None
         shown = like_rss(one, x) if recipe.method.needs_maps else x  # the others are roots of sums of squares
         _savez(job.slice_file(z), image=scan.crop(shown), **_residual(found), about=json.dumps(
-            {"status": result.status, "iterations": result.state.k, "seconds": seconds, "memory_mb": peak.mb,
+            {"status": result.status, "iterations": result.state.k, "seconds": seconds, "memory_mb": memory,
              "solver": "network" if recipe.network is not None else type(result.solver).__name__,
              "history": [] if recipe.network is not None else _history(result), "chi": found and found.chi}))
         done()
@@ -229,18 +235,14 @@ def _predicted(job, recipe, scan) -> None:
         temporary.write_text(json.dumps(found.to_dict()))
 
 
-def predicts(recipe: Recipe | None) -> bool:
-    """Whether a method can predict k-space: A^H y and magnitudes cannot."""
-    return recipe is not None and not isinstance(recipe.method, CoilImages)
-
-
 def _zero_filled(job, scan, done):
     for z in job.missing(len(_volume(scan.kspace, 4))):
         one, start = one_slice(scan, z), time.perf_counter()
-        image = like_rss(one, zero_filled(one))
+        image = zero_filled(one)
         about = {"status": "done", "iterations": 0, "seconds": time.perf_counter() - start, "memory_mb": None,
                  "solver": "", "history": [], "chi": None}
-        _savez(job.slice_file(z), image=scan.crop(image).astype(scan.kspace.dtype), about=json.dumps(about))
+        image = scan.crop(like_rss(one, image))
+        _savez(job.slice_file(z), image=image.astype(scan.kspace.dtype), about=json.dumps(about))
         done()
 
 

@@ -6,6 +6,8 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 
@@ -44,12 +46,28 @@ class Model:
 
 
 class Method:
-    """Base of the methods: k-space, mask, maps and separate calibration lines of one slice -> `Model`."""
+    """Base of the methods: k-space, mask, maps and separate calibration lines of one slice -> `Model`.
+
+    Attributes:
+        needs_maps: whether coil maps are made for it.
+        fits: whether kernels or a network are fitted to the slice first: work of its own, as solving is.
+    """
 
     needs_maps = True
+    fits = False
 
     def __call__(self, kspace, mask, mps, separate) -> Model:
         raise NotImplementedError
+
+    def watched(self, slices: int, *, progress: bool = False, folder=None) -> Callable:
+        """The same calls with a bar, and with fits that are kept; itself where there is nothing that takes long.
+
+        Args:
+            slices: how many there are; they are asked for in their order, again and again where they are not kept.
+            progress: show a bar.
+            folder: where fits are kept while they run and afterwards, or None; it belongs to these slices.
+        """
+        return self
 
 
 @dataclass(frozen=True)
@@ -104,6 +122,7 @@ class Grappa(Method):
     kernel: tuple = (5, 5)
     lam: float = 0.01
     padded: bool = False
+    fits = True
 
     def __post_init__(self):
         kernel = shape("kernel", self.kernel)
@@ -122,9 +141,9 @@ class Grappa(Method):
 class Raki(Method):
     """RAKI fills k-space, then SENSE with a full mask combines the coils; a prior acts on that image.
 
-    A network is fitted to the scan's own calibration samples, slice by slice: seconds to minutes each, without the bar
-    and the checkpoint that `calib.raki` has. A fit that diverged warns, and so is the status of its `Model`; Ctrl-C
-    ends the whole call.
+    A network is fitted to the scan's own calibration samples, slice by slice: seconds to minutes each. A recipe shows
+    the loss with `progress=True`, and with `checkpoint="folder"` keeps the fits there, so that the same call goes on
+    from them to the same bits. A fit that diverged warns, and so is the status of its `Model`; Ctrl-C ends the call.
 
     Args: as for `calib.raki`.
     """
@@ -140,6 +159,7 @@ class Raki(Method):
     iterations: int = 1000
     lr: float = 3e-3
     seed: int = 0
+    fits = True
 
     def __post_init__(self):
         check_options(**self._options())
@@ -150,8 +170,19 @@ class Raki(Method):
     def _options(self):
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
-    def __call__(self, kspace, mask, mps, separate=None) -> Model:
-        weights = calib.raki(kspace, mask, calib=separate, **self._options())
+    def watched(self, slices, *, progress=False, folder=None):
+        order = cycle(range(slices))
+
+        def fitted(kspace, mask, mps, separate=None):
+            z = next(order)
+            title = f"RAKI, slice {z + 1} of {slices}" if slices > 1 else "RAKI"
+            return self(kspace, mask, mps, separate, progress=title if progress else False,
+                        checkpoint=None if folder is None else Path(folder) / f"fit_{z}.npz")
+
+        return fitted
+
+    def __call__(self, kspace, mask, mps, separate=None, *, checkpoint=None, progress=False) -> Model:
+        weights = calib.raki(kspace, mask, calib=separate, **self._options(), checkpoint=checkpoint, progress=progress)
         if weights.status == "stopped":  # by Ctrl-C: half a fit must not pass for a whole one
             raise KeyboardInterrupt
         status = None
@@ -185,6 +216,7 @@ class Spirit(Method):
     lam: float = 0.01
     weight: float = 1.0
     needs_maps = False
+    fits = True
 
     def __post_init__(self):
         object.__setattr__(self, "kernel", odd_kernel("kernel", self.kernel))

@@ -17,7 +17,7 @@ from pisolve.tuning.data import Data
 _GROWN = 10.0  # times the first loss: a fit that is there has diverged
 _FLAT = ("theta", "average", "m", "v")
 _COUNTS = ("t", "since", "best", "first", "loss", "score", "seed")
-_WARM = 200  # steps towards a given first image
+_WARM = 200  # steps towards a first image
 
 
 class Task:
@@ -46,6 +46,12 @@ class Task:
     def image(self, run: int):
         """The image of the module as it is, consistent with all data, of the kind of the problem's."""
         raise NotImplementedError
+
+    def first(self):
+        """The image that a fit without x0 begins with, made of the samples to fit only; None: the weights as they are.
+
+        Only the first step asks for it, so that resuming does not make it again, and Ctrl-C may cut it short.
+        """
 
     def towards(self, run: int, x0) -> torch.Tensor:
         """How far the module's image is from x0, a scalar: what a fit with a first image begins with."""
@@ -156,9 +162,7 @@ class Fit(Solver):
         task = self._task(problem)
         parts = [adam.begin(task.module(run)) for run in range(task.runs)]
         if x0 is not None:
-            lr = self._given(task, "lr")
-            parts = [adam.advance(task.module(run), lambda t, r=run: task.towards(r, x), part, _WARM, lr)[0]
-                     for run, part in enumerate(parts)]
+            parts = [self._towards(task, run, x, part) for run, part in enumerate(parts)]
         aux = {n: torch.stack([p[n] for p in parts]) for n in _FLAT}
         aux["chosen"] = aux["theta"].clone()
         nothing = {"since": 0, "best": math.inf, "first": math.nan, "loss": math.nan, "score": math.inf}
@@ -177,7 +181,10 @@ class Fit(Solver):
         aux |= {n: np.array(backend.to_numpy(aux[n])) for n in _COUNTS}
         aux |= {n: backend.to_torch(aux[n]) for n in (*_FLAT, "chosen")}
         patience = self._given(task, "patience")
+        first = None if aux["t"].any() else task.first()
         for run in range(task.runs):
+            if first is not None:
+                _put(aux, run, self._towards(task, run, first, _part(aux, run)))
             if aux["since"][run] < patience:
                 self._advance(task, run, aux)
         images, xp = aux["images"], backend.namespace(aux["images"])
@@ -188,22 +195,30 @@ class Fit(Solver):
         left = 1 - aux["since"] / patience
         return state.next(x, float(left.max()) if np.isfinite(aux["loss"]).all() else math.inf, **aux)
 
+    def _towards(self, task, run, x, part) -> dict:
+        """The state of Adam after the steps towards a first image."""
+        module = task.module(run)
+        loss = self._low(module, lambda t: task.towards(run, x))
+        return adam.advance(module, loss, part, _WARM, self._given(task, "lr"))[0]
+
+    def _low(self, module, loss):
+        """A loss in the precision of the fit."""
+        def call(t):
+            with torch.autocast(next(module.parameters()).device.type, torch.bfloat16, enabled=low):
+                return loss(t)
+
+        low = self.precision == "bfloat16"
+        return call
+
     def _advance(self, task, run, aux):
         """One run's steps; its entries in `aux` are replaced."""
         module = task.module(run)
-
-        def loss(t):
-            with torch.autocast(next(module.parameters()).device.type, torch.bfloat16, enabled=low):
-                return task.loss(run, t)
-
-        low = self.precision == "bfloat16"
-        part = {n: aux[n][run] for n in _FLAT} | {"t": aux["t"][run]}
-        part, loss = adam.advance(module, loss, part, self._given(task, "steps"),
+        loss = self._low(module, lambda t: task.loss(run, t))
+        part, loss = adam.advance(module, loss, _part(aux, run), self._given(task, "steps"),
                                   self._given(task, "lr"), clip=self._given(task, "clip"),
                                   keep=self._given(task, "keep"))
-        for name in _FLAT:
-            aux[name][run] = part[name]
-        aux["t"][run], aux["loss"][run] = part["t"], loss
+        _put(aux, run, part)
+        aux["loss"][run] = loss
         aux["first"][run] = loss if math.isnan(aux["first"][run]) else aux["first"][run]
         adam.put(module, part["average"])
         with torch.no_grad():
@@ -243,3 +258,14 @@ class Fit(Solver):
         if made is None:
             problem._fitted = made = problem.prior.task(problem)
         return made
+
+
+def _part(aux, run) -> dict:
+    """The state of Adam of one run."""
+    return {n: aux[n][run] for n in (*_FLAT, "t")}
+
+
+def _put(aux, run, part) -> None:
+    """Put a state of Adam in the place of a run's."""
+    for name in (*_FLAT, "t"):
+        aux[name][run] = part[name]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 import torch
 
 from pisolve import _check, backend
+from pisolve.backend import real
 from pisolve.linops import as_torch
 from pisolve.linops.solve import drawn_to_data
 from pisolve.nets.blocks import as_network, describe
 from pisolve.nets.decoders import ConvDecoder
 from pisolve.nets.reconstruction import held_out_samples, normalised
 from pisolve.nets.store import ARCHITECTURES
+from pisolve.priors import Prior
 from pisolve.scan_specific.fit import Fitted, Task
+from pisolve.solvers import solve
 
 _PENALTIES = (1.0, 0.1, 0.01)  # how far the network is believed where the data say something, see `_Fitting.image`
 
@@ -45,19 +49,25 @@ class Untrained(Fitted):
         holdback: share of the measured samples in Gamma, drawn evenly outside of the centre.
         runs: number of fits.
         seed: of Gamma, the weights and the noise.
+        start: the image that the network is first fitted to, by 200 steps of Adam before the first iteration. None: the
+            weights as drawn. "zero-filled": s A_Theta^H y_Theta with the real s at which it agrees best with y_Theta,
+            whatever the size of the maps. A prior g: argmin 1/2 ||A_Theta x - y_Theta||^2 + g(x). Neither sees Gamma,
+            which else could not say when to stop. `solve(..., x0=image)` overrules it.
 
     Raises:
-        TypeError: a network without latent and forward(z, shape).
-        ValueError: an image that is not (y, x); too few samples to hold any back.
+        TypeError: a network without latent and forward(z, shape); a start of another kind.
+        ValueError: an image that is not (y, x); too few samples to hold any back; another word, or a fit, as start.
 
     Reference:
         Darestani and Heckel, IEEE Trans Comput Imaging 7 (2021) 724 (ConvDecoder); Ulyanov et al., CVPR 2018 (DIP).
 
     Example:
         done = pi.recon(scan, pi.Untrained(pi.nets.ConvDecoder(), runs=3))
+        done = pi.recon(scan, pi.Untrained(start=1e-3 * pi.TV()))
     """
 
-    def __init__(self, network=None, *, holdback: float = 0.05, runs: int = 3, seed: int = 0):
+    def __init__(self, network=None, *, holdback: float = 0.05, runs: int = 3, seed: int = 0,
+                 start: Prior | str | None = None):
         with torch.random.fork_rng(devices=[]):  # weights made here are not used, and cost the caller no random number
             network = ConvDecoder() if network is None else network
             ours = ARCHITECTURES.get(type(network).__name__) is type(network)
@@ -69,6 +79,7 @@ class Untrained(Fitted):
                             f"forward(z, shape), got {_check.brief(network)}")
         self.holdback = _check.number("holdback", holdback, low=0, high=0.5, strict=True)
         self.runs, self.seed = _check.integer("runs", runs, low=1), _check.integer("seed", seed, low=0)
+        self.start = _start(start)
 
     def task(self, problem):
         return _Fitting(self, problem)
@@ -83,7 +94,21 @@ class Untrained(Fitted):
 
     def __repr__(self):
         name = self.network["architecture"] if isinstance(self.network, dict) else type(self.network).__name__
-        return f"Untrained({name}, runs={self.runs})"
+        start = "" if self.start is None else f", start={self.start!r}"
+        return f"Untrained({name}, runs={self.runs}{start})"
+
+
+def _start(start):
+    """The argument `start`, checked."""
+    if start is not None and not isinstance(start, Prior | str):
+        hint = ": an image goes in as solve(..., x0=image)" if _check.is_array(start) else ""
+        raise TypeError("start must be None, 'zero-filled' or a prior such as 1e-3 * pi.TV(), got "
+                        f"{_check.brief(start)}{hint}")
+    if isinstance(start, str) and start != "zero-filled":
+        raise ValueError(f"start must be 'zero-filled' or a prior such as 1e-3 * pi.TV(), got {_check.brief(start)}")
+    if isinstance(start, Fitted):
+        raise ValueError(f"start={start!r} is a fit to the scan itself: run that first, and give its image as x0")
+    return start
 
 
 class _Fitting(Task):
@@ -93,7 +118,7 @@ class _Fitting(Task):
 
     def __init__(self, prior: Untrained, problem):
         self.data = data = prior.data(problem)
-        self.runs, self.shape = prior.runs, problem.ishape
+        self.runs, self.shape, self.start = prior.runs, problem.ishape, prior.start
         try:
             held = held_out_samples(data.sampled, prior.holdback, np.random.default_rng([prior.seed, 1]),
                                     selection="uniform", centre=8)
@@ -120,6 +145,18 @@ class _Fitting(Task):
 
     def loss(self, run, t):
         return normalised(as_torch(self.A)(self._made(run))[None], self.target[None])
+
+    def first(self):
+        if self.start is None:
+            return None
+        if self.start == "zero-filled":
+            size = real(backend.norm(self.A(self.AHy)))
+            return self.AHy * (real(backend.norm(self.AHy)) / size) ** 2 if size > 0 else self.AHy
+        result = solve(self.A, self.y, self.start)
+        if not result.ok:
+            warnings.warn(f"start={self.start!r}: its run is {result.status}, the fit begins at its best image",
+                          stacklevel=2)
+        return result.x
 
     def towards(self, run, x0):
         return normalised(self._made(run)[None], backend.to_torch(x0)[None])

@@ -185,55 +185,54 @@ def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) ->
     state = next(states)
     health, history, status = Health(problem, state), [], "max_iter"
     bar, start = _bar(progress, state.k, max_iter, solver), time.perf_counter()
-    while state.k < max_iter:
-        try:
+    try:
+        while state.k < max_iter:
             state = next(states)
-        except KeyboardInterrupt:
-            if not solver.interruptible:
-                raise
-            history.append({"k": state.k, "residual": real(state.residual), "seconds": time.perf_counter() - start,
-                            "interrupted": True})
-            status = "stopped"
-            break
-        residual = real(state.residual)
-        told = solver.tells(state)
-        entry = {"k": state.k, "residual": residual, "seconds": time.perf_counter() - start, **told}
-        history.append(entry)
-        failed = solver.failure(state)
-        if failed is NotImplemented:
-            failed = health.check(state, residual)
-        else:
-            health.best = state.x
-        if health.ratio is not None:
-            entry["ratio"] = health.ratio
-        weight = solver.weight / 2 if isinstance(solver, Relaxed) else 0.5
-        if failed == "diverged" and problem.prior.implicit and solver.averages and weight > 0.1:
-            solver = Relaxed(solver.solver if isinstance(solver, Relaxed) else solver, weight)
-            state = replace(solver.init(problem, health.best), k=state.k)
-            states = iterate(solver, problem, state=state)
-            next(states)
-            health.restart(state, weight)
-            entry["relaxed"] = weight
-        elif failed:
-            status = failed
-            break
-        bar.update()
-        if told:
-            bar.set_postfix({n: f"{v:.4g}" for n, v in told.items()})
-        distance = residual if gap is None else math.inf
-        if gap is not None and state.k % 10 == 0:
-            entry["gap"] = distance = problem.gap(state.x)
-        answers = []
-        for callback in callbacks:  # no comprehension: its closure would keep the state with an error's traceback
-            answers.append(callback(problem, state))
-        for answer in answers:
-            entry.update(answer if isinstance(answer, dict) else {})
-        if any(isinstance(answer, bool | np.bool_) and not answer for answer in answers):
-            status = "stopped"
-            break
-        if not failed and distance <= (tol if gap is None else gap) > 0:
-            status = "converged"
-            break
+            residual = real(state.residual)
+            told = solver.tells(state)
+            entry = {"k": state.k, "residual": residual, "seconds": time.perf_counter() - start, **told}
+            history.append(entry)
+            failed = solver.failure(state)
+            if failed is NotImplemented:
+                failed = health.check(state, residual)
+            else:
+                health.best = state.x
+            if health.ratio is not None:
+                entry["ratio"] = health.ratio
+            weight = solver.weight / 2 if isinstance(solver, Relaxed) else 0.5
+            if failed == "diverged" and problem.prior.implicit and solver.averages and weight > 0.1:
+                solver = Relaxed(solver.solver if isinstance(solver, Relaxed) else solver, weight)
+                state = replace(solver.init(problem, health.best), k=state.k)
+                states = iterate(solver, problem, state=state)
+                next(states)
+                health.restart(state, weight)
+                entry["relaxed"] = weight
+            elif failed:
+                status = failed
+                break
+            bar.update()
+            if told:
+                bar.set_postfix({n: f"{v:.4g}" for n, v in told.items()})
+            distance = residual if gap is None else math.inf
+            if gap is not None and state.k % 10 == 0:
+                entry["gap"] = distance = problem.gap(state.x)
+            ended = False
+            for callback in callbacks:  # no comprehension: its closure would keep the state with an error's traceback
+                answer = callback(problem, state)
+                entry.update(answer if isinstance(answer, dict) else {})
+                ended |= isinstance(answer, bool | np.bool_) and not answer
+            if ended:
+                status = "stopped"
+                break
+            if not failed and distance <= (tol if gap is None else gap) > 0:
+                status = "converged"
+                break
+    except KeyboardInterrupt:  # in a step or in a callback, such as one that writes a checkpoint
+        if not solver.interruptible:
+            raise
+        if not history or history[-1]["k"] != state.k:
+            history.append({"k": state.k, "residual": real(state.residual), "seconds": time.perf_counter() - start})
+        history[-1]["interrupted"], status = True, "stopped"
     bar.close()
     solver.finish(problem)
     if status == "max_iter" and any("relaxed" in entry for entry in history) and not (health.ratio or 2) <= 1:

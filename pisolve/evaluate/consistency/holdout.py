@@ -9,7 +9,7 @@ import numpy as np
 from pisolve import _check, backend, linops
 from pisolve.evaluate.consistency.forward import noise_of, one_set, predicted
 from pisolve.evaluate.section import Section
-from pisolve.prepare import CoilImages, Grappa, as_scan, models_of
+from pisolve.prepare import CoilImages, Grappa, Raki, as_scan, models_of
 from pisolve.problem import Problem
 from pisolve.recipe import Recipe, check_fixed
 from pisolve.tuning.choose import FOLDS, SHARE
@@ -105,6 +105,9 @@ def holdout_error(recipe: Recipe, scan, *, share: float = SHARE, folds: int = FO
     if isinstance(recipe.method, CoilImages):
         raise ValueError("recipe has a network without maps, whose magnitude predicts no k-space: compare it where "
                          "there is a reference")
+    if isinstance(recipe.method, Raki):
+        raise ValueError("recipe has RAKI, which fills a lattice that withheld samples break: compare it where there "
+                         "is a reference")
     share = _check.number("share", share, low=0, high=1, strict=True)
     folds, seed = _check.integer("folds", folds, low=1), _check.integer("seed", seed, low=0)
     scan = recipe.prepare(as_scan(scan))
