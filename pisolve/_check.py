@@ -7,6 +7,7 @@ native-endian array of the precision the library computes in.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import numbers
 
@@ -214,6 +215,12 @@ def brief(x) -> str:
     """`repr` in one line of at most 60 characters, for messages."""
     text = " ".join(repr(x).split())
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def called(part) -> str:
+    """A dataclass as it would be called: `Fit(lr=0.005)`, with what is not at its default."""
+    given = ((f.name, getattr(part, f.name)) for f in dataclasses.fields(part) if getattr(part, f.name) != f.default)
+    return f"{type(part).__name__}({', '.join(f'{name}={value!r}' for name, value in given)})"
 
 
 def extra(module: str, name: str):

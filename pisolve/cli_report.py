@@ -7,7 +7,9 @@ import sys
 import numpy as np
 
 from pisolve import io, masks, metrics
+from pisolve._check import called
 from pisolve.io.hdf5 import attributes, open_hdf5
+from pisolve.prepare import Sense
 
 
 def say(kind: str, message) -> None:
@@ -53,7 +55,8 @@ def what_ran(done) -> list:
         rest = f", data residual {residual:.1e}" if np.isfinite(residual) else ""
         with_data = " with data consistency" if recipe.consistency else ""
         return [("network", done.results[0].network + with_data), ("status", done.status + rest)]
-    rows = [("prior", repr(recipe.prior)), *([("tuned", tuned(done.tuning))] if done.tuning else [])]
+    rows = [] if isinstance(recipe.method, Sense) else [("method", called(recipe.method))]
+    rows += [("prior", repr(recipe.prior)), *([("tuned", tuned(done.tuning))] if done.tuning else [])]
     of = f" (most of {len(done.results)} slices)" if len(done.results) > 1 else ""
     rows += [("maps", maps_of(done.scan))] if done.scan.sets > 1 else []
     return [*rows, ("solver", repr(recipe.solver)),

@@ -20,7 +20,7 @@ class GradientStep(nn.Module):
     and a step is safe as far as `RED(lipschitz=...)` bounds the curvature of g, which `curvature` measures.
 
     N needs a continuous first derivative, `UNet(activation="elu")`, for grad g to be continuous: with ReLU it jumps.
-    One D costs about three N.
+    One D costs two to three N.
 
     Args:
         network: (B, channels [+ 1 noise map], H, W) -> (B, channels, H, W), or its description by `blocks.describe`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -148,8 +148,7 @@ class Fit(Solver):
         _check.number("keep", self.keep, low=0, high=1, allow_none=True)
 
     def __repr__(self):
-        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-        return f"Fit({', '.join(f'{n}={v!r}' for n, v in given.items())})"
+        return _check.called(self)
 
     def init(self, problem, x0=None):
         prior = problem.prior
