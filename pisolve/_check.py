@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+import sys
 
 import numpy as np
 
@@ -231,3 +232,11 @@ def extra(module: str, name: str):
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(f"{module} is needed here: pip install 'pisolve[{name}]'") from error
+
+
+def outside() -> int:
+    """The `stacklevel` of a warning of the caller's that is to name the user's line, however it came there."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pisolve":
+        frame, level = frame.f_back, level + 1
+    return level

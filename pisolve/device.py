@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import prod
 from types import SimpleNamespace
@@ -164,15 +164,17 @@ def _network(network, pixels, coils) -> int:
 def _fit(prior, shape) -> int:
     """Bytes of a network that is fitted to an image (y, x): its weights, Adam's, and what the gradient keeps.
 
-    The last is counted in a run on torch's device "meta", which has shapes and no memory; of modules that are no
-    `Unrolled` it is not known, and left out.
+    The last is counted in a run on torch's device "meta", which has shapes and no memory. Of modules that cannot run
+    there, and of those in `ZeroShot` that are no `Unrolled`, it is not known, and left out.
     """
     if not hasattr(prior, "task"):  # which fitted priors alone have; their classes would bring torch with them
         return 0
     import torch
 
-    from pisolve.scan_specific import Untrained
+    from pisolve.scan_specific import Untrained, ZeroShot
 
+    if not isinstance(prior, Untrained | ZeroShot):
+        return 0
     saved, alive = {}, []  # alive, so that no storage gets the number of another
 
     def keep(tensor):
@@ -185,7 +187,7 @@ def _fit(prior, shape) -> int:
     given = module.latent(shape, np.random.default_rng(0)) if untrained else torch.zeros(shape, dtype=torch.complex64)
     times = 1 if untrained else getattr(module, "iterations", 0)
     weights = sum(p.numel() * p.element_size() for p in module.parameters())
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with suppress(RuntimeError, NotImplementedError), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
         given, module = given.to("meta").requires_grad_(), module.to("meta")
         if times:
             module(given, shape) if untrained else module.regularise(given, 0)
@@ -193,9 +195,9 @@ def _fit(prior, shape) -> int:
 
 
 def networks(recipe) -> list:
-    """The torch modules that a recipe runs: its network, or the denoisers in its prior."""
+    """The torch modules that a recipe runs: its network, or the denoisers in its prior and its fit's start."""
     found = [] if recipe.network is None else [recipe.network]
-    for part in walk(recipe.prior):
+    for part in (*walk(recipe.prior), *walk(getattr(recipe.prior, "start", None))):
         D = getattr(part, "denoiser", None)
         if isinstance(D, Denoiser) and is_module(D.network):
             found.append(D.network)

@@ -12,7 +12,7 @@ import numpy as np
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
 from pisolve._version import __version__
-from pisolve.device import home, session
+from pisolve.device import home, networks, session
 from pisolve.prepare import (
     SAMPLINGS,
     CoilImages,
@@ -151,7 +151,8 @@ class Recipe:
         """Reconstruct a scan.
 
         Ctrl-C ends a fit to the scan (`Untrained`, `ZeroShot`) with its best image so far, status "stopped"; slices
-        that were not begun are as the solver would begin them.
+        that were not begun are as the solver would begin them, those finished in `checkpoint` are read. Other solvers
+        pass Ctrl-C on.
 
         Args:
             scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx); never changed.
@@ -160,14 +161,14 @@ class Recipe:
                 RAKI's fits: the same call goes on from there. What is finished is not done again: image and history
                 are read.
         """
-        check_folder(checkpoint)
         if checkpoint is not None and self.network is not None:
             raise ValueError("checkpoint has no effect on a network, which is one call a slice: leave it out")
+        folder = check_folder(checkpoint)
         start, gpu = time.perf_counter(), backend.find_gpu(self.device)  # no such GPU: said before the work
         scan = self.prepare(scan)
         middle = time.perf_counter()
         with session(gpu, scan, self) as keep:
-            recipe, tuning, spent, scale, images, results = self._run(scan, gpu, keep, callbacks, progress, checkpoint)
+            recipe, tuning, spent, scale, images, results = self._run(scan, gpu, keep, callbacks, progress, folder)
         x = np.stack(images)
         x = x / x.real.dtype.type(scale)
         status = min((r.status for r in results), key=WORST.index)
@@ -176,7 +177,7 @@ class Recipe:
         return Reconstruction(x if scan.kspace.ndim == 4 else x[0], status, results, scale,
                               replace(recipe, solver=results[0].solver), scan, seconds, tuning)
 
-    def _run(self, scan, gpu, keep, callbacks, progress, checkpoint):
+    def _run(self, scan, gpu, keep, callbacks, progress, folder):
         """Tune and solve a prepared scan; arrays that are on a GPU end with this call."""
         tuning, recipe, spent, start = None, self, {}, time.perf_counter()
         if self.tune is not None:
@@ -184,26 +185,26 @@ class Recipe:
                                    tol=self.tol, gpu=gpu, progress=progress)
             recipe = replace(self, prior=tuning.prior, tune=None)
             spent["tune"] = time.perf_counter() - start
-        kept = None if checkpoint is None else Checkpoints(checkpoint, recipe.to_dict(), scan)
-        start, images, results = time.perf_counter(), [], []
-        method = self.method.watched(len(scan.kspace) if scan.kspace.ndim == 4 else 1, progress=progress,
-                                     folder=kept and kept.folder)
+        kept = None if folder is None else Checkpoints(folder, recipe.to_dict(), scan, networks(recipe))
+        start, images, results, cut = time.perf_counter(), [], [], False
+        method = self.method.watched(len(scan.kspace) if scan.kspace.ndim == 4 else 1, progress=progress, folder=folder)
         try:
             models, scale = models_of(scan, method, gpu=gpu, keep=keep)
-        except (TypeError, ValueError):  # input that is refused must not keep the folder from what mends it
+            if self.method.fits:
+                spent["fit"] = time.perf_counter() - start
+            for z, m in enumerate(models):
+                run = partial(recipe._solve, m, scale, progress=progress)
+                if cut and not (kept and kept.finished(z)):
+                    result = replace(run(max_iter=0), status="stopped", history=[])
+                else:
+                    result = run(callbacks) if kept is None else kept.run(z, run, callbacks, m.y)
+                    cut |= getattr(result, "interrupted", False)
+                images.append(backend.to_numpy(m.image(result.x)))
+                results.append(result if gpu is None else home(result, partial(recipe._problem, scan, z, scale)))
+        except BaseException:  # a folder in which nothing was kept is not bound to what was refused or cut
             if kept is not None:
                 kept.release()
             raise
-        if self.method.fits:
-            spent["fit"] = time.perf_counter() - start
-        for z, m in enumerate(models):
-            run = partial(recipe._solve, m, scale, progress=progress)
-            if results and getattr(results[-1], "interrupted", False):
-                result = replace(run(max_iter=0), status="stopped", history=results[-1].history)
-            else:
-                result = run(callbacks) if kept is None else kept.run(z, run, callbacks, m.y)
-            images.append(backend.to_numpy(m.image(result.x)))
-            results.append(result if gpu is None else home(result, partial(recipe._problem, scan, z, scale)))
         return recipe, tuning, spent, scale, images, results
 
     def _problem(self, scan, z, scale):

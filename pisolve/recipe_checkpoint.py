@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,65 +16,83 @@ import numpy as np
 from pisolve import io
 from pisolve._check import brief
 from pisolve.solvers import Result, load_state, save_state
+from pisolve.solvers.base import STATUSES
 
 SECONDS = 30.0  # between two states of a slice that is being solved
 
 
-def check_folder(checkpoint) -> None:
-    """Refuse what can be no folder of checkpoints, before the work.
+def check_folder(checkpoint) -> Path | None:
+    """The folder of checkpoints, made where it does not exist; what can be none is refused before the work.
+
+    Args:
+        checkpoint: a path, in which "~" is the home folder, or None.
 
     Raises:
         TypeError: no path.
-        ValueError: empty, or the path of a file, or of something inside a file.
+        ValueError: empty, the path of a file, or of something inside a file, or of what cannot be made or written.
     """
     if checkpoint is None:
-        return
+        return None
     if not isinstance(checkpoint, str | os.PathLike) or isinstance(os.fspath(checkpoint), bytes):
         raise TypeError(f"checkpoint must be the path of a folder, or None, got {brief(checkpoint)}")
-    path = Path(checkpoint)
-    if not os.fspath(checkpoint).strip() or "\0" in str(path):
+    text = os.fspath(checkpoint)
+    if not text.strip() or "\0" in text:
         raise ValueError(f"checkpoint={brief(checkpoint)} is no path: give the name of a folder, which is made")
-    file = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), None)
+    path = Path(os.path.expanduser(text))
+    try:
+        file = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), None)
+        if file is None:
+            path.mkdir(parents=True, exist_ok=True)
+            if not os.access(path, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise ValueError(f"checkpoint={brief(text)} can be no folder ({error.strerror}): give the name of one that can "
+                         "be written, which is made where it does not exist") from error
     if file is not None:
         raise ValueError(f"checkpoint={str(path)!r} is {'' if file == path else 'in '}a file: give the name of a "
                          "folder, which is made where it does not exist")
+    return path
 
 
 class Checkpoints:
     """States of the slices of one recipe on one scan.
 
     Args:
-        folder: of `check_folder`; made where it does not exist.
+        folder: of `check_folder`.
         about: the recipe as plain values.
         scan: after preparation; the folder belongs to it, to the bit.
+        networks: the torch modules that the recipe runs, whose weights its plain values do not hold.
 
     Raises:
-        ValueError: the folder is of another recipe or scan.
+        ValueError: the folder is of another recipe or scan, or of networks with other weights.
     """
 
-    def __init__(self, folder, about: dict, scan: io.Scan):
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path, mine = self.folder / "checkpoint.json", {"recipe": about, "data": _digest(scan)}
+    def __init__(self, folder: Path, about: dict, scan: io.Scan, networks=()):
+        self.folder = folder
+        path, mine = folder / "checkpoint.json", {"recipe": about, "data": _digest(scan), "weights": _weights(networks)}
         if not path.exists():
             with io.atomic(path) as temporary:
                 temporary.write_text(json.dumps(mine))
             return
-        found = _read(path)
-        for name in mine:
+        found = {"weights": mine["weights"]} | _read(path)  # which a folder's version may not have written yet
+        for name, what in (("recipe", "another recipe"), ("data", "another scan"), ("weights", "other weights")):
             if _given(found.get(name)) != _given(mine[name]):
-                raise ValueError(f"checkpoint={str(folder)!r} is of another {'scan' if name == 'data' else name}: give "
-                                 "an empty folder, or what it was begun with")
+                raise ValueError(f"checkpoint={str(folder)!r} is of {what}: give an empty folder, or what it was begun "
+                                 "with")
 
     def release(self) -> None:
         """Give the folder back to whatever comes next, if nothing was kept in it yet."""
         if [path.name for path in self.folder.iterdir()] == ["checkpoint.json"]:
             (self.folder / "checkpoint.json").unlink()
 
+    def finished(self, z: int) -> bool:
+        """Whether slice z is done, and only to be read."""
+        return self._about(z).get("status", "stopped") != "stopped" and (self.folder / f"slice_{z}.h5").exists()
+
     def run(self, z: int, solve: Callable, callbacks, like) -> Result:
         """solve(callbacks=, state=, max_iter=) of slice z, from where it was left; a finished one is read.
 
-        The history is that of all calls together, as far as they ended by themselves or by Ctrl-C.
+        The history is that of all calls together, as far as they ended by themselves or by Ctrl-C, one entry a step.
 
         Args:
             z: number of the slice.
@@ -82,29 +101,61 @@ class Checkpoints:
             like: an array of the kind, and on the device, that the state's are to have.
 
         Raises:
+            KeyboardInterrupt: of a solver that is not interruptible, after its last state was written.
             ValueError: files that this library did not write.
         """
-        path, about = self.folder / f"slice_{z}.h5", self.folder / f"slice_{z}.json"
-        state, found = load_state(path, like) if path.exists() else None, _read(about) if about.exists() else {}
-        before = [h for h in found.get("history", []) if state is not None and h["k"] <= state.k]
+        path, found = self.folder / f"slice_{z}.h5", self._about(z)
+        state = load_state(path, like) if path.exists() else None
+        begun = 0 if state is None else state.k
+        before = [h for h in found.get("history", []) if h["k"] <= begun]
         if state is not None and found.get("status", "stopped") != "stopped":
-            return replace(solve(state=state, max_iter=state.k), status=found["status"], history=before)
-        saved = time.monotonic()
+            return replace(solve(state=state, max_iter=begun), status=found["status"], history=before)
+        saved, last = time.monotonic(), []
 
         def keep(problem, state):
             nonlocal saved
+            last[:] = [state]
             if time.monotonic() - saved > SECONDS:
                 save_state(path, state)
                 saved = time.monotonic()
 
-        result = solve(callbacks=(*callbacks, keep), state=state)
-        spent = before[-1]["seconds"] if before else 0.0
-        result = replace(result, history=before + [h | {"seconds": spent + h["seconds"]} for h in result.history])
+        try:
+            result = solve(callbacks=(*callbacks, keep), state=state)
+        except KeyboardInterrupt as cut:
+            if last:
+                steps = _joined(before, getattr(cut, "history", []), begun)
+                self._save(z, last[0], "stopped", [h for h in steps if h["k"] <= last[0].k])
+            raise
+        finally:
+            last.clear()  # an error's traceback would keep it
+        steps = _joined(before, result.history, begun)
         if result.ok:
-            save_state(path, result.state)
-            with io.atomic(about) as temporary:
-                temporary.write_text(json.dumps({"status": result.status, "history": _plain(result.history)}))
-        return result
+            self._save(z, result.state, result.status, steps)
+        if result.interrupted:  # before its first step, too
+            steps = [*steps[:-1], (steps or result.history)[-1] | {"interrupted": True}]
+        return replace(result, history=steps)
+
+    def _about(self, z) -> dict:
+        """The status and history of a slice, as far as they were written."""
+        path = self.folder / f"slice_{z}.json"
+        found = _read(path) if path.exists() else {}
+        history = found.get("history", [])
+        if found.get("status", "stopped") not in STATUSES or not isinstance(history, list) or not all(
+                isinstance(h, dict) and type(h.get("k")) is int and isinstance(h.get("seconds"), int | float)
+                for h in history):
+            raise _damaged(path)
+        return found
+
+    def _save(self, z, state, status, history):
+        save_state(self.folder / f"slice_{z}.h5", state)
+        with io.atomic(self.folder / f"slice_{z}.json") as temporary:
+            temporary.write_text(json.dumps({"status": status, "history": _plain(history)}))
+
+
+def _joined(before, history, begun) -> list[dict]:
+    """The history of earlier calls and of one that began with state k = begun, without what is no step of its own."""
+    spent = before[-1]["seconds"] if before else 0.0
+    return before + [h | {"seconds": spent + h["seconds"]} for h in history if h["k"] > begun]
 
 
 def _plain(history) -> list[dict]:
@@ -121,8 +172,12 @@ def _read(path) -> dict:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise ValueError(f"checkpoint: {path} was not written by pisolve, or is damaged: give an empty folder")
+        raise _damaged(path)
     return found
+
+
+def _damaged(path) -> ValueError:
+    return ValueError(f"checkpoint: {path} was not written by pisolve, or is damaged: give an empty folder")
 
 
 def _given(value):
@@ -137,4 +192,18 @@ def _digest(scan) -> str:
     sha = hashlib.sha256()
     for array in (scan.kspace, scan.mask, scan.mps, scan.calib):
         sha.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
+
+
+def _weights(networks) -> str | None:
+    """The bits of the weights of torch modules; None for no modules."""
+    if not networks:
+        return None
+    import torch
+
+    sha = hashlib.sha256()
+    for network in networks:
+        for name, value in network.state_dict().items():
+            sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            sha.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()

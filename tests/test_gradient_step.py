@@ -173,8 +173,10 @@ def test_the_units_of_an_image_do_not_matter_whatever_the_activation(activation)
     D, x = nets.GradientStep(smooth(activation=activation), multiple=2), torch.randn(2, 3, 9, 8, dtype=torch.float64)
     x[:, 2:] = torch.tensor([0.05, 0.3])[:, None, None, None]
     for net in (D, D.network):
-        np.testing.assert_allclose(net(3.7 * x).detach(), 3.7 * net(x).detach(), rtol=1e-10, atol=1e-12)
+        for a in (3.7, 1e-9, 1e12):
+            np.testing.assert_allclose(net(a * x).detach() / a, net(x).detach(), rtol=1e-10, atol=1e-12)
     assert torch.isfinite(D(x * torch.tensor([1.0, 1.0, 0.0])[:, None, None])).all()  # no noise at all
+    assert not D(0 * x).any()  # nor an image
 
 
 def averaged(seed=0, gain=3.0):

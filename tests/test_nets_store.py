@@ -126,6 +126,10 @@ def test_a_network_starts_from_weights_in_another_configuration():
     assert all(p.requires_grad for p in net.parameters())
     for name, weight in start.state_dict().items():
         assert torch.equal(net.network.state_dict()[name], weight), name
+    with pytest.raises(ValueError, match="must be one of activation, blocks, channels, widths, got 'activaton'"):
+        nets.store.build("GradientStep", {"network": {"weights": "denoiser-fast", "activaton": "elu"}})
+    with pytest.raises(ValueError, match="must be one of channels, multiple, network, got 'activation'"):
+        nets.store.build("GradientStep", {"network": {"weights": "denoiser-gradient", "activation": "elu"}})
     with pytest.raises(ValueError, match=r"do not fit a network with \{'widths': \[8\]"):
         nets.store.build("GradientStep", {"network": {"weights": "denoiser-fast", "widths": [8], "blocks": [1]}})
 

@@ -563,6 +563,8 @@ def test_ctrl_c_ends_all_slices_of_a_recipe(monkeypatch, tmp_path):
     (lambda folder: b"x", TypeError, "got b'x'"),
     (lambda folder: "", ValueError, "checkpoint='' is no path"),
     (lambda folder: "a\0b", ValueError, "is no path"),
+    (lambda folder: folder / ("a" * 300), ValueError, "can be no folder .*too long.*: give the name of one that can"),
+    (lambda folder: "/proc/nope", ValueError, "checkpoint='/proc/nope' can be no folder .*: give the name of one"),
     (lambda folder: folder / "file", ValueError, "checkpoint=.*file' is a file: give the name of a folder"),
     (lambda folder: str(folder / "file" / "deeper"), ValueError, "deeper' is in a file")])
 def test_what_is_no_folder_for_checkpoints_is_refused_before_the_work(made, kind, words, tmp_path, monkeypatch):
@@ -600,6 +602,131 @@ def test_a_finished_checkpoint_has_its_history(made, tmp_path, one_thread):
         (tmp_path / name).write_text("{")
         with pytest.raises(ValueError, match=f"{name} was not written by pisolve, or is damaged"):
             run()
+
+
+@pytest.mark.parametrize("wrong", [
+    "null", "[]", '{"history": [1]}', '{"history": [{}]}', '{"history": [{"k": 1}]}', '{"history": null}',
+    '{"status": "weird"}', '{"status": null}'])
+def test_a_history_of_wrong_form_is_refused_by_its_file(wrong, tmp_path):
+    recipe = pi.Recipe(1e-2 * pi.TV(), max_iter=1)
+    recipe(SCAN, checkpoint=tmp_path)
+    (tmp_path / "slice_0.json").write_text(wrong)
+    with pytest.raises(ValueError, match=r"slice_0\.json was not written by pisolve, or is damaged"):
+        recipe(SCAN, checkpoint=tmp_path)
+
+
+def test_a_checkpoint_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    pi.recon(SCAN, 1e-2 * pi.TV(), max_iter=1, checkpoint="~/a/b")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a" / "b" / "slice_0.h5").is_file()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, pi.device.OutOfMemory, SystemExit])
+@pytest.mark.parametrize("where", ["the models", "the first slice"])
+def test_a_checkpoint_folder_of_which_nothing_was_kept_is_free(where, error, tmp_path, monkeypatch):
+    def fail(*args, **more):
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(error):
+        if where == "the models":
+            patch.setattr("pisolve.recipe.models_of", fail)
+        pi.recon(SCAN, 1e-2 * pi.TV(), checkpoint=tmp_path, callbacks=[fail])
+    assert not list(tmp_path.iterdir())
+    assert pi.recon(SCAN, 1e-3 * pi.TV(), max_iter=1, checkpoint=tmp_path).ok  # so another recipe may have it
+
+
+@pytest.mark.parametrize("solver", [None, pi.ADMM()], ids=repr)
+def test_ctrl_c_leaves_a_checkpoint_of_solvers_that_pass_it_on(solver, tmp_path):
+    def run(**more):
+        return pi.recon(SCAN, 1e-2 * pi.TV(), solver, max_iter=6, tol=0, checkpoint=tmp_path, **more)
+
+    def interrupt(problem, state):
+        seen.append(state.k)
+        if state.k == 4:
+            raise KeyboardInterrupt
+
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        run(callbacks=[interrupt])
+    assert pi.load_state(tmp_path / "slice_0.h5").k == 3  # the last whose callbacks were all through
+    seen = []
+    rest = run(callbacks=[lambda problem, state: seen.append(state.k)])
+    whole = pi.recon(SCAN, 1e-2 * pi.TV(), solver, max_iter=6, tol=0)
+    assert seen == [4, 5, 6]
+    assert (rest.x == whole.x).all()
+    assert [(h["k"], h["residual"]) for h in rest.results[0].history] == [
+        (h["k"], h["residual"]) for h in whole.results[0].history]
+
+
+def test_slices_finished_in_a_checkpoint_are_read_after_ctrl_c(tmp_path, monkeypatch, one_thread):
+    volume = pi.io.Scan(np.stack([BRAIN.kspace, BRAIN.kspace[:, ::-1], 2 * BRAIN.kspace])).undersample(SCAN.mask)
+
+    def run(**more):
+        return pi.recon(volume, prior(), pi.Fit(steps=2), max_iter=2, checkpoint=tmp_path, **more)
+
+    whole = run()
+    for name in ("slice_0.h5", "slice_0.json", "slice_2.h5", "slice_2.json"):
+        (tmp_path / name).unlink()
+
+    def interrupt(problem, state):
+        raise KeyboardInterrupt
+
+    done = run(callbacks=[interrupt])
+    assert [(r.status, r.state.k) for r in done.results] == [("stopped", 1), ("max_iter", 2), ("stopped", 0)]
+    assert (done.x[1] == whole.x[1]).all()
+    assert [[h["k"] for h in r.history] for r in done.results] == [[1], [1, 2], []]
+    assert [r.interrupted for r in done.results] == [True, False, False]
+    assert not (tmp_path / "slice_2.h5").exists()
+    assert (run().x == whole.x).all()
+
+
+def test_a_checkpoint_knows_the_weights_of_its_networks(tmp_path):
+    def run(network):
+        return pi.recon(SCAN, pi.PnP(network, sigma=0.05), max_iter=1, checkpoint=tmp_path / "c")
+
+    def load(seed):
+        rng, weights = torch.Generator().manual_seed(seed), {}
+        for layer, shape in enumerate([(4, 2, 3, 3), (4, 4, 3, 3), (2, 4, 3, 3)]):
+            weights[f"model.{2 * layer}.weight"] = 0.1 * torch.randn(shape, generator=rng)
+            weights[f"model.{2 * layer}.bias"] = torch.zeros(shape[0])
+        torch.save(weights, tmp_path / "mine.pth")
+        return nets.load(tmp_path / "mine.pth", level=0.05)
+
+    first = run(load(0))
+    assert (run(load(0)).x == first.x).all()
+    with pytest.raises(ValueError, match="is of other weights: give an empty folder"):
+        run(load(1))
+    about = json.loads((tmp_path / "c" / "checkpoint.json").read_text())
+    del about["weights"]  # as folders were written before
+    (tmp_path / "c" / "checkpoint.json").write_text(json.dumps(about))
+    assert (run(load(1)).x == first.x).all()
+
+
+@pytest.mark.parametrize("cuts", [(1,), (1, 1, 3, 1), (3, 1, 1)])
+def test_the_history_of_steps_cut_at_their_beginning_has_each_once(cuts, tmp_path, monkeypatch, one_thread):
+    def run(folder):
+        return pi.recon(SCAN, prior(), pi.Fit(steps=2), max_iter=3, checkpoint=tmp_path / folder).results[0]
+
+    step, whole = pi.Fit.step, run("whole")
+    for cut in cuts:  # in the step of that number, counted from the beginning of the call
+        left = iter([True] * (cut - 1))
+
+        def interrupted(self, problem, state, left=left):
+            if not next(left, False):
+                raise KeyboardInterrupt
+            return step(self, problem, state)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pi.Fit, "step", interrupted)
+            done = run("cut")
+        assert (done.status, done.interrupted) == ("stopped", True)
+        assert [h["k"] for h in done.history] == (list(range(1, done.state.k + 1)) or [0])
+    rest = run("cut")
+    assert [h["k"] for h in rest.history] == [h["k"] for h in whole.history] == [1, 2, 3]
+    assert [h["heldback"] for h in rest.history] == [h["heldback"] for h in whole.history]
+    assert not rest.interrupted
 
 
 def test_the_history_goes_on_after_an_interruption(tmp_path, one_thread):

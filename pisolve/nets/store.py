@@ -142,6 +142,9 @@ def _begun(weights, **changes):
     network = load(weights)
     network = network.parts[0] if isinstance(network, Unrolled) else getattr(network, "network", network)
     if changes:
+        known = set(network.config) | ({"activation"} if isinstance(network, UNet) else set())
+        for name in changes:
+            _check.choice(f"what is changed of the network of {weights!r}", name, sorted(known))
         new = build(type(network).__name__, {**network.config, **changes})
         try:
             new.load_state_dict(network.state_dict())

@@ -12,7 +12,7 @@ from pisolve import _check
 from pisolve.nets.blocks import ResBlock
 from pisolve.priors._module import pad_to_multiple
 
-_LEAST = 1e-6  # of the noise level that an image is divided by
+_LEAST = 1e-6  # of max|x|: the least noise level that an image is divided by
 
 
 class UNet(nn.Module):
@@ -45,7 +45,7 @@ class UNet(nn.Module):
             raise ValueError(f"widths and blocks must name the same scales, got {widths} and {blocks}")
         self.config = {"channels": channels, "widths": widths, "blocks": blocks}
         self.config |= {} if activation == "relu" else {"activation": activation}  # older files say nothing of it
-        self.channels, self.homogeneous = channels, activation == "relu"
+        self.channels, self.smooth = channels, activation != "relu"
         self.multiple = 2 ** (len(widths) - 1)
         steps = list(pairwise(widths))
 
@@ -63,10 +63,12 @@ class UNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels + 1, H, W) float, the last channel holding sigma -> (B, channels, H, W)."""
-        if self.homogeneous:
-            return x[:, : self.channels] + self._change(x)
-        sigma = x[:, self.channels:].mean((1, 2, 3), keepdim=True).clamp_min(_LEAST)
-        return x[:, : self.channels] + sigma * self._change(x / sigma)
+        image = x[:, : self.channels]
+        if not self.smooth:
+            return image + self._change(x)
+        least = (_LEAST * image.detach().abs().amax((1, 2, 3), keepdim=True)).clamp_min(torch.finfo(x.dtype).tiny)
+        sigma = torch.maximum(x[:, self.channels:].mean((1, 2, 3), keepdim=True), least)
+        return image + sigma * self._change(x / sigma)
 
     def _change(self, x):
         height, width = x.shape[-2:]

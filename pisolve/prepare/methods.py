@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import backend, calib, linops
-from pisolve._check import choice, number, shape
+from pisolve._check import choice, number, outside, shape
 from pisolve.calib.grappa import LARGEST
 from pisolve.calib.raki import check_options
 from pisolve.calib.spirit import odd_kernel
@@ -189,16 +188,8 @@ class Raki(Method):
         if weights.status == "diverged":
             status, loss = weights.status, f"{weights.history[0]:.3g} to {weights.history.max():.3g}"
             warnings.warn(f"RAKI's fit diverged (loss {loss}), the image is of the best weights before that: give a "
-                          f"smaller lr than {self.lr:g}, or take Grappa()", stacklevel=_outside())
+                          f"smaller lr than {self.lr:g}, or take Grappa()", stacklevel=outside())
         return replace(SENSE(weights(kspace), None, mps), data=weights, status=status)
-
-
-def _outside() -> int:
-    """The `stacklevel` of a warning of the caller's that is to name the user's line, however it came there."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pisolve":
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 @dataclass(frozen=True)

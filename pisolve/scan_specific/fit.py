@@ -155,7 +155,7 @@ class Fit(Solver):
         if not isinstance(prior, Fitted):
             raise ValueError(f"Fit is for priors that are fitted to the data, such as pi.Untrained(...), {prior!r} is "
                              "none: leave solver out")
-        x = problem.start(x0)
+        x = zero_filled(problem.A, problem.AHy) if x0 is None else problem.start(x0)
         if not bool((problem.y != 0).any()):  # no data: the image is zero, and there is nothing to fit
             return State(backend.zeros_like(x))
         task = self._task(problem)
@@ -257,6 +257,12 @@ class Fit(Solver):
         if made is None:
             problem._fitted = made = problem.prior.task(problem)
         return made
+
+
+def zero_filled(A, AHy):
+    """s A^H y with the real s at which it agrees best with y, whatever the size of the maps."""
+    size = backend.real(backend.norm(A(AHy)))
+    return AHy * (backend.real(backend.norm(AHy)) / size) ** 2 if size > 0 else AHy
 
 
 def _part(aux, run) -> dict:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from pisolve import _check, backend
-from pisolve.backend import real
 from pisolve.linops import as_torch
 from pisolve.linops.solve import drawn_to_data
 from pisolve.nets.blocks import as_network, describe
@@ -17,7 +16,7 @@ from pisolve.nets.decoders import ConvDecoder
 from pisolve.nets.reconstruction import held_out_samples, normalised
 from pisolve.nets.store import ARCHITECTURES
 from pisolve.priors import Prior
-from pisolve.scan_specific.fit import Fitted, Task
+from pisolve.scan_specific.fit import Fitted, Task, zero_filled
 from pisolve.solvers import solve
 
 _PENALTIES = (1.0, 0.1, 0.01)  # how far the network is believed where the data say something, see `_Fitting.image`
@@ -150,12 +149,11 @@ class _Fitting(Task):
         if self.start is None:
             return None
         if self.start == "zero-filled":
-            size = real(backend.norm(self.A(self.AHy)))
-            return self.AHy * (real(backend.norm(self.AHy)) / size) ** 2 if size > 0 else self.AHy
+            return zero_filled(self.A, self.AHy)
         result = solve(self.A, self.y, self.start)
         if not result.ok:
             warnings.warn(f"start={self.start!r}: its run is {result.status}, the fit begins at its best image",
-                          stacklevel=2)
+                          stacklevel=_check.outside())
         return result.x
 
     def towards(self, run, x0):

@@ -227,8 +227,9 @@ def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) ->
             if not failed and distance <= (tol if gap is None else gap) > 0:
                 status = "converged"
                 break
-    except KeyboardInterrupt:  # in a step or in a callback, such as one that writes a checkpoint
+    except KeyboardInterrupt as cut:  # in a step or in a callback, such as one that writes a checkpoint
         if not solver.interruptible:
+            cut.history = history  # for who writes down how far it came
             raise
         if not history or history[-1]["k"] != state.k:
             history.append({"k": state.k, "residual": real(state.residual), "seconds": time.perf_counter() - start})
