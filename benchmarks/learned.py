@@ -85,8 +85,8 @@ def picture(path, rows):
         tv = pi.recon(scan, found["tv"]["strength"] * pi.TV()).x[0]
         images = {f"{label.split(',')[0]}, {kind}": scan.reference[0],
                   f"zero-filled {found['zero-filled']['psnr']:.1f} dB": zero, f"TV {found['tv']['psnr']:.1f} dB": tv}
-        images |= {f"{title} {found[name]['psnr']:.1f} dB": learned(scan)[name][1](0.01)[0]
-                   for title, name in networks.items()}
+        runs = learned(scan)
+        images |= {f"{title} {found[name]['psnr']:.1f} dB": runs[name][1](0.01)[0] for title, name in networks.items()}
         for axis, (title, image) in zip(line, images.items()):
             top = np.percentile(scan.reference, 99.5) * np.linalg.norm(image) / np.linalg.norm(scan.reference[0])
             axis.imshow(abs(image), cmap="gray", vmin=0, vmax=top)

@@ -198,7 +198,7 @@ class Recipe:
                     result = replace(run(max_iter=0), status="stopped", history=[])
                 else:
                     result = run(callbacks) if kept is None else kept.run(z, run, callbacks, m.y)
-                    cut |= getattr(result, "interrupted", False)
+                    cut |= result.interrupted
                 images.append(backend.to_numpy(m.image(result.x)))
                 results.append(result if gpu is None else home(result, partial(recipe._problem, scan, z, scale)))
         except BaseException:  # a folder in which nothing was kept is not bound to what was refused or cut
@@ -215,7 +215,7 @@ class Recipe:
     def solve(self, model, scale: float) -> Result | NetworkResult:
         """The result for one slice's model of `prepare.models_of`, in scaled units; Ctrl-C is passed on."""
         result = self._solve(model, scale)
-        if getattr(result, "interrupted", False):  # a fit that was cut is no result to count on
+        if result.interrupted:  # a fit that was cut is no result to count on
             raise KeyboardInterrupt
         return result
 

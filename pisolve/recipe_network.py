@@ -30,7 +30,10 @@ class NetworkResult:
         data_residual: ||A x - y|| / ||y||, None for a network that returns a magnitude.
         state: the image as a `State` of one step; its residual is data_residual, or inf.
         solver: None.
+        interrupted: False, as Ctrl-C in a network is passed on.
     """
+
+    interrupted = False
 
     x: object
     status: str

@@ -1,6 +1,7 @@
 """What every test may use: the folder of real scans, and a seeded generator."""
 
 import os
+import time
 
 # before numpy loads its BLAS: small matrices are not worth threads, which a busy machine makes wait for seconds
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -36,3 +37,21 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still: clock(place, name, seconds) makes a call of that function cost seconds of it."""
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def costs(place, name, seconds):
+        called = getattr(place, name)
+
+        def slow(*a, **k):
+            now[0] += seconds
+            return called(*a, **k)
+
+        monkeypatch.setattr(place, name, slow)
+
+    return costs

@@ -407,24 +407,6 @@ def test_a_fit_of_raki_that_diverged_has_no_numbers(scan):
     assert result.ranking() == ["sense", "raki"]
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Makes functions cost seconds of a clock that stands still otherwise."""
-    now = [0.0]
-    monkeypatch.setattr(run.time, "perf_counter", lambda: now[0])
-
-    def costs(place, name, seconds):
-        called = getattr(place, name)
-
-        def slow(*a, **k):
-            now[0] += seconds
-            return called(*a, **k)
-
-        monkeypatch.setattr(place, name, slow)
-
-    return costs
-
-
 FITS = {"sense": (pi.Sense(), 0), "grappa": (pi.Grappa(), 10), "raki": (pi.Raki(variant="linear"), 10),
         "spirit": (pi.Spirit(), 10)}  # name: (method, seconds that its fit shall take)
 

@@ -535,24 +535,12 @@ def test_slices_that_are_made_again_find_their_own_fit(volume, monkeypatch, tmp_
 
 
 @pytest.mark.parametrize("method", [pi.Sense(), pi.Grappa(), pi.Raki(variant="linear"), pi.Spirit()])
-def test_seconds_count_the_fit(method, volume, monkeypatch):
+def test_seconds_count_the_fit(method, volume, clock):
     """By a clock that stands still but for the maps, the fit of each slice and the steps of solving."""
-    now = [0.0]
-    monkeypatch.setattr(pi.recipe.time, "perf_counter", lambda: now[0])
-
-    def costs(place, name, seconds):
-        run = getattr(place, name)
-
-        def slow(*a, **k):
-            now[0] += seconds
-            return run(*a, **k)
-
-        monkeypatch.setattr(place, name, slow)
-
-    costs(calib, "espirit", 1000)
-    costs(pi.recipe, "solve", 7)
+    clock(calib, "espirit", 1000)
+    clock(pi.recipe, "solve", 7)
     for name in ("grappa", "raki", "spirit_kernel"):
-        costs(calib, name, 100)
+        clock(calib, name, 100)
     found = pi.Recipe(pi.Zero(), method=method, max_iter=2)(volume).seconds
     maps, fit = 1000 * method.needs_maps, {"fit": 200} if method.fits else {}
     assert found == {"maps": maps, **fit, "solve": 14}

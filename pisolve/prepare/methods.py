@@ -58,7 +58,7 @@ class Method:
     def __call__(self, kspace, mask, mps, separate) -> Model:
         raise NotImplementedError
 
-    def watched(self, slices: int, *, progress: bool = False, folder=None) -> Callable:
+    def watched(self, slices: int, *, progress: bool = False, folder: Path | None = None) -> Callable:
         """The same calls with a bar, and with fits that are kept; itself where there is nothing that takes long.
 
         Args:
@@ -176,7 +176,7 @@ class Raki(Method):
             z = next(order)
             title = f"RAKI, slice {z + 1} of {slices}" if slices > 1 else "RAKI"
             return self(kspace, mask, mps, separate, progress=title if progress else False,
-                        checkpoint=None if folder is None else Path(folder) / f"fit_{z}.npz")
+                        checkpoint=folder and folder / f"fit_{z}.npz")
 
         return fitted
 
