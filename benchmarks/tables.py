@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pisolve.cli_recipe import DEFAULTS
+from pisolve.cli.recipe import DEFAULTS
 from pisolve.io import atomic
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,13 +19,12 @@ FILES = sorted(ROOT.rglob("*.py"))
 MODULES = [".".join(("pisolve", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__") for p in FILES]
 
 # a room may import rooms of a lower number
-RANK = {"_version": 0, "_check": 0, "_cuda": 0.5, "backend": 1, "linops": 2, "masks": 2, "io": 2, "metrics": 2,
-        "phantom": 2, "adam": 2, "priors": 3, "calib": 3, "problem": 4, "prepare": 4, "solvers": 5, "tuning": 6,
-        "testing": 6, "nets": 6, "scan_specific": 7, "device": 8, "recipe_checkpoint": 8, "recipe_format": 8,
-        "recipe_network": 8, "reconstruction": 8.5, "recipe": 9, "named": 10, "figure": 10, "noise_map": 10,
-        "evaluate": 11, "demo": 12, "cli": 13, "__main__": 14}
+RANK = {"_version": 0, "_check": 0, "backend": 1, "scan": 1.5, "linops": 2, "masks": 2, "io": 2, "metrics": 2,
+        "phantom": 2, "priors": 3, "calib": 3, "problem": 4, "prepare": 4, "solvers": 5, "tuning": 6,
+        "testing": 6, "nets": 6, "scan_specific": 7, "recipe": 8, "evaluate": 11,
+        "demo": 12, "cli": 13, "__main__": 14}
 GROUND = {"_check", "backend", "_version"}
-ONLY = {"io": GROUND, "metrics": GROUND, "phantom": GROUND, "masks": GROUND, "linops": GROUND}  # though others are low
+ONLY = dict.fromkeys(("scan", "metrics", "phantom", "masks", "linops"), GROUND) | {"io": {*GROUND, "scan"}}
 OPTIONAL = {"matplotlib", "skimage", "nibabel", "cupy", "pandas", "bart", "sewar"}
 HEAVY = {"torch", *OPTIONAL}
 
@@ -51,9 +50,8 @@ def imports(module: str, *, top: bool):
 
 
 def room(module: str) -> str:
-    """The room a module belongs to: the first part after `pisolve`; cli_*.py go with cli.py."""
-    name = (module.split(".") + [""])[1]
-    return "cli" if name.startswith("cli_") else name
+    """The room a module belongs to: the first part after `pisolve`."""
+    return (module.split(".") + [""])[1]
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m != "pisolve"])
@@ -112,7 +110,7 @@ PathFinder.find_spec = classmethod(lambda c, name, *a: None if name.split(".")[0
 def test_import_loads_little():
     loaded = set(run("import sys, pisolve; print(*sys.modules)").split())
     assert not {m for m in loaded if m.split(".")[0] in OPTIONAL | {"torchvision"}}
-    assert not {"pisolve.nets", "pisolve.cli", "pisolve.figure", "pisolve.demo", "pisolve.testing"} & loaded
+    assert not {"pisolve.nets", "pisolve.cli", "pisolve.evaluate", "pisolve.demo", "pisolve.testing"} & loaded
 
 
 @pytest.mark.parametrize("absent", [["cupy"], ["cupy", "matplotlib", "skimage", "nibabel", "torch"]])

@@ -14,8 +14,9 @@ from conftest import data_path
 from skimage.metrics import peak_signal_noise_ratio
 
 import pisolve as pi
-from pisolve import cli, cli_recipe, io, masks, nets, phantom
+from pisolve import cli, io, masks, nets, phantom
 from pisolve.backend import fft
+from pisolve.cli import recipe as cli_recipe
 from pisolve.recipe import Recipe, Reconstruction
 
 
@@ -342,7 +343,7 @@ def test_demo(run):
 
 def test_in_a_process_of_its_own():
     """The module runs as a program; an error is one line without a traceback."""
-    done = subprocess.run([sys.executable, "-m", "pisolve.cli", "info", "none.h5"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "pisolve", "info", "none.h5"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "pisolve: error: none.h5 does not exist\n"
     code = "import sys, pisolve.cli; print(sorted({'matplotlib', 'pisolve.nets', 'cupy'} & set(sys.modules)))"

@@ -11,7 +11,8 @@ from test_cli import run  # noqa: F401  a fixture
 from test_mrd import TRUTH, header, lines, write
 
 import pisolve as pi
-from pisolve import cli_recipe, io, phantom
+from pisolve import io, phantom
+from pisolve.cli import recipe as cli_recipe
 from pisolve.io import cfl
 
 K = np.stack([phantom.brain((48, 48), 4, noise=0.01, anatomy=n, seed=n).kspace for n in range(2)])

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import pisolve as pi
-from pisolve import cli, cli_parts, named, phantom
+from pisolve import cli, phantom
+from pisolve.cli import parts as cli_parts
 from pisolve.evaluate import analyses
 from pisolve.evaluate.plan import load
 from pisolve.evaluate.stability import stability
 from pisolve.evaluate.uncertainty import uncertainty
+from pisolve.recipe import named
 
 QUICK = ("--no-progress",)
 

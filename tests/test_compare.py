@@ -163,7 +163,7 @@ CHILD = """
 import sys
 import numpy as np
 import pisolve as pi
-from pisolve import recipe
+from pisolve.recipe import recipe
 from pisolve.tuning import scores
 
 log = open(sys.argv[2], "a")

@@ -35,7 +35,8 @@ from gpu_cases import (
 from helpers import Own, refused
 
 import pisolve as pi
-from pisolve import _cuda, backend, cli, linops, testing
+from pisolve import backend, cli, linops, testing
+from pisolve.backend import _cuda
 from pisolve.io.files import load_image
 
 MOST_SCALARS = 100  # numbers that a step reads to decide how it goes on: restarts, inner solvers, line searches

@@ -13,7 +13,7 @@ from conftest import data_path
 
 from pisolve import backend, nets, phantom
 from pisolve.priors import RED, Denoiser, PnP
-from pisolve.recipe_format import decode, encode
+from pisolve.recipe.format import decode, encode
 
 CARD = {"data": "none", "licence": "CC0", "noise_range": [0.01, 0.1], "intensity_range": "1", "seed": 0, "figures": []}
 

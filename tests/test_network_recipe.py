@@ -10,7 +10,7 @@ from torch import nn
 import pisolve as pi
 from pisolve import backend, cli, linops, nets
 from pisolve.prepare import CoilImages
-from pisolve.recipe_network import consistent
+from pisolve.recipe.network import consistent
 from pisolve.testing import distance
 
 PHANTOM = pi.phantom.brain((48, 40), 4, noise=0.01)

@@ -12,7 +12,8 @@ from cases import PRIORS, REFERENCE, SHAPE, prior_shape
 from helpers import bart
 
 import pisolve as pi
-from pisolve import linops, recipe_format, testing
+from pisolve import linops, testing
+from pisolve.recipe import format as recipe_format
 from pisolve.testing import distance
 
 STEPS = (0.05, 0.6, 4.0)

@@ -16,9 +16,11 @@ from helpers import refused
 from helpers import simulate as phantom
 
 import pisolve as pi
-from pisolve import adam, calib, cli, named
+from pisolve import calib, cli
+from pisolve.backend import adam
 from pisolve.calib import RakiWeights, _raki_fit, _raki_net, raki
 from pisolve.calib._geometry import lattice_of
+from pisolve.recipe import named
 from pisolve.testing import distance
 
 SHAPE = (40, 37)
@@ -303,7 +305,7 @@ def test_checkpoint_goes_on_to_the_same_bits(tmp_path, monkeypatch):
 KILLED = """
 import os, sys, numpy as np, torch
 torch.set_num_threads(1)
-from pisolve import adam
+from pisolve.backend import adam
 from pisolve.calib import raki
 advance, calls = adam.advance, []
 def killed(*arguments):
@@ -538,7 +540,7 @@ def test_slices_that_are_made_again_find_their_own_fit(volume, monkeypatch, tmp_
 def test_seconds_count_the_fit(method, volume, clock):
     """By a clock that stands still but for the maps, the fit of each slice and the steps of solving."""
     clock(calib, "espirit", 1000)
-    clock(pi.recipe, "solve", 7)
+    clock(pi.recipe.recipe, "solve", 7)
     for name in ("grappa", "raki", "spirit_kernel"):
         clock(calib, name, 100)
     found = pi.Recipe(pi.Zero(), method=method, max_iter=2)(volume).seconds

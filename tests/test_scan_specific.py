@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import pisolve as pi
-from pisolve import adam, nets
+from pisolve import nets
+from pisolve.backend import adam
 from pisolve.nets.reconstruction import held_out_samples
 from pisolve.problem import Problem
 from pisolve.scan_specific import three_way
@@ -328,7 +329,7 @@ def test_a_score_that_is_no_number_says_so():
 @pytest.mark.parametrize("tune", ["holdout", None])
 def test_the_words_enter_a_comparison(tune, tmp_path, monkeypatch):
     made = {"convdecoder": prior(runs=1), "zs-ssl": prior("network")}
-    monkeypatch.setattr("pisolve.named._fitted", lambda name, n: pi.Recipe(
+    monkeypatch.setattr("pisolve.recipe.named._fitted", lambda name, n: pi.Recipe(
         made["convdecoder" if name == "Untrained" else "zs-ssl"], pi.Fit(steps=1), max_iter=1))
     full = pi.io.Scan(BRAIN.kspace[None])
     found = pi.compare(full, ["zero-filled", "convdecoder", "zs-ssl"], accel=2, tune=tune, folder=tmp_path)
@@ -411,7 +412,7 @@ def test_ctrl_c_in_the_making_of_a_start(monkeypatch):
 
 
 def test_ctrl_c_while_a_checkpoint_is_written(monkeypatch, tmp_path, one_thread):
-    from pisolve import recipe_checkpoint
+    from pisolve.recipe import checkpoint as recipe_checkpoint
 
     write, count = recipe_checkpoint.save_state, []
 
@@ -512,7 +513,7 @@ def test_bad_input_is_refused(make, kind, words):
 @pytest.mark.parametrize("make", [lambda: (prior(), pi.Fit(steps=2)), lambda: (1e-2 * pi.Wavelet(), pi.FISTA())])
 def test_a_reconstruction_goes_on_from_its_checkpoint(make, tmp_path, monkeypatch, one_thread):
     volume = pi.io.Scan(np.stack([BRAIN.kspace, BRAIN.kspace[:, ::-1]])).undersample(SCAN.mask)
-    monkeypatch.setattr("pisolve.recipe_checkpoint.SECONDS", 0.0)
+    monkeypatch.setattr("pisolve.recipe.checkpoint.SECONDS", 0.0)
     whole = pi.recon(volume, *make(), max_iter=4, tol=0)
     calls = []
 
@@ -569,7 +570,7 @@ def test_ctrl_c_ends_all_slices_of_a_recipe(monkeypatch, tmp_path):
     (lambda folder: str(folder / "file" / "deeper"), ValueError, "deeper' is in a file")])
 def test_what_is_no_folder_for_checkpoints_is_refused_before_the_work(made, kind, words, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
-    monkeypatch.setattr("pisolve.recipe.prepare", None)  # not reached
+    monkeypatch.setattr("pisolve.recipe.recipe.prepare", None)  # not reached
     for call in (lambda c: pi.recon(SCAN, 1e-2 * pi.TV(), checkpoint=c), lambda c: pi.Recipe()(SCAN, checkpoint=c)):
         with pytest.raises(kind, match=words):
             call(made(tmp_path))
@@ -631,7 +632,7 @@ def test_a_checkpoint_folder_of_which_nothing_was_kept_is_free(where, error, tmp
 
     with monkeypatch.context() as patch, pytest.raises(error):
         if where == "the models":
-            patch.setattr("pisolve.recipe.models_of", fail)
+            patch.setattr("pisolve.recipe.recipe.models_of", fail)
         pi.recon(SCAN, 1e-2 * pi.TV(), checkpoint=tmp_path, callbacks=[fail])
     assert not list(tmp_path.iterdir())
     assert pi.recon(SCAN, 1e-3 * pi.TV(), max_iter=1, checkpoint=tmp_path).ok  # so another recipe may have it

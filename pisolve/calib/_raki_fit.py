@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pisolve import _check, adam
-from pisolve.backend import is_torch, to_numpy
+from pisolve import _check
+from pisolve.backend import adam, is_torch, to_numpy
 from pisolve.calib import _raki_net as nn
 from pisolve.calib._lattice import Lattice
 from pisolve.calib._unalias import _convolution

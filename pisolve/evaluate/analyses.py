@@ -17,8 +17,8 @@ from pisolve.evaluate.section import Curves, Picture, Section
 from pisolve.evaluate.stability.replay import one_slice, which
 from pisolve.evaluate.stability.stability import stability
 from pisolve.evaluate.uncertainty.uncertainty import uncertainty
-from pisolve.named import ANALYSES
 from pisolve.prepare import CoilImages, Sampling, Sense, fully_sampled
+from pisolve.recipe.named import ANALYSES
 
 SIZES, STEPS = (0.005, 0.01, 0.02, 0.05), 3
 

@@ -229,7 +229,7 @@ class Comparison:
         Raises:
             ValueError: every method failed on this setting.
         """
-        from pisolve.figure import figure
+        from pisolve.evaluate.figure import figure
 
         s = self.settings[_check.integer("setting", setting, low=0, high=len(self.settings) - 1)]
         own = {n: self.outcomes[setting, n] for n in self.methods if (setting, n) in self.outcomes}

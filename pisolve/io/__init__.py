@@ -3,6 +3,6 @@
 from pisolve.io.atomic import atomic
 from pisolve.io.files import load, load_image, save
 from pisolve.io.mrd_write import save_mrd
-from pisolve.io.scan import Scan
+from pisolve.scan import Scan
 
 __all__ = ["Scan", "atomic", "load", "load_image", "save", "save_mrd"]

@@ -11,7 +11,7 @@ from pisolve import _check
 from pisolve._version import __version__
 from pisolve.io.hdf5 import attributes, contents, dataset, open_hdf5, text
 from pisolve.io.header import Header
-from pisolve.io.scan import Scan
+from pisolve.scan import Scan
 
 IMAGES = ("reconstruction", "reconstruction_rss", "reconstruction_esc", "image")
 

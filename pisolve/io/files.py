@@ -16,7 +16,7 @@ from pisolve.io.atomic import atomic
 from pisolve.io.hdf5 import open_hdf5
 from pisolve.io.limits import limit
 from pisolve.io.readouts import check_part
-from pisolve.io.scan import Scan
+from pisolve.scan import Scan
 
 HDF5 = (".h5", ".hdf5", ".mrd")
 SUFFIXES = (*HDF5, ".dat", *nifti.SUFFIXES, ".npy", ".npz", ".cfl", ".hdr")

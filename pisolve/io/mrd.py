@@ -18,7 +18,7 @@ from pisolve.io.hdf5 import array_at, dataset, open_hdf5, text
 from pisolve.io.header import Header
 from pisolve.io.limits import too_large
 from pisolve.io.readouts import assemble, sort_slices, warn_epi
-from pisolve.io.scan import Scan
+from pisolve.scan import Scan
 
 # numbers of ISMRMRD's flags, which count from 1; readouts of any of SKIPPED are no imaging data
 NOISE_FLAG, CALIB_FLAG, BOTH_FLAG, REVERSE_FLAG, COMPRESSED = 19, 20, 21, 22, (53, 54, 55, 56)

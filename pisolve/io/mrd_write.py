@@ -10,7 +10,7 @@ import numpy as np
 from pisolve import _check
 from pisolve.backend import fft
 from pisolve.io.atomic import atomic
-from pisolve.io.scan import Scan
+from pisolve.scan import Scan
 
 BLOCK = 256  # readouts that are put together at once
 # what the new file's own header and readouts say

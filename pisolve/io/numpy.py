@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 
 from pisolve.io.limits import too_large
-from pisolve.io.scan import Scan
+from pisolve.scan import Scan
 
 ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib")
 

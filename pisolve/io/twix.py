@@ -21,7 +21,7 @@ from pisolve import _check
 from pisolve.io.grid import BOTH, CALIB, IMAGE, NOISE, SKIP, STEPS, Matrix, Readouts
 from pisolve.io.limits import too_large
 from pisolve.io.readouts import assemble, sort_slices, warn_epi
-from pisolve.io.scan import Scan
+from pisolve.scan import Scan
 
 SKIPPED = {"PHASCOR": "phase correction", "RTFEEDBACK": "RT feedback", "HPFEEDBACK": "HP feedback",
            "REFPHASESTABSCAN": "phase stabilization reference", "PHASESTABSCAN": "phase stabilization",

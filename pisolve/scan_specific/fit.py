@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pisolve import _check, adam, backend
+from pisolve import _check, backend
+from pisolve.backend import adam
 from pisolve.priors import Prior
 from pisolve.problem import Problem
 from pisolve.solvers import Solver, State

@@ -7,7 +7,8 @@ import copy
 import numpy as np
 import torch
 
-from pisolve import _check, adam, backend
+from pisolve import _check, backend
+from pisolve.backend import adam
 from pisolve.linops import as_torch
 from pisolve.nets import store
 from pisolve.nets.reconstruction import held_out_samples, normalised

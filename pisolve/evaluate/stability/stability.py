@@ -14,9 +14,9 @@ from pisolve.evaluate.stability.perturbation import METHODS, Perturbation, pertu
 from pisolve.evaluate.stability.replay import GOOD, Replay, one_slice, which
 from pisolve.evaluate.stability.samples import masks_of, run_samples
 from pisolve.evaluate.stability.section import merged, percent, sections
-from pisolve.named import TESTS
 from pisolve.prepare import Sampling, as_scan, fully_sampled
 from pisolve.recipe import Recipe
+from pisolve.recipe.named import TESTS
 
 ACCELS = (1, 2, 3, 4, 6, 8)
 LARGE = 50.0  # a gain that is pointed out: 1 % of the data changes half of the image (classical priors: 2 to 20)
@@ -190,6 +190,6 @@ def _names(name, values, options) -> tuple[str, ...]:
 
 
 def _name(recipe) -> str:
-    from pisolve.recipe_network import name_of
+    from pisolve.recipe.network import name_of
 
     return recipe.name or (repr(recipe.prior) if recipe.network is None else name_of(recipe.network))

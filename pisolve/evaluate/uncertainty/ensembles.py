@@ -11,7 +11,7 @@ from pisolve import _check, backend
 from pisolve.evaluate.consistency.holdout import split, without
 from pisolve.prepare import models_of
 from pisolve.recipe import Recipe, check_fixed
-from pisolve.recipe_network import name_of
+from pisolve.recipe.network import name_of
 
 
 def patterns(recipe: Recipe, scan, *, n: int, seed: int, bar):

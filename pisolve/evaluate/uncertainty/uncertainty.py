@@ -9,11 +9,11 @@ from tqdm import tqdm
 
 from pisolve import _check, backend, metrics
 from pisolve.evaluate.consistency.forward import noise_of, one_set
+from pisolve.evaluate.noise_map import noise_map
 from pisolve.evaluate.section import Curves, Picture, Section
 from pisolve.evaluate.uncertainty import ensembles
 from pisolve.evaluate.uncertainty.calibration import Calibration, calibration
 from pisolve.evaluate.uncertainty.risk import Risk, smoothed
-from pisolve.noise_map import noise_map
 from pisolve.prepare import Sense, as_scan, fully_sampled, like_rss, models_of
 from pisolve.recipe import check_fixed
 

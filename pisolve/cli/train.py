@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pisolve.cli_report import table
+from pisolve.cli.report import table
 
 
 def train(a) -> int:

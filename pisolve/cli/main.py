@@ -12,10 +12,10 @@ import numpy as np
 
 from pisolve import io, masks
 from pisolve._check import choice, extra
-from pisolve.cli_compare import compare
-from pisolve.cli_parser import parser
-from pisolve.cli_recipe import DENOISER, check_maps, default_run, make_maps, make_prior, make_recipe, nets_room
-from pisolve.cli_report import (
+from pisolve.cli.compare import compare
+from pisolve.cli.parser import parser
+from pisolve.cli.recipe import DENOISER, check_maps, default_run, make_maps, make_prior, make_recipe, nets_room
+from pisolve.cli.report import (
     attribute_rows,
     failure,
     image_info,
@@ -28,8 +28,8 @@ from pisolve.cli_report import (
     table,
     what_ran,
 )
-from pisolve.cli_train import train
-from pisolve.cli_trust import WORDS
+from pisolve.cli.train import train
+from pisolve.cli.trust import WORDS
 from pisolve.io import cfl
 from pisolve.prepare import fully_sampled, like_rss, zero_filled
 from pisolve.recipe import Recipe
@@ -59,7 +59,7 @@ def recon(a) -> int:
     """Reconstruct a scan."""
     _output(a.output, IMAGES, a.scan)
     if a.png:
-        from pisolve.figure import SUFFIXES, figure
+        from pisolve.evaluate.figure import SUFFIXES, figure
 
         extra("matplotlib", "plot")
         _output(a.png, SUFFIXES, a.scan)
@@ -192,6 +192,3 @@ def _save_maps(path, mps, *, sets: bool) -> None:
             with h5py.File(temporary, "w") as file:
                 file["mps"] = mps
 
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pisolve import solvers
 from pisolve._check import choice
-from pisolve.cli_report import say
+from pisolve.cli.report import say
 from pisolve.io.hdf5 import attributes, open_hdf5
-from pisolve.named import DEFAULTS, DENOISER, FITTED, named, prior
 from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Maps, Method, Raki, Sense, Spirit, Walsh
 from pisolve.priors import Prior
 from pisolve.priors.adapter import as_denoiser
 from pisolve.recipe import Recipe, Sampling
+from pisolve.recipe.named import DEFAULTS, DENOISER, FITTED, named, prior
 
 MAPS = {"espirit": Espirit, "walsh": Walsh, "inati": Inati, "jsense": JSense}
 RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "raki": Raki, "spirit": Spirit}  # --method

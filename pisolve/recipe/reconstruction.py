@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pisolve import io
-from pisolve.recipe_network import name_of
+from pisolve.recipe.network import name_of
 from pisolve.tuning import Tuning
 
 WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged", "done")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pisolve import io
 from pisolve._check import extra
-from pisolve.cli_recipe import read_recipe
-from pisolve.cli_report import say, table
-from pisolve.figure import SUFFIXES
-from pisolve.named import ZERO_FILLED, named
+from pisolve.cli.recipe import read_recipe
+from pisolve.cli.report import say, table
+from pisolve.evaluate.figure import SUFFIXES
 from pisolve.recipe import Recipe, Sampling
+from pisolve.recipe.named import ZERO_FILLED, named
 
 
 def crimes(a) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pisolve._check import extra
-from pisolve.cli_report import say, table
+from pisolve.cli.report import say, table
 
 SUFFIX = "report.html"
 

@@ -1,4 +1,4 @@
-"""Arrays of numpy, cupy and torch under one set of names; with `_cuda` beneath it, what knows a GPU and DLPack.
+"""Arrays of numpy, cupy and torch under one set of names; with `_cuda` in this room, what knows a GPU and DLPack.
 
 Solvers and priors use `+ - *` and the few functions here, so that one line of mathematics runs on all three. The
 functions ask the array's type and import nothing that is not loaded already.
@@ -17,7 +17,7 @@ import numpy as np
 import scipy.fft
 
 from pisolve._check import is_cupy, is_torch
-from pisolve._cuda import (
+from pisolve.backend._cuda import (
     CACHES,
     OutOfMemory,
     check_device,

@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from pisolve.io.grid import COUNTERS
-from pisolve.named import TESTS, WORDS
 from pisolve.prepare import SAMPLINGS
+from pisolve.recipe.named import TESTS, WORDS
 from pisolve.tuning import METHODS
 
 KINDS = ("replicas", "sure", "masks", "dropout")

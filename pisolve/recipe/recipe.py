@@ -12,7 +12,6 @@ import numpy as np
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
 from pisolve._version import __version__
-from pisolve.device import home, networks, session
 from pisolve.prepare import (
     SAMPLINGS,
     CoilImages,
@@ -35,11 +34,12 @@ from pisolve.prepare import (
     zero_filled_scale,
 )
 from pisolve.priors import Prior, Wavelet, Zero
-from pisolve.recipe_checkpoint import Checkpoints, check_folder
-from pisolve.recipe_format import decode, encode
-from pisolve.recipe_network import NetworkResult, check_network
-from pisolve.recipe_network import run as run_network
-from pisolve.reconstruction import WORST, Reconstruction
+from pisolve.recipe.checkpoint import Checkpoints, check_folder
+from pisolve.recipe.device import home, networks, session
+from pisolve.recipe.format import decode, encode
+from pisolve.recipe.network import NetworkResult, check_network
+from pisolve.recipe.network import run as run_network
+from pisolve.recipe.reconstruction import WORST, Reconstruction
 from pisolve.solvers import Result, Solver, solve
 from pisolve.tuning import METHODS, tune_prepared
 

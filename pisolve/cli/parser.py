@@ -7,10 +7,10 @@ import sys
 
 from pisolve._version import __version__
 from pisolve.calib.raki import VARIANTS
-from pisolve.cli_parts import add_trust, numbers, part, slices, words
-from pisolve.cli_recipe import AUTO, MAPS, RECONSTRUCTIONS, SOLVERS
-from pisolve.named import ANALYSES, DEFAULTS, DENOISER, FITTED, WORDS
+from pisolve.cli.parts import add_trust, numbers, part, slices, words
+from pisolve.cli.recipe import AUTO, MAPS, RECONSTRUCTIONS, SOLVERS
 from pisolve.prepare import SAMPLINGS, Espirit
+from pisolve.recipe.named import ANALYSES, DEFAULTS, DENOISER, FITTED, WORDS
 from pisolve.tuning import METHODS, TRIALS
 
 EXAMPLES = """examples:
