@@ -181,17 +181,7 @@ def mask(name: str, x, shape) -> np.ndarray:
     and leading axes along which the mask repeats are dropped: one pattern holds for all coils and slices.
     """
     ky, kx = (int(n) for n in shape[-2:])
-    if is_torch(x):
-        x = x.detach().cpu().numpy()
-    elif is_cupy(x):
-        x = x.get()
-    if not isinstance(x, np.ndarray):
-        raise TypeError(f"{name} must be a numpy, cupy or torch array, got {type(x).__name__}: convert it first")
-    if x.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {x.dtype}: booleans are needed, True where k-space was sampled")
-    pattern = x != 0
-    if x.dtype.kind != "b" and not (pattern == x).all():
-        raise ValueError(f"{name} holds other values than 0 and 1: a boolean pattern is needed, as weights > 0")
+    pattern = booleans(name, x)
     while pattern.ndim > 2 and len(pattern):
         if not (pattern == pattern[:1]).all():
             raise ValueError(f"{name} of shape {tuple(x.shape)} differs along axis {x.ndim - pattern.ndim}: one "
@@ -203,6 +193,22 @@ def mask(name: str, x, shape) -> np.ndarray:
     if not pattern.any():
         raise ValueError(f"{name} is False everywhere: no sample is left")
     return np.broadcast_to(pattern, (ky, kx)).copy()
+
+
+def booleans(name: str, x) -> np.ndarray:
+    """Check a bool, 0/1 or 0.0/1.0 array of any shape; returns it as a numpy array of bool."""
+    if is_torch(x):
+        x = x.detach().cpu().numpy()
+    elif is_cupy(x):
+        x = x.get()
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{name} must be a numpy, cupy or torch array, got {type(x).__name__}: convert it first")
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {x.dtype}: booleans are needed, True where k-space was sampled")
+    pattern = x != 0
+    if x.dtype.kind != "b" and not (pattern == x).all():
+        raise ValueError(f"{name} holds other values than 0 and 1: a boolean pattern is needed, as weights > 0")
+    return pattern
 
 
 def choice(name: str, x, options):

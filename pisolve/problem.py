@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pisolve import _check, backend
+from pisolve import _axes, _check, backend
 from pisolve._check import array, dtype_name, is_torch
 from pisolve.linops import Blocks, Linop, apply, as_torch, opnorm
 from pisolve.linops.autograd import TorchLinop
@@ -83,9 +83,9 @@ class Problem:
                             "a denoiser or network goes in as pi.PnP(D, sigma) or pi.RED(D, sigma)")
         self.A = as_torch(A) if is_torch(self.y) else A
         self.linop = A
-        self.prior = prior
         self.ishape = tuple(A.ishape)
-        prior.split(self.ishape)  # an operator inside the prior that does not fit is refused here
+        self.prior = prior.bind(_axes.of_linop(A))
+        self.prior.split(self.ishape)  # an operator inside the prior, or an axis, that does not fit is refused here
 
     @cached_property
     def AHy(self):

@@ -19,12 +19,12 @@ FILES = sorted(ROOT.rglob("*.py"))
 MODULES = [".".join(("pisolve", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__") for p in FILES]
 
 # a room may import rooms of a lower number
-RANK = {"_version": 0, "_check": 0, "backend": 1, "scan": 1.5, "linops": 2, "masks": 2, "io": 2, "metrics": 2,
-        "phantom": 2, "priors": 3, "calib": 3, "problem": 4, "prepare": 4, "solvers": 5, "tuning": 6,
+RANK = {"_version": 0, "_check": 0, "_axes": 0.5, "backend": 1, "scan": 1.5, "linops": 2, "masks": 2, "io": 2,
+        "metrics": 2, "phantom": 2, "priors": 3, "calib": 3, "problem": 4, "prepare": 4, "solvers": 5, "tuning": 6,
         "testing": 6, "nets": 6, "scan_specific": 7, "recipe": 8, "evaluate": 11,
         "demo": 12, "cli": 13, "__main__": 14}
-GROUND = {"_check", "backend", "_version"}
-ONLY = dict.fromkeys(("scan", "metrics", "phantom", "masks", "linops"), GROUND) | {"io": {*GROUND, "scan"}}
+GROUND = {"_axes", "_check", "backend", "_version"}
+ONLY = dict.fromkeys(("scan", "metrics", "phantom", "linops"), GROUND) | dict.fromkeys(("io", "masks"), {*GROUND, "scan"})
 OPTIONAL = {"matplotlib", "skimage", "nibabel", "cupy", "pandas", "bart", "sewar"}
 HEAVY = {"torch", *OPTIONAL}
 

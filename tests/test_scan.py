@@ -128,7 +128,7 @@ LINES = masks.random((16, 12), 2)
     (changed(0, np.s_[:, 1]), None, "coil 1 is dead"), (changed(1e6, np.s_[:, 2]), None, "coil 2 is .* louder"),
     (changed(1e-6, np.s_[:, 0]), None, "coil 0 is nearly dead"),
     (K4, LINES, f"not zero at {(~LINES).sum()} positions outside"),
-    (K4 * LINES, None, "no mask: attach"), (np.fft.fftshift(K4, axes=(-2, -1)), None, "off the centre along ky: apply"),
+    (K4 * LINES, None, "there is no mask: recon counts"), (np.fft.fftshift(K4, axes=(-2, -1)), None, "off the centre along ky: apply"),
     (np.roll(K4, 3, axis=-1), None, r"\+3 samples off the centre along kx: roll"),
     (K4 * masks.equispaced((16, 12), 4, 0), masks.equispaced((16, 12), 4, 0), "no calibration region"),
     (K4 * np.complex64(1e-20), None, "k-space peaks at"), (K4 * np.complex64(1e20), None, "k-space peaks at"),
@@ -170,7 +170,7 @@ def test_noise_and_calibration_go_along(tmp_path):
 @pytest.mark.parametrize(("kspace", "fields", "message"), [
     (K4, {"noise": NOISE[:2]}, r"noise has shape \(2, 5\)"), (K3, {"noise": NOISE * 0}, "noise is zero"),
     (K3, {"noise": NOISE[0]}, "noise has 1 dim"), (K3, {"noise": NOISE * np.nan}, "noise holds NaN"),
-    (K3, {"calib": CALIB}, "calib has 4 dim"), (K4, {"calib": CALIB[:1]}, "calib has shape"),
+    (K3, {"calib": CALIB}, r"calib has shape \(2, 3"), (K4, {"calib": CALIB[:1]}, "calib has shape"),
     (K4, {"calib": CALIB[0, :2]}, "calib has shape"), (K4, {"calib": np.repeat(CALIB, 3, 2)}, "or a smaller centre"),
     (K4, {"calib": CALIB * 0}, "calib is zero"), (K4, {"calib": CALIB * np.inf}, "calib holds NaN")])
 def test_noise_and_calibration_are_checked(kspace, fields, message):

@@ -56,3 +56,34 @@ class Encode:
             for c in range(1, len(s)):
                 part += t[c, shifted] * s[c, image]
         return np.conjugate(total, out=total)
+
+
+class EncodeVolume:
+    """F and F^H of some coils' volumes: one coil after another, so that no copy of all of them is made.
+
+    Args:
+        weight: what k-space is multiplied by, of size 1 along the axes it does not vary, or None.
+        shape: (kz, ky, kx).
+    """
+
+    def __init__(self, weight, shape):
+        self.weight, self.shape = weight, shape
+
+    def forward(self, s, x, out):
+        """out <- W F (s x), for maps s and data out (coil, kz, ky, kx)."""
+        for one, data in zip(s, out):
+            t = scipy.fft.fftn(scipy.fft.ifftshift(one * x), norm="ortho", overwrite_x=True, workers=1)
+            data[...] = scipy.fft.fftshift(t)
+            if self.weight is not None:
+                data *= self.weight
+
+    def backward(self, s, y):
+        """sum_c conj(s_c) F^H W y_c."""
+        total = np.zeros(self.shape, np.result_type(s, y))
+        for one, data in zip(s, y):
+            t = data if self.weight is None else data * self.weight
+            t = scipy.fft.ifftn(scipy.fft.ifftshift(t), norm="ortho", overwrite_x=True, workers=1)
+            t = scipy.fft.fftshift(t)
+            t *= one.conj()
+            total += t
+        return total

@@ -87,6 +87,9 @@ class Normal:
     """
 
     def __init__(self, mps, w2):
+        self.lead = mps.shape[:-3]
+        self.shared = bool(self.lead) and not any(mps.strides[:-3])  # one set of maps, broadcast to all frames
+        mps = mps[(0,) * len(self.lead)] if self.shared else mps
         self.mps = np.require(mps, requirements=["C", "W"])  # a copy of read-only or strided maps only
         n, nx = mps.shape[-2:]
         self.along_rows = w2.shape[-1] > 1
@@ -109,16 +112,16 @@ class Normal:
     @staticmethod
     def fits(mps, axes) -> bool:
         """True where a compiled kernel can take this operator and its time is worth a compilation."""
-        return (mps.size >= 1 << 15 and mps.shape[-1] >= BYTES // mps.itemsize
-                and all(plan(mps.shape[a], str(mps.dtype)) is not None for a in axes))
+        return takes(mps.size, mps.shape[-2:], mps.dtype, axes)
 
     def __call__(self, x):
         x = np.require(x, self.mps.dtype, ["C", "W"])
         out = np.empty_like(x)
-        *lead, coils, n, nx = self.mps.shape
-        slices = list(np.ndindex(*lead))
+        coils, n, nx = self.mps.shape[-3:]
+        slices = list(np.ndindex(*self.lead))
         weights = lambda i: (self.w2[i] if self.own else self.w2).ravel()  # noqa: E731
-        flat = lambda i: (x[i].ravel(), self.mps[i].ravel(), weights(i))  # noqa: E731
+        maps = lambda i: (self.mps if self.shared else self.mps[i]).ravel()  # noqa: E731
+        flat = lambda i: (x[i].ravel(), maps(i), weights(i))  # noqa: E731
         if not self.along_rows:
             blocks = -(-nx // (BYTES // x.itemsize))
             parts = min(blocks, max(1, backend.threads() // len(slices)))  # the result is the same for any number
@@ -140,3 +143,9 @@ class Normal:
         for (i, c), part in zip(tasks, backend.parallel(plane, tasks)):
             out[i] = out[i] + part if c else part
         return out
+
+
+def takes(entries: int, plane, dtype, axes) -> bool:
+    """Whether a kernel takes maps of this many entries with planes of this shape, transformed along `axes` of them."""
+    return (entries >= 1 << 15 and plane[-1] >= BYTES // dtype.itemsize
+            and all(plan(plane[a], str(dtype)) is not None for a in axes))

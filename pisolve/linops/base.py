@@ -19,9 +19,11 @@ class Linop(sigpy.linop.Linop):
 
     Attributes:
         unitary: A^H A = A A^H = I, so that a prior behind A has a closed-form prox.
+        iaxes, oaxes: the names of the axes of x and of A x, None where they have none.
     """
 
     unitary = False
+    iaxes = oaxes = None
 
     def norm_bound(self) -> float | None:
         """An upper bound of the operator norm that is guaranteed, or None where none is known in closed form."""

@@ -7,10 +7,11 @@ from functools import cached_property
 import numpy as np
 import scipy.fft
 
-from pisolve import _check, backend
+from pisolve import _axes, _check, backend
 from pisolve._check import array, dtype_name, is_array, is_torch
-from pisolve.linops._encode import Encode
+from pisolve.linops._encode import Encode, EncodeVolume
 from pisolve.linops._normal import Normal
+from pisolve.linops._volume import NormalVolume
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
 # Coils of one task: two, or as many as have this many pixels; fixed, so that results do not depend on the threads.
@@ -18,20 +19,32 @@ _COILS, _PIXELS = 2, 1 << 16
 
 
 class Sense(Linop):
-    """The class behind `sense`."""
+    """The class behind `sense`.
 
-    def __init__(self, mps, mask=None, weights=None):
-        mps = checked_maps(mps, (3, 4))
-        super().__init__(mps.shape, (*mps.shape[:-3], *mps.shape[-2:]))
+    Attributes:
+        ndim: 2 or 3, the number of encoded axes.
+        mps: the maps, (..., coil, [kz,] ky, kx).
+        weight: what k-space without coils is multiplied by, of size 1 where it does not change; None for nothing.
+        iaxes, oaxes: the names of the axes of x and of A x, None where they were not given.
+    """
+
+    def __init__(self, mps, mask=None, weights=None, *, ndim: int = 2):
+        self.ndim, self.lead = ndim, tuple(mps.shape[:-1 - ndim])
+        super().__init__(mps.shape, (*self.lead, *mps.shape[-ndim:]))
         self.mps = mps
-        self.weight = _kspace_weight(mps, mask, weights)
+        self.weight = _kspace_weight(mps, mask, weights, ndim)
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """The axes of the Fourier transform."""
+        return tuple(range(-self.ndim, 0))
 
     @property
     def varying_axes(self) -> tuple[int, ...]:
         """The axes along which the sampling varies: the only ones that A^H A has to transform."""
         if self.weight is None:
             return ()
-        return tuple(a for a in (-2, -1) if self.weight.shape[a] > 1)
+        return tuple(a for a in self.spatial if self.weight.shape[a] > 1)
 
     def norm_bound(self):
         return self._bound
@@ -40,15 +53,14 @@ class Sense(Linop):
     def _bound(self):
         """||A|| <= max over pixels of sqrt(sum |S|^2), times the largest root of a weight."""
         xp = backend.namespace(self.mps)
-        bound = float(xp.sqrt(sum(abs(s) ** 2 for s in xp.moveaxis(self.mps, -3, 0)).max()))
+        bound = float(xp.sqrt(sum(abs(s) ** 2 for s in xp.moveaxis(self.mps, -1 - self.ndim, 0)).max()))
         return bound if self.weight is None else bound * float(self.weight.max())
 
     def _each(self, work):
         """Run `work(slice index, coil slice)` over slices and groups of coils, in order; () index without slices."""
-        lead = np.ndindex(self.mps.shape[:-3])
-        coils = self.mps.shape[-3]
+        lead = np.ndindex(self.lead)
+        coils, pixels = self.mps.shape[-1 - self.ndim], int(np.prod(self.mps.shape[-self.ndim:]))
         on_cpu = backend.namespace(self.mps) is np
-        pixels = self.mps.shape[-1] * self.mps.shape[-2]
         step = max(_COILS, _PIXELS // pixels) if on_cpu else self.group
         tasks = [(i, slice(c, min(c + step, coils))) for i in lead for c in range(0, coils, step)]
         return tasks, backend.parallel(lambda task: work(*task), tasks) if on_cpu else [work(*task) for task in tasks]
@@ -56,19 +68,19 @@ class Sense(Linop):
     @cached_property
     def group(self) -> int:
         """How many coil images are transformed at a time on a GPU: as many as its memory has room for, three times."""
-        images = backend.workspace(self.mps) // (3 * self.mps.itemsize * self.mps.shape[-1] * self.mps.shape[-2])
-        return max(1, min(images, int(np.prod(self.mps.shape[:-2]))))
+        images = backend.workspace(self.mps) // (3 * self.mps.itemsize * int(np.prod(self.mps.shape[-self.ndim:])))
+        return max(1, min(images, int(np.prod(self.mps.shape[:-self.ndim]))))
 
     def _blocks(self):
         """(slices, coils) of the maps (slice, coil, y, x) in groups of `group` coil images, whole slices if it can."""
-        slices, coils = (1, *self.mps.shape)[-4:-2]
+        slices, coils = int(np.prod(self.lead)), self.mps.shape[-1 - self.ndim]
         for z in range(0, slices, step := max(1, self.group // coils)):
             for c in range(0, coils, self.group):
                 yield slice(z, z + step), slice(c, c + self.group)
 
     def _layered(self, x):
-        """The array with an axis of slices in front."""
-        return x if self.mps.ndim == 4 else x[None]
+        """The array with one axis in the place of all those before the coils."""
+        return x.reshape(int(np.prod(self.lead)), *x.shape[len(self.lead):])
 
     def _in_batches(self, x, out, work):
         """On a GPU: out[z] += the sum over coils of work(maps, x[z], z, c), for slices z and coils c of each block."""
@@ -80,19 +92,20 @@ class Sense(Linop):
         return out
 
     def _weight(self, i):
-        return self.weight if self.weight is None or self.weight.ndim == 2 else self.weight[i]
+        return self.weight if self.weight is None or self.weight.ndim == self.ndim else self.weight[i]
 
     def _weighted(self, t, z):
         """Coil images (slice, coil, ky, kx) times the weight of these slices."""
         if self.weight is None:
             return t
-        return t * (self.weight if self.weight.ndim == 2 else self.weight[z, None])
+        return t * (self.weight if self.weight.ndim == self.ndim else self._layered(self.weight)[z, None])
 
     @cached_property
     def _encode(self):
         """slice index -> `Encode`, on the CPU."""
-        shared = Encode(self.weight, self.mps.shape[-2:]) if self.weight is None or self.weight.ndim == 2 else None
-        return {i: shared or Encode(self._weight(i), self.mps.shape[-2:]) for i in np.ndindex(self.mps.shape[:-3])}
+        make, size = Encode if self.ndim == 2 else EncodeVolume, self.mps.shape[-self.ndim:]
+        shared = make(self.weight, size) if self.weight is None or self.weight.ndim == self.ndim else None
+        return {i: shared or make(self._weight(i), size) for i in np.ndindex(self.lead)}
 
     def _apply(self, input):
         out = backend.namespace(input).empty(tuple(self.oshape), dtype=np.result_type(input.dtype, self.mps.dtype))
@@ -102,7 +115,7 @@ class Sense(Linop):
         data = self._layered(out)
 
         def work(s, x, z, c):
-            data[z, c] = self._weighted(backend.fft(s * x[:, None], (-2, -1)), z)
+            data[z, c] = self._weighted(backend.fft(s * x[:, None], self.spatial), z)
 
         self._in_batches(input, input, work)
         return out
@@ -113,7 +126,7 @@ class Sense(Linop):
             return gather(self.ishape, *parts)
 
         def work(s, y, z, c):
-            return backend.fft(self._weighted(y[:, c], z), (-2, -1), inverse=True) * s.conj()
+            return backend.fft(self._weighted(y[:, c], z), self.spatial, inverse=True) * s.conj()
 
         return self._in_batches(input, self._zeros(input), work)
 
@@ -159,14 +172,15 @@ class _Normal:
         self.A, self.axes, self.compiled = A, A.varying_axes, None
         xp = backend.namespace(A.mps)
         if not self.axes:
-            energy = (A.mps.real**2 + A.mps.imag**2).sum(-3)
+            energy = (A.mps.real**2 + A.mps.imag**2).sum(-1 - A.ndim)
             self.diagonal = energy if A.weight is None else energy * A.weight**2
             return
         self.w2 = xp.fft.ifftshift(A.weight**2, axes=self.axes)
-        if xp is np and Normal.fits(A.mps, self.axes):
-            self.compiled = Normal(A.mps, self.w2)
+        kernel = Normal if A.ndim == 2 else NormalVolume
+        if xp is np and kernel.fits(A.mps, self.axes):
+            self.compiled = kernel(A.mps, self.w2)
         elif xp is np:  # real and imaginary part: w^2 and -w^2, which is w^2 and the conjugate in one pass
-            full = np.broadcast_to(self.w2, (*self.w2.shape[:-2], *A.ishape[-2:]))
+            full = np.broadcast_to(self.w2, (*self.w2.shape[:-A.ndim], *A.ishape[-A.ndim:]))
             self.w2 = np.stack([full, -full], -1).reshape(*full.shape[:-1], -1)
 
     def __call__(self, x):
@@ -180,7 +194,7 @@ class _Normal:
         return gather(self.A.ishape, *self.A._each(lambda i, c: work(x, i, c)))
 
     def _w2(self, i):
-        return self.w2 if self.w2.ndim == 2 else self.w2[i]
+        return self.w2 if self.w2.ndim == self.A.ndim else self.w2[i]
 
     def _cached(self, x, i, coils):
         """sum_c conj(S_c) F^H w^2 F (S_c x) as conj(sum_c S_c F conj(w^2 F (S_c x))): no second copy of the maps."""
@@ -205,49 +219,58 @@ class _Normal:
         return self._product(s, x[i], self._w2(i)).sum(0)
 
     def _batched(self, s, x, z, coils):
-        return self._product(s, x[:, None], self.w2 if self.w2.ndim == 2 else self.w2[z, None])
+        w2 = self.w2 if self.w2.ndim == self.A.ndim else self.A._layered(self.w2)[z, None]
+        return self._product(s, x[:, None], w2)
 
     def _product(self, s, x, w2):
         t = backend.fft(s * x, self.axes, centred=False) * w2
         return backend.fft(t, self.axes, centred=False, inverse=True) * s.conj()
 
 
-def _kspace_weight(mps, mask, weights):
-    """mask * sqrt(weights) as a real array (slice?, ky or 1, kx or 1): size 1 along the axes it does not vary."""
+def _kspace_weight(mps, mask, weights, ndim):
+    """mask * sqrt(weights) as a real array (slice?, ky or 1, kx or 1): size 1 along the axes it does not vary.
+
+    All the axes before the coils are there, in full, or none of them.
+    """
     xp = backend.namespace(mps)
     weight = None
     for name, w in (("mask", mask), ("weights", weights)):
         if w is None:
             continue
-        w = _fit(name, w, mps)
+        w = _fit(name, w, mps, ndim)
         if name == "weights":
             w = xp.sqrt(w)
         weight = w if weight is None else weight * w
     if weight is None:
         return None
-    for axis in (-2, -1):
-        first = weight[..., :1, :] if axis == -2 else weight[..., :1]
+    for axis in range(-ndim, 0):
+        first = weight[(..., slice(1), *(slice(None),) * (-1 - axis))]
         if bool((weight == first).all()):
             weight = first
-    if weight.ndim == 3 and bool((weight == weight[:1]).all()):
-        weight = weight[0]
+    if weight.ndim > ndim:
+        first = weight[(0,) * (weight.ndim - ndim)]
+        same = bool((weight == first).all())
+        weight = first if same else xp.broadcast_to(weight, (*mps.shape[:-1 - ndim], *first.shape))
     return xp.ascontiguousarray(weight.astype(_check.real_name(mps)))
 
 
-def _fit(name, w, mps):
+def _fit(name, w, mps, ndim):
     """A real weight (ky, kx) or (slice, ky, kx), checked against the maps; size-1 axes are allowed."""
     if not is_array(w):
         raise TypeError(f"{name} must be an array, got {type(w).__name__}")
     w = backend.to_numpy(w)
     if w.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {w.dtype}: give a boolean mask or real weights >= 0")
-    shape, full = tuple(w.shape), (*mps.shape[:-3], *mps.shape[-2:])
+    shape, full = tuple(w.shape), (*mps.shape[:-1 - ndim], *mps.shape[-ndim:])
+    if w.ndim < ndim == 3:
+        raise ValueError(f"{name} has shape {shape}: give (kz, ky, kx) = {full[-3:]}, with 1 where it does not change")
     if w.ndim < 2:
         raise ValueError(f"{name} has shape {shape}: give ({full[-2]}, 1) for ky lines or (1, {full[-1]}) for kx lines")
-    if w.ndim == mps.ndim and w.ndim > 2:  # (..., coil, ky, kx): the same for every coil
-        if w.shape[-3] > 1 and not bool((w == w[..., :1, :, :]).all()):
+    inner = (slice(None),) * ndim
+    if w.ndim == mps.ndim:  # (..., coil, ky, kx): the same for every coil
+        if w.shape[-1 - ndim] > 1 and not bool((w == w[(..., slice(1), *inner)]).all()):
             raise ValueError(f"{name} differs between coils, which are sampled together: give ({full[-2]}, {full[-1]})")
-        w = w[..., 0, :, :]
+        w = w[(..., 0, *inner)]
     if w.ndim > len(full) or any(n not in (1, m) for n, m in zip(w.shape[::-1], full[::-1])):
         raise ValueError(f"{name} has shape {shape}, which does not fit k-space of shape {tuple(mps.shape)}")
     if name == "mask" and not ((w == 0) | (w == 1)).all():
@@ -259,27 +282,68 @@ def _fit(name, w, mps):
     return backend.namespace(mps).asarray(w, dtype="float64")
 
 
-def sense(mps, mask=None, weights=None) -> Sense:
+def sense(mps, mask=None, weights=None, *, axes=None, shape=None) -> Sense:
     """SENSE encoding, A x = M W^(1/2) F S x: image -> k-space of every coil.
 
-    S multiplies by the coil maps, F is the centred orthonormal 2-D FFT, M the sampling mask, W the weights; the
-    adjoint is A^H y = sum_c conj(S_c) F^H M W^(1/2) y_c. `A.N` finds out along which axes the mask varies and
-    transforms only those. With maps normalised to sum_c |S_c|^2 <= 1 and a boolean mask, ||A|| <= 1.
+    S multiplies by the coil maps, F is the centred orthonormal FFT in two or three dimensions, M the sampling mask, W
+    the weights; the adjoint is A^H y = sum_c conj(S_c) F^H M W^(1/2) y_c. `A.N` finds out along which axes the mask
+    varies and transforms only those. With maps normalised to sum_c |S_c|^2 <= 1 and a boolean mask, ||A|| <= 1.
 
     Args:
-        mps: coil maps (coil, ky, kx), or (slice, coil, ky, kx) for a volume of slices; complex.
-        mask: sampling, boolean or 0/1, (ky, kx), (ky, 1), (1, kx) or with a leading slice axis; None: all sampled.
+        mps: coil maps (coil, ky, kx), or (slice, coil, ky, kx) for a volume of slices; complex. They are (coil, kz, ky,
+            kx) where `axes` say so, or the mask fits (kz, ky, kx) and not (slice, ky, kx).
+        mask: sampling, boolean or 0/1, (ky, kx), (ky, 1), (1, kx) or with a leading slice axis, (kz, ky, kx) in 3-D;
+            None: all sampled.
         weights: real weights >= 0 of the squared residual, shaped as `mask`. As in SigPy A holds their square root,
             so y has to be multiplied by sqrt(weights) too.
+        axes: the names of the axes of k-space, as for `Scan`: ("frame", "coil", "ky", "kx"). A then has the names
+            `iaxes` and `oaxes`, and priors find theirs: `TemporalFFT(axis="frame")`.
+        shape: the shape of k-space, where it has axes that the maps have not, such as frames seen by the same coils.
 
     Returns:
-        A `sigpy.linop.Linop` from (..., ky, kx) to mps.shape.
+        A `sigpy.linop.Linop` from (..., ky, kx) to k-space.
 
     Raises:
         TypeError, ValueError: maps not numeric, not finite, all zero or of the wrong dimension; mask or weights that
-            do not fit, differ between coils, are negative or zero everywhere.
+            do not fit, differ between coils, are negative or zero everywhere; names that do not fit.
 
     Reference:
         Pruessmann et al., Magn Reson Med 42 (1999) 952; 46 (2001) 638.
     """
-    return Sense(mps, mask, weights)
+    mps = checked_maps(mps, None if axes or shape else (3, 4))
+    ndim = len(_axes.encoded(_axes.words("axes", axes))) if axes else 3 if _is_volume(mps, mask, weights) else 2
+    if shape is not None:
+        mps = spread(mps, _check.shape("shape", shape), ndim)
+    A = Sense(mps, mask, weights, ndim=ndim)
+    if axes is None:  # what stands before the coils is not known
+        A.iaxes = A.oaxes = None
+        if not A.lead:
+            A.oaxes = (_axes.COIL, *tuple(_axes.SPATIAL)[-ndim:])
+    else:
+        A.oaxes = _axes.checked(axes, mps.shape)
+        if _axes.canonical(A.oaxes) != A.oaxes:
+            raise ValueError(f"axes are {', '.join(A.oaxes)}: an operator takes them as {_axes.canonical(A.oaxes)}")
+    A.iaxes = None if A.oaxes is None else _axes.of_image(A.oaxes)
+    return A
+
+
+def _is_volume(mps, mask, weights) -> bool:
+    """Whether maps of four axes are (coil, kz, ky, kx), since a mask of three fits these and no slices."""
+    for w in (mask, weights):
+        if mps.ndim == 4 and getattr(w, "ndim", 0) == 3:
+            fits = [all(n in (1, m) for n, m in zip(w.shape, grid)) for grid in (
+                (mps.shape[0], *mps.shape[2:]), mps.shape[1:])]
+            if fits == [False, True]:
+                return True
+    return False
+
+
+def spread(mps, shape, ndim):
+    """Maps as those of every slice, frame, ... of k-space of this shape, without a copy; `ndim` axes and coils last."""
+    inner = mps.shape[-1 - ndim:]
+    lead = mps.shape[:-1 - ndim]
+    full = shape[:-1 - ndim]
+    lead = lead + (1,) * (len(full) - len(lead))  # those of slices, which come first, are the same in all frames
+    if shape[-1 - ndim:] != tuple(inner) or any(n not in (1, m) for n, m in zip(lead, full)):
+        raise ValueError(f"mps has shape {tuple(mps.shape)}, k-space {shape}: coils and size must agree")
+    return backend.namespace(mps).broadcast_to(mps.reshape(*lead, *inner), shape)

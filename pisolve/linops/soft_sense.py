@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 import scipy.fft
 
-from pisolve import _check, backend
+from pisolve import _axes, _check, backend
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
-from pisolve.linops.sense import Sense, checked_maps, gather
+from pisolve.linops.sense import Sense, checked_maps, gather, spread
 
 
 class SoftSense(Linop):
@@ -20,9 +20,10 @@ class SoftSense(Linop):
         weight: as of `sense`.
     """
 
+    ndim = 2
+
     def __init__(self, mps, mask=None, weights=None):
-        self.mps = mps = checked_maps(mps, (4, 5))
-        self.lead = tuple(mps.shape[:-4])
+        self.mps, self.lead = mps, tuple(mps.shape[:-4])
         super().__init__((*self.lead, *mps.shape[-3:]), (*self.lead, mps.shape[-4], *mps.shape[-2:]))
         # k-space knows no sets: weights, FFTs and the order of the coils are those of SENSE with any one set
         sets = (mps[..., s, :, :, :] for s in range(mps.shape[-4]))
@@ -168,7 +169,7 @@ class _Normal:
         return self.A._spread(backend.fft(t, self.axes, centred=False, inverse=True), i, coils)
 
 
-def soft_sense(mps, mask=None, weights=None) -> SoftSense:
+def soft_sense(mps, mask=None, weights=None, *, axes=None, shape=None) -> SoftSense:
     """SENSE with several sets of maps, A x = M W^(1/2) F sum_s S_s x_s: images of the sets -> k-space of every coil.
 
     Where more than one thing is seen at a pixel (an object larger than the field of view, fat and water apart, motion
@@ -181,6 +182,8 @@ def soft_sense(mps, mask=None, weights=None) -> SoftSense:
         mps: maps (set, coil, y, x), or (slice, set, coil, y, x) for a volume of slices; complex.
         mask: as for `sense`.
         weights: as for `sense`.
+        axes, shape: the names of the axes of k-space, and its shape, as for `sense`; 2-D only. The axis of the sets is
+            called "maps".
 
     Returns:
         A `sigpy.linop.Linop` from (..., set, y, x) to (..., coil, ky, kx). `combine_sets` makes one image.
@@ -192,7 +195,18 @@ def soft_sense(mps, mask=None, weights=None) -> SoftSense:
         M. Uecker et al., ESPIRiT - an eigenvalue approach to autocalibrating parallel MRI: where SENSE meets GRAPPA,
         Magn. Reson. Med. 71:990-1001 (2014).
     """
-    return SoftSense(mps, mask, weights)
+    mps = checked_maps(mps, None if axes or shape else (4, 5))
+    names = None if axes is None else _axes.words("axes", axes)
+    if names is not None and len(_axes.encoded(names)) > 2:
+        raise ValueError("several sets of maps are for 2-D scans: take one set, calib.espirit(maps=1), or give "
+                         "each=('slice', 'x') for planes of a 3-D scan")
+    if shape is not None:
+        mps = spread(mps, (*shape[:-3], mps.shape[-4], *shape[-3:]), 3)
+    A = SoftSense(mps, mask, weights)
+    if names is not None:
+        A.oaxes, image = names, _axes.of_image(names)
+        A.iaxes = (*image[:-2], _axes.MAPS, *image[-2:])
+    return A
 
 
 def combine_sets(x):

@@ -28,10 +28,11 @@ class WaveletTransform(Linop):
         if not self.filters.orthogonal:
             raise ValueError(f"name {name!r} is no orthogonal wavelet: take for example 'haar', 'db4' or 'sym4'")
         self.name = name
-        smallest = min(shape[a] for a in self.axes)
-        most = int(np.log2(smallest)) if smallest > 1 else 0
+        # a short third axis, or one of a single sample, does not decide: it goes down as far as it reaches
+        side = sorted(n for n in (shape[a] for a in self.axes) if n > 1)[-2:] or [1]
+        most = int(np.log2(side[0]))
         if levels is None:  # the coarsest image stays as wide as the filter, as in pywt.dwt_max_level
-            levels = min(5, max(1, pywt.dwt_max_level(smallest, self.filters.dec_len)), most)
+            levels = min(5, max(1, pywt.dwt_max_level(side[0], self.filters.dec_len)), most)
         self.levels = _check.integer("levels", levels, low=0, high=most)
         super().__init__(shape, shape)
 
@@ -46,13 +47,17 @@ class WaveletTransform(Linop):
                         for i in range(len(self.ishape)))
             size = [(n + 1) // 2 for n in size]
 
+    def _long(self, region):
+        """The axes along which a region has more than one sample."""
+        return [a for a in self.axes if region[a].stop > 1]
+
     def _apply(self, input):
         if self._compiled(input):
             return self._run(input, False)
         analyse = self._analyse if isinstance(input, np.ndarray) else self._windows.analyse
         x = backend.copy(input)
         for region in self._regions():
-            for axis in self.axes:
+            for axis in self._long(region):
                 x[region] = analyse(x[region], axis)
         return x
 
@@ -62,7 +67,7 @@ class WaveletTransform(Linop):
         synthesise = self._synthesise if isinstance(input, np.ndarray) else self._windows.synthesise
         x = backend.copy(input)
         for region in reversed(list(self._regions())):
-            for axis in reversed(self.axes):
+            for axis in reversed(self._long(region)):
                 x[region] = synthesise(x[region], axis)
         return x
 
@@ -73,7 +78,7 @@ class WaveletTransform(Linop):
 
     def _compiled(self, x) -> bool:
         last = len(self.ishape) - 2
-        return self.axes == (last, last + 1) and backend.compiles(x)
+        return self.axes == (last, last + 1) and backend.compiles(x) and min(self.ishape[-2:]) > 1
 
     def _run(self, x, inverse):
         x = np.array(x, order="C")
@@ -111,7 +116,8 @@ def wavelet(shape, name: str = "db4", levels: int | None = None, *, axes=(-2, -1
     Args:
         shape: image shape (..., y, x).
         name: an orthogonal wavelet of PyWavelets: "haar", "db4", "sym4", ...
-        levels: number of levels; None: as many as keep the coarsest image wider than the filter, at most 5.
+        levels: number of levels; None: as many as keep the coarsest image wider than the filter, at most 5. Of three
+            axes the second longest decides, and axes of one sample do not; shorter ones go down as far as they reach.
         axes: the axes transformed.
 
     Raises:

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from pisolve import _check
+from pisolve import _axes, _check, scan
 from pisolve.backend import to_numpy
 
 
@@ -75,17 +75,20 @@ def describe(mask) -> dict:
             "axes": tuple(a for a, v in zip((-2, -1), varies) if v), "centre": size}
 
 
-def estimate(kspace) -> np.ndarray:
+def estimate(kspace, axes=None) -> np.ndarray:
     """The sampled positions of zero-filled k-space: True where any coil of any slice is not zero.
+
+    With the names of its axes, as for `Scan`, slices, frames, ... that were sampled apart get masks of their own.
 
     A sample that happens to be exactly zero in every coil (quantised data, a single coil) is no hole: where at least
     95 % of the grid of occupied rows and columns is not zero, the whole grid counts as sampled.
 
     Args:
         kspace: array (..., ky, kx), zero where nothing was measured.
+        axes: names of its axes, such as ("frame", "coil", "ky", "kx"); None: one mask (ky, kx) for all of it.
 
     Returns:
-        bool array (ky, kx).
+        bool array (ky, kx); with `axes` one that broadcasts to k-space without coils.
 
     Raises:
         ValueError: fewer than two axes, NaN or Inf, or zero everywhere.
@@ -93,6 +96,8 @@ def estimate(kspace) -> np.ndarray:
     kspace = to_numpy(_check.array("kspace", kspace, complex_=False, nonzero=True))
     if kspace.ndim < 2:
         raise ValueError(f"kspace has {kspace.ndim} dimensions: (..., ky, kx) needed")
+    if axes is not None:
+        return scan.estimate(kspace, _axes.checked(axes, kspace.shape))
     found = (kspace != 0).any(axis=tuple(range(kspace.ndim - 2)))
     grid = found.any(axis=1)[:, None] & found.any(axis=0)[None, :]
     return grid if found.sum() >= 0.95 * grid.sum() else found

@@ -54,16 +54,14 @@ class Channels:
                                  "scan, or attach Scan(noise=(coil, samples))")
             self.matrix = calib.whitening_matrix(calib.noise_covariance(scan.noise))
             scan = self.whitened(scan)
-        if compress is not None and (compress.coils is None or compress.coils < scan.kspace.shape[-3]):
-            self.compression = calib.compression(
-                scan.kspace, coils=compress.coils, energy=compress.energy, method=compress.method, calib=scan.calib,
-                mask=masks.estimate(scan.kspace) if scan.mask is None else scan.mask, axis=-3 - scan.phase_axis)
+        if compress is not None and (compress.coils is None or compress.coils < scan.coils):
+            self.compression = _compression(scan.time_average(), compress)
 
-    def __call__(self, kspace):
-        """The channels of other data of the same coils, (..., coil, ky, kx)."""
+    def __call__(self, kspace, ndim: int = 2):
+        """The channels of other data of the same coils, (..., coil, ky, kx), in 3-D (..., coil, kz, ky, kx)."""
         if self.matrix is not None:
-            kspace = calib.mix(self.matrix, kspace)
-        return kspace if self.compression is None else self.compression(kspace)
+            kspace = _planes(lambda x: calib.mix(self.matrix, x), kspace, ndim)
+        return kspace if self.compression is None else _planes(self.compression, kspace, ndim)
 
     def whitened(self, scan: io.Scan) -> io.Scan:
         """The scan with white noise of variance 1 in every coil; a reference, which is in the old units, is dropped.
@@ -91,6 +89,47 @@ class Channels:
         return replace(_mixed(replace(scan, noise=None), C, C.maps), noise=noise)
 
 
+def _compression(still, compress):
+    """The compression of a scan without further axes, by the centre of its k-space."""
+    kspace, separate, mask = still.kspace, still.calib, still.encoding.everywhere if still.mask is not None else None
+    axis = -3 - still.phase_axis if len(still.encoding.encoded) == 2 else -1
+    if mask is None:
+        mask = masks.estimate(kspace) if kspace.ndim < 5 and len(still.encoding.encoded) == 2 else None
+    if len(still.encoding.encoded) == 3:  # the positions across the readout are one axis
+        if still.readout != "kx":
+            raise ValueError(f"compress is for a readout along kx, and this 3-D scan was read along {still.readout}: "
+                             "name its axes in another order")
+        if separate is None:
+            filled = still.mask if still.mask is not None else np.ones(kspace.shape[-3:], bool)
+            size = [n - n % 2 for n in _centre(filled.all(axis=-1))]
+            middle = [slice(n // 2 - m // 2, n // 2 + m // 2) for n, m in zip(filled.shape, size)]
+            separate = kspace[(..., *middle, slice(None))]
+        kspace, separate, mask = _flat(kspace), _flat(separate), None
+    return calib.compression(kspace, coils=compress.coils, energy=compress.energy, method=compress.method,
+                             calib=separate, mask=mask, axis=axis)
+
+
+def _centre(filled):
+    """The size of the largest full centre of (kz, ky)."""
+    size = masks.centre(filled)
+    if min(size) < 2:
+        raise ValueError("compress needs a fully sampled centre of k-space: give the scan its calib")
+    return size
+
+
+def _flat(x):
+    """(..., kz, ky, kx) as (..., kz * ky, kx)."""
+    return x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2], x.shape[-1])
+
+
+def _planes(mix, x, ndim):
+    """mix(x) of arrays (..., coil, ky, kx), or of volumes."""
+    if ndim == 2:
+        return mix(x)
+    out = mix(_flat(x))
+    return out.reshape(*out.shape[:-2], *x.shape[-3:])
+
+
 def _normalised(mps):
     """Maps with a root sum of squares of 1; 0 where it was next to nothing."""
     mps = mps / abs(mps).max()  # squares then neither over- nor underflow
@@ -100,5 +139,7 @@ def _normalised(mps):
 
 def _mixed(scan, kspace, maps):
     """The scan with other channels, by functions of k-space and of maps."""
-    new = {"kspace": kspace(scan.kspace), "calib": scan.calib if scan.calib is None else kspace(scan.calib)}
-    return replace(scan, **new, mps=scan.mps if scan.mps is None else maps(scan.mps), noise=None)
+    ndim = len(scan.encoding.encoded)
+    new = {n: a if a is None else _planes(mix, a, ndim)
+           for n, a, mix in (("kspace", scan.kspace, kspace), ("calib", scan.calib, kspace), ("mps", scan.mps, maps))}
+    return replace(scan, **new, noise=None)

@@ -29,17 +29,33 @@ class Maps:
         for name, check in self._checks.items():
             check(name, getattr(self, name))
 
-    def __call__(self, kspace, mask=None, separate=None):
-        """Coil maps of (..., coil, ky, kx); one coil gets a map of ones.
+    volumes = False  # whether it makes maps of 3-D k-space
+
+    def __call__(self, kspace, mask=None, separate=None, *, ndim: int = 2):
+        """Coil maps of (..., coil, ky, kx), in 3-D of (..., coil, kz, ky, kx); one coil gets a map of ones.
 
         Args:
             kspace: k-space to calibrate from.
             mask: what of it is sampled.
             separate: separately measured calibration lines, used in place of the centre of `kspace`.
+            ndim: 2 or 3.
+
+        Raises:
+            ValueError: 3-D k-space, for which there is no such method.
         """
-        if kspace.shape[-3] == 1:
+        if kspace.shape[-1 - ndim] == 1:
             return np.ones_like(kspace)
         options = {f.name: getattr(self, f.name) for f in fields(self)}
+        if ndim == 3:
+            if not self.volumes:
+                raise ValueError(f"{type(self).__name__}() makes maps of 2-D k-space, and this is 3-D: take "
+                                 "maps=pi.Espirit(), or give mps")
+            options["ndim"] = 3
+            if kspace.ndim > 4:  # slabs
+                own = separate is not None and separate.ndim > 4
+                mask = None if mask is None else np.broadcast_to(mask, kspace.shape[-3:])
+                return np.stack([self(k, mask, separate[z] if own else separate, ndim=3)
+                                 for z, k in enumerate(kspace)])
         return getattr(calib, type(self).__name__.lower())(kspace, mask=mask, calib=separate, **options)
 
 
@@ -53,6 +69,7 @@ class Espirit(Maps):
     crop: float = 0.8
     soft_crop: bool = False
     maps: int = 1
+    volumes = True
     _checks = {"calib_width": _COUNT, "kernel_width": _ANY_COUNT, "thresh": _threshold, "crop": fraction,
                "maps": _COUNT}
 

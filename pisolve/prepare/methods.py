@@ -23,12 +23,12 @@ def _same(x):
 
 @dataclass(frozen=True)
 class Model:
-    """One slice: minimise 1/2 ||A x - y||^2 + g(x).
+    """A part of a scan: minimise 1/2 ||A x - y||^2 + g(x).
 
     Attributes:
         A, y: operator and data of the equation.
-        image: x -> the picture (y, x), homogeneous.
-        data: k-space (coil, ky, kx) -> y, linear: the same calibration on other data of this slice.
+        image: x -> the picture, homogeneous, of the image axes of the part.
+        data: k-space of the part -> y, linear: the same calibration on other data of it.
         size: x is the picture times this: the typical root of sum_c |S_c|^2 of maps that are not normalised.
         energy: sum_c |S_c|^2 of A's maps, of x's shape: A^H y / energy is the zero-filled x. None: 1 where there are
             maps.
@@ -45,18 +45,44 @@ class Model:
 
 
 class Method:
-    """Base of the methods: k-space, mask, maps and separate calibration lines of one slice -> `Model`.
+    """Base of the methods: a part of a scan, with its mask, maps and calibration lines, -> `Model`.
+
+    What others ask of a method is said by its attributes:
 
     Attributes:
         needs_maps: whether coil maps are made for it.
-        fits: whether kernels or a network are fitted to the slice first: work of its own, as solving is.
+        fits: whether kernels or a network are fitted to the part first: work of its own, as solving is.
+        fills: whether it fills k-space: then a prior acts on an image in which noise is not white, and samples cannot
+            be withheld one by one.
+        predicts: whether A x is k-space as it was measured.
+        tunable: whether `tune` can choose a prior's strength with it.
+        planar: whether it takes single planes only, of one slice and one frame.
     """
 
     needs_maps = True
     fits = False
+    fills = False
+    predicts = True
+    tunable = False
+    planar = True
 
-    def __call__(self, kspace, mask, mps, separate) -> Model:
+    def __call__(self, part) -> Model:
         raise NotImplementedError
+
+    def takes(self, scan, each) -> None:
+        """Refuse a scan whose parts it cannot take.
+
+        Raises:
+            ValueError: with what to do.
+        """
+        left = [a for a in scan.image_axes if a not in each]
+        more = [a for a in left if a not in "xyz"]
+        volume = len(left) - len(more) > 2
+        if self.planar and (more or volume):
+            apart = (*each, *more, *(scan.separable[-1:] if volume else ()))
+            raise ValueError(f"{type(self).__name__}() takes planes of k-space one by one, and this scan has the axes "
+                             f"{', '.join(scan.axes)}: " + (f"give each={apart!r}, or take Sense()" if not volume or
+                             scan.separable else "take Sense()"))
 
     def watched(self, slices: int, *, progress: bool = False, folder: Path | None = None) -> Callable:
         """The same calls with a bar, and with fits that are kept; itself where there is nothing that takes long.
@@ -77,14 +103,18 @@ class Sense(Method):
     prior means the same with them; the picture, divided by it, is that of the maps as they were given.
     """
 
-    def __call__(self, kspace, mask, mps, separate=None) -> Model:
-        make, image = (linops.soft_sense, linops.combine_sets) if mps.ndim == 4 else (linops.sense, _same)
-        A = make(mps, mask)
-        size, energy = _normalisation(A, kspace)
+    tunable = True
+    planar = False
+
+    def __call__(self, part) -> Model:
+        make, image = (linops.soft_sense, linops.combine_sets) if part.sets > 1 else (linops.sense, _same)
+        place = {"axes": part.axes, "shape": part.kspace.shape}
+        A = make(part.mps, part.mask, **place)
+        size, energy = _normalisation(A, part.kspace)
         if energy is None:
-            return Model(A, kspace, image)
-        return Model(make(mps / size, mask), kspace, lambda x: image(x) / x.real.dtype.type(size), size=size,
-                     energy=energy)
+            return Model(A, part.kspace, image)
+        return Model(make(part.mps / size, part.mask, **place), part.kspace,
+                     lambda x: image(x) / x.real.dtype.type(size), size=size, energy=energy)
 
 
 SENSE = Sense()
@@ -100,7 +130,7 @@ def _normalisation(A, kspace) -> tuple[float, np.ndarray | None]:
     would make the scale one of noise.
     """
     xp = backend.namespace(A.mps)
-    e = sum(xp.square(abs(m), dtype=np.float64) for m in xp.moveaxis(A.mps, -3, 0))
+    e = sum(xp.square(abs(m), dtype=np.float64) for m in xp.moveaxis(A.mps, -1 - A.ndim, 0))
     if abs(e[e > 0] - 1).max() < 1e-3:
         return 1.0, None
     z = xp.square(abs(A.H(kspace / (abs(kspace).max() or 1))), dtype=np.float64)
@@ -121,7 +151,8 @@ class Grappa(Method):
     kernel: tuple = (5, 5)
     lam: float = 0.01
     padded: bool = False
-    fits = True
+    fits = fills = True
+    predicts = False
 
     def __post_init__(self):
         kernel = shape("kernel", self.kernel)
@@ -131,9 +162,10 @@ class Grappa(Method):
         number("lam", self.lam, low=0)
         choice("padded", self.padded, (False, True))
 
-    def __call__(self, kspace, mask, mps, separate=None) -> Model:
-        weights = calib.grappa(kspace, mask, calib=separate, kernel=self.kernel, lam=self.lam, padded=self.padded)
-        return replace(SENSE(weights(kspace), None, mps), data=weights)
+    def __call__(self, part) -> Model:
+        weights = calib.grappa(part.kspace, part.mask, calib=part.calib, kernel=self.kernel, lam=self.lam,
+                               padded=self.padded)
+        return replace(SENSE(part.filled(weights)), data=weights)
 
 
 @dataclass(frozen=True)
@@ -158,7 +190,8 @@ class Raki(Method):
     iterations: int = 1000
     lr: float = 3e-3
     seed: int = 0
-    fits = True
+    fits = fills = True
+    predicts = False
 
     def __post_init__(self):
         check_options(**self._options())
@@ -172,16 +205,16 @@ class Raki(Method):
     def watched(self, slices, *, progress=False, folder=None):
         order = cycle(range(slices))
 
-        def fitted(kspace, mask, mps, separate=None):
+        def fitted(part):
             z = next(order)
             title = f"RAKI, slice {z + 1} of {slices}" if slices > 1 else "RAKI"
-            return self(kspace, mask, mps, separate, progress=title if progress else False,
-                        checkpoint=folder and folder / f"fit_{z}.npz")
+            return self(part, progress=title if progress else False, checkpoint=folder and folder / f"fit_{z}.npz")
 
         return fitted
 
-    def __call__(self, kspace, mask, mps, separate=None, *, checkpoint=None, progress=False) -> Model:
-        weights = calib.raki(kspace, mask, calib=separate, **self._options(), checkpoint=checkpoint, progress=progress)
+    def __call__(self, part, *, checkpoint=None, progress=False) -> Model:
+        weights = calib.raki(part.kspace, part.mask, calib=part.calib, **self._options(), checkpoint=checkpoint,
+                             progress=progress)
         if weights.status == "stopped":  # by Ctrl-C: half a fit must not pass for a whole one
             raise KeyboardInterrupt
         status = None
@@ -189,7 +222,7 @@ class Raki(Method):
             status, loss = weights.status, f"{weights.history[0]:.3g} to {weights.history.max():.3g}"
             warnings.warn(f"RAKI's fit diverged (loss {loss}), the image is of the best weights before that: give a "
                           f"smaller lr than {self.lr:g}, or take Grappa()", stacklevel=outside())
-        return replace(SENSE(weights(kspace), None, mps), data=weights, status=status)
+        return replace(SENSE(part.filled(weights)), data=weights, status=status)
 
 
 @dataclass(frozen=True)
@@ -214,10 +247,10 @@ class Spirit(Method):
         number("lam", self.lam, low=0)
         number("weight", self.weight, low=0)
 
-    def __call__(self, kspace, mask, mps, separate=None) -> Model:
-        G = calib.spirit_kernel(kspace, mask, calib=separate, kernel=self.kernel, lam=self.lam)
-        A = linops.spirit_encoding(G, mask, kspace.shape, weight=self.weight)
-        return Model(A, A.data(kspace), root_sum_of_squares, A.data)
+    def __call__(self, part) -> Model:
+        G = calib.spirit_kernel(part.kspace, part.mask, calib=part.calib, kernel=self.kernel, lam=self.lam)
+        A = linops.spirit_encoding(G, part.mask, part.kspace.shape, weight=self.weight)
+        return Model(A, A.data(part.kspace), root_sum_of_squares, A.data)
 
 
 @dataclass(frozen=True)
@@ -226,8 +259,9 @@ class CoilImages(Method):
 
     needs_maps = False
 
-    def __call__(self, kspace, mask, mps=None, separate=None) -> Model:
-        return Model(linops.sampled_fft(kspace.shape, mask, like=kspace), kspace, root_sum_of_squares)
+    def __call__(self, part) -> Model:
+        A = linops.sampled_fft(part.kspace.shape, part.mask, like=part.kspace)
+        return Model(A, part.kspace, root_sum_of_squares)
 
 
 def root_sum_of_squares(x):

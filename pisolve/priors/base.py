@@ -6,11 +6,15 @@ A new prior is a class with `value` and `prox` (about six lines); a smooth one h
 from __future__ import annotations
 
 import math
+from copy import copy
 
-from pisolve import backend
+from pisolve import _axes, backend
 from pisolve._check import number
 from pisolve.backend import real
 from pisolve.linops import Blocks, apply, identity, opnorm
+from pisolve.priors._dual import dual_prox, squared_norm
+
+__all__ = ["Composed", "Prior", "Scaled", "Separable", "Sum", "real", "separated", "squared_norm"]
 
 
 class Prior:
@@ -33,7 +37,45 @@ class Prior:
     implicit = False
     homogeneous = False  # g(a x) = |a| g(x), a norm: its conjugate is the indicator of a ball
     lipschitz = 0.0
+    by_name = False  # acts along certain axes of the unknown, which `bind` names
+    names: tuple | None = None  # of the unknown's axes, once they are known
     __array_ufunc__ = None  # lets numpy scalars leave `lam * prior` to us
+
+    def parts(self) -> tuple[Prior, ...]:
+        """The priors that this one is made of."""
+        return ()
+
+    def with_parts(self, parts) -> Prior:
+        """The same prior made of others, in the order of `parts`."""
+        return self
+
+    def bind(self, names) -> Prior:
+        """The prior for an unknown whose axes have these names; `Problem` does so once.
+
+        Args:
+            names: of each axis, such as ("frame", "y", "x"); None where it has none.
+        """
+        if self.parts():
+            return self.with_parts([p.bind(names) for p in self.parts()])
+        if not self.by_name:
+            return self
+        other = copy(self)
+        other.names = tuple(names)
+        return other
+
+    def places(self, name: str, axes, ndim: int) -> tuple[int, ...]:
+        """Where axes, words or numbers, are in an unknown of `ndim` axes, counted from the end; None: the spatial ones.
+
+        Raises:
+            ValueError: the unknown has no such axis, or one is named twice.
+        """
+        names = (None,) * ndim if self.names is None or len(self.names) != ndim else self.names
+        if axes is None:
+            return _axes.spatial(names)
+        found = tuple(_axes.place(name, a, names) for a in (axes if isinstance(axes, tuple) else (axes,)))
+        if len(set(found)) < len(found):
+            raise ValueError(f"{name} {axes} name one axis twice: give each once")
+        return found
 
     def value(self, x) -> float | None:
         """g(x), a float; None for an implicit prior."""
@@ -68,7 +110,7 @@ class Prior:
 
     def at(self, k: int) -> Prior:
         """The prior as it acts in iteration k: only cycle spinning and its like depend on it."""
-        return self
+        return self.with_parts([p.at(k) for p in self.parts()]) if self.parts() else self
 
     def solver(self):
         """The one solver that is made for this prior; None where `solvers.choose` goes by what it offers."""
@@ -128,8 +170,11 @@ class Scaled(Prior):
     def coupled(self, step):
         return self.lam * self.prior.coupled(step * self.lam)
 
-    def at(self, k):
-        return self.lam * self.prior.at(k)
+    def parts(self):
+        return (self.prior,)
+
+    def with_parts(self, parts):
+        return self.lam * parts[0]
 
     def __repr__(self):
         return f"{self.lam:g} * {self.prior!r}"
@@ -190,35 +235,17 @@ class Composed(Prior):
     def coupled(self, step):
         return Composed(self.f.coupled(step), self.G)
 
-    def at(self, k):
-        return Composed(self.f.at(k), self.G)
+    def parts(self):
+        return (self.f,)
+
+    def with_parts(self, parts):
+        return Composed(parts[0], self.G)
+
+    def bind(self, names):
+        return self  # f acts on what G makes of the unknown, whose axes have no names
 
     def __repr__(self):
         return f"({self.f!r} @ {self.G.repr_str})"
-
-
-def dual_prox(f: Prior, G, x, step: float, *, max_iter: int = 5000):
-    """argmin_u 1/2 ||u - x||^2 + step f(G u) for a norm f: accelerated projected gradient on the dual.
-
-    u = x - G^H q with q in the dual ball of radius `step`; iterates until the duality gap, which bounds
-    1/2 ||u - u*||^2, is below what the precision can tell (Beck and Teboulle, IEEE Trans Image Process 18 (2009) 2419).
-    """
-    bound = opnorm(G, like=None if hasattr(x, "detach") else x) ** 2
-    q = p = backend.zeros_like(apply(G, x))
-    t, scale = 1.0, squared_norm(x)
-    tiny = 1e-12 if "128" in str(x.dtype) or "float64" in str(x.dtype) else 1e-7
-    for k in range(max_iter):
-        v = p + apply(G, x - apply(G.H, p)) / bound
-        new = v - f.prox(v, step)  # Moreau: the projection onto the dual ball of radius step
-        if real(backend.dot(p - new, new - q)) > 0:  # adaptive restart
-            t = 1.0
-        t_new = (1 + (1 + 4 * t * t) ** 0.5) / 2
-        p, q, t = new + (t - 1) / t_new * (new - q), new, t_new
-        if k % 10 == 9:
-            Gu = apply(G, x - apply(G.H, q))
-            if step * f.value(Gu) - real(backend.dot(Gu, q)) <= tiny * scale:
-                break
-    return x - apply(G.H, q)
 
 
 class Sum(Prior):
@@ -264,8 +291,11 @@ class Sum(Prior):
     def coupled(self, step):
         return Sum([p.coupled(step) for p in self.priors])
 
-    def at(self, k):
-        return Sum([p.at(k) for p in self.priors])
+    def parts(self):
+        return tuple(self.priors)
+
+    def with_parts(self, parts):
+        return Sum(parts)
 
     def __repr__(self):
         return " + ".join(map(repr, self.priors))
@@ -307,13 +337,11 @@ class Separable(Prior):
     def coupled(self, step):
         return Separable([p.coupled(step) for p in self.priors], self.pack)
 
-    def at(self, k):
-        return Separable([p.at(k) for p in self.priors], self.pack)
+    def parts(self):
+        return tuple(self.priors)
+
+    def with_parts(self, parts):
+        return Separable(list(parts), self.pack)
 
     def __repr__(self):
         return " + ".join(map(repr, self.priors))
-
-
-def squared_norm(x) -> float:
-    """||x||^2 as a float."""
-    return real(backend.dot(x, x))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 
-from pisolve import backend
+from pisolve import _axes, backend
 from pisolve._check import integer, number
 from pisolve.priors.adapter import as_denoiser
 from pisolve.priors.base import Prior, real
@@ -16,6 +16,8 @@ class PnP(Prior):
     With `sigma` the denoiser's level is fixed whatever the solver's step: FISTA with step 1/rho and ADMM with rho then
     share their fixed points. With `lam` it follows the step as a prox does, sigma = sqrt(lam * step), since a Gaussian
     denoiser is the prox of sigma^2 g; HQS makes use of that to let sigma fall.
+
+    A denoiser of 2-D images sees every plane (y, x) of a series; of a volume those of the three orientations in turns.
 
     Use:
         where a denoiser suits the anatomy: then usually the best images. sigma is to be tuned, on equal terms with the
@@ -39,7 +41,8 @@ class PnP(Prior):
     """
 
     convex = False
-    implicit = True
+    implicit = by_name = True
+    planes = (-2, -1)  # of the unknown that the denoiser sees
 
     def __init__(self, denoiser, sigma: float | None = None, *, lam: float | None = None):
         self.denoiser = as_denoiser(denoiser)
@@ -67,7 +70,18 @@ class PnP(Prior):
 
     def prox(self, x, step):
         sigma = self.sigma if self.lam is None else (self.lam * step) ** 0.5
-        return self.denoiser(x, sigma)
+        if self.planes == (-2, -1):
+            return self.denoiser(x, sigma)
+        xp = backend.namespace(x)
+        return xp.moveaxis(self.denoiser(xp.moveaxis(x, self.planes, (-2, -1)), sigma), (-2, -1), self.planes)
+
+    def at(self, k):
+        """Of a volume the planes (y, x), (z, x) and (z, y) in turns."""
+        if self.names is None or len(_axes.spatial(self.names)) < 3:
+            return self
+        other = copy(self)
+        other.planes = ((-2, -1), (-3, -1), (-3, -2))[k % 3]
+        return other
 
     def coupled(self, step):
         if self.lam is not None or (self.level is not None and not self.denoiser.rescale):

@@ -12,7 +12,7 @@ from pisolve._check import brief, choice, number
 from pisolve.linops import Blocks, apply, gradient, identity, symmetric_gradient
 from pisolve.linops.solve import cg_solve
 from pisolve.priors.base import Prior, Separable, Sum, real, separated
-from pisolve.priors.sparse import L21
+from pisolve.priors.sparse import L21, axis_tuple
 
 
 class Lifted(Prior):
@@ -87,7 +87,7 @@ class TGV(Lifted):
 
     Args:
         alpha1, alpha0: weights of the first and the second order; the ratio 2 is usual.
-        axes: the axes of the derivatives; spatial by default.
+        axes: the axes of the derivatives, names or numbers; None: the spatial ones, two or three.
         boundary: "periodic" or "neumann".
 
     Raises:
@@ -100,15 +100,15 @@ class TGV(Lifted):
         pi.recon(scan, 1e-3 * pi.TGV(), max_iter=30)
     """
 
-    homogeneous = True
+    homogeneous = by_name = True
 
-    def __init__(self, alpha1: float = 1.0, alpha0: float = 2.0, *, axes=(-2, -1), boundary: str = "periodic"):
+    def __init__(self, alpha1: float = 1.0, alpha0: float = 2.0, *, axes=None, boundary: str = "periodic"):
         self.alpha1 = number("alpha1", alpha1, low=0, strict=True)
         self.alpha0 = number("alpha0", alpha0, low=0, strict=True)
-        self.axes, self.boundary = tuple(axes), choice("boundary", boundary, ("periodic", "neumann"))
+        self.axes, self.boundary = axis_tuple("axes", axes), choice("boundary", boundary, ("periodic", "neumann"))
 
     def split(self, shape):
-        K = _tgv(tuple(shape), self.axes, self.boundary)
+        K = _tgv(tuple(shape), self.places("axes", self.axes, len(shape)), self.boundary)
         return Separable([self.alpha1 * L21(), self.alpha0 * L21()], K.range), K
 
     def __repr__(self):
@@ -163,8 +163,11 @@ class InfimalConvolution(Lifted):
         K = Blocks(rows)
         return Separable([*f, *g], K.range), K
 
-    def at(self, k):
-        return InfimalConvolution(self.first.at(k), self.second.at(k))
+    def parts(self):
+        return self.first, self.second
+
+    def with_parts(self, parts):
+        return InfimalConvolution(*parts)
 
     def __repr__(self):
         return f"InfimalConvolution({self.first!r}, {self.second!r})"

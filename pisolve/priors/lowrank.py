@@ -1,23 +1,52 @@
-"""Low rank of a series of images, as a whole or block by block; rows are the frames (the first axis or `axis`)."""
+"""Low rank of a series of images, as a whole or block by block; rows are the frames."""
 
 from __future__ import annotations
 
 import math
 from functools import cache
+from itertools import product
 
 import numpy as np
 
-from pisolve import _check, backend
+from pisolve import _axes, backend
 from pisolve._check import all_finite, dtype_name, integer, is_torch
 from pisolve.priors.base import Prior, real
-from pisolve.priors.sparse import as_call
+from pisolve.priors.sparse import as_call, one_axis
 from pisolve.priors.transforms import Spinning
 
 _SMALL = 1 << 12  # entries for which BLAS starts no threads by itself, and ours would cost more than the work
 _TASK = 1 << 15  # entries of the blocks in one task of a thread: in the cache, and enough to outweigh the call
 
 
-class Nuclear(Prior):
+class Series(Prior):
+    """Base of the priors of a series: the rows of their matrices are the frames.
+
+    Attributes:
+        axis: the axis of the rows, a name or a number; None: all axes of the unknown that are not spatial (frames and
+            echoes together), the first where they have no names.
+    """
+
+    by_name = homogeneous = True
+    __repr__ = as_call
+
+    def _rows(self, ndim) -> tuple[int, ...]:
+        """Where the axes of the rows are."""
+        if self.axis is not None:
+            return self.places("axis", self.axis, ndim)
+        names = (None,) * ndim if self.names is None or len(self.names) != ndim else self.names
+        found = _axes.series(names)
+        if not found:
+            told = f"axes {', '.join(names)}" if None not in names else f"{ndim} axes"
+            raise ValueError(f"{self!r} is for a series of images, and the unknown has the {told}: name the axis, "
+                             "axis=..., or give a scan with axes=('frame', 'coil', 'ky', 'kx')")
+        return found
+
+    def split(self, shape):
+        self._rows(len(shape))  # refused here, not in the middle of a run
+        return self, None
+
+
+class Nuclear(Series):
     """g(x) = ||C||_*, the sum of singular values of the Casorati matrix C (frames x everything else).
 
     prox: singular value thresholding, U max(S - step, 0) V^H.
@@ -26,10 +55,11 @@ class Nuclear(Prior):
         for series with few time courses in the whole image: perfusion, relaxometry, without motion.
 
     Args:
-        axis: the axis of the frames.
+        axis: the axis of the frames, a name or a number; None: all axes that are not spatial, the first where the
+            unknown's axes have no names.
 
     Raises:
-        TypeError, ValueError: an axis that is no whole number or, with an image, outside its dimensions.
+        TypeError, ValueError: no axis, or one that the unknown has not.
 
     Reference:
         Cai, Candes and Shen, SIAM J Optim 20 (2010) 1956; Liang, ISBI 2007, 988, for series of images.
@@ -38,43 +68,36 @@ class Nuclear(Prior):
         pi.solve(A, y, 0.05 * pi.Nuclear(), max_iter=30)
     """
 
-    homogeneous = True
-    __repr__ = as_call
+    def __init__(self, *, axis: str | int | None = None):
+        self.axis = None if axis is None else one_axis("axis", axis)
 
-    def __init__(self, *, axis: int = 0):
-        self.axis = integer("axis", axis)
-
-    def _frames_first(self, x):
-        (axis,) = _check.axes("axis", (self.axis,), x.ndim)
-        return backend.namespace(x).moveaxis(x, axis, 0)
+    def _moved(self, x, back=False):
+        """The frames first, or `back`."""
+        rows = self._rows(x.ndim)
+        front = tuple(range(len(rows)))
+        return backend.namespace(x).moveaxis(x, *((front, rows) if back else (rows, front)))
 
     def value(self, x):
         return _singular_values(self._matrix(x), "sum")
 
     def prox(self, x, step):
-        first = self._frames_first(x)
-        out = _threshold(self._matrix(x), step).reshape(first.shape)
-        return backend.namespace(x).moveaxis(out, 0, self.axis)
+        return self._moved(_threshold(self._matrix(x), step).reshape(self._moved(x).shape), back=True)
 
     def dual_norm(self, x):
         return _singular_values(self._matrix(x), "max")
 
-    def split(self, shape):
-        _check.axes("axis", (self.axis,), len(shape))  # refused here, not in the middle of a run
-        return self, None
-
     def _matrix(self, x):
         """(1, frames, everything else)."""
-        first = self._frames_first(x)
-        return first.reshape(1, first.shape[0], -1)
+        first = self._moved(x)
+        return first.reshape(1, math.prod(first.shape[:len(self._rows(x.ndim))]), -1)
 
 
-class LLR(Spinning):
-    """Locally low rank: g(x) = sum_b ||C_b||_*, C_b the (frames x pixels) matrix of block b of the last two axes.
+class LLR(Series, Spinning):
+    """Locally low rank: g(x) = sum_b ||C_b||_*, C_b the (frames x pixels) matrix of block b of the spatial axes.
 
-    The blocks partition the image, those at the far edges being smaller where `block` does not divide the size, so the
-    prox is exact at every size: singular value thresholding of each block. Axes between the first and the last two
-    (slices) have blocks of their own.
+    The blocks partition the image, in 3-D the volume, those at the far edges being smaller where `block` does not
+    divide the size, so the prox is exact at every size: singular value thresholding of each block. Axes that are
+    neither rows nor spatial (slices) have blocks of their own.
 
     Use:
         for series whose time courses are alike within small regions only, such as a beating heart. `shifts=16` leaves
@@ -82,13 +105,14 @@ class LLR(Spinning):
 
     Args:
         block: edge length of the blocks in pixels.
+        axis: of the frames, as in `Nuclear`.
         shifts: as in `Wavelet`: iteration k takes blocks shifted by the (k mod shifts)-th of this many seeded random
             offsets (periodic), which leaves no edges between blocks. 0: none, the exact minimiser.
         seed: of the offsets.
 
     Raises:
-        TypeError, ValueError: a block, shifts or seed that is no whole number, or too small; an image of fewer than
-            three dimensions.
+        TypeError, ValueError: a block, shifts or seed that is no whole number, or too small; an unknown without such an
+            axis.
 
     Reference:
         Trzasko and Manduca, Asilomar 2011, 1311; Zhang, Pauly and Levesque, Magn Reson Med 73 (2015) 655.
@@ -97,57 +121,72 @@ class LLR(Spinning):
         pi.solve(A, y, 0.03 * pi.LLR(shifts=16), max_iter=30)
     """
 
-    homogeneous = True
-    __repr__ = as_call
-
-    def __init__(self, *, block: int = 8, shifts: int = 0, seed: int = 0):
+    def __init__(self, *, block: int = 8, axis: str | int | None = None, shifts: int = 0, seed: int = 0):
         self.block = integer("block", block, low=1)
+        self.axis = None if axis is None else one_axis("axis", axis)
         self.shifts, self.seed = integer("shifts", shifts, low=0), integer("seed", seed, low=0)
 
     def value(self, x):
+        x = self._arranged(x)
         return sum(_singular_values(self._blocks(x[region]), "sum") for region in self._regions(x.shape))
 
     def prox(self, x, step):
-        out = backend.zeros_like(x)
-        for region in self._regions(x.shape):
-            part = x[region]
+        series = self._arranged(x)
+        out = backend.zeros_like(series)
+        for region in self._regions(series.shape):
+            part = series[region]
             out[region] = self._image(_threshold(self._blocks(part), step), part.shape)
-        return out
+        order = self._order(x.ndim)
+        return _axes_moved(out.reshape([x.shape[a] for a in order]), np.argsort(order).tolist())
 
     def dual_norm(self, x):
+        x = self._arranged(x)
         return max(_singular_values(self._blocks(x[region]), "max") for region in self._regions(x.shape))
 
-    def split(self, shape):
-        list(self._regions(shape))
-        return self, None
+    def _order(self, ndim):
+        """The axes of the unknown: rows, those with blocks of their own, spatial ones."""
+        rows = [a % ndim for a in self._rows(ndim)]
+        space = [a % ndim for a in self.places("axes", None, ndim) if a % ndim not in rows]
+        return [*rows, *(a for a in range(ndim) if a not in (*rows, *space)), *space]
+
+    def _arranged(self, x):
+        """(frames, others, spatial...)."""
+        order, rows = self._order(x.ndim), len(self._rows(x.ndim))
+        space = len(self.places("axes", None, x.ndim))
+        moved = _axes_moved(x, order)
+        frames, others = math.prod(moved.shape[:rows]), math.prod(moved.shape[rows:x.ndim - space])
+        return moved.reshape(frames, others, *moved.shape[x.ndim - space:])
 
     def _regions(self, shape):
-        """The up to four parts of the image, by edge, each of whole blocks of one size."""
-        if len(shape) < 3:
-            raise ValueError(f"LLR is for a series (frame, ..., y, x), the image has shape {tuple(shape)}")
+        """The parts of a series (frames, others, spatial...), by edge, each of whole blocks of one size."""
         spans = []
-        for n in shape[-2:]:
+        for n in shape[2:]:
             inner = n // self.block * self.block
             spans.append([s for s in (slice(0, inner), slice(inner, n)) if s.start < s.stop])
-        for ys in spans[0]:
-            for xs in spans[1]:
-                yield (..., ys, xs)
+        for spaces in product(*spans):
+            yield (..., *spaces)
 
     def _grid(self, shape):
-        """(frames, slices, rows of blocks, y in block, columns of blocks, x in block) of a region."""
-        (ny, nx), by, bx = shape[-2:], min(self.block, shape[-2]), min(self.block, shape[-1])
-        return shape[0], -1, ny // by, by, nx // bx, bx
+        """(frames, others, then for each spatial axis the number of blocks and the pixels in one) of a region."""
+        sides = [(n // min(self.block, n), min(self.block, n)) for n in shape[2:]]
+        return (*shape[:2], *(m for side in sides for m in side))
 
     def _blocks(self, region):
         """(block, frames, pixels) of a region."""
-        frames, _, _, by, _, bx = grid = self._grid(region.shape)
-        order = _axes_moved(region.reshape(grid), (1, 2, 4, 0, 3, 5))
-        return order.reshape(-1, frames, by * bx)
+        grid = self._grid(region.shape)
+        order = _axes_moved(region.reshape(grid), _block_order(len(grid)))
+        return order.reshape(-1, grid[0], math.prod(grid[3::2]))
 
     def _image(self, blocks, shape):
         """The region that `_blocks` took apart."""
-        frames, _, rows, by, columns, bx = self._grid(shape)
-        return _axes_moved(blocks.reshape(-1, rows, columns, frames, by, bx), (3, 0, 1, 4, 2, 5)).reshape(shape)
+        grid = self._grid(shape)
+        order = _block_order(len(grid))
+        return _axes_moved(blocks.reshape([grid[a] for a in order]), np.argsort(order).tolist()).reshape(shape)
+
+
+def _block_order(ndim):
+    """Of (frames, others, blocks, pixels, blocks, pixels, ...): others, all blocks, frames, all pixels."""
+    return [1, *range(2, ndim, 2), 0, *range(3, ndim, 2)]
 
 
 def _axes_moved(x, order):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from functools import lru_cache
 
-from pisolve import _check, backend
+from pisolve import _axes, _check, backend
 from pisolve._check import choice, integer, is_torch, number
 from pisolve.linops import apply, gradient
 from pisolve.priors.base import Prior, dual_prox, real
@@ -18,10 +18,24 @@ def as_call(prior) -> str:
     return f"{type(prior).__name__}({', '.join(f'{n}={v!r}' for n, v, default in arguments if v != default)})"
 
 
-def axis_tuple(name, axes) -> tuple[int, ...]:
-    """Checked axes as they were given, for arrays to come, whose number of dimensions is not known yet."""
-    _check.axes(name, axes, 64)
-    return tuple(int(a) for a in axes)
+def axis_tuple(name, axes) -> tuple | None:
+    """Checked axes as they were given, for an unknown to come: names, numbers, or None for its spatial axes."""
+    if axes is None:
+        return None
+    axes = (axes,) if isinstance(axes, str) else axes
+    if not isinstance(axes, tuple | list) or not axes:
+        raise TypeError(f"{name} must be a tuple of axes such as ('y', 'x') or (-2, -1), got {_check.brief(axes)}")
+    numbers = [a for a in axes if not isinstance(a, str)]
+    if numbers:
+        _check.axes(name, numbers, 64)
+    if any(isinstance(a, str) for a in axes):
+        _axes.words(name, [a for a in axes if isinstance(a, str)])
+    return tuple(a if isinstance(a, str) else int(a) for a in axes)
+
+
+def one_axis(name, axis):
+    """A checked axis as it was given: a name or a number."""
+    return _axes.words(name, (axis,))[0] if isinstance(axis, str) else integer(name, axis)
 
 
 class _Magnitudes(Prior):
@@ -94,7 +108,7 @@ class L21(_Magnitudes):
         variation.
 
     Args:
-        axis: the joint axis, or a tuple of axes.
+        axis: the joint axis, a name or a number, or a tuple of them.
         delta: as in `L1`, Huber's function of the lengths of the groups.
 
     Raises:
@@ -107,12 +121,14 @@ class L21(_Magnitudes):
         pi.recon(scan, 1e-3 * pi.L21() @ pi.linops.gradient(shape, boundary="neumann"))
     """
 
-    def __init__(self, axis: int | tuple[int, ...] = 0, *, delta: float = 0.0):
+    by_name = True
+
+    def __init__(self, axis: str | int | tuple = 0, *, delta: float = 0.0):
         super().__init__(delta)
-        self.axis = axis_tuple("axis", axis) if isinstance(axis, tuple | list) else integer("axis", axis)
+        self.axis = axis_tuple("axis", axis) if isinstance(axis, tuple | list) else one_axis("axis", axis)
 
     def _axes(self, ndim):
-        return _check.axes("axis", self.axis if isinstance(self.axis, tuple) else (self.axis,), ndim)
+        return self.places("axis", self.axis, ndim)
 
     def split(self, shape):
         self._axes(len(shape))  # refused here, not in the middle of a run
@@ -185,7 +201,8 @@ class TV(Prior):
 
     Args:
         isotropic: rotation-invariant (True) or per-axis (False; SigPy's TotalVariationRecon).
-        axes: where to differ: (-2, -1) in space, (0,) in time for a series of frames, (0, -2, -1) in both.
+        axes: where to differ: names, ("frame",) in time, ("frame", "y", "x") in both, or numbers; None: along the
+            spatial axes, two or three.
         delta: > 0 rounds the norm off below delta, as in `L1`; `lipschitz` is then ||G||^2 / delta.
         boundary: "periodic" (as SigPy and BART) or "neumann" (for time: the last frame has no successor).
 
@@ -200,15 +217,21 @@ class TV(Prior):
     """
 
     has_prox = False
+    by_name = True
     __repr__ = as_call
 
-    def __init__(self, isotropic: bool = True, *, axes=(-2, -1), delta: float = 0.0, boundary: str = "periodic"):
+    def __init__(self, isotropic: bool = True, *, axes=None, delta: float = 0.0, boundary: str = "periodic"):
         self.isotropic, self.axes = bool(isotropic), axis_tuple("axes", axes)
         self.boundary = choice("boundary", boundary, ("periodic", "neumann"))
         self.f = L21(delta=delta) if isotropic else L1(delta=delta)
         self.delta, self.has_grad, self.homogeneous = self.f.delta, self.f.has_grad, self.f.homogeneous
         self.slow_prox = self.homogeneous
-        self.lipschitz = 4 * len(self.axes) * self.f.lipschitz
+
+    @property
+    def lipschitz(self):
+        """4 for each axis, the bound of the differences' squared norm, times Huber's."""
+        count = len(self.axes or _axes.spatial(self.names or (None, None)))
+        return 4 * count * self.f.lipschitz
 
     def value(self, x):
         f, G = self.split(x.shape)
@@ -222,7 +245,7 @@ class TV(Prior):
         return apply(G.H, f.grad(apply(G, x)))
 
     def split(self, shape):
-        return self.f, _gradient(tuple(shape), self.axes, self.boundary)
+        return self.f, _gradient(tuple(shape), self.places("axes", self.axes, len(shape)), self.boundary)
 
 
 @lru_cache(32)

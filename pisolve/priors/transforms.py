@@ -6,18 +6,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from pisolve import backend
+from pisolve import _axes, backend
 from pisolve._check import integer
 from pisolve.linops import apply, dct, fft, wavelet
 from pisolve.priors.base import Prior
-from pisolve.priors.sparse import L1, as_call, axis_tuple
+from pisolve.priors.sparse import L1, as_call, axis_tuple, one_axis
 
 
 class Spinning(Prior):
     """A prior of blocks or of a decimated transform, which may act on a randomly shifted image in every iteration.
 
     Attributes:
-        shifts: number of seeded random offsets of the last two axes (periodic); iteration k of a solver takes the
+        shifts: number of seeded random offsets of the spatial axes (periodic); iteration k of a solver takes the
             (k mod shifts)-th. 0: none.
         seed: of the offsets.
     """
@@ -28,12 +28,13 @@ class Spinning(Prior):
         """The prior as it acts in iteration k: with its own shift when cycle spinning is on."""
         if not self.shifts:
             return self
-        offset = np.random.default_rng([self.seed, k % self.shifts]).integers(0, 1 << 12, 2)
+        count = 2 if self.names is None else len(_axes.spatial(self.names))
+        offset = np.random.default_rng([self.seed, k % self.shifts]).integers(0, 1 << 12, count)
         return _Shifted(self, tuple(int(n) for n in offset))
 
 
 class _Shifted(Prior):
-    """A prior of the image rolled by an offset of its last two axes."""
+    """A prior of the image rolled by an offset of its spatial axes, the last ones."""
 
     def __init__(self, prior, offset):
         self.prior, self.offset = prior, offset
@@ -41,7 +42,8 @@ class _Shifted(Prior):
 
     def _roll(self, x, sign):
         xp = backend.namespace(x)
-        return xp.roll(x, tuple(sign * n % m for n, m in zip(self.offset, x.shape[-2:])), (-2, -1))
+        axes = tuple(range(-len(self.offset), 0))
+        return xp.roll(x, tuple(sign * n % x.shape[a] for n, a in zip(self.offset, axes)), axes)
 
     def value(self, x):
         return self.prior.value(self._roll(x, 1))
@@ -56,7 +58,7 @@ class _Shifted(Prior):
 class _SparseTransform(Spinning):
     """||W x||_1 with an orthonormal W, made by `W(shape)`: exact prox W^H shrink(W x)."""
 
-    homogeneous = True
+    homogeneous = by_name = True
     f = L1()
     __repr__ = as_call
 
@@ -80,7 +82,7 @@ class _SparseTransform(Spinning):
 
 
 class Wavelet(_SparseTransform):
-    """g(x) = ||W x||_1, W an orthonormal wavelet transform of the last two axes; exact prox W^H shrink(W x).
+    """g(x) = ||W x||_1, W an orthonormal wavelet transform of the spatial axes, two or three; prox W^H shrink(W x).
 
     Use:
         first: robust, fast, no training. `shifts=16`, the default of `pi.recon`, gives better images, settles near a
@@ -92,9 +94,10 @@ class Wavelet(_SparseTransform):
         shifts: cycle spinning: iteration k of a solver takes W on an image shifted by the (k mod shifts)-th of this
             many seeded random offsets, which removes the blocks of a decimated transform. 0: none, the exact minimiser.
         seed: of the offsets.
+        axes: the axes transformed, names or numbers; None: the spatial ones.
 
     Raises:
-        ValueError: unknown or biorthogonal wavelet.
+        ValueError: unknown or biorthogonal wavelet; axes that the unknown has not.
 
     Reference:
         Lustig et al., Magn Reson Med 58 (2007) 1182; Coifman and Donoho (1995) for cycle spinning.
@@ -103,13 +106,14 @@ class Wavelet(_SparseTransform):
         pi.recon(scan, 2e-3 * pi.Wavelet(shifts=16))
     """
 
-    def __init__(self, name: str = "db4", levels: int | None = None, *, shifts: int = 0, seed: int = 0):
+    def __init__(self, name: str = "db4", levels: int | None = None, *, shifts: int = 0, seed: int = 0, axes=None):
         self.name, self.levels = name, integer("levels", levels, low=0, allow_none=True)
         self.shifts, self.seed = integer("shifts", shifts, low=0), integer("seed", seed, low=0)
+        self.axes = axis_tuple("axes", axes)
         wavelet((8, 8), name, 1)  # an unknown name is refused here, not in the middle of a run
 
     def W(self, shape):
-        return _wavelet(tuple(shape), self.name, self.levels)
+        return _wavelet(tuple(shape), self.name, self.levels, axes=self.places("axes", self.axes, len(shape)))
 
     def __repr__(self):
         return f"Wavelet({self.name!r}{f', shifts={self.shifts}' if self.shifts else ''})"
@@ -119,10 +123,10 @@ class DCT(_SparseTransform):
     """g(x) = ||C x||_1, C the orthonormal cosine transform (DCT-II) over `axes`; exact prox C^H shrink(C x).
 
     Use:
-        for smooth images and, along the frames (`axes=(0,)`), smooth time courses. Edges ring.
+        for smooth images and, along the frames (`axes=("frame",)`), smooth time courses. Edges ring.
 
     Args:
-        axes: the axes transformed.
+        axes: the axes transformed, names or numbers; None: the spatial ones.
 
     Raises:
         TypeError, ValueError: axes that are no tuple of distinct whole numbers.
@@ -134,11 +138,11 @@ class DCT(_SparseTransform):
         pi.recon(scan, 2e-3 * pi.DCT())
     """
 
-    def __init__(self, axes=(-2, -1)):
+    def __init__(self, axes=None):
         self.axes = axis_tuple("axes", axes)
 
     def W(self, shape):
-        return _dct(tuple(shape), self.axes)
+        return _dct(tuple(shape), self.places("axes", self.axes, len(shape)))
 
 
 class TemporalFFT(_SparseTransform):
@@ -150,10 +154,10 @@ class TemporalFFT(_SparseTransform):
         for periodic motion over whole periods, such as gated cine.
 
     Args:
-        axis: the axis of the frames.
+        axis: the axis of the frames, a name or a number.
 
     Raises:
-        TypeError: an axis that is no whole number.
+        TypeError, ValueError: no axis, or one that the unknown has not.
 
     Reference:
         Jung et al., "k-t FOCUSS", Magn Reson Med 61 (2009) 103; Feng et al., Magn Reson Med 70 (2013) 64.
@@ -162,11 +166,11 @@ class TemporalFFT(_SparseTransform):
         pi.solve(A, y, 0.03 * pi.TemporalFFT(), max_iter=30)
     """
 
-    def __init__(self, axis: int = 0):
-        self.axis = integer("axis", axis)
+    def __init__(self, axis: str | int = "frame"):
+        self.axis = one_axis("axis", axis)
 
     def W(self, shape):
-        return _fft(tuple(shape), (self.axis,))
+        return _fft(tuple(shape), self.places("axis", self.axis, len(shape)))
 
 
 # Operators are made once for each shape.

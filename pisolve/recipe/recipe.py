@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
-
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
 from pisolve._version import __version__
 from pisolve.prepare import (
+    EACH,
     SAMPLINGS,
     CoilImages,
     Compress,
@@ -39,7 +38,8 @@ from pisolve.recipe.device import home, networks, session
 from pisolve.recipe.format import decode, encode
 from pisolve.recipe.network import NetworkResult, check_network
 from pisolve.recipe.network import run as run_network
-from pisolve.recipe.reconstruction import WORST, Reconstruction
+from pisolve.recipe.reconstruction import WORST, Reconstruction, empty, plain
+from pisolve.scan.parts import check_each
 from pisolve.solvers import Result, Solver, solve
 from pisolve.tuning import METHODS, tune_prepared
 
@@ -54,7 +54,8 @@ class Recipe:
 
     K-space is scaled so that the zero-filled image (A^H y of the whole scan) has a 99th percentile of 1, so that one
     `lam`, and a denoiser's sigma, carry from scan to scan; the image is scaled back. Maps whose root sum of squares is
-    not 1 are divided by its typical value, see `Sense`, and A^H y by sum |S|^2. 2-D slices are solved one by one.
+    not 1 are divided by its typical value, see `Sense`, and A^H y by sum |S|^2. Slices are problems of their own, a
+    series or a volume is one.
 
     Args:
         prior: g, in the units of the scaled image. None: wavelets with cycle spinning, lam = 2e-3; `Zero()` for
@@ -77,6 +78,9 @@ class Recipe:
         consistency: bring the measured data back into the network's image: for one coil they replace its samples; for
             maps argmin 1/2 ||A x - y||^2 + 0.005 ||x - x_net||^2. A network without maps gives a magnitude, which for
             this gets the phase of the zero-filled image: at 4x that took 5 % off a perfect one. One coil only.
+        each: the axes along which a scan is taken apart into problems of their own, "slice" alone by default; with
+            ("slice", "frame") frames are solved one by one, too, and with ("slice", "x") a 3-D scan plane by plane
+            along x, which must be sampled fully.
         device: where it is solved: "cpu", "cuda", "cuda:1", or "auto", a GPU where there is one. Maps are calibrated on
             the CPU; k-space and maps then are moved once, and the image comes back. See `device.plan` and docs/gpu.md.
     """
@@ -95,12 +99,14 @@ class Recipe:
     network: object = None
     consistency: bool = False
     device: str = "cpu"
+    each: tuple = EACH
 
     def __post_init__(self):
+        object.__setattr__(self, "each", check_each(self.each))
         if self.network is not None:
             self._check_network()
         elif self.prior is None:
-            prior = Zero() if isinstance(self.method, Grappa | Raki) else 2e-3 * Wavelet(shifts=16)
+            prior = Zero() if getattr(self.method, "fills", False) else 2e-3 * Wavelet(shifts=16)
             object.__setattr__(self, "prior", prior)
         prior = Prior if self.network is None else type(None)
         for name, kind, what in (("prior", prior, "a prior such as 1e-3 * pi.TV()"), ("name", str, "a string"),
@@ -116,11 +122,11 @@ class Recipe:
         backend.check_device(self.device)
         integer("max_iter", self.max_iter, low=0)
         number("tol", self.tol, low=0)
-        if self.tune is not None and isinstance(self.method, Grappa | Raki):
+        if self.tune is not None and self.method.fills:
             raise ValueError(f"tune={self.tune!r} is for SENSE: to hold samples back breaks the pattern that "
                              f"{type(self.method).__name__} fills, and noise in filled samples is not white: give the "
                              "prior a strength, or take Sense()")
-        if self.tune is not None and not (isinstance(self.method, Sense) and getattr(self.maps, "maps", 1) == 1):
+        if self.tune is not None and not (self.method.tunable and getattr(self.maps, "maps", 1) == 1):
             raise ValueError(f"tune={self.tune!r} is for SENSE with one set of maps: give the prior a strength")
         if self.consistency and self.network is None:
             raise ValueError("consistency is for a network: a prior's image has the data term")
@@ -144,7 +150,7 @@ class Recipe:
             scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx).
         """
         return prepare(scan, self.maps, self.sampling, whiten=self.whiten, compress=self.compress, method=self.method,
-                       stacklevel=4)
+                       each=self.each, stacklevel=4)
 
     def __call__(self, scan, *, callbacks: tuple[Callable, ...] = (), progress: bool = False,
                  checkpoint=None) -> Reconstruction:
@@ -169,13 +175,13 @@ class Recipe:
         middle = time.perf_counter()
         with session(gpu, scan, self) as keep:
             recipe, tuning, spent, scale, images, results = self._run(scan, gpu, keep, callbacks, progress, folder)
-        x = np.stack(images)
+        x = scan.assemble(images, self.each)
         x = x / x.real.dtype.type(scale)
         status = min((r.status for r in results), key=WORST.index)
         seconds = {"maps": middle - start} | spent
         seconds["solve"] = time.perf_counter() - start - sum(seconds.values())
-        return Reconstruction(x if scan.kspace.ndim == 4 else x[0], status, results, scale,
-                              replace(recipe, solver=results[0].solver), scan, seconds, tuning)
+        solver = next((r.solver for r in results if r.status != "empty"), None)
+        return Reconstruction(x, status, results, scale, replace(recipe, solver=solver), scan, seconds, tuning)
 
     def _run(self, scan, gpu, keep, callbacks, progress, folder):
         """Tune and solve a prepared scan; arrays that are on a GPU end with this call."""
@@ -187,29 +193,34 @@ class Recipe:
             spent["tune"] = time.perf_counter() - start
         kept = None if folder is None else Checkpoints(folder, recipe.to_dict(), scan, networks(recipe))
         start, images, results, cut = time.perf_counter(), [], [], False
-        method = self.method.watched(len(scan.kspace) if scan.kspace.ndim == 4 else 1, progress=progress, folder=folder)
+        method = self.method.watched(len(scan.labels(self.each)), progress=progress, folder=folder)
         try:
-            models, scale = models_of(scan, method, gpu=gpu, keep=keep)
+            models, scale = models_of(scan, method, each=self.each, gpu=gpu, keep=keep)
             if self.method.fits:
                 spent["fit"] = time.perf_counter() - start
+            parts = scan.parts(self.each)
             for z, m in enumerate(models):
+                if m is None:
+                    results.append(empty(parts[z]))
+                    images.append(results[-1].x)
+                    continue
                 run = partial(recipe._solve, m, scale, progress=progress)
                 if cut and not (kept and kept.finished(z)):
                     result = replace(run(max_iter=0), status="stopped", history=[])
                 else:
                     result = run(callbacks) if kept is None else kept.run(z, run, callbacks, m.y)
                     cut |= result.interrupted
-                images.append(backend.to_numpy(m.image(result.x)))
-                results.append(result if gpu is None else home(result, partial(recipe._problem, scan, z, scale)))
+                images.append(backend.to_numpy(m.image(result.x if result.ok or len(parts) == 1 else plain(m, scale))))
+                results.append(result if gpu is None else home(result, partial(recipe._problem, parts[z], scale)))
         except BaseException:  # a folder in which nothing was kept is not bound to what was refused or cut
             if kept is not None:
                 kept.release()
             raise
         return recipe, tuning, spent, scale, images, results
 
-    def _problem(self, scan, z, scale):
-        """(A, y, prior) of a slice in scaled units, on the CPU."""
-        model = model_of(scan, self.method, z)
+    def _problem(self, part, scale):
+        """(A, y, prior) of a part in scaled units, on the CPU."""
+        model = model_of(part, self.method)
         return model.A, model.y * model.y.real.dtype.type(scale), self.prior
 
     def solve(self, model, scale: float) -> Result | NetworkResult:
@@ -234,7 +245,7 @@ class Recipe:
             ValueError: a prior of the user's own, an array or a plain function inside it cannot be written down.
         """
         out = {"pisolve": __version__, **encode(self)}
-        return {k: v for k, v in out.items() if (k, v) != ("device", "cpu")}
+        return {k: v for k, v in out.items() if (k, v) not in (("device", "cpu"), ("each", list(EACH)))}
 
     @staticmethod
     def from_dict(d: dict) -> Recipe:
@@ -264,7 +275,7 @@ def check_fixed(recipe) -> Recipe:
 def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps=None, sampling: Sampling | None = None,
           maps: Maps | None = None, method: Method | None = None, whiten: bool = False,
           compress: Compress | None = None, max_iter: int = 100, tol: float = 1e-4, tune: str | None = None,
-          network=None, consistency: bool = False, checkpoint=None, device: str = "cpu", callbacks=(),
+          network=None, consistency: bool = False, each=EACH, checkpoint=None, device: str = "cpu", callbacks=(),
           progress: bool = False) -> Reconstruction:
     """Reconstruct a scan in one call: mask, maps, scaling, operator, solver.
 
@@ -274,7 +285,8 @@ def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps
             nothing for GRAPPA and RAKI.
         solver: None lets `solve` choose.
         mps: coil maps to use instead of ESPIRiT's.
-        sampling, maps, method, whiten, compress, max_iter, tol, tune, network, consistency, device: as for `Recipe`.
+        sampling, maps, method, whiten, compress, max_iter, tol, tune, network, consistency, each, device: as for
+            `Recipe`.
         checkpoint: a folder to go on from after an interruption, see `Recipe`.
         callbacks, progress: as for `solve`.
 
@@ -292,5 +304,5 @@ def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps
         scan = replace(scan, mps=mps)
     options = {k: v for k, v in (("maps", maps), ("method", method)) if v is not None}
     recipe = Recipe(prior, solver, sampling=sampling, whiten=whiten, compress=compress, max_iter=max_iter, tol=tol,
-                    tune=tune, network=network, consistency=consistency, device=device, **options)
+                    tune=tune, network=network, consistency=consistency, each=each, device=device, **options)
     return recipe(scan, callbacks=callbacks, progress=progress, checkpoint=checkpoint)

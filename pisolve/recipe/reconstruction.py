@@ -8,9 +8,22 @@ import numpy as np
 
 from pisolve import io
 from pisolve.recipe.network import name_of
+from pisolve.solvers import CG, Result, State, solve
 from pisolve.tuning import Tuning
 
-WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged", "done")
+WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged", "done", "empty")
+_GOOD = ("converged", "max_iter", "stopped", "done", "empty")
+
+
+def empty(part) -> Result:
+    """The result of a part of a scan that holds nothing: zeros."""
+    x = np.zeros([n for n, a in zip(part.kspace.shape, part.axes) if a != "coil"], part.kspace.dtype)
+    return Result(x, "empty", State(x), [], None, None)
+
+
+def plain(model, scale: float):
+    """The SENSE image of a part whose run failed, in scaled units: nothing that a prior made of it."""
+    return solve(model.A, model.y * model.y.real.dtype.type(scale), None, CG(), max_iter=10).x
 
 
 @dataclass(frozen=True)
@@ -18,9 +31,11 @@ class Reconstruction:
     """What a recipe returns.
 
     Attributes:
-        x: the image in the scan's own units, complex, (slice, y, x) or (y, x).
-        status: the worst of the slices' statuses, see `Result`; "done" or "nonfinite" for a network.
-        results: one `Result` (`NetworkResult` for a network) a slice, in scaled units.
+        x: the image in the scan's own units, complex, with the axes `axes`, such as (slice, y, x). Of several parts
+            one that failed is the SENSE image, one that holds nothing is 0.
+        status: the worst of the parts' statuses, see `Result`; "done" or "nonfinite" for a network.
+        results: one `Result` (`NetworkResult` for a network) a part, in scaled units; "empty" where there was nothing
+            to solve: no sample, or maps that are zero.
         scale: what k-space was multiplied by before solving, with normalised maps.
         recipe: what was done, solver and maps included.
         scan: what it was done to, after undersampling, with the mask and the maps that were used.
@@ -38,9 +53,21 @@ class Reconstruction:
     tuning: Tuning | None = None
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of the axes of x."""
+        return self.scan.image_axes
+
+    @property
     def ok(self) -> bool:
-        """True where no slice diverged or became non-finite."""
-        return self.status in ("converged", "max_iter", "stopped", "done")
+        """True where no part diverged or became non-finite."""
+        return self.status in _GOOD
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """{part: status} of those that diverged or became non-finite, a part as "slice 3"."""
+        labels = self.scan.labels(self.recipe.each)
+        told = [", ".join(f"{n} {i}" for n, i in label.items()) or "the scan" for label in labels]
+        return {t: r.status for t, r in zip(told, self.results) if r.status not in _GOOD}
 
     def save(self, path) -> None:
         """Write the image, with the recipe, versions and scale as attributes; see `io.save`."""
@@ -51,6 +78,6 @@ class Reconstruction:
             io.save(path, self.x, meta=self.scan.meta if nifti else None)
 
     def __repr__(self):
-        what = f"{self.recipe.prior!r} by {self.results[0].solver}"
+        what = f"{self.recipe.prior!r} by {self.recipe.solver}"
         network = self.recipe.network
         return f"Reconstruction({self.x.shape}, {self.status}, {what if network is None else name_of(network)})"

@@ -1,15 +1,16 @@
-"""What a scanner delivered, and what is odd about it."""
+"""What a scanner delivered: k-space with named axes, and what belongs to it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
-from pisolve import _check
+from pisolve import _axes, _check
 from pisolve.backend import fft, to_numpy
-
-CALIB = 8  # lines: what ESPIRiT's and GRAPPA's usual kernels need at the very least
+from pisolve.scan import odd, parts
+from pisolve.scan.grid import Grid, check_mask, shortened
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -17,20 +18,31 @@ class Scan:
     """K-space with what belongs to it; checked when it is made, never changed afterwards.
 
     Args:
-        kspace: (slice, coil, ky, kx) or (coil, ky, kx), converted to complex64 or complex128; centred, zero where not
+        kspace: an array with the axes that `axes` names, converted to complex64 or complex128; centred, zero where not
             sampled. Torch and cupy arrays become numpy arrays, complex numpy arrays are kept as they are (no copy).
-        mask: bool or 0/1 array (ky, kx), or (kx,) as in fastMRI's files, True where sampled; None: everything is.
-        mps: coil sensitivities (coil, ky, kx), or (slice, coil, ky, kx); several sets of maps have an axis more, before
-            the coils.
-        reference: the image to compare with, (slice, y, x) or (y, x); may be a smaller centre crop, as in fastMRI.
+        mask: bool or 0/1 array, True where sampled, that broadcasts to k-space without coils from the end: (ky, kx), or
+            (kx,) as in fastMRI's files, (kz, ky, 1), (frame, ky, 1) where each frame has its own. None: what is not
+            zero counts as sampled.
+        mps: coil sensitivities (coil, ky, kx), in 3-D (coil, kz, ky, kx); those of each slice have an axis of slices in
+            front, several sets of maps an axis more, before the coils.
+        reference: the image to compare with, of the axes of the image; may be a smaller centre crop along y and x, as
+            in fastMRI.
         meta: anything else that the file says, plain values by name.
         noise: samples (coil, samples) of noise alone, with the covariance that the noise of one sample of `kspace` has:
             scaled for another dwell time, receiver bandwidth or number of averages, as `load` does for raw data.
-        calib: k-space (coil, cy, cx) or (slice, coil, cy, cx) measured beside `kspace` to calibrate from, on its grid:
-            index (cy // 2, cx // 2) is the centre, the steps are those of `kspace`, cy and cx at most ky and kx.
+        calib: k-space (coil, cy, cx), or with more of the axes of `mps`, measured beside `kspace` to calibrate from, on
+            its grid: index (cy // 2, cx // 2) is the centre, the steps are those of `kspace`.
+        axes: the names of the axes of `kspace`, such as ("frame", "coil", "ky", "kx"): "ky" and "kx", in 3-D "kz";
+            "coil", without which there is one; "slice", whose slices are problems of their own; and further ones that
+            belong to the unknown, "frame", "echo", "repetition", "set" or any other word. None: (coil, ky, kx) or
+            (slice, coil, ky, kx). Arrays in another order are kept in the order (slice, further ones, coil, kz, ky,
+            kx), the other arrays with them.
+
+    Attributes:
+        encoding: the `Grid` that was sampled.
 
     Raises:
-        TypeError, ValueError: shapes disagree, NaN or Inf, or nothing but zeros.
+        TypeError, ValueError: shapes or names disagree, NaN or Inf, or nothing but zeros.
     """
 
     kspace: np.ndarray
@@ -40,70 +52,156 @@ class Scan:
     meta: dict = field(default_factory=dict)
     noise: np.ndarray | None = None
     calib: np.ndarray | None = None
+    axes: tuple[str, ...] | None = None
 
     def __post_init__(self):
-        kspace = to_numpy(_check.array("kspace", self.kspace, ndim=(3, 4), nonzero=True))
+        kspace = to_numpy(_check.array("kspace", self.kspace, nonzero=True))
+        given = _axes.checked(self.axes, kspace.shape)
+        if _axes.COIL not in given:
+            inner = len(_axes.encoded(given))
+            kspace, given = np.expand_dims(kspace, -1 - inner), (*given[:-inner], _axes.COIL, *given[-inner:])
+        axes = _axes.canonical(given)
+        kspace = _ordered(kspace, given, axes)
+        object.__setattr__(self, "axes", axes)
         fields = {"kspace": kspace, "meta": dict(self.meta)}
         if self.mask is not None:
-            fields["mask"] = _check.mask("mask", self.mask, kspace.shape)
-        if self.mps is not None:
-            mps = to_numpy(_check.array("mps", self.mps, ndim=(3, 4) if kspace.ndim == 3 else (3, 4, 5), nonzero=True))
-            sets = mps.ndim > kspace.ndim  # several sets of maps, on the axis before the coils
-            if (mps[..., 0, :, :, :] if sets else mps).shape not in (kspace.shape, kspace.shape[-3:]):
-                raise ValueError(f"mps has shape {mps.shape}, kspace {kspace.shape}: coils and size must agree")
-            fields["mps"] = mps
+            own = [tuple(a for a in names if a != _axes.COIL) for names in (given, axes)]
+            fields["mask"] = check_mask("mask", _ordered(self.mask, *own), *self._without_coils(kspace.shape))
+        for name, check in (("mps", _maps), ("calib", _calib)):
+            if getattr(self, name) is not None:
+                fields[name] = check(getattr(self, name), axes, kspace.shape, given)
         if self.reference is not None:
-            image = to_numpy(_check.array("reference", self.reference, ndim=kspace.ndim - 1, complex_=False))
-            larger = any(i > k for i, k in zip(image.shape[-2:], kspace.shape[-2:]))
-            if larger or image.shape[:-2] != kspace.shape[:-3]:
-                raise ValueError(f"reference has shape {image.shape}, kspace {kspace.shape}: slices must agree, and "
-                                 "its size be that of k-space or a centre crop")
-            fields["reference"] = image
+            fields["reference"] = _reference(_ordered(self.reference, _axes.of_image(given), _axes.of_image(axes)),
+                                             axes, kspace.shape)
         if self.noise is not None:
-            fields["noise"] = _noise(self.noise, kspace.shape)
-        if self.calib is not None:
-            fields["calib"] = _calib(self.calib, kspace.shape)
+            fields["noise"] = _noise(self.noise, kspace.shape[axes.index(_axes.COIL)])
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
+    @classmethod
+    def _unchecked(cls, **fields) -> Scan:
+        """A part of a scan, of arrays that were checked with it; it may be all zeros, and of another kind of array."""
+        one = object.__new__(cls)
+        for name in cls.__dataclass_fields__:
+            object.__setattr__(one, name, fields.get(name, {} if name == "meta" else None))
+        return one
+
+    def _with(self, **fields) -> Scan:
+        """The same scan with other arrays, which are not checked again."""
+        return Scan._unchecked(**{n: getattr(self, n) for n in self.__dataclass_fields__} | fields)
+
     def __repr__(self) -> str:
-        parts = [f"kspace {self.kspace.shape} {self.kspace.dtype}"]
-        parts += [f"{n} {getattr(self, n).shape}" for n in ("mask", "mps", "reference", "noise", "calib")
-                  if getattr(self, n) is not None]
-        return f"Scan({', '.join(parts)}{f', maps: {self.sets} sets (soft SENSE)' if self.sets > 1 else ''})"
+        named = "" if self.axes in ((_axes.COIL, "ky", "kx"), (_axes.SLICE, _axes.COIL, "ky", "kx")) else (
+            f" ({', '.join(self.axes)})")
+        told = [f"kspace {self.kspace.shape}{named} {self.kspace.dtype}"]
+        told += [f"{n} {getattr(self, n).shape}" for n in ("mask", "mps", "reference", "noise", "calib")
+                 if getattr(self, n) is not None]
+        return f"Scan({', '.join(told)}{f', maps: {self.sets} sets (soft SENSE)' if self.sets > 1 else ''})"
+
+    def _without_coils(self, shape):
+        """(names, sizes) of k-space without coils."""
+        return tuple(zip(*((a, n) for a, n in zip(self.axes, shape) if a != _axes.COIL)))
+
+    @cached_property
+    def encoding(self) -> Grid:
+        """How k-space was sampled."""
+        return Grid(*self._without_coils(self.kspace.shape), self.mask)
+
+    @property
+    def image_axes(self) -> tuple[str, ...]:
+        """The names of the axes of the image."""
+        return _axes.of_image(self.axes)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The axes that are neither encoded, nor of coils or slices: frames, echoes, ..."""
+        return tuple(a for a in _axes.further(self.axes) if a != _axes.SLICE)
+
+    @property
+    def separable(self) -> tuple[str, ...]:
+        """The image axes of a 3-D scan along which its planes are problems of their own: those sampled fully."""
+        return parts.separable(self)
+
+    @property
+    def coils(self) -> int:
+        """The number of coils."""
+        return self.kspace.shape[self.axes.index(_axes.COIL)]
 
     @property
     def sets(self) -> int:
         """How many sets of coil maps there are: 0 without maps, 1 for SENSE, more for soft SENSE."""
         if self.mps is None:
             return 0
-        return self.mps.shape[-4] if self.mps.ndim > self.kspace.ndim else 1
+        names = self._axes_of_maps(self.mps.ndim)
+        return self.mps.shape[names.index(_axes.MAPS)] if _axes.MAPS in names else 1
+
+    @property
+    def inside(self) -> np.ndarray | None:
+        """The mask as an array that broadcasts to `kspace`, or None."""
+        if self.mask is None or self.mask.ndim == len(self.encoding.encoded):
+            return self.mask
+        return np.expand_dims(self.mask, -1 - len(self.encoding.encoded))
+
+    def _axes_of_maps(self, ndim) -> tuple[str, ...]:
+        """The names of the axes of maps, or calibration lines, of this many dimensions."""
+        return _axes_of_maps(self.axes, ndim)
+
+    def named(self) -> dict:
+        """The arrays that have axes of the scan, with the names of these: what is None included."""
+        grid, beside = self.encoding, lambda a: () if a is None else self._axes_of_maps(a.ndim)
+        of_mask = () if self.mask is None else grid.axes if self.mask.ndim == len(grid.axes) else grid.encoded
+        of_maps = tuple(_axes.SPATIAL.get(a, a) for a in beside(self.mps))
+        return {"kspace": (self.kspace, self.axes), "mask": (self.mask, of_mask), "mps": (self.mps, of_maps),
+                "calib": (self.calib, beside(self.calib)), "reference": (self.reference, self.image_axes)}
+
+    @property
+    def readout(self) -> str:
+        """The encoded axis that is read out: what the header says, else what the mask shows, else kx."""
+        encoded = self.encoding.encoded
+        if len(encoded) == 2:
+            if self.meta.get("phase_axis") in (-2, -1):
+                return encoded[-1 - self.meta["phase_axis"] - 2]
+            return encoded[0] if self.encoding.varying == encoded[1:] else encoded[1]
+        still = [a for a in encoded if a not in self.encoding.varying]
+        return encoded[-1] if encoded[-1] in still or not still else still[-1]
 
     @property
     def phase_axis(self) -> int:
-        """The phase-encoding axis: what the header says, else what the mask shows, else -2 (ky)."""
-        if self.meta.get("phase_axis") in (-2, -1):
-            return self.meta["phase_axis"]
-        along_kx = self.mask is not None and not self.mask.all() and (self.mask == self.mask[:1]).all()
-        return -1 if along_kx else -2
+        """The phase-encoding axis of a 2-D scan: -2 (ky), or -1 (kx) where ky is the readout."""
+        return -1 if self.readout == self.encoding.encoded[0] else -2
 
-    def select(self, slices: slice | int | list) -> Scan:
-        """A new scan of some slices; the slice axis stays.
+    def select(self, slices: slice | int | list | None = None, **named) -> Scan:
+        """A new scan of some slices, frames, ...; the axes stay.
+
+        Args:
+            slices: numbers of slices.
+            named: numbers by the name of any other axis that is neither encoded nor of coils: `frame=slice(0, 8)`.
 
         Raises:
-            ValueError: the scan has no slice axis, or none or other slices than there are were asked for.
+            ValueError: the scan has no such axis, or none or others than there are were asked for.
         """
-        if self.kspace.ndim == 3:
-            raise ValueError("this scan has no slice axis, kspace is (coil, ky, kx): nothing to select")
-        count = len(self.kspace)
-        if not isinstance(slices, slice):
-            given = list(slices) if isinstance(slices, list | tuple | range | np.ndarray) else [slices]
-            slices = [_check.integer("slices", s, low=-count, high=count - 1) for s in given]
-        if not len(np.arange(count)[slices]):
-            raise ValueError(f"slices selects none of {count}: {slices}")
-        per_slice = {n: getattr(self, n) for n in ("kspace", "reference")}
-        per_slice |= {n: a for n in ("mps", "calib") if (a := getattr(self, n)) is not None and a.ndim >= 4}
-        return replace(self, **{n: a if a is None else a[slices] for n, a in per_slice.items()})
+        named = named if slices is None else {_axes.SLICE: slices, **named}
+        index = {}
+        for name, wanted in named.items():
+            what = "slices" if name == _axes.SLICE else name
+            if name not in _axes.further(self.axes):
+                raise ValueError(f"this scan has no {name} axis, kspace is ({', '.join(self.axes)}): nothing to select")
+            count = self.kspace.shape[self.axes.index(name)]
+            if not isinstance(wanted, slice):
+                wanted = list(wanted) if isinstance(wanted, list | tuple | range | np.ndarray) else [wanted]
+                wanted = [_check.integer(what, s, low=-count, high=count - 1) for s in wanted]
+            index[name] = np.arange(count)[wanted]
+            if not len(index[name]):
+                raise ValueError(f"{what} selects none of {count}: {wanted}")
+        fields = {}
+        for field_name, (array, axes) in self.named().items():
+            for axis, name in enumerate(axes):
+                if name in index and array is not None and not (field_name == "mask" and array.shape[axis] == 1):
+                    array = array[(slice(None),) * axis + (_as_slice(index[name]),)]
+            fields[field_name] = array
+        if fields["mask"] is not None:
+            fields["mask"] = shortened(fields["mask"], self.encoding.axes) if self.encoding.own else fields["mask"]
+        return replace(self, **fields)
 
     def drop_coils(self, coils: int | list) -> Scan:
         """A new scan without some coils: they leave `kspace`, `mps`, `noise` and `calib`; the reference stays.
@@ -114,13 +212,13 @@ class Scan:
         Raises:
             ValueError: no such coil, or none would be left.
         """
-        count = self.kspace.shape[-3]
         given = list(coils) if isinstance(coils, list | tuple | range | np.ndarray) else [coils]
-        given = [_check.integer("coils", c, low=-count, high=count - 1) for c in given]
-        keep = np.delete(np.arange(count), given)
+        given = [_check.integer("coils", c, low=-self.coils, high=self.coils - 1) for c in given]
+        keep = np.delete(np.arange(self.coils), given)
         if not len(keep):
-            raise ValueError(f"coils names all {count} coils: keep at least one")
-        channels = {n: a[..., keep, :, :] for n in ("kspace", "mps", "calib") if (a := getattr(self, n)) is not None}
+            raise ValueError(f"coils names all {self.coils} coils: keep at least one")
+        at = (..., keep, *(slice(None),) * len(self.encoding.encoded))
+        channels = {n: a[at] for n in ("kspace", "mps", "calib") if (a := getattr(self, n)) is not None}
         return replace(self, **channels, noise=None if self.noise is None else self.noise[keep])
 
     def undersample(self, mask) -> Scan:
@@ -130,21 +228,65 @@ class Scan:
         undersampled data is no truth. `calib` and `noise` were measured on their own and stay.
 
         Args:
-            mask: bool or 0/1 array (ky, kx), (1, kx), (ky, 1) or (kx,).
+            mask: bool or 0/1 array as for `Scan`.
         """
-        mask = _check.mask("mask", mask, self.kspace.shape)
+        less = self.encoding.keep(mask)
         reference = self.reference
-        if self.mask is not None:
-            mask = mask & self.mask
         if reference is None and (self.mask is None or self.mask.all()):
             reference = self.rss()
-        return replace(self, kspace=np.where(mask, self.kspace, 0), mask=mask, reference=reference)
+        inside = self._with(mask=less.mask).inside
+        return replace(self, kspace=np.where(inside, self.kspace, 0), mask=less.mask, reference=reference)
+
+    def time_average(self) -> Scan:
+        """The mean over frames, echoes and whatever else is no slice: each sample over those that measured it.
+
+        Coils do not change in time, so their maps are made of it: it is less noisy than any frame, and frames that left
+        out different lines together have a full centre.
+        """
+        if not self.further:
+            return self
+        mask = np.ones((1,) * self.kspace.ndim, bool) if self.mask is None else self.inside
+        mask = np.broadcast_to(mask, [1 if a == _axes.COIL else n for a, n in zip(self.axes, self.kspace.shape)])
+        over = tuple(self.axes.index(a) for a in self.further)
+        count = mask.sum(axis=over).astype(self.kspace.real.dtype)
+        left = tuple(a for a in self.axes if a not in self.further)
+        seen = np.take(count > 0, 0, axis=left.index(_axes.COIL))
+        return self._with(kspace=self.kspace.sum(axis=over) / np.maximum(count, 1), axes=left, reference=None,
+                          mask=shortened(seen, tuple(a for a in left if a != _axes.COIL)))
+
+    def parts(self, each=(_axes.SLICE,)) -> list[Scan]:
+        """The scan taken apart along some axes: each part has the others, and is a problem of its own.
+
+        Args:
+            each: names of axes; "slice" counts where there are slices. Of a 3-D scan "x", "y" or "z" too, the planes
+                along an axis that was sampled fully: k-space is transformed along it.
+
+        Raises:
+            ValueError: no such axis, or an encoded one that was undersampled.
+        """
+        return [self._with(**dict.fromkeys(("mask", "mps", "reference", "calib")) | fields)
+                for fields in parts.split(self, each)]
+
+    def labels(self, each=(_axes.SLICE,)) -> list[dict]:
+        """{name: number} of each part along the axes of `each`, in the order of `parts`."""
+        names = parts.apart(self, each)
+        sizes = [self.kspace.shape[self.axes.index(_axes.ENCODED.get(n, n))] for n in names]
+        return [dict(zip(names, index)) for index in np.ndindex(*sizes)]
+
+    def assemble(self, images, each=(_axes.SLICE,)) -> np.ndarray:
+        """The image of the scan, with its `image_axes`, of the images of its parts."""
+        return parts.join(self, images, each)
+
+    def filled(self, fill) -> Scan:
+        """The same scan with fully sampled k-space, fill(kspace)."""
+        return self._with(kspace=fill(self.kspace), mask=None)
 
     def rss(self) -> np.ndarray:
-        """Root of the sum of squares of the coils' images, real (slice, y, x) or (y, x)."""
-        volume = self.kspace.reshape((-1,) + self.kspace.shape[-3:])
-        images = [np.linalg.norm(fft(coils, (-2, -1), inverse=True), axis=0) for coils in volume]
-        return np.stack(images).reshape(self.kspace.shape[:-3] + self.kspace.shape[-2:])
+        """Root of the sum of squares of the coils' images, real, of the axes of the image."""
+        inner = len(self.encoding.encoded)
+        volume = self.kspace.reshape((-1,) + self.kspace.shape[-1 - inner:])
+        images = [np.linalg.norm(fft(coils, tuple(range(-inner, 0)), inverse=True), axis=0) for coils in volume]
+        return np.stack(images).reshape(self.kspace.shape[:-1 - inner] + self.kspace.shape[-inner:])
 
     def crop(self, image):
         """The centre of `image` (..., y, x) in the size of the reference, as fastMRI crops; all of it without one."""
@@ -158,81 +300,70 @@ class Scan:
 
     def warnings(self) -> list[str]:
         """What is odd about this data, one sentence each; empty where nothing is."""
-        magnitude = abs(self.kspace)
-        peak = float(magnitude.max())
-        magnitude = (magnitude / peak).reshape((-1,) + magnitude.shape[-3:])  # squares then neither over- nor underflow
-        found = [self.meta["assumed"]] if "assumed" in self.meta else []
-        found += _scale(peak) + _coils(magnitude) + _sampling(magnitude, self.mask, self.calib is not None)
-        return found + _origin(magnitude)
+        return odd.warnings(self)
 
 
-def _noise(noise, shape) -> np.ndarray:
-    noise = to_numpy(_check.array("noise", noise, ndim=2, nonzero=True))
-    if len(noise) != shape[-3]:
-        raise ValueError(f"noise has shape {noise.shape}, kspace {shape}: (coil, samples) with its coils needed")
-    return noise
+def _ordered(array, given, wanted):
+    """An array with the axes `given` in the order of `wanted`; as it is where it has another number of axes."""
+    if given == wanted or getattr(array, "ndim", 0) != len(given):
+        return array
+    return np.ascontiguousarray(to_numpy(array).transpose([given.index(a) for a in wanted]))
 
 
-def _calib(calib, shape) -> np.ndarray:
-    calib = to_numpy(_check.array("calib", calib, ndim=3 if len(shape) == 3 else (3, 4), nonzero=True))
-    if calib.shape[:-2] not in (shape[:-2], shape[-3:-2]) or any(c > k for c, k in zip(calib.shape[-2:], shape[-2:])):
+def _as_slice(index):
+    """Equal steps as a slice, which makes a view."""
+    steps = np.diff(index)
+    if len(index) and (steps == 1).all():
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index
+
+
+def _axes_of_maps(axes, ndim) -> tuple[str, ...]:
+    """The names of the axes of coil maps, or calibration lines, of this many dimensions, beside k-space with `axes`."""
+    base = (_axes.COIL, *_axes.encoded(axes))
+    front = (_axes.SLICE,) if _axes.SLICE in axes else ()
+    more = {0: (), 1: front or (_axes.MAPS,), 2: (*front, _axes.MAPS)}.get(ndim - len(base))
+    return () if more is None or len(more) != ndim - len(base) else (*more, *base)
+
+
+def _maps(mps, axes, shape, given):
+    mps = to_numpy(_check.array("mps", mps, nonzero=True))
+    names = _axes_of_maps(axes, mps.ndim)
+    if names and given != axes:
+        mps = _ordered(mps, (*(a for a in names if a in (_axes.SLICE, _axes.MAPS)),
+                             *(a for a in given if a == _axes.COIL or a in _axes.SPATIAL)), names)
+    sizes = dict(zip(axes, shape))
+    if not names or any(a != _axes.MAPS and n != sizes[a] for a, n in zip(names, mps.shape)):
+        raise ValueError(f"mps has shape {mps.shape}, kspace {tuple(shape)}: coils and size must agree, as in "
+                         f"({', '.join(_axes_of_maps(axes, 1 + len(_axes.encoded(axes))))})")
+    return mps
+
+
+def _calib(calib, axes, shape, given):
+    inner = len(_axes.encoded(axes))
+    calib = to_numpy(_check.array("calib", calib, nonzero=True))
+    names, sizes = _axes_of_maps(axes, calib.ndim), dict(zip(axes, shape))
+    if not names or _axes.MAPS in names or any(n != sizes[a] for a, n in zip(names[:-inner], calib.shape)) or any(
+            c > sizes[a] for a, c in zip(names[-inner:], calib.shape[-inner:])):
         raise ValueError(f"calib has shape {calib.shape}, kspace {tuple(shape)}: coils and slices must agree, and its "
                          "size be that of k-space or a smaller centre")
     return calib
 
 
-def _scale(peak: float) -> list[str]:
-    if 1e-12 <= peak <= 1e12:
-        return []
-    return [f"k-space peaks at {peak:.3g}, where squares leave single precision: multiply it to a peak near 1"]
+def _reference(image, axes, shape):
+    names = _axes.of_image(axes)
+    sizes = tuple(n for a, n in zip(axes, shape) if a != _axes.COIL)
+    image = to_numpy(_check.array("reference", image, ndim=len(names), complex_=False))
+    larger = any(i > k for i, k in zip(image.shape[-2:], sizes[-2:]))
+    if larger or image.shape[:-2] != sizes[:-2]:
+        raise ValueError(f"reference has shape {image.shape}, kspace {tuple(shape)}: slices must agree, and "
+                         f"its size be that of k-space or a centre crop, ({', '.join(names)})")
+    return image
 
 
-def _coils(magnitude) -> list[str]:
-    """A coil without signal, or one far above or below the median of the others."""
-    level = np.sqrt(np.sum(np.square(magnitude, dtype=np.float64), axis=(0, 2, 3)))
-    found = [f"coil {c} is dead (all zero): drop it, scan.drop_coils({c})" for c in np.flatnonzero(level == 0)]
-    alive = np.flatnonzero(level)
-    for c in alive if len(alive) > 1 else []:
-        ratio = level[c] / np.median(level[alive[alive != c]])
-        if ratio > 100 and len(alive) > 2:
-            found.append(f"coil {c} is {ratio:.3g} times louder than the others: check its gain, or whiten the coils")
-        elif ratio < 1e-4:
-            found.append(f"coil {c} is nearly dead, {ratio:.3g} of the others: drop it, scan.drop_coils({c}), or check "
-                         "its gain")
-    return found
-
-
-def _sampling(magnitude, mask, calibrated: bool) -> list[str]:
-    """Where data and mask disagree, and whether there is a centre to calibrate from, or `calibrated` lines apart."""
-    measured = (magnitude != 0).any(axis=(0, 1))
-    if mask is None:
-        holes = 1 - measured.mean()
-        return [] if holes < 0.01 else [f"{holes:.0%} of k-space is zero in all coils and there is no mask: attach "
-                                        "pisolve.masks.estimate(kspace), or it counts as measured zeros"]
-    found = []
-    outside, empty = int((measured & ~mask).sum()), int((mask & ~measured).sum())
-    if outside:
-        found.append(f"k-space is not zero at {outside} positions outside the mask: the mask belongs to other data, or "
-                     "use undersample(mask)")
-    if empty > 0.01 * mask.sum():
-        found.append(f"the mask says sampled at {empty} positions where k-space is zero in all coils")
-    middle = [slice(max(n // 2 - CALIB // 2, 0), n // 2 + CALIB // 2) for n in mask.shape]
-    if not calibrated and not mask[tuple(middle)].all():
-        found.append(f"no calibration region: the central {CALIB}x{CALIB} samples are not all there, so coil maps need "
-                     "another scan")
-    return found
-
-
-def _origin(magnitude) -> list[str]:
-    """Where the energy sits: the circular mean along each axis must be near index N // 2."""
-    found = []
-    for axis, name in ((-2, "ky"), (-1, "kx")):
-        n = magnitude.shape[axis]
-        others = tuple(a for a in range(4) if a != axis % 4)
-        energy = np.sum(np.square(magnitude, dtype=np.float64), axis=others)
-        turn = 2 * np.pi * (np.arange(n) - n // 2) / n
-        shift = float(np.angle(np.sum(energy * np.exp(1j * turn)))) * n / (2 * np.pi)
-        if n >= 8 and abs(shift) > n / 8:
-            how = "apply numpy.fft.fftshift" if abs(shift) > n * 3 / 8 else "roll it there"
-            found.append(f"the energy of k-space is {shift:+.0f} samples off the centre along {name}: {how}")
-    return found
+def _noise(noise, coils) -> np.ndarray:
+    noise = to_numpy(_check.array("noise", noise, ndim=2, nonzero=True))
+    if len(noise) != coils:
+        raise ValueError(f"noise has shape {noise.shape}, and kspace {coils} coils: (coil, samples) with its coils "
+                         "needed")
+    return noise

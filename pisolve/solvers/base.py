@@ -81,7 +81,8 @@ class Result:
 
     Attributes:
         x: the image (for a failed run the best finite iterate).
-        status: "converged", "max_iter", "diverged", "nonfinite" or "stopped" (by a callback, or by Ctrl-C in a fit).
+        status: "converged", "max_iter", "diverged", "nonfinite", "stopped" (by a callback, or by Ctrl-C in a fit), or
+            "empty", of a part of a scan in which there was nothing to solve.
         state: the last state, for resuming.
         history: one dict a step: k, residual, seconds, whatever callbacks returned; for implicit priors also ratio,
             ||x_k+1 - x_k|| / ||x_k - x_k-1||, and relaxed, where the steps were averaged from here on.
@@ -105,7 +106,7 @@ class Result:
     @property
     def ok(self) -> bool:
         """True for a run that ended as it should: "converged", "stopped", or "max_iter" with every iterate finite."""
-        return self.status in ("converged", "max_iter", "stopped")
+        return self.status in ("converged", "max_iter", "stopped", "empty")
 
     @property
     def interrupted(self) -> bool:

@@ -1,0 +1,46 @@
+"""A^H A of the 3-D Cartesian encoding: planes across an axis that was sampled fully are problems of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pisolve.linops._normal import Normal, takes
+
+
+class NormalVolume:
+    """x -> A^H A x for maps (..., coil, kz, ky, kx) and squared weights with the origin first.
+
+    Along an axis on which the weights do not change F^H F = I cancels. Maps are kept with that axis in front, which
+    takes the volume apart into planes; the compiled kernel of 2-D slices does them.
+    """
+
+    def __init__(self, mps, w2):
+        self.axis = _across(a for a in (-3, -2, -1) if w2.shape[a] > 1)
+        lead = mps.shape[:-4]
+        shared = not any(mps.strides[:-4])  # one set of maps for all frames: one copy of them serves
+        planes = np.ascontiguousarray(np.moveaxis(mps[(0,) * len(lead)] if shared else mps, self.axis, -4))
+        weights = np.squeeze(w2, self.axis)
+        own = weights.ndim > 2  # each frame has weights of its own
+        each = list(np.ndindex(*lead)) if own or not shared else [()]
+        self.parts = [Normal(planes if shared else planes[i], weights[i] if own else weights) for i in each]
+
+    @staticmethod
+    def fits(mps, axes) -> bool:
+        """True where an axis was sampled fully, and the compiled kernel can take the planes across it."""
+        if len(axes) == 3:
+            return False
+        plane = [a for a in (-3, -2, -1) if a != _across(axes)]
+        return takes(mps.size, [mps.shape[a] for a in plane], mps.dtype, [plane.index(a) for a in axes])
+
+    def __call__(self, x):
+        flat = x.reshape(-1, *x.shape[-3:])
+        out = np.empty(flat.shape, x.dtype)
+        for i, volume in enumerate(flat):
+            part = self.parts[i if len(self.parts) > 1 else 0]
+            out[i] = np.moveaxis(part(np.ascontiguousarray(np.moveaxis(volume, self.axis, 0))), 0, self.axis)
+        return out.reshape(x.shape)
+
+
+def _across(varying) -> int:
+    """The axis that planes go across: the last along which the weights do not change."""
+    return max({-3, -2, -1} - set(varying))

@@ -1,0 +1,106 @@
+"""What is odd about a scan: sentences for its user."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pisolve import _axes
+
+CALIB = 8  # lines: what ESPIRiT's and GRAPPA's usual kernels need at the very least
+_INNER = 0.8  # of the energy along an axis in its middle third: so much has an encoded axis, and no coils have
+
+
+def warnings(scan) -> list[str]:
+    """One sentence for each thing that is odd about a scan; empty where nothing is."""
+    magnitude = abs(scan.kspace)
+    peak = float(magnitude.max())
+    inner = len(scan.encoding.encoded)
+    magnitude /= peak  # squares then neither over- nor underflow
+    magnitude = magnitude.reshape((-1,) + magnitude.shape[-1 - inner:])
+    found = [scan.meta["assumed"]] if "assumed" in scan.meta else []
+    found += _scale(peak) + _permuted(magnitude, scan) + _coils(magnitude) + _sampling(scan, magnitude)
+    return found + _origin(magnitude, scan.encoding.encoded)
+
+
+def _scale(peak: float) -> list[str]:
+    if 1e-12 <= peak <= 1e12:
+        return []
+    return [f"k-space peaks at {peak:.3g}, where squares leave single precision: multiply it to a peak near 1"]
+
+
+def _energy(magnitude, axis):
+    """The energy of (part, coil, encoded...) along one axis."""
+    others = tuple(a for a in range(magnitude.ndim) if a != axis % magnitude.ndim)
+    return np.sum(np.square(magnitude, dtype=np.float64), axis=others)
+
+
+def _permuted(magnitude, scan) -> list[str]:
+    """Coils whose energy lies in the middle of their axis, as no coils' does but an encoded axis': a wrong order."""
+    energy = _energy(magnitude, 1)
+    n = len(energy)
+    if n < 12 or energy[n // 3 : n - n // 3].sum() < _INNER * energy.sum():
+        return []
+    return [f"the axes look permuted: the {n} coils have their energy in the middle, as an encoded axis does; kspace "
+            f"of shape {scan.kspace.shape} is read as ({', '.join(scan.axes)}): name its axes, for example "
+            "axes=('coil', 'kz', 'ky', 'kx')"]
+
+
+def _coils(magnitude) -> list[str]:
+    """Coils without signal, or far above or below the median of the others."""
+    level = np.sqrt(_energy(magnitude, 1))
+    alive, dead = np.flatnonzero(level), np.flatnonzero(level == 0).tolist()
+    found = [f"coil {c} is dead (all zero): drop it, scan.drop_coils({c})" for c in dead[:1] if len(dead) == 1]
+    if len(dead) > 1:
+        found = [f"{len(dead)} of {len(level)} coils are dead (all zero): drop them, scan.drop_coils({dead})"]
+    for c in alive if len(alive) > 1 else []:
+        ratio = level[c] / np.median(level[alive[alive != c]])
+        if ratio > 100 and len(alive) > 2:
+            found.append(f"coil {c} is {ratio:.3g} times louder than the others: check its gain, or whiten the coils")
+        elif ratio < 1e-4:
+            found.append(f"coil {c} is nearly dead, {ratio:.3g} of the others: drop it, scan.drop_coils({c}), or check "
+                         "its gain")
+    return found
+
+
+def _sampling(scan, magnitude) -> list[str]:
+    """Where data and mask disagree, and whether there is a centre to calibrate from, or lines apart."""
+    grid, inner = scan.encoding, len(scan.encoding.encoded)
+    if scan.mask is None:
+        holes, parts = 1 - float((magnitude != 0).any(axis=1).mean()), " and ".join(_axes.further(scan.axes))
+        return [] if holes < 0.01 else [
+            f"{holes:.0%} of k-space is zero in all coils and there is no mask: recon counts as sampled what is not "
+            f"zero{f', for each {parts} by itself' if parts else ''}; for an operator of your own take the mask of "
+            "pisolve.masks.estimate(kspace, axes)"]
+    measured = (scan.kspace != 0).any(axis=-1 - inner)
+    mask = np.broadcast_to(grid.mask, measured.shape)
+    found = []
+    outside, empty = (measured & ~mask), (mask & ~measured)
+    if grid.mask.ndim == inner:  # positions, not positions in each part
+        lead = tuple(range(measured.ndim - inner))
+        outside, empty = outside.any(lead), empty.all(lead)
+    if outside.any():
+        found.append(f"k-space is not zero at {outside.sum()} positions outside the mask: the mask belongs to other "
+                     "data, or use undersample(mask)")
+    if empty.sum() > 0.01 * (grid.mask.sum() if grid.mask.ndim == inner else mask.sum()):
+        found.append(f"the mask says sampled at {empty.sum()} positions where k-space is zero in all coils")
+    together = grid.anywhere if set(grid.own) - {_axes.SLICE} else grid.everywhere  # maps of a series are of its mean
+    middle = [slice(max(n // 2 - CALIB // 2, 0), n // 2 + CALIB // 2) for n in together.shape]
+    if scan.calib is None and not together[tuple(middle)].all():
+        size = "x".join([str(CALIB)] * inner)
+        found.append(f"no calibration region: the central {size} samples are not all there, so coil maps need another "
+                     "scan")
+    return found
+
+
+def _origin(magnitude, encoded) -> list[str]:
+    """Where the energy sits: the circular mean along each axis must be near index N // 2."""
+    found = []
+    for axis, name in zip(range(-len(encoded), 0), encoded):
+        n = magnitude.shape[axis]
+        energy = _energy(magnitude, axis)
+        turn = 2 * np.pi * (np.arange(n) - n // 2) / n
+        shift = float(np.angle(np.sum(energy * np.exp(1j * turn)))) * n / (2 * np.pi)
+        if n >= 8 and abs(shift) > n / 8:
+            how = "apply numpy.fft.fftshift" if abs(shift) > n * 3 / 8 else "roll it there"
+            found.append(f"the energy of k-space is {shift:+.0f} samples off the centre along {name}: {how}")
+    return found

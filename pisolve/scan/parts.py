@@ -1,0 +1,103 @@
+"""A scan taken apart into problems of their own, and their images put together again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pisolve import _axes
+from pisolve.backend import fft
+
+
+def check_each(each) -> tuple[str, ...]:
+    """The names of `each` as a tuple: () for none."""
+    return () if each is None or (not isinstance(each, str) and not len(each)) else _axes.words("each", each)
+
+
+def apart(scan, each) -> tuple[str, ...]:
+    """The axes of the scan that `each` names, in the order of its own axes; an image axis stands for its own.
+
+    Raises:
+        ValueError: an axis that the scan has not, or an encoded one that cannot be taken apart.
+    """
+    each = check_each(each)
+    has = (*_axes.further(scan.axes), *(_axes.SPATIAL[a] for a in scan.encoding.encoded))
+    for name in each:
+        if name not in has and name != _axes.SLICE:
+            raise ValueError(f"each={name!r}: the scan has the axes {', '.join(has)}")
+    inside = [a for a in each if a in _axes.ENCODED]
+    if inside:
+        name = inside[0]
+        if len(scan.encoding.encoded) - len(inside) < 2:
+            raise ValueError(f"each={name!r} takes planes of a 3-D scan apart, and this one is 2-D: leave it out")
+        if name not in separable(scan):
+            raise ValueError(f"each={name!r}: {_axes.ENCODED[name]} was undersampled, so the planes along {name} hang "
+                             f"together; {' or '.join(separable(scan)) or 'no axis'} can be taken apart")
+    return tuple(a for a in has if a in each)
+
+
+def separable(scan) -> tuple[str, ...]:
+    """The image axes of a 3-D scan along which its planes are problems of their own: those sampled fully."""
+    grid = scan.encoding
+    return tuple(_axes.SPATIAL[a] for a in grid.encoded if a not in grid.varying) if len(grid.encoded) == 3 else ()
+
+
+def split(scan, each) -> list[dict]:
+    """The fields of each part of a scan.
+
+    Along an encoded axis k-space is transformed first, F^H F = I: the planes then are 2-D problems (the hybrid way).
+    """
+    names = apart(scan, each)
+    arrays = {n: (a, axes) for n, (a, axes) in scan.named().items() if a is not None}
+    for name in names:
+        if name in _axes.ENCODED:
+            arrays = {n: _hybrid(n, a, axes, name, scan) for n, (a, axes) in arrays.items()}
+    kspace, axes = arrays["kspace"]
+    sizes = [kspace.shape[axes.index(n)] for n in names]
+    left = tuple(a for a in axes if a not in names)
+    inner = len(_axes.encoded(left))
+    parts = []
+    for index in np.ndindex(*sizes):
+        at = dict(zip(names, index))
+        fields = {n: _taken(a, own, at) for n, (a, own) in arrays.items()}
+        mask = fields.get("mask")
+        if mask is not None and mask.ndim > inner and all(n == 1 for n in mask.shape[:-inner]):
+            fields["mask"] = mask[(0,) * (mask.ndim - inner)]
+        parts.append({"axes": left, **fields})
+    return parts
+
+
+def _hybrid(what, array, axes, name, scan):
+    """An array with the encoded or image axis of this name in front, in the image along it."""
+    encoded = _axes.ENCODED[name]
+    if encoded in axes:
+        at = axes.index(encoded)
+        n = scan.kspace.shape[scan.axes.index(encoded)]
+        if what == "mask":  # the same everywhere along it
+            return np.take(array, 0, axis=at), tuple(a for a in axes if a != encoded)
+        if array.shape[at] < n:  # calibration lines, of the centre alone
+            before = n // 2 - array.shape[at] // 2
+            pad = [(before, n - before - array.shape[at]) if a == at else (0, 0) for a in range(array.ndim)]
+            array = np.pad(array, pad)
+        array = fft(array, (at,), inverse=True)
+        axes = tuple(name if a == encoded else a for a in axes)
+    if name not in axes:
+        return array, axes
+    at = axes.index(name)
+    return np.ascontiguousarray(np.moveaxis(array, at, 0)), (name, *(a for a in axes if a != name))
+
+
+def _taken(array, axes, at):
+    """The array at these indices of the named axes it has; of an axis of size 1 the one there is."""
+    return array[tuple((at[a] if n > 1 else 0) if a in at else slice(None) for a, n in zip(axes, array.shape))]
+
+
+def join(scan, images, each) -> np.ndarray:
+    """The image of the scan, of those of its parts in their order."""
+    names = apart(scan, each)
+    if not names:
+        return images[0]
+    whole = _axes.of_image(scan.axes)
+    sizes = dict(zip(whole, (n for n, a in zip(scan.kspace.shape, scan.axes) if a != _axes.COIL)))
+    stack = np.stack(images).reshape(*(sizes[n] for n in names), *images[0].shape)
+    order = [*names, *(a for a in whole if a not in names)]
+    return np.ascontiguousarray(stack.transpose([order.index(a) for a in whole]))
