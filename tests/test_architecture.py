@@ -13,6 +13,7 @@ import pytest
 
 import pisolve as pi
 from pisolve import linops, priors, solvers
+from pisolve.cli.main import WORDS
 
 ROOT = Path(pi.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -111,6 +112,33 @@ def test_import_loads_little():
     loaded = set(run("import sys, pisolve; print(*sys.modules)").split())
     assert not {m for m in loaded if m.split(".")[0] in OPTIONAL | {"torchvision"}}
     assert not {"pisolve.nets", "pisolve.cli", "pisolve.evaluate", "pisolve.demo", "pisolve.testing"} & loaded
+
+
+@pytest.mark.parametrize("module", [f"pisolve.cli.{name}" for name in ("main", "parser", "options", "say")]
+                         + [word.__name__ for word in WORDS])
+def test_the_words_of_the_command_line_load_nothing_early(module):
+    """What `pisolve --help` loads; rooms, numpy too, are imported where a word's options or its work need them."""
+    cheap = {"argparse", "sys", "time", "warnings"}
+    assert {name for name, _ in imports(module, top=True)} <= cheap | {"pisolve._version"} | {
+        f"pisolve.cli.{name}" for name in ("parser", "options", "say")} | (
+        {word.__name__ for word in WORDS} if module == "pisolve.cli.main" else set())
+
+
+def test_help_loads_the_words_alone():
+    """The package's own `__init__` is left out, which is not the command line's matter."""
+    loaded = set(run(f"""
+import sys, types
+sys.modules["pisolve"] = types.ModuleType("pisolve")
+sys.modules["pisolve"].__path__ = [{str(ROOT)!r}]
+from pisolve.cli import main
+try:
+    main(["--help"])
+finally:
+    print("loaded", *sys.modules)
+""").partition("loaded ")[2].split())
+    assert {word.__name__ for word in WORDS} <= loaded
+    assert not {"numpy", "scipy", "h5py", "sigpy", "numba", *HEAVY} & {name.split(".")[0] for name in loaded}
+    assert {room(name) for name in loaded if name.startswith("pisolve.")} == {"cli", "_version"}
 
 
 @pytest.mark.parametrize("absent", [["cupy"], ["cupy", "matplotlib", "skimage", "nibabel", "torch"]])

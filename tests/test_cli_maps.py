@@ -12,7 +12,7 @@ from test_mrd import TRUTH, header, lines, write
 
 import pisolve as pi
 from pisolve import io, phantom
-from pisolve.cli import recipe as cli_recipe
+from pisolve.cli.maps import MAPS
 from pisolve.io import cfl
 
 K = np.stack([phantom.brain((48, 48), 4, noise=0.01, anatomy=n, seed=n).kspace for n in range(2)])
@@ -45,7 +45,7 @@ def test_calib_has_every_option_of_the_function(run, scans, method):  # noqa: F8
     assert (code, err) == (0, "")
     expected = getattr(pi.calib, name)(SLICE, **options)
     np.testing.assert_array_equal(np.load("m.npy"), expected)
-    np.testing.assert_array_equal(pi.recon(SLICE, pi.Zero(), maps=cli_recipe.MAPS[name](**options)).scan.mps, expected)
+    np.testing.assert_array_equal(pi.recon(SLICE, pi.Zero(), maps=MAPS[name](**options)).scan.mps, expected)
 
 
 @pytest.mark.parametrize("source", ["VOLUME", "ONE", "SLICE"])

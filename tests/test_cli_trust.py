@@ -10,7 +10,7 @@ import pytest
 
 import pisolve as pi
 from pisolve import cli, phantom
-from pisolve.cli import parts as cli_parts
+from pisolve.cli.uncertainty import KINDS
 from pisolve.evaluate import analyses
 from pisolve.evaluate.plan import load
 from pisolve.evaluate.stability import stability
@@ -160,7 +160,7 @@ def test_words_are_those_of_the_functions():
     """The command line's lists are the functions' own."""
     assert analyses.ANALYSES == named.ANALYSES
     assert stability.TESTS is named.TESTS
-    assert set(cli_parts.KINDS) == set(uncertainty.METHODS) - {"seeds"}
+    assert set(KINDS) == set(uncertainty.METHODS) - {"seeds"}
 
 
 def test_blinded_and_back(run, scan):

@@ -1,52 +1,85 @@
-"""The word `compare` of the command line."""
+"""The word `compare`: methods on the same scans, on equal terms."""
 
-from __future__ import annotations
+from pisolve.cli.options import add_progress, add_slices, given, names, numbers
+from pisolve.cli.parser import add_word
+from pisolve.cli.say import say, table, warn
 
-from pathlib import Path
-
-from pisolve._check import extra
-from pisolve.cli.report import say, table
-
-SUFFIX = "report.html"
+REPORT = "report.html"
 
 
-def compare(a) -> int:
-    """Compare methods on the same scans, on equal terms."""
-    from pisolve.evaluate import compare as run
-    from pisolve.evaluate import rerun
+def add(words) -> None:
+    """The word, for the parser's list."""
+    add_word(words, run, "compare methods on the same scans, on equal terms; write a report", _options)
+
+
+def _options(new) -> None:
+    from pisolve.prepare import SAMPLINGS
+    from pisolve.recipe.named import ANALYSES, WORDS
+    from pisolve.tuning import METHODS, TRIALS
+
+    add = new.add_argument
+    add("scans", nargs="*", metavar="scan", help="as for recon; several are compared together")
+    add("-o", "--output", required=True, metavar="FOLDER", help="for report.html, tables and what is done "
+        "so far: a comparison that was stopped goes on there")
+    add("--priors", type=names, metavar="NAME,...", help=f"what to compare: {', '.join(WORDS)} and shipped networks; "
+        "default: zero-filled,sense,wavelet,tv,pnp")
+    add("--accel", type=numbers, metavar="R,...", help="undersample first; default: as measured, without a reference")
+    add("--mask", type=names, metavar="KIND,...", help=f"patterns for --accel: {', '.join(SAMPLINGS)}; default: "
+        "random")
+    add("--seeds", type=int, metavar="N", help="patterns of each kind and acceleration; default: 1")
+    add("--center-fraction", type=float, metavar="F", help="share of lines in the full centre; default: fastMRI's")
+    add("--tune", choices=(*METHODS, "none"), help="how strengths are chosen, with as many trials for each prior; "
+        "default: holdout (reference: an oracle)")
+    add("--trials", type=int, metavar="N", help=f"strengths that are tried for each prior; default: {TRIALS}")
+    add_slices(new)
+    add("--analyses", type=names, metavar="NAME,...", default=[], help=f"further sections of the report: "
+        f"{', '.join(ANALYSES)}")
+    add("--workers", type=int, default=1, metavar="N", help="processes beside each other; default: 1")
+    add("--recipe", metavar="FILE", help="do again what this comparison.json says")
+    add_progress(new, "bars, on a terminal")
+
+
+def run(a) -> int:
+    """Compare methods on the same scans, on equal terms; 1 where one of them failed."""
+    from pathlib import Path
+
+    from pisolve._check import extra
     from pisolve.evaluate.outcome import FAILED
 
     extra("jinja2", "report")  # before the work, not after it
     folder = Path(a.output)
     if folder.is_file():
         raise FileExistsError(f"{folder} is a file: give the name of a folder")
-    options = {"folder": folder, "report": folder / SUFFIX, "analyses": a.analyses, "workers": a.workers,
-               "progress": a.progress}
-    if a.recipe:
-        given = [n for n in ("priors", "accel", "mask", "seeds", "center_fraction", "tune", "trials", "slices")
-                 if getattr(a, n) is not None]
-        if a.scans or given:
-            raise ValueError(f"{given[0] if given else 'scan'} beside --recipe: that file says it all")
-        folder.mkdir(parents=True, exist_ok=True)
-        done = rerun(a.recipe, **options)
-    else:
-        if not a.scans:
-            raise ValueError("scan is needed: a file, or several of them")
-        asked = {n: getattr(a, n) for n in ("accel", "mask", "seeds", "center_fraction", "trials", "slices")
-                 if getattr(a, n) is not None}
-        tune = "holdout" if a.tune is None else None if a.tune == "none" else a.tune
-        if tune is None and a.trials is not None:
-            raise ValueError("--trials has no effect with --tune none: leave one of them out")
-        folder.mkdir(parents=True, exist_ok=True)
-        done = run(a.scans, *([a.priors] if a.priors else []), tune=tune, **asked, **options)
-    for text in dict.fromkeys([*done.warnings, *(f"{s.label}: {w}" for s in done.settings for w in s.warnings)]):
-        say("warning", text)
+    compare = _asked(a)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = compare(folder=folder, report=folder / REPORT, analyses=a.analyses, workers=a.workers, progress=a.progress)
+    warn(dict.fromkeys([*done.warnings, *(f"{s.label}: {w}" for s in done.settings for w in s.warnings)]))
     print(done.markdown())
-    table([("written", ", ".join(str(folder / n) for n in (SUFFIX, "comparison.json", "summary.md", "records.csv",
-                                                           "slices.csv")))])
+    files = (REPORT, "comparison.json", "summary.md", "records.csv", "slices.csv")
+    table([("written", ", ".join(str(folder / name) for name in files))])
     lost = [f"{name} on {done.settings[k].label} ({o.status})" for (k, name), o in done.outcomes.items()
             if o.status in FAILED]
     if lost:
         say("failed", "; ".join(lost))
     return 1 if lost else 0
 
+
+def _asked(a):
+    """The comparison that the arguments describe, to be called: one of --recipe again, or a new one."""
+    from functools import partial
+
+    from pisolve.evaluate import compare, rerun
+
+    asked = given(a, ("priors", "accel", "mask", "seeds", "center_fraction", "tune", "trials", "slices"))
+    if a.recipe:
+        if a.scans or asked:
+            raise ValueError(f"{next(iter(asked), 'scan')} beside --recipe: that file says it all")
+        return partial(rerun, a.recipe)
+    if not a.scans:
+        raise ValueError("scan is needed: a file, or several of them")
+    if a.tune == "none":
+        if "trials" in asked:
+            raise ValueError("--trials has no effect with --tune none: leave one of them out")
+        asked["tune"] = None
+    methods = [asked.pop("priors")] if "priors" in asked else []
+    return partial(compare, a.scans, *methods, **asked)

@@ -8,16 +8,20 @@ from pathlib import Path
 
 from pisolve import solvers
 from pisolve._check import choice
-from pisolve.cli.report import say
+from pisolve.cli.maps import maps_of_recipe
+from pisolve.cli.options import flag, given
+from pisolve.cli.say import say
 from pisolve.io.hdf5 import attributes, open_hdf5
-from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Maps, Method, Raki, Sense, Spirit, Walsh
+from pisolve.prepare import Compress, Grappa, Method, Raki, Sense, Spirit
 from pisolve.priors import Prior
 from pisolve.priors.adapter import as_denoiser
 from pisolve.recipe import Recipe, Sampling
 from pisolve.recipe.named import DEFAULTS, DENOISER, FITTED, named, prior
 
-MAPS = {"espirit": Espirit, "walsh": Walsh, "inati": Inati, "jsense": JSense}
 RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "raki": Raki, "spirit": Spirit}  # --method
+ARGUMENTS = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
+             "crop", "sets", "maps", "method", "variant", "coils", "gcc", "prewhiten", "tune", "accel", "mask",
+             "center_fraction", "seed", "network", "consistency")  # those that a recipe holds
 AUTO = "auto"  # for --lam and --sigma: choose it
 SOLVERS = {n.lower(): s for n, s in vars(solvers).items()
            if isinstance(s, type) and issubclass(s, solvers.Solver) and s is not solvers.Solver}
@@ -25,44 +29,41 @@ SOLVERS = {n.lower(): s for n, s in vars(solvers).items()
 
 def make_recipe(a) -> Recipe:
     """The recipe that the arguments describe; an argument without effect is an error."""
-    recipe, device = _recipe(a), getattr(a, "device", None)
-    return recipe if device is None else replace(recipe, device=device)  # beside --recipe, too: machines differ
+    recipe = _recipe(a)
+    return recipe if a.device is None else replace(recipe, device=a.device)  # beside --recipe, too: machines differ
 
 
 def _recipe(a) -> Recipe:
-    names = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
-             "crop", "sets", "maps", "method", "variant", "coils", "gcc", "prewhiten", "tune", "accel", "mask",
-             "center_fraction", "seed", "network", "consistency")
-    given = {n: getattr(a, n) for n in names if getattr(a, n) is not None}
+    asked = given(a, ARGUMENTS)
     if a.recipe:
-        if given:
-            raise ValueError(f"--{'/--'.join(given).replace('_', '-')} beside --recipe: the recipe says it all")
+        if asked:
+            raise ValueError(f"{'/'.join(map(flag, asked))} beside --recipe: the recipe says it all")
         return read_recipe(a.recipe)
-    sampling = {n: given.pop(n) for n in ("accel", "mask", "center_fraction", "seed") if n in given}
+    sampling = {n: asked.pop(n) for n in ("accel", "mask", "center_fraction", "seed") if n in asked}
     if sampling and "accel" not in sampling:
-        raise ValueError(f"--{next(iter(sampling)).replace('_', '-')} needs --accel")
+        raise ValueError(f"{flag(next(iter(sampling)))} needs --accel")
     if "center_fraction" in sampling and sampling.get("mask") in ("poisson", "variable_density"):
         raise ValueError(f"--center-fraction is for lines, not for --mask {sampling['mask']}")
     drawn = Sampling(**sampling) if sampling else None
-    run = _channels(given) | _maps(given, a.mps)
-    if "network" in given:
-        return Recipe(sampling=drawn, **run, **_network(given))
-    if "consistency" in given:
+    run = _channels(asked) | {"maps": maps_of_recipe(asked, a.mps)}
+    if "network" in asked:
+        return Recipe(sampling=drawn, **run, **_network(asked))
+    if "consistency" in asked:
         raise ValueError("--consistency is for --network: a prior's image has the data term")
-    run |= {n: given.pop(n) for n in ("max_iter", "tol") if n in given}
-    if given.get("method") in FITTED:
-        return _fitted(given.pop("method"), given, {"sampling": drawn, **run})
-    run["method"] = _method(given)
-    solver = SOLVERS[given.pop("solver")]() if "solver" in given else None
-    word = given.pop("prior", "zero" if isinstance(run["method"], Grappa | Raki) else "wavelet")
-    run |= _tune(word, given)
-    chosen, run = make_prior(word, **given), default_run(word) | run
+    run |= {n: asked.pop(n) for n in ("max_iter", "tol") if n in asked}
+    if asked.get("method") in FITTED:
+        return _fitted(asked.pop("method"), asked, {"sampling": drawn, **run})
+    run["method"] = _method(asked)
+    solver = SOLVERS[asked.pop("solver")]() if "solver" in asked else None
+    word = asked.pop("prior", "zero" if isinstance(run["method"], Grappa | Raki) else "wavelet")
+    run |= _tune(word, asked)
+    chosen, run = make_prior(word, **asked), default_run(word) | run
     return Recipe(chosen, solver, sampling=drawn, name=word, **run)
 
 
-def _method(given: dict) -> Method:
-    """Recipe's `method`; takes --method and --variant out of `given`."""
-    word, variant = given.pop("method", "sense"), given.pop("variant", None)
+def _method(asked: dict) -> Method:
+    """Recipe's `method`; takes --method and --variant out of `asked`."""
+    word, variant = asked.pop("method", "sense"), asked.pop("variant", None)
     if variant is None:
         return RECONSTRUCTIONS[word]()
     if word != "raki":
@@ -70,45 +71,33 @@ def _method(given: dict) -> Method:
     return Raki(variant=variant)
 
 
-def _fitted(word: str, given: dict, run: dict) -> Recipe:
+def _fitted(word: str, asked: dict, run: dict) -> Recipe:
     """The recipe of a network that is fitted to the scan, on which other words about priors have no effect."""
-    if given:
-        raise ValueError(f"--{next(iter(given)).replace('_', '-')} has no effect on --method {word}")
+    if asked:
+        raise ValueError(f"{flag(next(iter(asked)))} has no effect on --method {word}")
     return replace(named(word), **run)
 
 
-def _network(given: dict) -> dict:
-    """Recipe's `network` and `consistency`; everything else that is given has no effect on a network."""
-    network, consistency = nets_room().load(given.pop("network")), given.pop("consistency", False)
-    if given:
-        raise ValueError(f"--{next(iter(given)).replace('_', '-')} has no effect on --network")
+def _network(asked: dict) -> dict:
+    """Recipe's `network` and `consistency`; everything else that was given has no effect on a network."""
+    network, consistency = nets_room().load(asked.pop("network")), asked.pop("consistency", False)
+    if asked:
+        raise ValueError(f"{flag(next(iter(asked)))} has no effect on --network")
     return {"network": network, "consistency": consistency, "name": "network"}
 
 
-def _channels(given: dict) -> dict:
-    """Recipe's `whiten` and `compress`; takes --prewhiten, --coils and --gcc out of `given`."""
-    whiten, coils, gcc = (given.pop(n, None) for n in ("prewhiten", "coils", "gcc"))
+def _channels(asked: dict) -> dict:
+    """Recipe's `whiten` and `compress`; takes --prewhiten, --coils and --gcc out of `asked`."""
+    whiten, coils, gcc = (asked.pop(n, None) for n in ("prewhiten", "coils", "gcc"))
     if gcc and coils is None:
         raise ValueError("--gcc is for --coils N: without it no coils are compressed")
     compress = None if coils is None else Compress(coils, method="gcc" if gcc else "svd")
     return {"whiten": bool(whiten), "compress": compress}
 
 
-def _maps(given: dict, mps) -> dict:
-    """Recipe's `maps`; takes --maps, --crop and --sets out of `given`."""
-    word = given.pop("maps", None)
-    options = {name: given.pop(key) for key, name in (("crop", "crop"), ("sets", "maps")) if key in given}
-    if (word or options) and mps:
-        word = "crop" if "crop" in options else "sets" if options else "maps"
-        raise ValueError(f"--{word} is for maps that are estimated: with --mps there is nothing to estimate")
-    if options and word not in (None, "espirit"):
-        raise ValueError(f"--crop and --sets are for ESPIRiT's maps, not for --maps {word}")
-    return {"maps": MAPS[word or "espirit"](**options)}
-
-
 def check_maps(a, recipe: Recipe, scan=None) -> None:
     """Refuse words about coil maps that have no effect on the recipe's method, or on the scan once it is there."""
-    word = next((n for n in ("mps", "maps", "sets", "crop") if getattr(a, n) is not None), None)
+    word = next(iter(given(a, ("mps", "maps", "sets", "crop"))), None)
     if word and not recipe.method.needs_maps:
         what = "this network" if recipe.network else f"--method {type(recipe.method).__name__.lower()}"
         raise ValueError(f"--{word} has no effect on {what}, which needs no coil maps: leave it out")
@@ -117,32 +106,21 @@ def check_maps(a, recipe: Recipe, scan=None) -> None:
                          "give others by --mps (pisolve calib makes them)")
 
 
-def make_maps(a) -> Maps:
-    """How `calib` makes maps; an option that its method does not have is an error."""
-    cls = MAPS[a.method]
-    given = {n: getattr(a, n) for n in {n for m in MAPS.values() for n in m.__dataclass_fields__}
-             if getattr(a, n) is not None}
-    unfit = sorted(given.keys() - cls.__dataclass_fields__.keys())
-    if unfit:
-        raise ValueError(f"--{unfit[0].replace('_', '-')} has no effect on --method {a.method}")
-    return cls(**given)
-
-
-def _tune(word: str, given: dict) -> dict:
-    """Recipe's `tune` where a strength is to be chosen; takes --tune and auto out of `given`."""
-    method = given.pop("tune", None)
-    asked = [n for n in ("lam", "sigma") if given.get(n) == AUTO]
+def _tune(word: str, asked: dict) -> dict:
+    """Recipe's `tune` where a strength is to be chosen; takes --tune and auto out of `asked`."""
+    method = asked.pop("tune", None)
+    auto = [n for n in ("lam", "sigma") if asked.get(n) == AUTO]
     strength = next((n for n in ("lam", "sigma") if n in DEFAULTS[word]), None)
-    if method is None and not asked:
+    if method is None and not auto:
         return {}
-    for name in asked:
+    for name in auto:
         if strength is not None and name != strength:
             raise ValueError(f"--{name} auto: what is chosen for {word} is {strength}, --{strength} auto")
-        del given[name]
+        del asked[name]
     if strength is None:
-        what = "tune" if method else f"{asked[0]} auto"
+        what = "tune" if method else f"{auto[0]} auto"
         raise ValueError(f"--{what} has no effect on {word}, which has no strength to choose")
-    if strength in given:
+    if strength in asked:
         raise ValueError(f"--tune {method} chooses {strength}: leave --{strength} out, or write --{strength} auto")
     return {"tune": method or "holdout"}
 

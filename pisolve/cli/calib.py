@@ -1,0 +1,60 @@
+"""The word `calib`: coil maps of a scan, for `recon --mps`."""
+
+import time
+
+from pisolve.cli.options import add_scan, number_or
+from pisolve.cli.parser import add_word
+from pisolve.cli.say import table
+
+FILES = (".h5", ".hdf5", ".npy", ".npz", ".cfl")
+OPTIONS = (  # the fields of the methods' classes, with kind and meaning
+    ("calib_width", {"type": int}, "samples of the centre to use"),
+    ("kernel_width", {"type": int}, "samples of a kernel"),
+    ("thresh", {"type": number_or("auto")}, "of singular values (or auto), else of the image's magnitude"),
+    ("window", {"type": int}, "pixels that are averaged"),
+    ("lam", {"type": float}, "strength of the penalties"),
+    ("iterations", {"type": int}, "of the maps"),
+    ("inner", {"type": int}, "steps of each image"),
+    ("crop", {"type": float}, "maps are 0 where the eigenvalue is below"),
+    ("maps", {"type": int}, "sets of maps"),
+    ("soft_crop", {"action": "store_const", "const": True}, "fade the maps out instead"))
+
+
+def add(words) -> None:
+    """The word, for the parser's list."""
+    add_word(words, run, "estimate coil maps", _options)
+
+
+def _options(new) -> None:
+    from pisolve.cli.maps import MAPS
+    from pisolve.cli.options import flag
+
+    add_scan(new, "maps: .npy, .npz, .h5 or .cfl")
+    new.add_argument("--method", choices=MAPS, default="espirit", help="default: espirit")
+    for name, kind, what in OPTIONS:
+        new.add_argument(flag(name), help=f"{what}; default: {_defaults(name, MAPS)}", **kind)
+
+
+def _defaults(name: str, methods: dict) -> str:
+    """The default of an option, for each method that has it."""
+    known = {word: getattr(maps(), name) for word, maps in methods.items() if name in maps.__dataclass_fields__}
+    return ", ".join(f"{word} {'what fits' if value is None else 'no' if value is False else f'{value:g}'}"
+                     for word, value in known.items())
+
+
+def run(a) -> None:
+    """Estimate coil maps."""
+    from pisolve.cli.maps import make_maps, save_maps
+    from pisolve.cli.scans import check_output, load, shape_of
+
+    check_output(a.output, FILES, a.scan)
+    maps = make_maps(a)
+    scan = load(a)
+    start = time.perf_counter()
+    mps = maps(scan.kspace, scan.mask, scan.calib)
+    seconds = time.perf_counter() - start
+    save_maps(a.output, mps, sets=mps.ndim > scan.kspace.ndim)
+    covered = (mps != 0).any(axis=-3).mean()
+    table([("scan", f"{a.scan}, {shape_of(scan.kspace)}"),
+           ("maps", f"{mps.shape}, not zero in {covered:.0%} of pixels"),
+           ("seconds", f"{seconds:.2f}"), ("written", a.output)])

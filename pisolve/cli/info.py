@@ -1,0 +1,89 @@
+"""The word `info`: what is in a file, and what is odd about it."""
+
+from pisolve.cli.options import add_part
+from pisolve.cli.parser import add_word
+from pisolve.cli.say import table
+
+WORDED = ("readouts", "skipped", "oversampling_removed", "partial_fourier", "assumed")  # attributes told in words
+
+
+def add(words) -> None:
+    """The word, for the parser's list."""
+    add_word(words, run, "say what is in a file", _options)
+
+
+def _options(new) -> None:
+    new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .nii")
+    add_part(new)
+
+
+def run(a) -> None:
+    """Say what is in a file: a scan, else an image."""
+    from pathlib import Path
+
+    from pisolve import io
+
+    try:
+        scan = io.load(a.scan, part=a.part)
+    except (ValueError, TypeError) as error:
+        if a.part or Path(a.scan).suffix == ".npz" or not Path(a.scan).is_file():
+            raise
+        try:
+            rows = _image(a.scan)
+        except (ValueError, TypeError):
+            raise error from None  # neither: why it is no scan says more
+        table(rows)
+    else:
+        table(_scan(a.scan, scan))
+
+
+def _scan(path: str, scan) -> list:
+    """Rows on a scan."""
+    import numpy as np
+
+    from pisolve import masks
+    from pisolve.cli.scans import maps_of, sampled, shape_of
+
+    rss = scan.rss()
+    pattern = masks.estimate(scan.kspace) if scan.mask is None else scan.mask
+    guess = " (no mask in the file: where k-space is not zero)" if scan.mask is None else ""
+    return [("file", path), ("k-space", f"{shape_of(scan.kspace)}, {scan.kspace.dtype}"),
+            ("sampling", sampled(pattern) + guess), ("maps", maps_of(scan)),
+            ("reference", "none" if scan.reference is None else str(scan.reference.shape)), *_measured(scan),
+            ("scale", f"k-space peaks at {abs(scan.kspace).max():.4g}; the root sum of squares has a maximum of "
+             f"{rss.max():.4g}, a 99th percentile of {np.percentile(rss, 99):.4g}"),
+            *_attributes(scan.meta), *(("warning", w) for w in scan.warnings() or ["none"])]
+
+
+def _measured(scan) -> list:
+    """Rows on what was measured beside the image."""
+    rows = []
+    if scan.noise is not None:
+        rows.append(("noise", f"{scan.noise.shape[1]} samples of noise alone"))
+    if scan.calib is not None:
+        rows.append(("calibration", f"{scan.calib.shape}, measured apart"))
+    return rows
+
+
+def _attributes(meta: dict) -> list:
+    """Rows of a scan's `meta`; what raw data was sorted into gets rows of its own, in words."""
+    rows = [(name, ", ".join(f"{k} {n}" for k, n in meta[name].items())) for name in ("readouts", "skipped")
+            if name in meta]
+    if "oversampling_removed" in meta:
+        rows.append(("oversampling", "removed, {} to {} samples a readout".format(*meta["oversampling_removed"])))
+    if "partial_fourier" in meta:
+        rows.append(("partial Fourier", ", ".join(f"{k} {a} to {b}" for k, (a, b) in meta["partial_fourier"].items())))
+    return rows + [("attribute", f"{k}: {v}") for k, v in meta.items() if k not in WORDED]
+
+
+def _image(path: str) -> list:
+    """Rows on a file that holds an image, with the recipe that made it."""
+    from pisolve import io
+    from pisolve.io.hdf5 import attributes, open_hdf5
+
+    image = io.load_image(path)
+    rows = [("file", path), ("image", f"{image.shape}, {image.dtype}, magnitude up to {abs(image).max():.4g}")]
+    if path.endswith((".h5", ".hdf5")):
+        with open_hdf5(path) as file:
+            rows += [("attribute", f"{name}: {value}") for name, value in attributes(file).items()]
+    return rows

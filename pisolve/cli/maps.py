@@ -1,0 +1,51 @@
+"""Coil maps on the command line: their methods by name, from arguments to `Maps`, and the files that `recon` reads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pisolve import io
+from pisolve.cli.options import flag, given
+from pisolve.io import cfl
+from pisolve.prepare import Espirit, Inati, JSense, Maps, Walsh
+
+MAPS = {"espirit": Espirit, "walsh": Walsh, "inati": Inati, "jsense": JSense}
+
+
+def maps_of_recipe(asked: dict, mps) -> Maps:
+    """Recipe's `maps`; takes --maps, --crop and --sets out of `asked`."""
+    word = asked.pop("maps", None)
+    options = {name: asked.pop(key) for key, name in (("crop", "crop"), ("sets", "maps")) if key in asked}
+    if (word or options) and mps:
+        word = "crop" if "crop" in options else "sets" if options else "maps"
+        raise ValueError(f"--{word} is for maps that are estimated: with --mps there is nothing to estimate")
+    if options and word not in (None, "espirit"):
+        raise ValueError(f"--crop and --sets are for ESPIRiT's maps, not for --maps {word}")
+    return MAPS[word or "espirit"](**options)
+
+
+def make_maps(a) -> Maps:
+    """How `calib` makes maps; an option that its method does not have is an error."""
+    cls = MAPS[a.method]
+    asked = given(a, {n for m in MAPS.values() for n in m.__dataclass_fields__})
+    unfit = sorted(asked.keys() - cls.__dataclass_fields__.keys())
+    if unfit:
+        raise ValueError(f"{flag(unfit[0])} has no effect on --method {a.method}")
+    return cls(**asked)
+
+
+def save_maps(path: str, mps, *, sets: bool) -> None:
+    """Write coil maps, several `sets` of them or one, so that `io.load(scan, mps=path)` reads them."""
+    if path.endswith(".cfl"):
+        cfl.write(path, mps, coils=True, sets=sets)
+        return
+    with io.atomic(path) as temporary:
+        if path.endswith(".npy"):
+            np.save(temporary, mps)
+        elif path.endswith(".npz"):
+            np.savez(temporary, mps=mps)
+        else:
+            import h5py
+
+            with h5py.File(temporary, "w") as file:
+                file["mps"] = mps

@@ -1,0 +1,107 @@
+"""Options that several words take, the kinds of their arguments, and the names of those that were given."""
+
+import argparse
+import sys
+
+
+def given(a, names) -> dict:
+    """Those of the arguments `names` that the command line has, by name."""
+    return {name: value for name in names if (value := getattr(a, name, None)) is not None}
+
+
+def flag(name: str) -> str:
+    """An argument as it is typed: "max_iter" is --max-iter."""
+    return f"--{name.replace('_', '-')}"
+
+
+def counters(text: str) -> dict:
+    """NAME=N,... as a dict."""
+    return {name: int(value) for name, value in (one.split("=") for one in text.split(","))}
+
+
+def slices(text: str):
+    """An index, or A:B as a `slice`."""
+    parts = [int(p) if p else None for p in text.split(":")]
+    if len(parts) > 3 or parts == [None]:
+        raise ValueError
+    return slice(*parts) if len(parts) > 1 else parts[0]
+
+
+def names(text: str) -> list[str]:
+    """Words between commas."""
+    return [word.strip() for word in text.split(",")]
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers between commas."""
+    return [float(number) for number in text.split(",")]
+
+
+def number_or(word: str):
+    """The kind of an argument that is a number or this word."""
+    def number(text: str):
+        return text if text == word else float(text)
+
+    return number
+
+
+def add_part(new) -> None:
+    """Which part of raw data."""
+    from pisolve.io.grid import COUNTERS
+
+    new.add_argument("--part", type=counters, metavar="NAME=N,...", help="which of raw data, such as repetition=2: "
+                     f"{', '.join(COUNTERS)}, slice; default: the first of each, all slices")
+
+
+def add_slices(new) -> None:
+    """Which slices."""
+    new.add_argument("--slices", type=slices, metavar="A:B", help="only these: 3, or 0:5, from 0, without the last")
+
+
+def add_scan(new, output: str) -> None:
+    """Which scan, and what is made of it: the `output`."""
+    new.add_argument("scan", help="fastMRI's or ISMRMRD's .h5, .mrd, Siemens' .dat, .npy or .npz with kspace, .cfl")
+    new.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
+    add_slices(new)
+    add_part(new)
+
+
+def add_mask(new) -> None:
+    """Which pattern undersamples."""
+    from pisolve.prepare import SAMPLINGS
+
+    new.add_argument("--mask", choices=SAMPLINGS, help="pattern for --accel; default: random")
+
+
+def add_png(new, what: str = "the pictures") -> None:
+    """Where to draw."""
+    new.add_argument("--png", metavar="FILE", help=f"draw {what} to .png, .pdf or .svg")
+
+
+def add_progress(new, what: str = "a bar") -> None:
+    """Whether to show how far it is."""
+    new.add_argument("--progress", action=argparse.BooleanOptionalAction, default=sys.stderr.isatty(), help=what)
+
+
+def add_method(new, *, image: bool, noise: bool, seed: str) -> None:
+    """Which scan, by which recipe where an `image` is made; `seed` says what of, besides the pattern."""
+    from pisolve.recipe.named import WORDS
+    from pisolve.tuning import METHODS
+
+    new.add_argument("scan", help="as for recon")
+    add = new.add_argument
+    if image:
+        add("--prior", metavar="NAME", help=f"the method: {', '.join(WORDS[1:])} or a shipped network; default: "
+            "wavelet")
+        add("--tune", choices=METHODS, help="choose its strength first; default: as the recipe says, else as it is")
+    add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says")
+    add("--accel", type=float, help="undersample first")
+    add_mask(new)
+    add("--seed", type=int, help=f"of {seed}; default: 0")
+    add_slices(new)
+    if noise:
+        add("--noise", type=float, help="standard deviation of each part of a k-space sample; default: measured or "
+            "estimated")
+    add_png(new)
+    add_progress(new)
+    add_part(new)

@@ -1,0 +1,148 @@
+"""The word `recon`: from a scan to an image."""
+
+from pisolve.cli.options import add_mask, add_png, add_progress, add_scan, number_or
+from pisolve.cli.parser import add_word
+from pisolve.cli.say import say, table, warn
+
+FILES = (".h5", ".hdf5", ".npy", ".cfl", ".nii", ".nii.gz")
+
+
+def add(words) -> None:
+    """The word, for the parser's list."""
+    add_word(words, run, "reconstruct a scan", _options)
+
+
+def _options(new) -> None:
+    add_scan(new, "image: .h5 (with the recipe), .npy, .cfl, .nii or .nii.gz")
+    _prior(new.add_argument_group("prior", "units: the zero-filled image has a 99th percentile of 1"))
+    add = new.add_argument_group("network", "in the place of prior and solver").add_argument
+    add("--network", metavar="NAME|FILE", help="a reconstruction network: a shipped one or weights")
+    add("--consistency", action="store_const", const=True, help="bring the measured data back into its image")
+    _solver(new.add_argument_group("solver"))
+    _scan(new.add_argument_group("scan"))
+
+
+def _prior(group) -> None:
+    from pisolve.cli.recipe import AUTO
+    from pisolve.recipe.named import DEFAULTS, DENOISER
+    from pisolve.tuning import METHODS
+
+    strengths = "; ".join(f"{word} {', '.join(f'{k} {v:g}' for k, v in values.items()) or '(SENSE)'}"
+                          for word, values in DEFAULTS.items())
+    add, strength = group.add_argument, number_or(AUTO)
+    add("--prior", choices=DEFAULTS, help="default: wavelet")
+    add("--lam", type=strength, help=f"strength, or auto: chosen by --tune; defaults of lam and sigma: {strengths}")
+    add("--sigma", type=strength, help="noise level of a denoiser, or auto; one with a level of its own works at that")
+    add("--tune", choices=METHODS, help="how auto chooses; default: holdout (reference: an oracle, with --accel)")
+    add("--denoiser", metavar="NAME|FILE", help=f"for pnp and red: a shipped one or weights; default: {DENOISER}")
+    add("--level", type=number_or("blind"), help="sigma that the weights were trained for, or blind, where they do not "
+        "say it")
+    add("--scale", type=float, help="the network sees scale * image + offset; default: 1, 0.5 for a grey dncnn_*.pth")
+    add("--offset", type=float, help="default: 0, 0.5 for a grey dncnn_*.pth")
+    add("--rescale", action="store_const", const=True, help="reach another sigma by multiplying the image")
+
+
+def _solver(group) -> None:
+    from pisolve.cli.recipe import SOLVERS
+
+    add = group.add_argument
+    add("--solver", choices=SOLVERS, help="default: one that fits the prior")
+    add("--max-iter", type=int, metavar="N", help="most iterations; default: 100, 30 for pnp")
+    add("--device", metavar="NAME", help="cpu, cuda, cuda:1, or auto, a GPU where there is one; default: cpu")
+    add("--tol", type=float, help="relative residual to stop at; default: 1e-4")
+    add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says (its --slices and --mps "
+        "are given anew)")
+    add("--checkpoint", metavar="FOLDER", help="keep the states of the slices there: the same command goes on from "
+        "them, to the same bits")
+    add_progress(group, "bars, on a terminal")
+
+
+def _scan(group) -> None:
+    from pisolve.calib.raki import VARIANTS
+    from pisolve.cli.maps import MAPS
+    from pisolve.cli.recipe import RECONSTRUCTIONS
+    from pisolve.recipe.named import FITTED
+
+    add = group.add_argument
+    add("--method", choices=(*RECONSTRUCTIONS, *FITTED), help="grappa and raki fill k-space, spirit solves for the "
+        "coils' images, convdecoder and zs-ssl fit a network to the scan; default: sense, with coil maps")
+    add("--variant", choices=VARIANTS, help="of raki; residual: GRAPPA and the network, linear: GRAPPA alone; default: "
+        "raki")
+    add("--mps", metavar="FILE", help="coil maps to use; default: those in the scan, else estimated")
+    add("--maps", choices=MAPS, help="how they are estimated; default: espirit")
+    add("--sets", type=int, metavar="N", help="ESPIRiT's sets of maps, 2 where the object is larger than the field of "
+        "view; default: 1")
+    add("--coils", type=int, metavar="N", help="compress to N virtual coils")
+    add("--gcc", action="store_const", const=True, help="compress for every position along the readout by itself")
+    add("--prewhiten", action="store_const", const=True, help="make the noise white by the scan's noise samples")
+    add("--crop", type=float, help=f"ESPIRiT's maps are 0 where its eigenvalue is below; default: "
+        f"{MAPS['espirit']().crop:g}")
+    add("--accel", type=float, help="undersample first, and compare with the full scan")
+    add_mask(group)
+    add("--center-fraction", type=float, metavar="F", help="share of lines in its full centre; default: fastMRI's")
+    add("--seed", type=int, help="of the pattern; default: 0")
+    add_png(group, "the images")
+
+
+def run(a) -> int:
+    """Reconstruct a scan; 1 where that failed."""
+    from pisolve.cli.recipe import check_maps, make_recipe
+    from pisolve.cli.report import failure
+    from pisolve.cli.scans import load
+    from pisolve.prepare import fully_sampled
+
+    _check_files(a)
+    recipe = make_recipe(a)
+    check_maps(a, recipe)
+    if a.output.endswith((".h5", ".hdf5")):
+        recipe.to_dict()  # a recipe that cannot be kept is refused before the work
+    scan = load(a)
+    check_maps(a, recipe, scan)
+    full = recipe.sampling is not None and fully_sampled(scan)
+    if recipe.tune == "reference" and not full:
+        raise ValueError("--tune reference needs the truth: a fully sampled scan and --accel")
+    if recipe.sampling is not None and not full:
+        warn(["no metrics: this scan is not fully sampled, so there is nothing to compare with"])
+    done = recipe(scan, progress=a.progress, checkpoint=a.checkpoint)
+    if done.status == "stopped":
+        say("stopped", "what follows is the best image so far")
+    if not done.ok:
+        say("failed", f"{failure(done)}; {a.output} is not written")
+        return 1
+    done.save(a.output)
+    _tell(a, scan, done, full)
+    return 0
+
+
+def _check_files(a) -> None:
+    """Refuse outputs that could not be written."""
+    from pisolve.cli.scans import check_output
+
+    check_output(a.output, FILES, a.scan)
+    if a.png:
+        from pisolve._check import extra
+        from pisolve.evaluate.figure import SUFFIXES
+
+        extra("matplotlib", "plot")
+        check_output(a.png, SUFFIXES, a.scan)
+
+
+def _tell(a, scan, done, full: bool) -> None:
+    """Print what was done, with metrics where the scan was `full`, and draw it where that is asked for."""
+    from pisolve.cli.report import metrics_table, what_ran
+    from pisolve.cli.scans import sampled, shape_of
+    from pisolve.prepare import like_rss, zero_filled
+
+    rows = what_ran(done)
+    table([("scan", f"{a.scan}, {shape_of(scan.kspace)}"), ("sampling", sampled(done.scan.mask)), *rows,
+           ("seconds", ", ".join(f"{stage} {t:.2f}" for stage, t in done.seconds.items())),
+           ("scale", f"{done.scale:.5g} (k-space times this was solved)")])
+    images = {name: done.scan.crop(like_rss(done.scan, image)) for name, image in
+              (("zero-filled", zero_filled(done.scan)), ("reconstruction", done.x))}
+    if full:
+        metrics_table(done.scan.reference, images)
+    if a.png:
+        from pisolve.evaluate.figure import figure
+
+        figure(images, done.scan.reference if full else None, path=a.png, title=rows[0][1] if full else "")
+    table([("written", ", ".join(filter(None, (a.output, a.png))))])

@@ -1,0 +1,20 @@
+"""What every word may print: two columns on stdout, one-line messages on stderr."""
+
+import sys
+
+
+def say(kind: str, message) -> None:
+    """One line on stderr, whatever is in the message."""
+    print(f"pisolve: {kind}: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def warn(texts) -> None:
+    """A line on stderr for each warning."""
+    for text in texts:
+        say("warning", text)
+
+
+def table(rows) -> None:
+    """Print (name, value) pairs in two columns."""
+    for name, value in rows:
+        print(f"{name:16}{value}")
