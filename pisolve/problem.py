@@ -8,11 +8,13 @@ import numpy as np
 
 from pisolve import _axes, _check, backend
 from pisolve._check import array, dtype_name, is_torch
+from pisolve.backend import real
 from pisolve.linops import Blocks, Linop, apply, as_torch, opnorm
 from pisolve.linops.autograd import TorchLinop
 from pisolve.linops.solve import cg_solve
 from pisolve.priors import Prior, Zero
-from pisolve.priors.base import Sum, real, squared_norm
+from pisolve.priors._dual import squared_norm
+from pisolve.priors.base import Sum
 
 
 class Split:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pisolve import backend, linops
 from pisolve.priors import Prior
-from pisolve.priors.base import squared_norm
+from pisolve.priors._dual import squared_norm
 from pisolve.problem import Problem
 from pisolve.solvers import iterate, solve
 

@@ -53,6 +53,24 @@ LINOPS = {
     "sense-one-coil": lambda d: linops.sense(maps(1, 5, 5, dtype=d), points(5, 5)),
     "sense-slices": lambda d: linops.sense(maps(2, 5, 4, 6, dtype=d), lines(4)[:, None]),
     "sense-slices-own-masks": lambda d: linops.sense(maps(2, 3, 4, 5, dtype=d), points(2, 4, 5)),
+    "sense-volume": lambda d: linops.sense(maps(3, 3, 4, 5, dtype=d), axes=("coil", "kz", "ky", "kx")),
+    "sense-volume-two-axes": lambda d: linops.sense(maps(2, 4, 6, 5, dtype=d), points(4, 6, 1)),
+    "sense-volume-points": lambda d: linops.sense(maps(2, 3, 4, 5, dtype=d), points(3, 4, 5)),
+    "sense-volume-kz": lambda d: linops.sense(maps(3, 4, 5, 3, dtype=d), lines(4)[:, None, None],
+                                              axes=("coil", "kz", "ky", "kx")),
+    "sense-frames": lambda d: linops.sense(maps(3, 6, 5, dtype=d), points(4, 6, 1), shape=(4, 3, 6, 5),
+                                           axes=("frame", "coil", "ky", "kx")),
+    "sense-frames-echoes": lambda d: linops.sense(maps(2, 5, 4, dtype=d), points(2, 1, 5, 4), shape=(2, 3, 2, 5, 4),
+                                                  axes=("echo", "frame", "coil", "ky", "kx")),
+    "sense-frames-of-slices": lambda d: linops.sense(maps(2, 2, 5, 4, dtype=d), points(2, 3, 5, 1),
+                                                     axes=("slice", "frame", "coil", "ky", "kx"),
+                                                     shape=(2, 3, 2, 5, 4)),
+    "sense-frames-of-volumes": lambda d: linops.sense(maps(2, 3, 4, 5, dtype=d), points(2, 3, 4, 1),
+                                                      axes=("frame", "coil", "kz", "ky", "kx"), shape=(2, 2, 3, 4, 5)),
+    "soft-sense-frames": lambda d: linops.soft_sense(maps(2, 3, 4, 5, dtype=d), points(3, 4, 1), shape=(3, 3, 4, 5),
+                                                     axes=("frame", "coil", "ky", "kx")),
+    "wavelet-one-row": lambda d: linops.wavelet((1, 16), "haar"),
+    "wavelet-volume-of-few-planes": lambda d: linops.wavelet((3, 16, 12), "haar", axes=(0, 1, 2)),
     "wavelet-haar": lambda d: linops.wavelet((8, 8), "haar"),
     "wavelet-db4": lambda d: linops.wavelet((16, 24)),
     "wavelet-odd": lambda d: linops.wavelet((15, 22), "db2", 3),
@@ -112,8 +130,10 @@ def quadratic_denoiser(x, sigma):
 
 REFERENCE = (np.arange(12 * 10).reshape(12, 10) * (1 + 0.5j) / 100).astype("complex128")
 
-# name: explicit prior; all live on images of shape SHAPE, those called series-... on series of frames
-SHAPE, SERIES = (12, 10), (3, 9, 7)
+# name: explicit prior; all live on images of shape SHAPE, those called series-... on series of frames, volume-... on
+# volumes, dynamic-... on series of volumes
+SHAPE, SERIES, VOLUME, DYNAMIC = (12, 10), (3, 9, 7), (4, 6, 5), (3, 4, 5, 6)
+ZYX, FZYX = ("z", "y", "x"), ("frame", "z", "y", "x")  # names that `Problem` tells a prior
 PRIORS = {
     "zero": pi.Zero(),
     "tikhonov": pi.Tikhonov(),
@@ -141,7 +161,7 @@ PRIORS = {
     "tv-one-axis": 0.2 * pi.TV(axes=(-2,)),
     "dct": pi.DCT(),
     "dct-one-axis": 0.2 * pi.DCT(axes=(0,)),
-    "nuclear": pi.Nuclear(),
+    "nuclear": pi.Nuclear(axis=0),
     "nuclear-axis": 0.5 * pi.Nuclear(axis=1),
     "box": pi.Box(),
     "box-small": 2 * pi.Box(high=0.1),
@@ -156,6 +176,17 @@ PRIORS = {
     "series-nuclear": 0.5 * pi.Nuclear(),
     "series-llr": pi.LLR(block=4),
     "series-llr-shifted": 0.5 * pi.LLR(block=2, shifts=4).at(3),
+    "series-tv-named": 0.1 * pi.TV(axes=("frame", "y", "x")).bind(("frame", "y", "x")),
+    "series-two-axes-nuclear": 0.5 * pi.Nuclear().bind(("echo", "frame", "x")),
+    "volume-tv": 0.3 * pi.TV().bind(ZYX),
+    "volume-tv-anisotropic": 0.3 * pi.TV(isotropic=False, boundary="neumann").bind(ZYX),
+    "volume-wavelet": 0.2 * pi.Wavelet("haar").bind(ZYX),
+    "volume-wavelet-shifted": pi.Wavelet("db2", shifts=8).bind(ZYX).at(3),
+    "volume-planes": 0.2 * pi.Wavelet("haar", axes=("y", "x")).bind(ZYX),
+    "volume-tgv": 0.3 * pi.TGV().bind(ZYX),
+    "volume-dct": pi.DCT().bind(ZYX),
+    "dynamic-llr": 0.5 * pi.LLR(block=2).bind(FZYX),
+    "dynamic-temporal-fft": pi.TemporalFFT().bind(FZYX),
     "tgv": 0.3 * pi.TGV(),
     "tgv-neumann": pi.TGV(0.5, 0.2, boundary="neumann"),
     "tgv-behind-fft": 0.2 * pi.TGV() @ linops.fft(SHAPE),
@@ -170,7 +201,7 @@ PRIORS = {
 
 def prior_shape(name):
     """The shape of the images that a prior of the table is for."""
-    return SERIES if name.startswith("series-") else SHAPE
+    return {"series": SERIES, "volume": VOLUME, "dynamic": DYNAMIC}.get(name.partition("-")[0], SHAPE)
 
 
 SOLVERS = {
@@ -214,7 +245,7 @@ OBJECTIVES = {
     "l1-of-fft": 0.02 * pi.L1() @ linops.fft((16, 16)),
     "tv-huber": 0.02 * pi.TV(delta=0.05),
     "dct": 0.02 * pi.DCT(),
-    "nuclear": 0.05 * pi.Nuclear(),
+    "nuclear": 0.05 * pi.Nuclear(axis="y"),
     "quadratic": 0.05 * pi.Quadratic(linops.gradient((16, 16)), np.full((16, 16), 0.5 + 0j)),
     "box": pi.Box(high=1.1),
     "box+tv": pi.Box(high=1.1) + 0.02 * pi.TV(),

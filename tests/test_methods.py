@@ -155,7 +155,7 @@ APART = io.Scan(FULL.kspace * LATTICE, LATTICE, calib=FULL.kspace[:, 20:44])
 def test_separate_calibration_raises_no_alarm_and_may_hold_for_all_slices(slices, method, maps):
     scan = APART
     if slices:
-        scan = replace(APART, kspace=np.stack([APART.kspace] * slices))
+        scan = replace(APART, kspace=np.stack([APART.kspace] * slices), axes=None)
         each = replace(scan, calib=np.stack([APART.calib] * slices))
     recipe = pi.Recipe(pi.Zero(), method=method, maps=maps, max_iter=5)
     with warnings.catch_warnings():

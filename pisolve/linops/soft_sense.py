@@ -8,8 +8,9 @@ import numpy as np
 import scipy.fft
 
 from pisolve import _axes, _check, backend
+from pisolve.linops._maps import checked_maps, spread
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
-from pisolve.linops.sense import Sense, checked_maps, gather, spread
+from pisolve.linops.sense import Sense, gather
 
 
 class SoftSense(Linop):

@@ -6,15 +6,11 @@ A new prior is a class with `value` and `prox` (about six lines); a smooth one h
 from __future__ import annotations
 
 import math
-from copy import copy
 
-from pisolve import _axes, backend
+from pisolve import backend
 from pisolve._check import number
-from pisolve.backend import real
 from pisolve.linops import Blocks, apply, identity, opnorm
-from pisolve.priors._dual import dual_prox, squared_norm
-
-__all__ = ["Composed", "Prior", "Scaled", "Separable", "Sum", "real", "separated", "squared_norm"]
+from pisolve.priors._dual import dual_prox
 
 
 class Prior:
@@ -37,8 +33,7 @@ class Prior:
     implicit = False
     homogeneous = False  # g(a x) = |a| g(x), a norm: its conjugate is the indicator of a ball
     lipschitz = 0.0
-    by_name = False  # acts along certain axes of the unknown, which `bind` names
-    names: tuple | None = None  # of the unknown's axes, once they are known
+    names: tuple | None = None  # of the unknown's axes, of a prior that acts along certain ones, see `ByName`
     __array_ufunc__ = None  # lets numpy scalars leave `lam * prior` to us
 
     def parts(self) -> tuple[Prior, ...]:
@@ -50,32 +45,8 @@ class Prior:
         return self
 
     def bind(self, names) -> Prior:
-        """The prior for an unknown whose axes have these names; `Problem` does so once.
-
-        Args:
-            names: of each axis, such as ("frame", "y", "x"); None where it has none.
-        """
-        if self.parts():
-            return self.with_parts([p.bind(names) for p in self.parts()])
-        if not self.by_name:
-            return self
-        other = copy(self)
-        other.names = tuple(names)
-        return other
-
-    def places(self, name: str, axes, ndim: int) -> tuple[int, ...]:
-        """Where axes, words or numbers, are in an unknown of `ndim` axes, counted from the end; None: the spatial ones.
-
-        Raises:
-            ValueError: the unknown has no such axis, or one is named twice.
-        """
-        names = (None,) * ndim if self.names is None or len(self.names) != ndim else self.names
-        if axes is None:
-            return _axes.spatial(names)
-        found = tuple(_axes.place(name, a, names) for a in (axes if isinstance(axes, tuple) else (axes,)))
-        if len(set(found)) < len(found):
-            raise ValueError(f"{name} {axes} name one axis twice: give each once")
-        return found
+        """The prior for an unknown whose axes have these names, None for each without one; `Problem` does so once."""
+        return self.with_parts([p.bind(names) for p in self.parts()]) if self.parts() else self
 
     def value(self, x) -> float | None:
         """g(x), a float; None for an implicit prior."""

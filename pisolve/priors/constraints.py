@@ -9,7 +9,8 @@ import math
 
 from pisolve import backend
 from pisolve._check import number
-from pisolve.priors.base import Prior, real
+from pisolve.backend import real
+from pisolve.priors.base import Prior
 from pisolve.priors.sparse import as_call
 
 

@@ -6,11 +6,13 @@ from copy import copy
 
 from pisolve import _axes, backend
 from pisolve._check import integer, number
+from pisolve.backend import real
+from pisolve.priors._names import ByName
 from pisolve.priors.adapter import as_denoiser
-from pisolve.priors.base import Prior, real
+from pisolve.priors.base import Prior
 
 
-class PnP(Prior):
+class PnP(ByName, Prior):
     """Plug-and-play: the prox is a denoiser, prox(v) = D(v, sigma); there is no g to evaluate.
 
     With `sigma` the denoiser's level is fixed whatever the solver's step: FISTA with step 1/rho and ADMM with rho then
@@ -41,7 +43,7 @@ class PnP(Prior):
     """
 
     convex = False
-    implicit = by_name = True
+    implicit = True
     planes = (-2, -1)  # of the unknown that the denoiser sees
 
     def __init__(self, denoiser, sigma: float | None = None, *, lam: float | None = None):

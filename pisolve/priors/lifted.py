@@ -9,9 +9,11 @@ from functools import lru_cache
 
 from pisolve import backend
 from pisolve._check import brief, choice, number
+from pisolve.backend import real
 from pisolve.linops import Blocks, apply, gradient, identity, symmetric_gradient
 from pisolve.linops.solve import cg_solve
-from pisolve.priors.base import Prior, Separable, Sum, real, separated
+from pisolve.priors._names import ByName
+from pisolve.priors.base import Prior, Separable, Sum, separated
 from pisolve.priors.sparse import L21, axis_tuple
 
 
@@ -76,7 +78,7 @@ def _minimise(f: Prior, K, start, offset, step, weight, *, max_iter: int = 5000)
     return w
 
 
-class TGV(Lifted):
+class TGV(ByName, Lifted):
     """Second-order total generalised variation, g(x) = min_v alpha1 ||grad x - v||_2,1 + alpha0 ||E v||_2,1.
 
     E is the symmetrised derivative. Flat regions cost nothing, as for TV, and neither do slopes of constant
@@ -100,7 +102,7 @@ class TGV(Lifted):
         pi.recon(scan, 1e-3 * pi.TGV(), max_iter=30)
     """
 
-    homogeneous = by_name = True
+    homogeneous = True
 
     def __init__(self, alpha1: float = 1.0, alpha0: float = 2.0, *, axes=None, boundary: str = "periodic"):
         self.alpha1 = number("alpha1", alpha1, low=0, strict=True)

@@ -10,7 +10,9 @@ import numpy as np
 
 from pisolve import _axes, backend
 from pisolve._check import all_finite, dtype_name, integer, is_torch
-from pisolve.priors.base import Prior, real
+from pisolve.backend import real
+from pisolve.priors._names import ByName
+from pisolve.priors.base import Prior
 from pisolve.priors.sparse import as_call, one_axis
 from pisolve.priors.transforms import Spinning
 
@@ -18,7 +20,7 @@ _SMALL = 1 << 12  # entries for which BLAS starts no threads by itself, and ours
 _TASK = 1 << 15  # entries of the blocks in one task of a thread: in the cache, and enough to outweigh the call
 
 
-class Series(Prior):
+class Series(ByName, Prior):
     """Base of the priors of a series: the rows of their matrices are the frames.
 
     Attributes:
@@ -26,14 +28,14 @@ class Series(Prior):
             echoes together), the first where they have no names.
     """
 
-    by_name = homogeneous = True
+    homogeneous = True
     __repr__ = as_call
 
     def _rows(self, ndim) -> tuple[int, ...]:
         """Where the axes of the rows are."""
         if self.axis is not None:
             return self.places("axis", self.axis, ndim)
-        names = (None,) * ndim if self.names is None or len(self.names) != ndim else self.names
+        names = self.named(ndim)
         found = _axes.series(names)
         if not found:
             told = f"axes {', '.join(names)}" if None not in names else f"{ndim} axes"

@@ -8,7 +8,8 @@ from pisolve import backend
 from pisolve._check import array, dtype_name, linop
 from pisolve.linops import apply, opnorm
 from pisolve.linops.solve import cg_solve
-from pisolve.priors.base import Prior, squared_norm
+from pisolve.priors._dual import squared_norm
+from pisolve.priors.base import Prior
 
 
 class Zero(Prior):

@@ -7,8 +7,11 @@ from functools import lru_cache
 
 from pisolve import _axes, _check, backend
 from pisolve._check import choice, integer, is_torch, number
+from pisolve.backend import real
 from pisolve.linops import apply, gradient
-from pisolve.priors.base import Prior, dual_prox, real
+from pisolve.priors._dual import dual_prox
+from pisolve.priors._names import ByName
+from pisolve.priors.base import Prior
 
 
 def as_call(prior) -> str:
@@ -98,7 +101,7 @@ class L1(_Magnitudes):
         super().__init__(delta)
 
 
-class L21(_Magnitudes):
+class L21(ByName, _Magnitudes):
     """g(x) = sum_r sqrt(sum_a |x_a(r)|^2), a along `axis`: groups go to zero together (isotropic TV's own norm).
 
     `L21() @ linops.wavelet(shape)` is joint sparsity: frames, echoes or coils share where their coefficients are.
@@ -120,8 +123,6 @@ class L21(_Magnitudes):
     Example:
         pi.recon(scan, 1e-3 * pi.L21() @ pi.linops.gradient(shape, boundary="neumann"))
     """
-
-    by_name = True
 
     def __init__(self, axis: str | int | tuple = 0, *, delta: float = 0.0):
         super().__init__(delta)
@@ -189,7 +190,7 @@ class L1MinusL2(Prior):
         return one.reshape(x.shape)
 
 
-class TV(Prior):
+class TV(ByName, Prior):
     """Total variation: g(x) = sum_r sqrt(|d_y x|^2 + |d_x x|^2) (isotropic) or sum_r |d_y x| + |d_x x| (anisotropic).
 
     Forward differences along `axes`, complex modulus. ADMM and PDHG split it into a norm of `linops.gradient`;
@@ -217,7 +218,6 @@ class TV(Prior):
     """
 
     has_prox = False
-    by_name = True
     __repr__ = as_call
 
     def __init__(self, isotropic: bool = True, *, axes=None, delta: float = 0.0, boundary: str = "periodic"):

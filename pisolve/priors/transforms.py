@@ -9,6 +9,7 @@ import numpy as np
 from pisolve import _axes, backend
 from pisolve._check import integer
 from pisolve.linops import apply, dct, fft, wavelet
+from pisolve.priors._names import ByName
 from pisolve.priors.base import Prior
 from pisolve.priors.sparse import L1, as_call, axis_tuple, one_axis
 
@@ -55,10 +56,10 @@ class _Shifted(Prior):
         return self.prior.dual_norm(self._roll(x, 1))
 
 
-class _SparseTransform(Spinning):
+class _SparseTransform(ByName, Spinning):
     """||W x||_1 with an orthonormal W, made by `W(shape)`: exact prox W^H shrink(W x)."""
 
-    homogeneous = by_name = True
+    homogeneous = True
     f = L1()
     __repr__ = as_call
 

@@ -88,6 +88,8 @@ def _hybrid(what, array, axes, name, scan):
 
 def _taken(array, axes, at):
     """The array at these indices of the named axes it has; of an axis of size 1 the one there is."""
+    if not set(at) & set(axes):
+        return array
     return array[tuple((at[a] if n > 1 else 0) if a in at else slice(None) for a, n in zip(axes, array.shape))]
 
 

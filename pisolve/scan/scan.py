@@ -9,7 +9,7 @@ import numpy as np
 
 from pisolve import _axes, _check
 from pisolve.backend import fft, to_numpy
-from pisolve.scan import odd, parts
+from pisolve.scan import checks, odd, parts
 from pisolve.scan.grid import Grid, check_mask, shortened
 
 
@@ -61,20 +61,20 @@ class Scan:
             inner = len(_axes.encoded(given))
             kspace, given = np.expand_dims(kspace, -1 - inner), (*given[:-inner], _axes.COIL, *given[-inner:])
         axes = _axes.canonical(given)
-        kspace = _ordered(kspace, given, axes)
+        kspace = checks.ordered(kspace, given, axes)
         object.__setattr__(self, "axes", axes)
         fields = {"kspace": kspace, "meta": dict(self.meta)}
         if self.mask is not None:
             own = [tuple(a for a in names if a != _axes.COIL) for names in (given, axes)]
-            fields["mask"] = check_mask("mask", _ordered(self.mask, *own), *self._without_coils(kspace.shape))
-        for name, check in (("mps", _maps), ("calib", _calib)):
+            fields["mask"] = check_mask("mask", checks.ordered(self.mask, *own), *self._without_coils(kspace.shape))
+        for name, check in (("mps", checks.maps), ("calib", checks.calib)):
             if getattr(self, name) is not None:
                 fields[name] = check(getattr(self, name), axes, kspace.shape, given)
         if self.reference is not None:
-            fields["reference"] = _reference(_ordered(self.reference, _axes.of_image(given), _axes.of_image(axes)),
-                                             axes, kspace.shape)
+            image = checks.ordered(self.reference, _axes.of_image(given), _axes.of_image(axes))
+            fields["reference"] = checks.reference(image, axes, kspace.shape)
         if self.noise is not None:
-            fields["noise"] = _noise(self.noise, kspace.shape[axes.index(_axes.COIL)])
+            fields["noise"] = checks.noise(self.noise, kspace.shape[axes.index(_axes.COIL)])
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
@@ -132,7 +132,7 @@ class Scan:
         """How many sets of coil maps there are: 0 without maps, 1 for SENSE, more for soft SENSE."""
         if self.mps is None:
             return 0
-        names = self._axes_of_maps(self.mps.ndim)
+        names = checks.axes_of_maps(self.axes, self.mps.ndim)
         return self.mps.shape[names.index(_axes.MAPS)] if _axes.MAPS in names else 1
 
     @property
@@ -142,13 +142,9 @@ class Scan:
             return self.mask
         return np.expand_dims(self.mask, -1 - len(self.encoding.encoded))
 
-    def _axes_of_maps(self, ndim) -> tuple[str, ...]:
-        """The names of the axes of maps, or calibration lines, of this many dimensions."""
-        return _axes_of_maps(self.axes, ndim)
-
     def named(self) -> dict:
         """The arrays that have axes of the scan, with the names of these: what is None included."""
-        grid, beside = self.encoding, lambda a: () if a is None else self._axes_of_maps(a.ndim)
+        grid, beside = self.encoding, lambda a: () if a is None else checks.axes_of_maps(self.axes, a.ndim)
         of_mask = () if self.mask is None else grid.axes if self.mask.ndim == len(grid.axes) else grid.encoded
         of_maps = tuple(_axes.SPATIAL.get(a, a) for a in beside(self.mps))
         return {"kspace": (self.kspace, self.axes), "mask": (self.mask, of_mask), "mps": (self.mps, of_maps),
@@ -303,67 +299,9 @@ class Scan:
         return odd.warnings(self)
 
 
-def _ordered(array, given, wanted):
-    """An array with the axes `given` in the order of `wanted`; as it is where it has another number of axes."""
-    if given == wanted or getattr(array, "ndim", 0) != len(given):
-        return array
-    return np.ascontiguousarray(to_numpy(array).transpose([given.index(a) for a in wanted]))
-
-
 def _as_slice(index):
     """Equal steps as a slice, which makes a view."""
     steps = np.diff(index)
     if len(index) and (steps == 1).all():
         return slice(int(index[0]), int(index[-1]) + 1)
     return index
-
-
-def _axes_of_maps(axes, ndim) -> tuple[str, ...]:
-    """The names of the axes of coil maps, or calibration lines, of this many dimensions, beside k-space with `axes`."""
-    base = (_axes.COIL, *_axes.encoded(axes))
-    front = (_axes.SLICE,) if _axes.SLICE in axes else ()
-    more = {0: (), 1: front or (_axes.MAPS,), 2: (*front, _axes.MAPS)}.get(ndim - len(base))
-    return () if more is None or len(more) != ndim - len(base) else (*more, *base)
-
-
-def _maps(mps, axes, shape, given):
-    mps = to_numpy(_check.array("mps", mps, nonzero=True))
-    names = _axes_of_maps(axes, mps.ndim)
-    if names and given != axes:
-        mps = _ordered(mps, (*(a for a in names if a in (_axes.SLICE, _axes.MAPS)),
-                             *(a for a in given if a == _axes.COIL or a in _axes.SPATIAL)), names)
-    sizes = dict(zip(axes, shape))
-    if not names or any(a != _axes.MAPS and n != sizes[a] for a, n in zip(names, mps.shape)):
-        raise ValueError(f"mps has shape {mps.shape}, kspace {tuple(shape)}: coils and size must agree, as in "
-                         f"({', '.join(_axes_of_maps(axes, 1 + len(_axes.encoded(axes))))})")
-    return mps
-
-
-def _calib(calib, axes, shape, given):
-    inner = len(_axes.encoded(axes))
-    calib = to_numpy(_check.array("calib", calib, nonzero=True))
-    names, sizes = _axes_of_maps(axes, calib.ndim), dict(zip(axes, shape))
-    if not names or _axes.MAPS in names or any(n != sizes[a] for a, n in zip(names[:-inner], calib.shape)) or any(
-            c > sizes[a] for a, c in zip(names[-inner:], calib.shape[-inner:])):
-        raise ValueError(f"calib has shape {calib.shape}, kspace {tuple(shape)}: coils and slices must agree, and its "
-                         "size be that of k-space or a smaller centre")
-    return calib
-
-
-def _reference(image, axes, shape):
-    names = _axes.of_image(axes)
-    sizes = tuple(n for a, n in zip(axes, shape) if a != _axes.COIL)
-    image = to_numpy(_check.array("reference", image, ndim=len(names), complex_=False))
-    larger = any(i > k for i, k in zip(image.shape[-2:], sizes[-2:]))
-    if larger or image.shape[:-2] != sizes[:-2]:
-        raise ValueError(f"reference has shape {image.shape}, kspace {tuple(shape)}: slices must agree, and "
-                         f"its size be that of k-space or a centre crop, ({', '.join(names)})")
-    return image
-
-
-def _noise(noise, coils) -> np.ndarray:
-    noise = to_numpy(_check.array("noise", noise, ndim=2, nonzero=True))
-    if len(noise) != coils:
-        raise ValueError(f"noise has shape {noise.shape}, and kspace {coils} coils: (coil, samples) with its coils "
-                         "needed")
-    return noise

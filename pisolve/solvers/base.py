@@ -11,7 +11,8 @@ import numpy as np
 
 from pisolve import backend
 from pisolve._check import array, integer, number
-from pisolve.priors.base import Prior, Sum, real
+from pisolve.backend import real
+from pisolve.priors.base import Prior, Sum
 from pisolve.problem import Problem
 from pisolve.solvers.health import Health
 
@@ -296,8 +297,7 @@ def walk(prior) -> Iterator[Prior]:
     """A prior and all priors in it; nothing for what is none."""
     if isinstance(prior, Prior):
         yield prior
-        inner = [getattr(prior, name, None) for name in ("prior", "f", "first", "second")]
-        for part in [*inner, *getattr(prior, "priors", [])]:
+        for part in prior.parts():
             yield from walk(part)
 
 

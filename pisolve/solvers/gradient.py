@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from pisolve import backend
 from pisolve._check import dtype_name, number
+from pisolve.backend import real
 from pisolve.priors import Zero
-from pisolve.priors.base import real
 from pisolve.solvers.base import Solver, State, relative_change
 
 _GROW, _SHRINK = 1.1, 0.5  # of the line search: one in seven steps is tried twice

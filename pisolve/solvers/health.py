@@ -6,7 +6,7 @@ import math
 from functools import cached_property
 
 from pisolve import backend
-from pisolve.priors.base import real
+from pisolve.backend import real
 from pisolve.problem import Problem
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from pisolve import backend
 from pisolve._check import dtype_name, integer
+from pisolve.backend import real
 from pisolve.linops import apply
 from pisolve.priors import Tikhonov, Zero
-from pisolve.priors.base import Composed, Scaled, Sum, real
+from pisolve.priors.base import Composed, Scaled, Sum
 from pisolve.solvers.base import Solver, State
 from pisolve.solvers.cg import CG
 

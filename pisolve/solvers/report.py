@@ -9,7 +9,8 @@ import numpy as np
 
 from pisolve import backend
 from pisolve._check import is_torch, number
-from pisolve.priors.base import Composed, Prior, Scaled, Sum, real
+from pisolve.backend import real
+from pisolve.priors.base import Composed, Prior, Scaled, Sum
 from pisolve.solvers.base import spins
 from pisolve.solvers.relaxed import Relaxed
 

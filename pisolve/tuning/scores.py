@@ -6,7 +6,7 @@ import numpy as np
 
 from pisolve import backend, metrics
 from pisolve.linops.solve import cg_solve
-from pisolve.priors.base import squared_norm
+from pisolve.priors._dual import squared_norm
 from pisolve.solvers import solve
 from pisolve.tuning.data import Data
 
