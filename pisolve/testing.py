@@ -78,7 +78,7 @@ def check_linop(A, *, dtype="complex64", tol=None, seed=0, dense=True, like=None
 
 
 def check_opnorm(A, *, seed=0):
-    """`opnorm(A)` is an upper bound of the largest singular value and at most 1.5 times it where A is dense."""
+    """`opnorm(A)` is an upper bound of the largest singular value, and the same one twice."""
     exact = np.linalg.norm(linops.dense(A), 2)
     bound = linops.opnorm(A, seed=seed)
     assert exact <= bound * (1 + 1e-6), f"opnorm {bound} is below the norm {exact}"

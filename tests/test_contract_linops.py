@@ -5,6 +5,7 @@ import importlib
 import numpy as np
 import pytest
 import sigpy.mri
+import torch
 from cases import LINOPS, maps
 
 import pisolve as pi
@@ -149,6 +150,58 @@ def test_opnorm_of_an_unknown_operator(rng):
     A = sigpy.linop.MatMul((30, 1), M)
     exact = np.linalg.norm(M, 2)
     assert exact <= pi.linops.opnorm(A) <= 1.02 * exact
+
+
+class Counted(linops.Linop):
+    """A diagonal operator, whose singular values are known; counts its calls, and may round to another precision."""
+
+    def __init__(self, values, through=None):
+        self.values, self.through, self.calls = np.asarray(values), through, 0
+        super().__init__(self.values.shape, self.values.shape)
+
+    def _apply(self, x):
+        self.calls += 1
+        y = self.values.astype(x.real.dtype) * x
+        return y if self.through is None else y.astype(self.through).astype(x.dtype)
+
+    def _adjoint_linop(self):
+        return self
+
+
+@ALL
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_opnorm_is_1_percent_above_the_norm(name, dtype, monkeypatch):
+    A = LINOPS[name](dtype)
+    exact = np.linalg.norm(linops.dense(A), 2)
+    assert linops.opnorm(A) >= exact * (1 - 1e-6)  # a bound in closed form, where there is one
+    monkeypatch.setattr(type(A), "norm_bound", lambda self: None, raising=False)
+    for start in ("complex64", "complex128"):
+        assert exact <= linops.opnorm(A, like=np.zeros(1, start)) <= 1.011 * exact
+
+
+SPECTRA = {"one outlier": np.r_[np.ones(9999), 1.05], "half zero": np.r_[np.zeros(5000), np.ones(5000)],
+           "rank 1": np.r_[np.zeros(9999), 1], "uniform": np.linspace(0, 1, 10000), "few": np.arange(10000) % 7,
+           "decaying": np.geomspace(1e-6, 1, 1000), "crowded at the top": np.cos(np.linspace(0, 1.5, 10000)),
+           "thin at the top": 1 - np.linspace(0, 1, 10000) ** 0.5, "large": np.linspace(0, 1e6, 100),
+           "small": np.linspace(0, 1e-6, 100)}
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
+@pytest.mark.parametrize("like", [np.zeros(1, "complex64"), np.zeros(1, complex),
+                                  torch.zeros(1, dtype=torch.complex64)])
+@pytest.mark.parametrize("through", [None, "complex64"])
+def test_opnorm_of_known_spectra(spectrum, like, through, one_thread):
+    values = SPECTRA[spectrum]
+    for seed in range(2):
+        assert 1 <= linops.opnorm(Counted(values, through), seed=seed, like=like) / values.max() <= 1.011
+
+
+def test_opnorm_stops_where_it_knows():
+    for values, steps in ((np.full(50, 3.0), 1), (np.arange(1000) % 4, 4), (np.arange(5), 5), (np.zeros(9), 1)):
+        A = Counted(values)
+        linops.opnorm(A)
+        assert A.calls <= 2 * steps  # A and A^H
+    assert linops.opnorm(Counted(np.zeros(9))) == 0
 
 
 def test_sigpy_operators_go_through_as_torch(rng):

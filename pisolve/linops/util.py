@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve._check import integer, linop
+from pisolve.linops.autograd import apply
 from pisolve.linops.base import Linop
+
+# Lanczos stops where the residual of its top pair is below SETTLED / sqrt(n) of its value. The value can then be 2 %
+# below the largest eigenvalue only if the share of the random start's energy that lies there is below
+# (50 SETTLED)^2 / n: so it is for 1 start in 10^4.
+SETTLED = 2e-4
 
 
 def dense(A, dtype=np.complex128) -> np.ndarray:
@@ -35,12 +41,14 @@ def opnorm(A, *, iterations: int = 30, seed: int = 0, like=None) -> float:
 
     Operators that know a bound in closed form (`sense`, `gradient`, `wavelet`, `fft`) give that one, which is
     guaranteed. For others: Lanczos on A^H A from a seeded random vector with full reorthogonalisation, made 1 %
-    larger; after 30 iterations the estimate is within that 1 % with overwhelming probability (Kuczynski and
-    Wozniakowski, SIAM J Matrix Anal Appl 13 (1992) 1094).
+    larger. After 30 steps the estimate was within 0.4 % for spectra of many shapes with up to 10^6 numbers. For the
+    probability of a larger error, whatever the spectrum, see Kuczynski and Wozniakowski, SIAM J Matrix Anal Appl 13
+    (1992) 1094.
 
     Args:
         A: a linop.
-        iterations: Lanczos steps, at most the size of the input.
+        iterations: Lanczos steps at most; fewer where the estimate has settled, and never more than the input has
+            numbers.
         seed: of the starting vector.
         like: an array whose kind (numpy, cupy) and dtype the starting vector takes; numpy complex128 by default.
     """
@@ -55,18 +63,34 @@ def opnorm(A, *, iterations: int = 30, seed: int = 0, like=None) -> float:
     v = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
     if like is not None:
         v = backend.namespace(like).asarray(v, dtype=like.dtype)
-    basis, alpha, beta = [], [], []
-    for _ in range(min(iterations, int(np.prod(shape)))):
-        size = float(backend.norm(v))
-        if basis and size <= 1e-6 * max(alpha):  # the Krylov space is complete
-            break
-        if basis:
-            beta.append(size)
-        basis.append(v / size if size else v)
-        w = A.N(basis[-1])
+    return 1.01 * _top(A.N, v / float(backend.norm(v)), iterations) ** 0.5
+
+
+def _top(N, v, iterations: int) -> float:
+    """The largest eigenvalue of N = N^H as Lanczos sees it from the unit vector `v`: not above the true one.
+
+    That holds while the basis is orthonormal. Hence each vector is orthogonalised twice: to the last two, which is
+    Lanczos, then to all. In one pass the error grows by alpha / beta a step. After two, a vector of mere rounding,
+    which no threshold can tell for sure, does no harm.
+    """
+    from pisolve import backend
+
+    n = int(np.prod(v.shape))
+    basis, alpha, beta = [v], [], []
+    for _ in range(min(iterations, n)):
+        w = apply(N, basis[-1])
+        eps = float(backend.namespace(w).finfo(w.dtype).eps)  # of what N returns: it may be coarser than its input
         alpha.append(float(backend.dot(basis[-1], w)))
+        w = w - alpha[-1] * basis[-1]  # a new array: N may return its input
+        if beta:
+            w -= beta[-1] * basis[-2]
         for b in basis:
-            w = w - backend.vdot(b, w) * b
-        v = w
-    top = np.linalg.eigvalsh(np.diag(alpha) + np.diag(beta, 1) + np.diag(beta, -1))[-1]
-    return 1.01 * float(np.sqrt(max(top, 0)))
+            w -= backend.vdot(b, w) * b
+        values, vectors = np.linalg.eigh(np.diag(alpha) + np.diag(beta, 1) + np.diag(beta, -1))
+        top, size = max(float(values[-1]), 0.0), float(backend.norm(w))
+        complete = size <= 10 * eps * top
+        if complete or size * abs(vectors[-1, -1]) <= SETTLED / n**0.5 * top:
+            break
+        beta.append(size)
+        basis.append(w / size)
+    return top
