@@ -25,7 +25,8 @@ RANK = {"_version": 0, "_check": 0, "_axes": 0.5, "backend": 1, "scan": 1.5, "li
         "testing": 6, "nets": 6, "scan_specific": 7, "recipe": 8, "evaluate": 11,
         "demo": 12, "cli": 13, "__main__": 14}
 GROUND = {"_axes", "_check", "backend", "_version"}
-ONLY = dict.fromkeys(("scan", "metrics", "phantom", "linops"), GROUND) | dict.fromkeys(("io", "masks"), {*GROUND, "scan"})
+ONLY = {"scan": GROUND, "metrics": GROUND, "phantom": GROUND, "linops": GROUND, "io": {*GROUND, "scan"},
+        "masks": {*GROUND, "scan"}}  # though others are low
 OPTIONAL = {"matplotlib", "skimage", "nibabel", "cupy", "pandas", "bart", "sewar"}
 HEAVY = {"torch", *OPTIONAL}
 
