@@ -2,9 +2,9 @@
 
     python benchmarks/same_bits.py REVISION [--seconds 600]
 
-The older version is unpacked from git into a temporary folder; both run the same recipes on the same simulated scans, and
-the bytes of the images are compared. Needs nothing but the repository; prints a line a recipe and exits with 1 where two
-images differ.
+The older version is unpacked from git into a temporary folder; both run the same recipes on the same simulated scans,
+and the bytes of the images are compared. Needs nothing but the repository; prints a line a recipe and exits with 1
+where two images differ.
 """
 
 from __future__ import annotations
