@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from weakref import WeakSet
@@ -30,9 +31,9 @@ from pisolve.backend._cuda import (
 )
 
 __all__ = ["Constant", "OutOfMemory", "check_device", "compiles", "copy", "dot", "fft", "find_gpu", "free_memory",
-           "from_torch", "jit", "joined", "like", "namespace", "norm", "one_blas_thread", "parallel", "real", "release",
-           "shrink", "shrink_factor", "sqrt", "threads", "to_numpy", "to_torch", "torch_device", "unit", "vdot",
-           "working_on", "workspace", "zeros", "zeros_like"]
+           "from_torch", "jit", "joined", "like", "namespace", "norm", "one_blas_thread", "parallel", "real",
+           "release", "shrink", "shrink_factor", "side_by_side", "sqrt", "threads", "to_numpy", "to_torch",
+           "torch_device", "unit", "vdot", "working_on", "workspace", "zeros", "zeros_like"]
 
 
 def namespace(x):
@@ -48,9 +49,19 @@ def namespace(x):
     return np
 
 
-@cache
+_here = threading.local()  # `inside` is set in the threads of `side_by_side`
+
+
 def threads() -> int:
-    """Number of CPU threads to use: `PISOLVE_THREADS`, else `OMP_NUM_THREADS`, else the cores this process may use."""
+    """Number of CPU threads to use: `PISOLVE_THREADS`, else `OMP_NUM_THREADS`, else the cores this process may use.
+
+    One within a thread of `side_by_side`, whose others are busy as well.
+    """
+    return 1 if getattr(_here, "inside", False) else _available()
+
+
+@cache
+def _available() -> int:
     for name in ("PISOLVE_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(name, "")
         if value.isdigit() and int(value) > 0:
@@ -73,6 +84,30 @@ def parallel(work, items) -> list:
     if threads() == 1 or len(items) == 1:
         return [work(i) for i in items]
     return list(_pool(os.getpid()).map(work, items))
+
+
+def side_by_side(work, items, cut: threading.Event | None = None) -> list:
+    """`[work(i) for i in items]` for long, independent pieces of work: each runs on one thread, as many as there are.
+
+    Args:
+        work: called with an item; what it calls sees one thread, so that results are those of one thread.
+        items: of the work.
+        cut: is set at Ctrl-C or after an error, for work that is running to look at; what was not begun stays so.
+    """
+    def alone(item):
+        _here.inside = True
+        return work(item)
+
+    pool = ThreadPoolExecutor(threads(), thread_name_prefix="pisolve-part")
+    try:
+        with one_blas_thread():
+            return list(pool.map(alone, items))
+    except BaseException:
+        if cut is not None:
+            cut.set()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def jit(function):
