@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pisolve._words import COUNTERS as COUNTERS
 from pisolve.backend import fft
 from pisolve.io.limits import too_large
 
 IMAGE, CALIB, BOTH, NOISE, SKIP = range(5)
-COUNTERS = ("encoding", "contrast", "phase", "repetition", "set")  # of encodings one makes a scan, the others are axes
+# the counters that become axes, in their order; of encodings one makes a scan
 AXES = {"slice": "slice", "phase": "frame", "contrast": "echo", "repetition": "repetition", "set": "set"}  # in order
 STEPS = ("kspace_encoding_step_1", "kspace_encoding_step_2")
 BLOCK = 1 << 24  # bytes that are read at once

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import sigpy
 
 from pisolve import backend, masks
 from pisolve._check import dtype_name, real_name
+from pisolve.backend._sigpy import sigpy
 from pisolve.linops import sense
 from pisolve.linops.sense import Sense
 from pisolve.problem import Problem

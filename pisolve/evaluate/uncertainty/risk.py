@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy import ndimage
 
 from pisolve import backend
 from pisolve.problem import Problem
@@ -63,6 +62,8 @@ class Risk(Sure):
 
 def smoothed(risk, region, window: int) -> np.ndarray:
     """The mean of the risk under a Gaussian as wide as the window, of what lies inside the region; 0 outside."""
+    from scipy import ndimage
+
     width = window / np.sqrt(12)  # the standard deviation of a box
     total, count = (ndimage.gaussian_filter(a.astype(float), width, mode="constant") for a in (risk * region, region))
     return np.where(region, total / np.maximum(count, 1e-12), 0)
