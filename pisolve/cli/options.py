@@ -50,7 +50,7 @@ def add_part(new) -> None:
     from pisolve.io.grid import COUNTERS
 
     new.add_argument("--part", type=counters, metavar="NAME=N,...", help="which of raw data, such as repetition=2: "
-                     f"{', '.join(COUNTERS)}, slice; default: the first of each, all slices")
+                     f"{', '.join(COUNTERS)}, slice; default: all of each, the first encoding")
 
 
 def add_slices(new) -> None:
