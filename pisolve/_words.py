@@ -4,7 +4,8 @@ The command line lists them, and asks for no more than this file to do so; the r
 from here, too.
 """
 
-SAMPLINGS = ("random", "equispaced", "equispaced_fraction", "poisson", "variable_density")  # patterns of `masks`
+POINTS = ("poisson", "variable_density")  # patterns of single points, with a full centre of their own
+SAMPLINGS = ("random", "equispaced", "equispaced_fraction", *POINTS, "vista")  # patterns of `masks`
 MAPS = ("espirit", "walsh", "inati", "jsense")  # how coil maps are made
 CROP = 0.8  # ESPIRiT's maps are 0 where the eigenvalue is below
 VARIANTS = ("raki", "residual", "linear")  # of RAKI

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from pisolve import io, linops, masks
+from pisolve import _axes, io, linops, masks
 
 
 def fully_sampled(scan: io.Scan) -> bool:
     """Whether the scan is its own truth; zero-padded lines of a file that brings its reference count as sampled."""
     if scan.mask is not None:
         return bool(scan.mask.all())
-    return scan.reference is not None or float(masks.estimate(scan.kspace).mean()) > 0.99
+    return scan.reference is not None or float(masks.estimate(scan.kspace, scan.axes).mean()) > 0.99
 
 
 def like_rss(scan: io.Scan, image) -> np.ndarray:
@@ -20,10 +20,14 @@ def like_rss(scan: io.Scan, image) -> np.ndarray:
     ESPIRiT's maps have a root sum of squares of 1; those of others need not. SPIRiT's image and that of several sets of
     maps are roots of sums of squares already.
     """
-    if scan.mps is None or scan.mps.ndim > scan.kspace.ndim:
+    if _no_single_set(scan):
         return image
-    size = np.linalg.norm(scan.mps, axis=-3)
-    return image if abs(size[size > 0] - 1).max() < 1e-3 else image * size
+    mps, axes = scan.named()["mps"]
+    size = np.linalg.norm(mps, axis=axes.index(_axes.COIL))
+    if abs(size[size > 0] - 1).max() < 1e-3:
+        return image
+    sizes = dict(zip(_axes.of_image(axes), size.shape))
+    return image * size.reshape([sizes.get(a, 1) for a in scan.image_axes])
 
 
 def zero_filled(scan: io.Scan) -> np.ndarray:
@@ -31,8 +35,21 @@ def zero_filled(scan: io.Scan) -> np.ndarray:
 
     The root sum of squares of the coils where there are no maps, or several sets.
     """
-    if scan.mps is None or scan.mps.ndim > scan.kspace.ndim:
+    if _no_single_set(scan):
         return scan.rss()
+    if scan.further or len(scan.encoding.encoded) == 3:
+        return scan.assemble([_combined(part) for part in scan.parts()])
     mps = np.broadcast_to(scan.mps, scan.kspace.shape)
     energy = (abs(mps) ** 2).sum(-3)
     return linops.sense(mps, scan.mask).H(scan.kspace) / np.where(energy > 0, energy, 1)
+
+
+def _no_single_set(scan) -> bool:
+    return scan.mps is None or _axes.MAPS in scan.named()["mps"][1]
+
+
+def _combined(part):
+    """The same of a series or a volume."""
+    energy = (abs(part.mps) ** 2).sum(0)  # (coil, encoded)
+    A = linops.sense(part.mps, part.mask, axes=part.axes, shape=part.kspace.shape)
+    return A.H(part.kspace) / np.where(energy > 0, energy, 1)
