@@ -26,7 +26,13 @@ DEFAULTS = {
     "tgv": {"lam": 1.5e-3},
     "pnp": {"sigma": 0.1, "max_iter": 30},
     "red": {"lam": 0.05, "sigma": 0.06},
+    "llr": {"lam": 0.1},
+    "nuclear": {"lam": 1.0},
+    "l+s": {"lam": 2.0},
+    "temporal-fft": {"lam": 0.03},
+    "temporal-tv": {"lam": 0.03},
 }
+SERIES = ("llr", "nuclear", "l+s", "temporal-fft", "temporal-tv")  # of those: for a series of images
 DENOISER = "denoiser-brain"
 ZERO_FILLED = "zero-filled"
 FITTED = ("convdecoder", "zs-ssl")  # networks fitted to the scan: minutes a slice

@@ -17,7 +17,7 @@ def vista(shape, accel: float = 4, frames: int = 16, *, calib: int = 0, density:
 
     The samples are charges at points (ky, t) that repel each other: a pattern of low Riesz energy
 
-        E = sum_(i < j) q_i q_j / |p_i - p_j|^3,    q(ky) = rho(ky)^(-3/4),    rho = 1 + (density - 1) exp(-ky^2 / 2 w^2)
+        E = sum_(i < j) q_i q_j / |p_i - p_j|^3,   q(ky) = rho(ky)^(-3/4),   rho = 1 + (density - 1) exp(-ky^2 / 2 w^2)
 
     over patterns with round(N/accel) lines in every frame. A step of time is as long as one of ky, and both wrap
     around. For these charges points of least energy have the density rho (Borodachov, Hardin and Saff, 2008). From a
