@@ -11,8 +11,8 @@ _EXPONENT = 3.0  # of the energy; above 2, the dimension, the density of the min
 _SWEEPS = 60  # at most; it settles after some ten
 
 
-def vista(shape, accel: float = 4, frames: int = 16, *, calib: int = 0, density: float = 4.0, width: float = 0.2,
-          axis: int = -2, seed: int = 0) -> np.ndarray:
+def vista(shape, accel: float = 4, frames: int = 16, *, calib: int | None = None, density: float = 4.0,
+          width: float = 0.2, axis: int = -2, seed: int = 0) -> np.ndarray:
     """Lines for each frame that keep away from each other in k-space and in time, denser towards the centre.
 
     The samples are charges at points (ky, t) that repel each other: a pattern of low Riesz energy
@@ -29,7 +29,8 @@ def vista(shape, accel: float = 4, frames: int = 16, *, calib: int = 0, density:
         shape: image or k-space shape; its last two entries (ky, kx) are used.
         accel: acceleration >= 1, that of every frame.
         frames: how many.
-        calib: lines of a full centre in every frame, among the N/accel.
+        calib: lines of a full centre in every frame, among the N/accel; None: 0.32 N/accel of them, as fastMRI's masks
+            have. Without a centre (0) the frames begin far from their images, and solvers take many more iterations.
         density: how many times as dense the centre is as the edge; 1 is uniform.
         width: w as a share of N.
         axis: the phase-encoding axis, -2 (ky) or -1 (kx).
@@ -47,11 +48,12 @@ def vista(shape, accel: float = 4, frames: int = 16, *, calib: int = 0, density:
     """
     shape, axis = check_shape(shape), check_axis(axis)
     accel = _check.number("accel", accel, low=1)
-    frames, calib = _check.integer("frames", frames, low=1), _check.integer("calib", calib, low=0)
+    frames = _check.integer("frames", frames, low=1)
     density = _check.number("density", density, low=1)
     width = _check.number("width", width, low=0, strict=True)
     rng = np.random.default_rng(_check.integer("seed", seed, low=0))
     n = shape[axis]
+    calib = round(0.32 * n / accel) if calib is None else _check.integer("calib", calib, low=0)
     full = centre_block((n, 1), calib)[1][:, 0]
     wanted = round(n / accel)
     if wanted < full.sum() or wanted == 0:

@@ -26,8 +26,7 @@ class Sampling:
         mask: "random", "equispaced", "equispaced_fraction" (lines), "poisson", "variable_density" (points), or "vista"
             (lines of a series, spread over time, see `masks.vista`).
         accel: acceleration; of "equispaced" in 3-D also a pair (2, 2), for kz and ky.
-        center_fraction: share of lines in the full centre, for the patterns of lines; None: fastMRI's, none for
-            "vista".
+        center_fraction: share of lines in the full centre, for the patterns of lines; None: fastMRI's.
         seed: of the pattern.
         vary: None, or the axis whose parts have a pattern each, such as "frame", "echo" or "slice", or several of them:
             of another seed each (seed, seed + 1, ...), or shifted by one line each where lines are evenly spaced. For
@@ -83,7 +82,7 @@ class Sampling:
         lead = [n if a in names else 1 for a, n in zip(grid.axes, grid.shape)][:len(grid.axes) - inner]
         count = math.prod(lead)
         if self.mask == "vista":
-            calib = round(shape[axis] * (self.center_fraction or 0))
+            calib = None if self.center_fraction is None else round(shape[axis] * self.center_fraction)
             found = masks.vista(shape, self.accel, count, calib=calib, axis=axis, seed=self.seed)
         else:
             found = np.stack([self._one(shape, axis, inner, k) for k in range(count)])
