@@ -8,10 +8,10 @@ smooth coils around it and noise; a regular 2 x 2 grid, and Poisson discs at 4x,
 
 Every method has two figures: at the strength that the command line gives it, and at its best of that strength and
 three others by PSNR, chosen with the sampling and noise of seed 0 (in 3-D on the regular grid alone) and measured with
-those of seed 1 as everything else. 40 iterations at most. Maps are the true ones unless a row says otherwise. The data are made by the operator that
-reconstructs them, which flatters all methods alike. PSNR is of magnitudes over the whole series or volume. Writes
-benchmarks/results/series.json; --picture draws docs/volumes.png. The default strengths of the priors of series were
-chosen on the drawn heart of examples/cine.py, not on these data.
+those of seed 1 as everything else. 40 iterations at most. Maps are the true ones unless a row says otherwise. The data
+are made by the operator that reconstructs them, which flatters all methods alike. PSNR is of magnitudes over the whole
+series or volume. Writes benchmarks/results/series.json; --picture draws docs/volumes.png. The default strengths of the
+priors of series were chosen on the drawn heart of examples/cine.py, not on these data.
 """
 
 import argparse
