@@ -118,6 +118,24 @@ def test_without_a_series_they_are_refused(run, word, scan):
     assert "axes=('frame', 'coil', 'ky', 'kx')" in err
 
 
+@pytest.mark.parametrize("word", SERIES)
+def test_compare_and_trust_refuse_them_as_well(run, word):
+    for words in (("compare", "slices.npz", "-o", "r", "--priors", f"tv,{word}", "--accel", 2),
+                  ("uncertainty", "slices.npz", "--prior", word, "--accel", 2, "--slices", 1)):
+        code, out, err = run(*words)
+        assert (code, out) == (2, "")
+        assert "axes=('frame', 'coil', 'ky', 'kx')" in err
+        assert len(err.splitlines()) == 1
+
+
+def test_a_prior_behind_an_operator_is_left_alone():
+    scan = io.Scan(pi.phantom.brain(N, 3).kspace)
+    done = pi.recon(scan, 1e-3 * pi.L21() @ pi.linops.gradient(N) + 1e-3 * pi.Tikhonov(), max_iter=2)
+    assert done.ok
+    with pytest.raises(ValueError, match="no 'frame'"):
+        pi.recon(scan, 1e-3 * pi.Tikhonov() + 1e-3 * pi.TV(axes=("frame",)), max_iter=2)
+
+
 def test_strengths_of_series_are_those_of_the_table():
     for word in SERIES:
         recipe = named(word)
