@@ -1,6 +1,5 @@
 """The command line on series, volumes and slices: axes, parts, sampling for each frame, and parts that fail."""
 
-import inspect
 import json
 import re
 
@@ -56,35 +55,11 @@ def files(tmp_path_factory):
 def run(tmp_path, monkeypatch, capsys, files):
     """Run a command line in an empty folder: exit code, stdout, stderr; names of `files` stand for their paths."""
     monkeypatch.chdir(tmp_path)
-    if "axes" not in inspect.signature(io.load).parameters:
-        plain = io.load
-
-        def load(path, *, axes=None, **options):
-            if axes is None:
-                return plain(path, **options)
-            with np.load(path) if str(path).endswith(".npz") else _one(path) as arrays:
-                return io.Scan(axes=axes, **{k: arrays[k] for k in arrays})
-
-        monkeypatch.setattr(io, "load", load)
-
     def call(*words):
         code = cli.main([str(files / w) if (files / str(w)).is_file() else str(w) for w in words])
         return (code, *capsys.readouterr())
 
     return call
-
-
-class _one(dict):
-    """An .npy as an .npz of k-space."""
-
-    def __init__(self, path):
-        super().__init__(kspace=np.load(path))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
 
 
 # ---- priors that name an axis ----------------------------------------------------------------------------------------
@@ -213,11 +188,35 @@ def test_planes_of_a_volume(run):
     assert "kz was undersampled" in err
 
 
-def test_maps_of_series_and_volumes(run):
-    """Those of a series have no frames, those of a volume are 3-D; recon takes them."""
-    for name, words, shape in (("cine.npy", CINE, (4, *N)), ("volume.npy", VOLUME, (3, 12, 16, 20))):
-        assert run("calib", name, "-o", "m.npy", *words)[0] == 0
-        assert np.load("m.npy").shape == shape
+@pytest.mark.parametrize("file", ["m.npy", "m.cfl", "m.h5"])
+@pytest.mark.parametrize(("name", "words", "shape"), [("cine.npy", CINE, (4, *N)),
+                                                      ("volume.npy", VOLUME, (3, 12, 16, 20))])
+def test_maps_of_series_and_volumes(run, name, words, shape, file):
+    """Those of a series have no frames, those of a volume are 3-D; recon takes them, and gives what it makes itself."""
+    assert run("calib", name, "-o", file, *words)[0] == 0
+    common = (*words, "--prior", "tikhonov", "--max-iter", 3)
+    for maps, out in (((), "x.npy"), (("--mps", file), "y.npy")):
+        assert run("recon", name, "-o", out, *common, *maps)[0] == 0
+    np.testing.assert_array_equal(np.load("x.npy"), np.load("y.npy"))
+    assert np.load("x.npy").shape[-2:] == shape[-2:]
+    if file == "m.npy":
+        assert np.load(file).shape == shape
+
+
+def test_a_series_of_slices(run):
+    """A file that says its axes, in an order of its own; metrics and picture of all its planes."""
+    kspace = np.stack([cine(3), 0.5 * cine(3)], axis=1)  # frame, slice, coil, ky, kx
+    np.savez("s.npz", kspace=kspace, axes=["frame", "slice", "coil", "ky", "kx"])
+    assert "2 slices, 3 frames, 4 coils" in run("info", "s.npz")[1]
+    code, out, _ = run("recon", "s.npz", "-o", "x.h5", "--accel", 2, "--vary", "frame", "--prior", "llr",
+                       "--max-iter", 3, "--png", "x.png")
+    assert code == 0
+    assert io.load_image("x.h5").shape == (2, 3, *N)
+    assert "most of 2 slices" in out
+    assert re.search(r"^reconstruction +0\.", out, re.M)
+    code, out, _ = run("recon", "s.npz", "-o", "x.npy", "--select", "slice=1,frame=:2", "--prior", "zero")
+    assert code == 0
+    assert np.load("x.npy").shape == (1, 2, *N)
 
 
 # ---- info ------------------------------------------------------------------------------------------------------------

@@ -53,9 +53,9 @@ def run(a) -> None:
     start = time.perf_counter()
     mps = estimated(maps, scan)
     seconds = time.perf_counter() - start
-    inner = len(scan.encoding.encoded)
-    save_maps(a.output, mps, sets=mps.ndim > 1 + inner + ("slice" in scan.axes))
-    covered = (mps != 0).any(axis=-1 - inner).mean()
+    axes = scan._with(mps=mps).named()["mps"][1]
+    save_maps(a.output, mps, axes)
+    covered = (mps != 0).any(axis=axes.index("coil")).mean()
     table([("scan", f"{a.scan}, {shape_of(scan)}"),
            ("maps", f"{mps.shape}, not zero in {covered:.0%} of pixels"),
            ("seconds", f"{seconds:.2f}"), ("written", a.output)])

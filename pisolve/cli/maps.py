@@ -40,10 +40,10 @@ def estimated(maps: Maps, scan: io.Scan) -> np.ndarray:
     return maps(scan.kspace, scan.mask, scan.calib) if plain else prepare(scan._with(mps=None), maps).mps
 
 
-def save_maps(path: str, mps, *, sets: bool) -> None:
-    """Write coil maps, several `sets` of them or one, so that `io.load(scan, mps=path)` reads them."""
+def save_maps(path: str, mps, axes) -> None:
+    """Write coil maps with these axes, so that `io.load(scan, mps=path)` reads them."""
     if path.endswith(".cfl"):
-        cfl.write(path, mps, coils=True, sets=sets)
+        cfl.write(path, mps, axes=axes)
         return
     with io.atomic(path) as temporary:
         if path.endswith(".npy"):
