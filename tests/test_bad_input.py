@@ -149,7 +149,8 @@ CASES = {solve: [
     c("callback stops", "stopped", callbacks=[lambda problem, state: False]),
 ], recon: [
     c("k-space NaN", V, f"kspace {FINITE}", scan=put(Y, nan)), c("Inf", V, f"kspace {FINITE}", scan=put(Y, inf)),
-    c("k-space zero", V, "kspace is zero everywhere", scan=0 * Y), c("2-D", V, "kspace has 2 dim.*name them", scan=Y[0]),
+    c("k-space zero", V, "kspace is zero everywhere", scan=0 * Y),
+    c("2-D", V, "kspace has 2 dim.*name them", scan=Y[0]),
     c("5-D", V, "kspace has 5 dimensions", scan=Y[None, None]), c("no coil", V, "kspace is empty", scan=Y[:0]),
     c("empty", V, "kspace is empty", scan=Y[..., :0]), c("list", F, "kspace must be", scan=[1]),
     c("object", F, "kspace has dtype", scan=Y.astype(object)), c("no file", FileNotFoundError, "no.h5", scan="no.h5"),
