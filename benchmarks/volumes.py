@@ -2,13 +2,13 @@
 
     OMP_NUM_THREADS=2 python benchmarks/volumes.py [--only cine] [--repeats 3]
 
-3-D: 8 coils x 128 x 128 x 96, 4x by a Poisson disc in two phase encodes. CG-SENSE is 30 iterations of each. TV is timed
-to 1e-3 of the minimum: SigPy's is anisotropic and is judged by ours of that kind; BART's takes backward differences, so
-it is judged by ours of the mirrored image, with the best of three ADMM penalties. Cine: 15 frames x 12 coils x 144 x 144
-at 4x, every frame with its own lines; BART's LLR scales lambda by its blocks, so of several lambdas the one counts whose
-image has the lowest objective of ours, and the time is that of ours to the same objective. BART is timed as a process
-with its files. Memory is the peak of a process that holds maps and k-space and solves, above what it has before them, in
-units of k-space.
+3-D: 8 coils x 128 x 128 x 96, 4x by a Poisson disc in two phase encodes. CG-SENSE is 30 iterations of each. TV is
+timed to 1e-3 of the minimum: SigPy's is anisotropic and is judged by ours of that kind; BART's takes backward
+differences, so it is judged by ours of the mirrored image, with the best of three ADMM penalties. Cine: 15 frames x
+12 coils x 144 x 144 at 4x, every frame with its own lines; BART's LLR scales lambda by its blocks, so of several
+lambdas the one counts whose image has the lowest objective of ours, and the time is that of ours to the same
+objective. BART is timed as a process with its files. Memory is the peak of a process that holds maps and k-space and
+solves, above what it has before them, in units of k-space.
 """
 
 import argparse
