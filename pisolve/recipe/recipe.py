@@ -188,7 +188,7 @@ class Recipe:
         tuning, recipe, spent, start = None, self, {}, time.perf_counter()
         if self.tune is not None:
             tuning = tune_prepared(scan, self.prior, method=self.tune, solver=self.solver, max_iter=self.max_iter,
-                                   tol=self.tol, gpu=gpu, progress=progress)
+                                   tol=self.tol, each=self.each, gpu=gpu, progress=progress)
             recipe = replace(self, prior=tuning.prior, tune=None)
             spent["tune"] = time.perf_counter() - start
         kept = None if folder is None else Checkpoints(folder, recipe.to_dict(), scan, networks(recipe))
