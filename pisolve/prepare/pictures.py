@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import numpy as np
 
-from pisolve import io, linops, masks
+from pisolve import io, linops, scan
+from pisolve.linops._maps import spread
 
 
-def fully_sampled(scan: io.Scan) -> bool:
+def fully_sampled(one: io.Scan) -> bool:
     """Whether the scan is its own truth; zero-padded lines of a file that brings its reference count as sampled."""
-    if scan.mask is not None:
-        return bool(scan.mask.all())
-    return scan.reference is not None or float(masks.estimate(scan.kspace).mean()) > 0.99
+    if one.mask is not None:
+        return bool(one.mask.all())
+    return one.reference is not None or float(scan.estimate(one.kspace, one.axes).mean()) > 0.99
 
 
-def like_rss(scan: io.Scan, image) -> np.ndarray:
+def spread_maps(one: io.Scan) -> np.ndarray:
+    """The scan's one set of maps with the axes of its k-space; frames share theirs, without a copy."""
+    return spread(one.mps, one.kspace.shape, len(one.encoding.encoded))
+
+
+def like_rss(one: io.Scan, image) -> np.ndarray:
     """The image as the root of the sum of squares of the coils' images sees it: times the maps' own, where it is not 1.
 
     ESPIRiT's maps have a root sum of squares of 1; those of others need not. SPIRiT's image and that of several sets of
     maps are roots of sums of squares already.
     """
-    if scan.mps is None or scan.mps.ndim > scan.kspace.ndim:
+    if one.sets != 1:
         return image
-    size = np.linalg.norm(scan.mps, axis=-3)
-    return image if abs(size[size > 0] - 1).max() < 1e-3 else image * size
+    inner = len(one.encoding.encoded)
+    size = np.linalg.norm(one.mps, axis=-1 - inner)
+    if abs(size[size > 0] - 1).max(initial=0) < 1e-3:
+        return image
+    if size.ndim > inner:  # of slices, before frames and the like
+        size = size.reshape(len(size), *(1,) * (image.ndim - size.ndim), *size.shape[1:])
+    return image * size
 
 
-def zero_filled(scan: io.Scan) -> np.ndarray:
+def zero_filled(one: io.Scan) -> np.ndarray:
     """A^H y / sum |S|^2: combined with the maps of the reconstruction, so that both have the same background.
 
     The root sum of squares of the coils where there are no maps, or several sets.
     """
-    if scan.mps is None or scan.mps.ndim > scan.kspace.ndim:
-        return scan.rss()
-    mps = np.broadcast_to(scan.mps, scan.kspace.shape)
-    energy = (abs(mps) ** 2).sum(-3)
-    return linops.sense(mps, scan.mask).H(scan.kspace) / np.where(energy > 0, energy, 1)
+    if one.sets != 1:
+        return one.rss()
+    A = linops.sense(one.mps, one.mask, axes=one.axes, shape=one.kspace.shape)
+    energy = (abs(A.mps) ** 2).sum(-1 - A.ndim)
+    return A.H(one.kspace) / np.where(energy > 0, energy, 1)
