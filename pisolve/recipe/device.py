@@ -108,7 +108,8 @@ def plan(scan, recipe=None, *, free: int | None = None, gpu: int | None = None) 
     room = int(_SHARE * free) - found.working
     if room < found.per_slice:
         one = " x ".join(map(str, (*lead, coils, *size)))
-        raise OutOfMemory(f"a {'part' if lead or len(size) > 2 else 'slice'} of {one} needs {_size(found.total)} on the GPU, and {_size(free)} are free "
+        what = "part" if lead or len(size) > 2 else "slice"
+        raise OutOfMemory(f"a {what} of {one} needs {_size(found.total)} on the GPU, and {_size(free)} are free "
                           f"({str(found).partition('(')[2][:-1]}): fewer coils, such as compress=Compress(8), another "
                           "solver, or device='cpu'")
     return replace(found, slices=min(count, room // found.per_slice))

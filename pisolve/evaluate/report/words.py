@@ -7,7 +7,7 @@ import numbers
 
 import numpy as np
 
-from pisolve.evaluate.comparison import HIGHER, NEAR_ONE
+from pisolve.evaluate.measures import HIGHER, NEAR_ONE
 from pisolve.evaluate.outcome import FAILED
 from pisolve.evaluate.statistics import LEAST
 from pisolve.evaluate.tables import cell, columns

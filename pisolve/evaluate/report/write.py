@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 
 from pisolve import _check
-from pisolve.evaluate.comparison import plain
+from pisolve.evaluate.measures import plain
 from pisolve.evaluate.report import images as pictures
 from pisolve.evaluate.report import svg, words
 from pisolve.evaluate.section import Curves
