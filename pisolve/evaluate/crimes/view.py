@@ -115,7 +115,7 @@ def _as_slices(whole) -> io.Scan:
     """Frames, or planes along the readout, of a scan as slices, evenly spaced ones."""
     if whole.mask is None and whole.further:  # frames may have been sampled apart
         mask = estimate(whole.kspace, whole.axes)
-        whole = whole._with(mask=None if mask.all() else mask)
+        whole = whole._with(mask=None if mask.ndim == len(whole.encoding.encoded) else mask)
     each = ("slice", *whole.further)
     if len(whole.encoding.encoded) > 2:
         along = _axes.SPATIAL[whole.readout]

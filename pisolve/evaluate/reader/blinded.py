@@ -174,8 +174,9 @@ def _names(shape, axes) -> list[str]:
     """What the planes of an image are called: "slice 3", "slice 2, frame 5"."""
     if axes is None:
         axes = (*(f"axis {k}" for k in range(len(shape) - 3)), "slice", "y", "x")[-max(len(shape), 3):]
-    axes, shape = tuple(axes), shape if len(shape) > 2 else (1, *shape)
-    axes = ("slice", *axes) if len(axes) == 2 else axes
+    axes = tuple(axes)
+    if len(shape) == 2:
+        shape, axes = (1, *shape), axes if len(axes) == 3 else ("slice", *axes)
     if len(axes) != len(shape):
         raise ValueError(f"axes names {len(axes)} axes, {', '.join(axes)}, and images have {len(shape)}, shape {shape}")
     return [told(label) for label in labels(axes, shape)]
