@@ -110,8 +110,8 @@ class Comparison:
         to = _check.choice("to", ranked[0] if to is None else to, tuple(self.methods))
         rows, sign = [], 1 if HIGHER.get(metric, True) else -1
         for name in ranked:
-            pairs = [(s.scan, z, a - b) for k, s in enumerate(self.settings)
-                     for z, a, b in zip(s.groups, self._slices(k, name, metric), self._slices(k, to, metric))
+            pairs = [(s.scan, s.group(z), a - b) for k, s in enumerate(self.settings)
+                     for z, (a, b) in enumerate(zip(self._slices(k, name, metric), self._slices(k, to, metric)))
                      if math.isfinite(a) and math.isfinite(b)]
             found = paired(*([p[k] for p in pairs] for k in range(3)), level=level)
             rows.append({"method": name, "metric": metric, "mean": self.mean(name, metric), "to": to, **found,

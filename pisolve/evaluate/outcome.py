@@ -65,13 +65,15 @@ class Setting:
         """The planes in words: "slice 3", "slice 2, frame 5"."""
         return [told(label) for label in self.planes]
 
-    @property
-    def groups(self) -> list[int]:
-        """The number of each plane's witness: frames and echoes of one slice are one."""
-        known: dict[tuple, int] = {}
-        apart = (_axes.SLICE, *_axes.ENCODED)
-        return [known.setdefault(tuple(k for a, k in label.items() if a in apart), len(known))
-                for label in labels(self.image_axes, self.image_shape)]
+    def group(self, z: int) -> int:
+        """The number of the witness that plane z belongs to: frames and echoes of one slice are one."""
+        within = [n for a, n in zip(self.image_axes[:-2], self.image_shape) if a not in (_axes.SLICE, *_axes.ENCODED)]
+        if not within:
+            return z
+        index = np.unravel_index(z, self.image_shape[:-2])
+        apart = [(k, n) for a, k, n in zip(self.image_axes, index, self.image_shape)
+                 if a in (_axes.SLICE, *_axes.ENCODED)]
+        return int(np.ravel_multi_index(*zip(*apart))) if apart else 0
 
     @property
     def label(self) -> str:

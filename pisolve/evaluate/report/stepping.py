@@ -32,7 +32,8 @@ def stepping(setting, kept) -> dict:
     Returns:
         A dict: "axis", the word at the slider; "names" of the planes that are kept; "next", for a series, the place
         among them of the plane that follows each in the movie: the next frame of the same slice, after the last the
-        first; else None.
+        first; else None; "start", the
+        place of the plane that is shown first, the middle one.
     """
     names, leading = setting.names, _leading(setting)
     axis = leading[0] if len(leading) == 1 else "plane"
@@ -48,7 +49,11 @@ def stepping(setting, kept) -> dict:
         for group in groups.values():
             for here, there in zip(group, [*group[1:], group[0]]):
                 after[here] = there
-    return {"axis": axis[0].upper() + axis[1:] if len(axis) > 1 else axis, "names": told, "next": after}
+    sizes = setting.image_shape[:-2]
+    middle = int(np.ravel_multi_index([n // 2 for n in sizes], sizes))
+    start = min(range(len(kept)), key=lambda place: abs(kept[place] - middle), default=0)
+    return {"axis": axis[0].upper() + axis[1:] if len(axis) > 1 else axis, "names": told, "next": after,
+            "start": start}
 
 
 def pattern(setting) -> tuple[np.ndarray, str, str]:

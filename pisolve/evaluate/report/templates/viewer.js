@@ -260,5 +260,5 @@ for (const [id, act] of [["error", toggleError], ["movie", toggleMovie], ["flick
   ["play", () => { if (!view.flicker) view.flicker = true; run(!view.playing); }], ["zoom-in", () => zoom(1.25)], ["zoom-out", () => zoom(0.8)]])
   $(id).addEventListener("click", act);
 new ResizeObserver(() => { layout(); drawProfile(); }).observe($("grid"));
-view.slice = data.settings[0].slices.length >> 1;
+view.slice = data.settings[0].start;
 showSetting();
