@@ -2,32 +2,72 @@
 
     minimise over x    1/2 ||A x - y||^2  +  g(x)
 
-`pi.recon(scan, prior)` goes from k-space to image in one call; `pi.solve(A, y, prior)` is the equation itself.
+`pi.recon(scan, prior)` goes from k-space to image in one call; `pi.solve(A, y, prior)` is the equation itself. Every
+name below loads its room when it is first asked for: `import pisolve` alone loads nothing.
 """
 
-from pisolve import calib, io, linops, masks, metrics, priors, solvers
-from pisolve._version import __version__
-from pisolve.linops import as_torch
-from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit, Walsh
-from pisolve.priors import *  # noqa: F403 - every prior and solver is a public name, listed by its own room
-from pisolve.problem import Problem
-from pisolve.recipe import Recipe, device, recon
-from pisolve.solvers import *  # noqa: F403
-from pisolve.tuning import Tuning, tune
+# ruff: noqa: F401, F403 - the imports below are read by editors, and never run
 
-_ROOMS = ["evaluate", "nets", "phantom", "scan_specific", "testing"]  # that load on first use
-_LATER = {"Fit": "scan_specific", "Untrained": "scan_specific", "ZeroShot": "scan_specific", "compare": "evaluate",
-          "NoiseMap": "evaluate", "noise_map": "evaluate"}  # name: the room that holds it
-__all__ = ["Compress", "Espirit", "Grappa", "Inati", "JSense", "Problem", "Raki", "Recipe", "Sampling",
-           "Sense", "Spirit", "Tuning", "Walsh", "__version__", "as_torch", "calib", "device", "io", "linops", "masks",
-           "metrics", "priors", "recon", "solvers", "tune", *_LATER, *_ROOMS, *priors.__all__, *solvers.__all__]
+from typing import TYPE_CHECKING
+
+from pisolve._version import __version__
+
+if TYPE_CHECKING:
+    from pisolve import (
+        calib,
+        evaluate,
+        io,
+        linops,
+        masks,
+        metrics,
+        nets,
+        phantom,
+        priors,
+        scan_specific,
+        solvers,
+        testing,
+    )
+    from pisolve.evaluate import NoiseMap, compare, noise_map
+    from pisolve.linops import as_torch
+    from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit, Walsh
+    from pisolve.priors import *
+    from pisolve.problem import Problem
+    from pisolve.recipe import Recipe, device, recon
+    from pisolve.scan_specific import Fit, Untrained, ZeroShot
+    from pisolve.solvers import *
+    from pisolve.tuning import Tuning, tune
+
+_ROOMS = ["calib", "evaluate", "io", "linops", "masks", "metrics", "nets", "phantom", "priors", "scan_specific",
+          "solvers", "testing"]
+_INNER = ["backend", "prepare", "problem", "recipe", "scan", "tuning"]  # rooms that are no public names
+_NAMES = {  # room: what of it is a public name here; all of `priors` and `solvers`
+    "evaluate": ["NoiseMap", "compare", "noise_map"],
+    "linops": ["as_torch"],
+    "prepare": ["Compress", "Espirit", "Grappa", "Inati", "JSense", "Raki", "Sampling", "Sense", "Spirit", "Walsh"],
+    "priors": ["DCT", "L1", "L21", "LLR", "RED", "TGV", "TV", "Box", "Denoiser", "InfimalConvolution", "L1MinusL2",
+               "Nuclear", "PnP", "Prior", "Quadratic", "RealNonNegative", "StructuredLowRank", "TemporalFFT",
+               "Tikhonov", "Wavelet", "Zero", "as_denoiser"],
+    "problem": ["Problem"],
+    "recipe": ["Recipe", "device", "recon"],
+    "scan_specific": ["Fit", "Untrained", "ZeroShot"],
+    "solvers": ["ADMM", "CG", "FISTA", "GMRES", "HQS", "LSMR", "LSQR", "PDHG", "POGM", "DataProx", "GradientDescent",
+                "Relaxed", "Result", "Solver", "State", "choose", "iterate", "load_state", "save_state", "solve"],
+    "tuning": ["Tuning", "tune"],
+}
+_ROOM = {name: room for room, names in _NAMES.items() for name in names}
+__all__ = ["__version__", *_ROOMS, *_ROOM]
 
 
 def __getattr__(name):
-    if name in _ROOMS:
-        import importlib
+    import importlib
 
+    if name in _ROOMS or name in _INNER:
         return importlib.import_module(f"pisolve.{name}")
-    if name in _LATER:
-        return getattr(__getattr__(_LATER[name]), name)
-    raise AttributeError(f"module 'pisolve' has no attribute {name!r}")
+    if name not in _ROOM:
+        raise AttributeError(f"module 'pisolve' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"pisolve.{_ROOM[name]}"), name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

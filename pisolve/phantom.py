@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import j1
 
 from pisolve import _check, backend
 
@@ -139,6 +138,8 @@ def _inside(part, y, x) -> np.ndarray:
 
 def _transform(parts, ky, kx) -> np.ndarray:
     """sum_e a_e A B J1(2 pi q) / q exp(-2 pi i k c_e), q = |(A k_u, B k_v)|, on a grid of axes symmetric about 0."""
+    from scipy.special import j1
+
     def rows(ky):
         total = np.zeros((len(ky), len(kx)), np.complex128)
         for amplitude, cy, cx, ay, ax, angle in parts:

@@ -12,22 +12,26 @@ import cases
 import pytest
 
 import pisolve as pi
-from pisolve import linops, priors, solvers
+from pisolve import _words, linops, priors, solvers
 from pisolve.cli.main import WORDS
+from pisolve.recipe import named
 
 ROOT = Path(pi.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = [".".join(("pisolve", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__") for p in FILES]
 
 # a room may import rooms of a lower number
-RANK = {"_version": 0, "_check": 0, "_axes": 0.5, "backend": 1, "scan": 1.5, "linops": 2, "masks": 2, "io": 2,
-        "metrics": 2, "phantom": 2, "priors": 3, "calib": 3, "problem": 4, "prepare": 4, "solvers": 5, "tuning": 6,
-        "testing": 6, "nets": 6, "scan_specific": 7, "recipe": 8, "evaluate": 11,
+RANK = {"_version": 0, "_check": 0, "_words": 0, "_axes": 0.5, "backend": 1, "scan": 1.5, "linops": 2, "masks": 2,
+        "io": 2, "metrics": 2, "phantom": 2, "priors": 3, "calib": 3, "problem": 4, "prepare": 4, "solvers": 5,
+        "tuning": 6, "testing": 6, "nets": 6, "scan_specific": 7, "recipe": 8, "evaluate": 11,
         "demo": 12, "cli": 13, "__main__": 14}
-GROUND = {"_axes", "_check", "backend", "_version"}
-ONLY = dict.fromkeys(("scan", "metrics", "phantom", "linops"), GROUND) | dict.fromkeys(("io", "masks"), {*GROUND, "scan"})
+GROUND = {"_axes", "_check", "_words", "backend", "_version"}
+ONLY = {"scan": GROUND, "metrics": GROUND, "phantom": GROUND, "linops": GROUND, "io": {*GROUND, "scan"},
+        "masks": {*GROUND, "scan"}}  # though others are low
 OPTIONAL = {"matplotlib", "skimage", "nibabel", "cupy", "pandas", "bart", "sewar"}
-HEAVY = {"torch", *OPTIONAL}
+LATE = {"scipy", "numba", "sigpy", "pywt", "h5py", "tqdm", "threadpoolctl"}  # needed, and imported where they are used
+HEAVY = {"torch", *OPTIONAL, *LATE}
+KERNELS = {"pisolve.linops._lanes"}  # imports numba at the top, and is itself imported where a kernel is run
 
 
 def imports(module: str, *, top: bool):
@@ -90,7 +94,8 @@ def test_there_are_no_circles_between_files():
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_heavy_is_imported_early(module):
     early = {name.split(".")[0]: line for name, line in imports(module, top=True)}
-    barred = OPTIONAL if room(module) in ("nets", "scan_specific") else HEAVY
+    barred = HEAVY - {"torch"} if room(module) in ("nets", "scan_specific") else HEAVY
+    barred = barred - {"numba"} if module in KERNELS else barred
     found = {name: line for name, line in early.items() if name in barred}
     assert not found, f"{module} imports {found} when it is imported: do so inside the function"
 
@@ -108,10 +113,66 @@ PathFinder.find_spec = classmethod(lambda c, name, *a: None if name.split(".")[0
 """
 
 
-def test_import_loads_little():
-    loaded = set(run("import sys, pisolve; print(*sys.modules)").split())
-    assert not {m for m in loaded if m.split(".")[0] in OPTIONAL | {"torchvision"}}
+def test_import_loads_nothing():
+    loaded = run("import sys; before = set(sys.modules); import pisolve; print(*set(sys.modules) - before)").split()
+    assert not {m for m in loaded if m.split(".")[0] in HEAVY | {"numpy", "torchvision"}}
+    assert {m for m in loaded if m.startswith("pisolve")} == {"pisolve", "pisolve._version"}
+
+
+def test_a_name_loads_its_own_rooms_only():
+    loaded = set(run("import sys, pisolve; pisolve.recon, pisolve.TV, pisolve.ADMM; print(*sys.modules)").split())
+    assert not {m for m in loaded if m.split(".")[0] in OPTIONAL | {"torch", "h5py"}}
     assert not {"pisolve.nets", "pisolve.cli", "pisolve.evaluate", "pisolve.demo", "pisolve.testing"} & loaded
+    assert not loaded & (KERNELS | {"scipy.fft", "scipy.linalg", "scipy.signal", "scipy.ndimage", "scipy.sparse"})
+    loaded = set(run("import sys, pisolve; pisolve.io, pisolve.masks, pisolve.metrics; print(*sys.modules)").split())
+    assert not {m for m in loaded if m.split(".")[0] in HEAVY}
+
+
+def test_the_words_load_nothing_and_are_known():
+    loaded = run("import sys; from pisolve import _words; print(*sys.modules)").split()
+    assert not {m for m in loaded if m.split(".")[0] in HEAVY | {"numpy"}}
+    made = {n.lower() for n, c in vars(solvers).items() if inspect.isclass(c) and issubclass(c, solvers.Solver)}
+    assert set(_words.SOLVERS) == made - {"solver"}
+    assert {named.named(w).name for w in _words.WORDS[1:] if w not in ("pnp", "red", "pnp-hqs")} < set(_words.WORDS)
+    assert {"sense", *named._OTHERS} == {*_words.RECONSTRUCTIONS, *_words.FITTED, "pnp-hqs"}
+    assert set(_words.DEFAULTS) == {*named.PLAIN, "pnp", "red"}
+    for names, module in ((_words.SAMPLINGS, pi.masks), (_words.MAPS, pi.calib)):
+        assert all(hasattr(module, name) for name in names)
+
+
+def test_the_library_shows_all_priors_and_solvers():
+    assert pi._NAMES["priors"] == priors.__all__
+    assert pi._NAMES["solvers"] == solvers.__all__
+    assert {*pi.__all__} <= {*dir(pi)}
+    with pytest.raises(AttributeError, match="nothing_such"):
+        _ = pi.nothing_such
+
+
+def test_a_reconstruction_loads_no_torch():
+    assert run("""
+import sys, numpy as np, pisolve as pi
+kspace = pi.phantom.brain((192, 160), 4).kspace
+done = pi.recon(kspace, 1e-2 * pi.Tikhonov())
+print(done.status, {"torch", "h5py", "scipy.signal", "scipy.sparse", "scipy.ndimage"} & set(sys.modules))
+""") == "converged set()\n"
+
+
+@pytest.mark.parametrize("first", ["import sigpy", "import torch", "pass"])
+def test_sigpy_is_whole_whoever_imports_it(first):
+    assert run(f"""
+import sys
+{first}
+import pisolve as pi
+A = pi.linops.identity((3, 4))
+seen = "torch" in sys.modules, "scipy.signal" in sys.modules
+import numpy as np, sigpy, sigpy.mri, sigpy.plot
+print(isinstance(A, sigpy.linop.Linop), issubclass(pi.linops.Linop, sigpy.linop.Linop), sigpy.config.pytorch_enabled)
+print(sigpy.convolve(np.ones(3), np.ones(2)).tolist(), "scipy.signal" in sys.modules)
+import scipy.signal, torch, torch.nn
+print(type(torch).__name__, type(scipy.signal).__name__, sigpy.to_pytorch(np.ones(2)).requires_grad)
+print(seen)
+""").splitlines() == ["True True True", "[1.0, 2.0, 2.0, 1.0] True", "module module True",
+                      str({"import sigpy": (True, True), "import torch": (True, False)}.get(first, (False, False)))]
 
 
 @pytest.mark.parametrize("module", [f"pisolve.cli.{name}" for name in ("main", "parser", "options", "say")]

@@ -112,7 +112,7 @@ def test_frames_lose_lines_of_their_own():
     assert out.shape == (SIZES["frame"], N, N)
     assert (out == out[..., :1]).all()
     assert any((lost[0] != lost[k]).any() for k in range(1, len(lost)))
-    count = int((SCANS["series"].mask[..., 0].sum() - 4 * 8 - _grown(SCANS["series"].mask)))
+    count = int(SCANS["series"].mask[..., 0].sum() - 4 * 8 - _grown(SCANS["series"].mask))
     assert abs(int(lost.sum()) - round(0.25 * count)) <= 1, "a quarter of the lines of all frames outside the centre"
     shared = pi.io.Scan(FULL["series"].kspace * lines(), mask=lines(), mps=SCANS["series"].mps,
                         axes=AXES["series"])
@@ -359,11 +359,10 @@ def test_pictures(kind):
     image = zero_filled(scan)
     assert image.shape == tuple(n for a, n in zip(scan.axes, scan.kspace.shape) if a != "coil")
     inner = len(scan.encoding.encoded)
-    maps = scan.mps if inner == 2 else scan.mps
     back = fft(scan.kspace * scan.inside, tuple(range(-inner, 0)), inverse=True)
     coil = -1 - inner
-    np.testing.assert_allclose(image, (maps.conj() * back).sum(coil) / np.maximum((abs(maps) ** 2).sum(coil), 1e-9),
-                               atol=1e-5)
+    energy = np.maximum((abs(scan.mps) ** 2).sum(coil), 1e-9)
+    np.testing.assert_allclose(image, (scan.mps.conj() * back).sum(coil) / energy, atol=1e-5)
     assert not fully_sampled(scan)
     twice = scan._with(mps=2 * scan.mps)
     np.testing.assert_allclose(like_rss(twice, image), 2 * image, rtol=1e-5)

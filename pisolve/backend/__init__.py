@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from weakref import WeakSet
 
-import numba
 import numpy as np
-import scipy.fft
 
 from pisolve._check import is_cupy, is_torch
 from pisolve.backend._cuda import (
@@ -32,9 +31,9 @@ from pisolve.backend._cuda import (
 )
 
 __all__ = ["Constant", "OutOfMemory", "check_device", "compiles", "copy", "dot", "fft", "find_gpu", "free_memory",
-           "from_torch", "jit", "joined", "like", "namespace", "norm", "one_blas_thread", "parallel", "real", "release",
-           "shrink", "shrink_factor", "sqrt", "threads", "to_numpy", "to_torch", "torch_device", "unit", "vdot",
-           "working_on", "workspace", "zeros", "zeros_like"]
+           "from_torch", "jit", "joined", "like", "namespace", "norm", "one_blas_thread", "parallel", "real",
+           "release", "shrink", "shrink_factor", "side_by_side", "sqrt", "threads", "to_numpy", "to_torch",
+           "torch_device", "unit", "vdot", "working_on", "workspace", "zeros", "zeros_like"]
 
 
 def namespace(x):
@@ -50,9 +49,19 @@ def namespace(x):
     return np
 
 
-@cache
+_here = threading.local()  # `inside` is set in the threads of `side_by_side`
+
+
 def threads() -> int:
-    """Number of CPU threads to use: `PISOLVE_THREADS`, else `OMP_NUM_THREADS`, else the cores this process may use."""
+    """Number of CPU threads to use: `PISOLVE_THREADS`, else `OMP_NUM_THREADS`, else the cores this process may use.
+
+    One within a thread of `side_by_side`, whose others are busy as well.
+    """
+    return 1 if getattr(_here, "inside", False) else _available()
+
+
+@cache
+def _available() -> int:
     for name in ("PISOLVE_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(name, "")
         if value.isdigit() and int(value) > 0:
@@ -77,11 +86,38 @@ def parallel(work, items) -> list:
     return list(_pool(os.getpid()).map(work, items))
 
 
+def side_by_side(work, items, cut: threading.Event | None = None) -> list:
+    """`[work(i) for i in items]` for long, independent pieces of work: each runs on one thread, as many as there are.
+
+    Args:
+        work: called with an item; what it calls sees one thread, so that results are those of one thread.
+        items: of the work.
+        cut: is set at Ctrl-C or after an error, for work that is running to look at; what was not begun stays so.
+    """
+    def alone(item):
+        _here.inside = True
+        return work(item)
+
+    pool = ThreadPoolExecutor(threads(), thread_name_prefix="pisolve-part")
+    try:
+        with one_blas_thread():
+            return list(pool.map(alone, items))
+    except BaseException:
+        if cut is not None:
+            cut.set()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def jit(function):
     """Compile `function` at its first call; it runs without the interpreter's lock, as `parallel` needs it.
 
-    The code is kept in the package's `__pycache__`, else in the user's cache folder, else in memory only.
+    The code is kept in the package's `__pycache__`, else in the user's cache folder, else in memory only. Numba takes
+    half a second to load: kernels stand in files of their own, which are imported by the function that runs them.
     """
+    import numba
+
     options = {"nogil": True, "error_model": "numpy"}
     try:
         return numba.njit(function, cache=True, **options)
@@ -99,6 +135,8 @@ def one_blas_thread():
 
     (121 x 121 on a busy two-core machine: 1.2 s with them, 6 ms without; faster on an idle one too.)
     """
+    import scipy.linalg  # noqa: F401 - it brings a BLAS of its own, which must be there to be told
+
     return _blas(len(sys.modules)).limit(limits=1, user_api="blas")
 
 
@@ -226,9 +264,11 @@ def shrink(x, threshold, *, axes=()):
     if axes in ((), (0,)) and compiles(x) and np.ndim(threshold) == 0:
         low, high = _SAFE[x.dtype.char]
         if low <= threshold <= high:
+            from pisolve.backend._shrink import shrink as shrink_
+
             x = np.require(x, requirements=["C", "W"])
             out, real, flat = np.empty_like(x), x.real.dtype, (len(x) if axes else 1, -1)
-            _shrink(x.view(real).reshape(flat), real.type(threshold), out.view(real).reshape(flat))
+            shrink_(x.view(real).reshape(flat), real.type(threshold), out.view(real).reshape(flat))
             return out
     if not axes:
         return x * shrink_factor(abs(x), threshold)
@@ -242,29 +282,6 @@ def shrink(x, threshold, *, axes=()):
 
 # thresholds with which a magnitude whose square under- or overflows is 0 or itself to rounding, as it should be
 _SAFE = {"F": (1e-18, 1e11), "D": (1e-150, 1e135)}
-
-
-@jit
-def _shrink(x, threshold, out):
-    """One pass over (group, sample) of reals, real and imaginary parts in turn; `threshold` > 0 is of their type."""
-    groups, n = x.shape
-    n //= 2
-    factor, one, none = np.empty(512, x.dtype), x.dtype.type(1), x.dtype.type(0)
-    for start in range(0, n, 512):
-        count = min(512, n - start)
-        for g in range(groups):
-            row = x[g, 2 * start:]
-            for i in range(count):
-                square = row[2 * i] * row[2 * i] + row[2 * i + 1] * row[2 * i + 1]
-                factor[i] = square if g == 0 else factor[i] + square
-        for i in range(count):
-            f = one - threshold / np.sqrt(factor[i])
-            factor[i] = none if f < none else f
-        for g in range(groups):
-            row, new = x[g, 2 * start:], out[g, 2 * start:]
-            for i in range(count):
-                new[2 * i] = factor[i] * row[2 * i]
-                new[2 * i + 1] = factor[i] * row[2 * i + 1]
 
 
 def shrink_factor(magnitude, threshold):
@@ -296,6 +313,8 @@ def fft(x, axes, *, inverse: bool = False, centred: bool = True):
     if not axes:
         return copy(x)
     if xp is np:
+        import scipy.fft
+
         if centred:
             x = scipy.fft.ifftshift(x, axes=axes)
         x = (scipy.fft.ifftn if inverse else scipy.fft.fftn)(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
-from pisolve.backend import fft, like, one_blas_thread, to_numpy
+from pisolve.backend import fft, like, one_blas_thread, side_by_side, to_numpy
 from pisolve.calib.region import middle, region, sampled
 
 
@@ -18,7 +18,7 @@ def by_slice(kspace, mask, calib, fit, ndim: int = 2):
         calib: None, or calibration k-space in place of `kspace`, where `mask` is then not looked at; without an axis of
             slices it holds for all of them, and is fitted once.
         fit: (name, samples (coil, h, w), measured (h, w) bool, shape (ky, kx), complex dtype) -> maps (coil, ky, kx),
-            or any other array.
+            or any other array, or several; of several slices it is called side by side.
         ndim: of an image.
     """
     kspace = _check.array("kspace", kspace, ndim=(3, 4) if ndim == 2 else ndim + 1, nonzero=True)
@@ -31,17 +31,21 @@ def by_slice(kspace, mask, calib, fit, ndim: int = 2):
     samples = to_numpy(kspace if calib is None else calib)
     samples = samples.reshape(-1, *samples.shape[-1 - ndim:])
     known = None if mask is None or calib is not None else sampled(mask, grid)
-    out = None
-    for z, one in enumerate(samples):
+    dtype = np.dtype(_check.dtype_name(kspace))
+
+    def work(z):
         name = f"slice {z}" if len(samples) > 1 else "kspace" if calib is None else "calib"
-        measured = (one != 0).any(0) if known is None else known
-        with one_blas_thread():
-            found = fit(name, one, measured, grid, np.dtype(_check.dtype_name(kspace)))
+        measured = (samples[z] != 0).any(0) if known is None else known
+        return fit(name, samples[z], measured, grid, dtype)
+
+    def joined(found):
         if kspace.ndim == ndim + 1:
-            return like(found, kspace)
-        out = np.empty((len(kspace), *found.shape), found.dtype) if out is None else out
-        out[z if len(samples) > 1 else slice(None)] = found
-    return like(out, kspace)
+            return like(found[0], kspace)
+        return like(np.stack(found) if len(found) > 1 else np.repeat(found[0][None], len(kspace), 0), kspace)
+
+    with one_blas_thread():
+        found = side_by_side(work, range(len(samples))) if len(samples) > 1 else [work(0)]
+    return tuple(map(joined, zip(*found))) if isinstance(found[0], tuple) else joined(found)
 
 
 def centre(name, samples, sizes):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
-import scipy.linalg
-import scipy.sparse.linalg
 
 from pisolve.calib.region import neighbourhoods, region
 
@@ -36,6 +33,8 @@ def correlations(centre, k, thresh):
         k: size of the kernels.
         thresh: singular values above this part of the largest are kept; "auto": above those of the noise.
     """
+    import scipy.fft
+
     c, ndim = len(centre), centre.ndim - 1
     V = _row_space(centre, k, thresh)
     double, axes = (2 * k,) * ndim, tuple(range(-ndim, 0))  # 2k: no wrap-around of lags
@@ -49,6 +48,8 @@ def correlations(centre, k, thresh):
 
 def _row_space(centre, k, thresh):
     """Orthonormal columns: the right singular vectors of the calibration matrix with large singular values."""
+    import scipy.linalg
+
     kernel = (k,) * (centre.ndim - 1)
     rows = int(np.prod([n - k + 1 for n in centre.shape[1:]]))
     columns = len(centre) * k ** len(kernel)
@@ -68,6 +69,8 @@ def _row_space(centre, k, thresh):
         s2, V = scipy.linalg.eigh(gram, overwrite_a=True, check_finite=False)
         keep = s2 > limit(s2)
     else:  # only what is kept, which is a small part
+        import scipy.sparse.linalg
+
         start = gram[:, gram.diagonal().real.argmax()]
         spectrum = scipy.linalg.eigvalsh(gram, check_finite=False) if thresh == "auto" else \
             scipy.sparse.linalg.eigsh(_hermitian(gram), 1, v0=start, return_eigenvectors=False)
@@ -94,6 +97,8 @@ def _noise(s2, rows, columns):
 
 def _gram(centre, kernel):
     """A^H A of the calibration matrix in Fortran order (lower triangle), summed over its slabs along the first axis."""
+    import scipy.linalg
+
     columns = len(centre) * int(np.prod(kernel))
     gram = np.zeros((columns, columns), centre.dtype, order="F")
     for first in range(centre.shape[1] - kernel[0] + 1):
@@ -104,6 +109,9 @@ def _gram(centre, kernel):
 
 def _hermitian(lower):
     """The matrix whose lower triangle is given, as an operator."""
+    import scipy.linalg
+    import scipy.sparse.linalg
+
     lower = np.asfortranarray(lower)  # else every product makes a copy
     return scipy.sparse.linalg.LinearOperator(
         lower.shape, lambda x: scipy.linalg.blas.zhemv(1, lower, x, lower=True), dtype=lower.dtype)

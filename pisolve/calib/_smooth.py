@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 
 from pisolve.backend import fft
 from pisolve.calib.region import neighbourhoods
@@ -25,6 +24,8 @@ def fit(image, data, measured, width, lam):
         data: k-space (coil, h, w') of the coils, centred.
         measured: bool (h, w').
     """
+    import scipy.linalg
+
     sizes = data.shape[1:]
     rows = neighbourhoods(_around(image, sizes, width)[None, ::-1, ::-1], (width, width))  # reversed: a convolution
     positions = [np.arange(STEP * (n - 1), -1, -STEP) for n in sizes]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_dilation
 
 from pisolve import _check
 from pisolve.backend import like, one_blas_thread, to_numpy
@@ -58,6 +57,8 @@ def body_coil(kspace, reference, *, calib_width: int = 48, kernel_width: int = 1
     calib_width = _check.integer("calib_width", calib_width, low=3)
     kernel_width = _check.integer("kernel_width", kernel_width, low=1)
     lam = _check.number("lam", lam, low=0)
+    from scipy import ndimage
+
     thresh = _coils.fraction("thresh", thresh)
     margin = _check.integer("margin", margin, low=0)
     _check.choice("normalise", normalise, ("rss", "reference"))
@@ -81,7 +82,7 @@ def body_coil(kspace, reference, *, calib_width: int = 48, kernel_width: int = 1
             kernels = _smooth.fit(image, data, np.ones(sizes, bool), kernel_width, lam)
         mps = _smooth.field(kernels, y.shape[1:])
         body_there = _coils.support(low, thresh)
-        keep = binary_dilation(body_there, iterations=margin) if margin else body_there
+        keep = ndimage.binary_dilation(body_there, iterations=margin) if margin else body_there
         size = np.linalg.norm(mps, axis=0)
         level = size if normalise == "rss" else np.sqrt((size[body_there] ** 2).mean())
         keep &= size > 0

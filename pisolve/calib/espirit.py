@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from pisolve import _check
-from pisolve.backend import like, parallel
+from pisolve.backend import parallel
 from pisolve.calib import _coils
 from pisolve.calib._eig import dominant, leading
 from pisolve.calib._espirit_kernels import correlations, sizes
@@ -84,8 +84,6 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
     check = partial(_check.choice, options=("auto",)) if isinstance(thresh, str) else _coils.fraction
     thresh = check("thresh", thresh)
     crop = _coils.fraction("crop", crop)
-    values = []
-
     def fit(name, samples, measured, grid, dtype):
         if maps > len(samples):
             raise ValueError(f"maps = {maps} sets of maps are more than the {len(samples)} coils of kspace: give fewer "
@@ -98,13 +96,10 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
                              f"calibration region ({' x '.join(map(str, block))} samples, kernel {k}) is too small or "
                              "holds noise; lower crop or thresh, or give calib=... or mps from another scan")
         mps[:, ~centre.any(tuple(range(1, ndim + 1)))] = 0  # a dead coil is 0, and not LAPACK's rounding
-        values.append(lam if maps > 1 else lam[0])
-        return mps if maps > 1 else mps[0]
+        return (mps, lam) if maps > 1 else (mps[0], lam[0])
 
-    mps = _coils.by_slice(kspace, mask, calib, fit, ndim)
-    if not eigenvalues:
-        return mps
-    return mps, like(np.stack(values * (len(mps) // len(values))) if kspace.ndim > ndim + 1 else values[0], kspace)
+    mps, lam = _coils.by_slice(kspace, mask, calib, fit, ndim)
+    return (mps, lam) if eigenvalues else mps
 
 
 @dataclass(frozen=True)

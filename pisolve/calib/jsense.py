@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 
 from pisolve import _check
 from pisolve.backend import fft
@@ -73,6 +72,8 @@ def jsense(kspace, *, calib_width: int = 24, kernel_width: int = 12, lam: float 
 
 def _alternate(y, P, full, width, lam, iterations, inner):
     """The kernels (coil, w, w) that fit, with an image, the samples y (coil, h, w') where P."""
+    import scipy.fft
+
     sizes = y.shape[1:]
     grid = tuple(scipy.fft.next_fast_len(size + width // _smooth.STEP + 1) for size in sizes)  # kernels reach as far
     inside = tuple(middle(n, size) for n, size in zip(grid, sizes))
@@ -92,6 +93,8 @@ def _alternate(y, P, full, width, lam, iterations, inner):
 
 def _image(mps, data, weight, x, lam, inner):
     """Conjugate gradients from x for the image, given the maps; `weight` is P in the transform's own order."""
+    import scipy.fft
+
     conj = mps.conj()
     mu = lam * float((mps.real**2 + mps.imag**2).sum(0).mean())
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pisolve import _check, masks
+from pisolve._words import VARIANTS
 from pisolve.backend import is_torch, like, to_numpy
 from pisolve.calib import _raki_fit
 from pisolve.calib import _raki_net as nn
@@ -18,7 +19,6 @@ from pisolve.calib.region import calibration_data
 from pisolve.io import atomic
 from pisolve.io.numpy import read_npz
 
-VARIANTS = ("raki", "residual", "linear")
 _REMEDY = "give more calibration lines, calib=... from another scan, or a smaller "
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import reduce
 
 import numpy as np
-import scipy.linalg
 
 from pisolve import _check, masks
 from pisolve.backend import parallel, to_numpy
@@ -191,6 +190,8 @@ def ridge(gram, target, lam: float):
         target: A^H b, (n, m).
         lam: >= 0; 0 solves by the pseudo-inverse where B is singular.
     """
+    import scipy.linalg
+
     n = len(gram)
     if lam == 0:
         return scipy.linalg.lstsq(gram, target, check_finite=False)[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import uniform_filter
 
 from pisolve import _check
 from pisolve.backend import parallel
@@ -106,6 +105,8 @@ def _eigenvectors(images, window):
 
 def _iterated(images, window, iterations):
     """(coil, y, x): maps after Inati's iteration, as in the ismrmrd-python-tools."""
+    from scipy.ndimage import uniform_filter
+
     eps = np.finfo(images.dtype).eps * float(abs(images).mean())
     def smooth(one):
         return uniform_filter(one, window)

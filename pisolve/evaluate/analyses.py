@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import _check
+from pisolve._words import ANALYSES
 from pisolve.evaluate.comparison import Comparison
 from pisolve.evaluate.consistency.visibility import visibility
 from pisolve.evaluate.job import chosen, jobs_of, prepared
@@ -18,7 +19,6 @@ from pisolve.evaluate.section import Curves, Picture, Section
 from pisolve.evaluate.stability.stability import stability
 from pisolve.evaluate.uncertainty.uncertainty import uncertainty
 from pisolve.prepare import Sampling, fully_sampled
-from pisolve.recipe.named import ANALYSES
 
 SIZES, STEPS = (0.005, 0.01, 0.02, 0.05), 3
 

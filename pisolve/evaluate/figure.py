@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from pisolve import _check, metrics
 from pisolve.backend import to_numpy
@@ -132,6 +131,8 @@ def error_limit(errors, top: float) -> float:
 
 def _box(image, zoom) -> tuple[int, int, int, int]:
     """Top, left, height and width of the enlarged part."""
+    from scipy import ndimage
+
     ny, nx = image.shape
     if zoom is not None:
         if not isinstance(zoom, tuple | list) or len(zoom) != 3:

@@ -14,12 +14,13 @@ import numpy as np
 
 from pisolve import _check, io
 from pisolve._version import __version__
+from pisolve._words import ZERO_FILLED
 from pisolve.prepare import SAMPLINGS, Sampling, as_scan, fully_sampled
 from pisolve.priors import Denoiser, Prior
 from pisolve.priors._module import is_module
 from pisolve.recipe import Recipe
 from pisolve.recipe.format import encode
-from pisolve.recipe.named import ZERO_FILLED, named
+from pisolve.recipe.named import named
 from pisolve.tuning import METHODS, TRIALS
 from pisolve.tuning.strength import COUNT, family
 

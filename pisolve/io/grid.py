@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pisolve._words import COUNTERS as COUNTERS
 from pisolve.backend import fft
 from pisolve.io.limits import too_large
 
 IMAGE, CALIB, BOTH, NOISE, SKIP = range(5)
-COUNTERS = ("encoding", "contrast", "phase", "repetition", "set")  # of which one value makes a scan
 STEPS = ("kspace_encoding_step_1", "kspace_encoding_step_2")
 BLOCK = 1 << 24  # bytes that are read at once
 

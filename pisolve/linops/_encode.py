@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 
 
 class Encode:
@@ -27,6 +26,8 @@ class Encode:
 
     def forward(self, s, x, out):
         """out <- W F (s x), for maps s and data out (coil, ky, kx)."""
+        import scipy.fft
+
         t = np.empty(out.shape, out.dtype)
         for image, shifted in self.halves:
             np.multiply(s[:, image], x[image], out=t[:, shifted])
@@ -42,6 +43,8 @@ class Encode:
 
     def backward(self, s, y):
         """sum_c conj(s_c) F^H W y_c, as the conjugate of sum_c s_c F conj(W y_c)."""
+        import scipy.fft
+
         lines = np.conjugate(y[:, self.rows])
         if self.weight is not None:
             lines *= self.weight
@@ -71,6 +74,8 @@ class EncodeVolume:
 
     def forward(self, s, x, out):
         """out <- W F (s x), for maps s and data out (coil, kz, ky, kx)."""
+        import scipy.fft
+
         for one, data in zip(s, out):
             t = scipy.fft.fftn(scipy.fft.ifftshift(one * x), norm="ortho", overwrite_x=True, workers=1)
             data[...] = scipy.fft.fftshift(t)
@@ -79,6 +84,8 @@ class EncodeVolume:
 
     def backward(self, s, y):
         """sum_c conj(s_c) F^H W y_c."""
+        import scipy.fft
+
         total = np.zeros(self.shape, np.result_type(s, y))
         for one, data in zip(s, y):
             t = data if self.weight is None else data * self.weight

@@ -1,4 +1,7 @@
-"""The periodised wavelet transform of images, compiled: one block of columns or rows at a time, all levels in place."""
+"""The periodised wavelet transform of images, compiled: one block of columns or rows at a time, all levels in place.
+
+To be imported where it is run, since it loads numba.
+"""
 
 from __future__ import annotations
 

@@ -20,8 +20,9 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
+from pisolve.linops._fft import BYTES
+
 _FLAGS = ("contract", "nsz")  # a * b + c may be one instruction
-BYTES = 128  # of a `Lanes` value: one cache line, or one AVX-512 register, for each of its two parts
 
 
 class Lanes(types.Type):

@@ -7,76 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from pisolve import backend
-from pisolve.backend import jit
-from pisolve.linops._fft import LARGEST, again, forward, plan
-from pisolve.linops._lanes import BYTES, get, load, put, store, swap, transpose, weigh
-
-
-@jit
-def _columns(x, mps, w, out, coils, n, nx, passes, roots, start, stop):
-    """sum_c conj(S_c) F^H w F (S_c x) for blocks start..stop of columns, F along them.
-
-    With z = F^H w F (S x) the backward FFT gives swap(z) = i conj(z), and S swap(z) = swap(conj(S) z): so the sum is
-    swapped once, and the maps are not conjugated. The last block starts early enough to be whole.
-    """
-    size = BYTES // x.itemsize
-    buffer, total, spare = np.empty(n * size, x.dtype), np.empty(n * size, x.dtype), np.empty(LARGEST * size, x.dtype)
-    for block in range(start, stop):
-        first = min(block * size, nx - size)
-        total[:] = 0
-        for c in range(coils):
-            s = c * n * nx + first
-            for i in range(n):
-                put(buffer, i, load(mps, s + i * nx) * load(x, first + i * nx))
-            forward(buffer, 0, n, passes, roots, spare)
-            for i in range(n):
-                put(buffer, i, w[i] * swap(get(buffer, i)))
-            again(buffer, 0, n, passes, roots, spare)
-            for i in range(n):
-                put(total, i, get(total, i) + load(mps, s + i * nx) * get(buffer, i))
-        for i in range(n):
-            store(out, first + i * nx, swap(get(total, i)))
-
-
-@jit
-def _planes(x, mps, w, out, coils, n, nx, passes, roots, row_passes, row_roots):
-    """The same with F along both axes (no `passes`: along rows only) and weights (block of rows, kx, row in block).
-
-    After the FFT of its columns a block goes, transposed square by square, to a buffer in which neighbouring rows lie
-    side by side; their FFT, weights and FFT back run there, and the squares return.
-    """
-    size = BYTES // x.itemsize
-    tiles = -(-n // size)
-    buffer, spare = np.zeros(tiles * size * size, x.dtype), np.empty(LARGEST * size, x.dtype)
-    rows = np.empty(tiles * nx * size, x.dtype)
-    blocks = -(-nx // size)
-    total = np.zeros(blocks * n * size, x.dtype)
-    for c in range(coils):
-        for block in range(blocks):
-            first = min(block * size, nx - size)
-            for i in range(n):
-                put(buffer, i, load(mps, (c * n + i) * nx + first) * load(x, first + i * nx))
-            forward(buffer, 0, n, passes, roots, spare)
-            for tile in range(tiles):
-                transpose(buffer, tile * size, rows, tile * nx + first)
-        for tile in range(tiles):
-            start = tile * nx
-            forward(rows, start, start + nx, row_passes, row_roots, spare)
-            for k in range(start, start + nx):
-                put(rows, k, weigh(w, k * size, swap(get(rows, k))))
-            again(rows, start, start + nx, row_passes, row_roots, spare)
-        for block in range(blocks):
-            first = min(block * size, nx - size)
-            for tile in range(tiles):
-                transpose(rows, tile * nx + first, buffer, tile * size)
-            again(buffer, 0, n, passes, roots, spare)
-            for i in range(n):
-                k = block * n + i
-                put(total, k, get(total, k) + load(mps, (c * n + i) * nx + first) * get(buffer, i))
-    for block in range(blocks):
-        first = min(block * size, nx - size)
-        for i in range(n):
-            store(out, first + i * nx, swap(get(total, block * n + i)))
+from pisolve.linops._fft import BYTES, plan
 
 
 class Normal:
@@ -115,6 +46,8 @@ class Normal:
         return takes(mps.size, mps.shape[-2:], mps.dtype, axes)
 
     def __call__(self, x):
+        from pisolve.linops._normal_kernels import columns, planes
+
         x = np.require(x, self.mps.dtype, ["C", "W"])
         out = np.empty_like(x)
         coils, n, nx = self.mps.shape[-3:]
@@ -126,8 +59,8 @@ class Normal:
             blocks = -(-nx // (BYTES // x.itemsize))
             parts = min(blocks, max(1, backend.threads() // len(slices)))  # the result is the same for any number
             cuts = [blocks * k // parts for k in range(parts + 1)]
-            backend.parallel(lambda task: _columns(*flat(task[0]), out[task[0]].reshape(-1), coils, n, nx, self.passes,
-                                                   self.roots, *task[1]),
+            backend.parallel(lambda task: columns(*flat(task[0]), out[task[0]].reshape(-1), coils, n, nx, self.passes,
+                                                  self.roots, *task[1]),
                              [(i, ends) for i in slices for ends in pairwise(cuts)])
             return out
 
@@ -135,8 +68,8 @@ class Normal:
             i, c = task
             x, mps, w = flat(i)
             part = np.empty(n * nx, x.dtype)
-            _planes(x, mps[c * n * nx:], w, part, min(2, coils - c), n, nx, self.passes, self.roots, self.row_passes,
-                    self.row_roots)
+            planes(x, mps[c * n * nx:], w, part, min(2, coils - c), n, nx, self.passes, self.roots, self.row_passes,
+                   self.row_roots)
             return part.reshape(n, nx)
 
         tasks = [(i, c) for i in slices for c in range(0, coils, 2)]

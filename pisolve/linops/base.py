@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sigpy
-
 from pisolve import backend
 from pisolve._check import array, is_array, is_cupy, is_torch
 from pisolve._check import axes as check_axes
 from pisolve._check import shape as check_shape
+from pisolve.backend._sigpy import sigpy
 
 
 class Linop(sigpy.linop.Linop):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 
 from pisolve import backend
 from pisolve.linops.base import Transform
@@ -15,24 +14,29 @@ class CosineTransform(Transform):
     """The class behind `dct`."""
 
     def _apply(self, input):
-        return self._transform(scipy.fft.dctn, input)
+        return self._transform(False, input)
 
     def _apply_adjoint(self, input):
-        return self._transform(scipy.fft.idctn, input)
+        return self._transform(True, input)
 
-    def _transform(self, function, x):
+    def _transform(self, inverse, x):
         if isinstance(x, np.ndarray):
-            return function(x, axes=self.axes, norm="ortho", workers=backend.threads())
+            import scipy.fft
+
+            run = scipy.fft.idctn if inverse else scipy.fft.dctn
+            return run(x, axes=self.axes, norm="ortho", workers=backend.threads())
         xp = backend.namespace(x)
         for axis in self.axes:  # on a GPU a product with the matrix: its FFT would take the two parts by themselves
             C = _matrix(x.shape[axis]).like(x, str(x.dtype))
-            x = xp.moveaxis(xp.moveaxis(x, axis, -1) @ (C.T if function is scipy.fft.dctn else C), -1, axis)
+            x = xp.moveaxis(xp.moveaxis(x, axis, -1) @ (C if inverse else C.T), -1, axis)
         return x
 
 
 @lru_cache(16)
 def _matrix(n) -> backend.Constant:
     """The rows are the cosines, X = C x."""
+    import scipy.fft
+
     return backend.Constant(scipy.fft.dct(np.eye(n), axis=0, norm="ortho"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-import scipy.fft
 
 from pisolve import _axes, _check, backend
 from pisolve.linops._encode import Encode, EncodeVolume
@@ -187,6 +186,8 @@ class _Normal:
 
     def _cached(self, x, i, coils):
         """sum_c conj(S_c) F^H w^2 F (S_c x) as conj(sum_c S_c F conj(w^2 F (S_c x))): no second copy of the maps."""
+        import scipy.fft
+
         x, w2, total, t = x[i], self._w2(i), None, None
         for c in range(coils.start, coils.stop):
             s = self.A.mps[(*i, c)]

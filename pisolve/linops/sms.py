@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-import scipy.fft
 
 from pisolve import _check, backend
 from pisolve._check import dtype_name
@@ -101,6 +100,8 @@ def _fft(x, axes, *, inverse=False, centred=True):
     """`backend.fft` on one thread of the pool that it is called from."""
     if not isinstance(x, np.ndarray):
         return backend.fft(x, axes, inverse=inverse, centred=centred)
+    import scipy.fft
+
     x = scipy.fft.ifftshift(x, axes=axes) if centred else x
     x = (scipy.fft.ifftn if inverse else scipy.fft.fftn)(x, axes=axes, norm="ortho", workers=1, overwrite_x=True)
     return scipy.fft.fftshift(x, axes=axes) if centred else x

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-import scipy.fft
 
 from pisolve import _axes, _check, backend
 from pisolve.linops._maps import checked_maps, spread
@@ -153,6 +152,8 @@ class _Normal:
 
     def _cached(self, x, i, coils):
         """sum_c conj(S_c) F^H w^2 F t as conj(sum_c S_c F conj(w^2 F t)): no second copy of the maps."""
+        import scipy.fft
+
         w2, mps = self._w2(i), self.A.mps[i]
         total = np.zeros(self.A.ishape[-3:], np.result_type(x, mps))
         t = None

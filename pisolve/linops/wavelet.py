@@ -5,10 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-import pywt
 
 from pisolve import _check, backend
-from pisolve.linops import _filters
 from pisolve.linops._windows import Windows
 from pisolve.linops.base import Adjoint, Linop
 
@@ -19,6 +17,8 @@ class WaveletTransform(Linop):
     unitary = True
 
     def __init__(self, shape, name="db4", levels=None, axes=(-2, -1)):
+        import pywt
+
         shape = _check.shape("shape", shape)
         self.axes = _check.axes("axes", axes, len(shape))
         try:
@@ -81,6 +81,8 @@ class WaveletTransform(Linop):
         return self.axes == (last, last + 1) and backend.compiles(x) and min(self.ishape[-2:]) > 1
 
     def _run(self, x, inverse):
+        from pisolve.linops import _filters
+
         x = np.array(x, order="C")
         filters = [np.array(f, x.real.dtype) for f in (self.filters.dec_lo, self.filters.dec_hi)]
         images = x.reshape(-1, x.shape[-2] * x.shape[-1])
@@ -88,11 +90,15 @@ class WaveletTransform(Linop):
         return x
 
     def _analyse(self, x, axis):
+        import pywt
+
         even = x.shape[axis] // 2 * 2
         low, high = pywt.dwt(_take(x, axis, 0, even), self.filters, "periodization", axis=axis)
         return np.concatenate([low, _take(x, axis, even, None), high], axis=axis)
 
     def _synthesise(self, x, axis):
+        import pywt
+
         half, odd = x.shape[axis] // 2, x.shape[axis] % 2
         y = pywt.idwt(_take(x, axis, 0, half), _take(x, axis, half + odd, None), self.filters, "periodization",
                       axis=axis)

@@ -33,7 +33,9 @@ def poisson(shape, accel: float = 4, calib=24, *, seed: int = 0) -> np.ndarray:
     Reference:
         Bridson, Fast Poisson Disk Sampling in Arbitrary Dimensions, SIGGRAPH sketches 2007.
     """
-    from sigpy.mri.samp import _poisson  # the public function cannot be bounded
+    from pisolve.backend._sigpy import part
+
+    _poisson = part("mri.samp")._poisson  # the public function cannot be bounded
 
     ny, nx = shape = check_shape(shape)
     accel = _check.number("accel", accel, low=1, strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from pisolve import _check
 from pisolve.metrics._images import inside, pair, peak_of, scaled, slices
@@ -32,6 +31,8 @@ def hfen(reference, image, *, region=None) -> float:
         Ravishankar and Bresler, MR image reconstruction from highly undersampled k-space data by dictionary learning,
         IEEE Trans Med Imaging 30:1028, 2011.
     """
+    from scipy import ndimage
+
     reference, image = pair(reference, image)
     region = inside(region, reference)
     reference, image, _ = scaled(reference, image)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from pisolve.metrics._images import inside, magnitude, pair, peak_of, scaled, slices
 
@@ -76,6 +75,8 @@ def ssim(reference, image, *, data_range: float | None = None) -> float:
     Reference:
         Wang et al., Image Quality Assessment, IEEE Trans Image Process 13:600, 2004; arXiv:1811.08839, section 5.3.
     """
+    from scipy import ndimage
+
     reference, image = pair(reference, image)
     if min(reference.shape[-2:]) < WINDOW:
         raise ValueError(f"reference has shape {reference.shape}: SSIM's window needs {WINDOW}x{WINDOW} pixels")
@@ -116,6 +117,8 @@ def body(reference) -> np.ndarray:
     Raises:
         ValueError: NaN or Inf, or zero everywhere.
     """
+    from scipy import ndimage
+
     reference, _, _ = scaled(*2 * [magnitude("reference", reference)])
     smooth = np.stack([ndimage.uniform_filter(s, 5) for s in slices(reference)])
     high = np.percentile(smooth, 99)

@@ -11,13 +11,12 @@ from torch.autograd.function import once_differentiable
 
 from pisolve import _check, backend
 from pisolve.linops.sense import Sense
-from pisolve.linops.soft_sense import SoftSense
 from pisolve.problem import Problem
 
 
 def independent_axes(A) -> int:
-    """The number of leading axes of the image that A does not mix: those of slices in a batch."""
-    return len(A.ishape) - (2 if isinstance(A, Sense) else 3) if isinstance(A, Sense | SoftSense) else 0
+    """The number of leading axes of the image that A does not mix: those of slices in a batch, or of frames."""
+    return len(getattr(A, "lead", ()))
 
 
 def dot(a: torch.Tensor, b: torch.Tensor, lead: int) -> torch.Tensor:
@@ -157,16 +156,17 @@ class Slices(Problem):
         if not isinstance(A, Sense):
             return None
         like = self.AHy
-        energy = (A.mps.real**2 + A.mps.imag**2).sum(-3)
+        coils = -1 - A.ndim
+        energy = (A.mps.real**2 + A.mps.imag**2).sum(coils)
         weight = None if A.weight is None else A.weight**2
         if not A.varying_axes:  # every pixel by itself
             diagonal = backend.to_torch(energy if weight is None else energy * weight).to(like.device)
             return lambda r, rho: r * _reciprocal(diagonal, rho)
         top, low = float(energy.max()), float(energy.min())
-        if A.mps.shape[-3] > 1 or top - low > 1e-5 * top:
+        if A.mps.shape[coils] > 1 or top - low > 1e-5 * top:
             return None
         # one coil of constant magnitude, S = s U with |U| = 1: every sample by itself, F along the mask's axes only
-        unit = backend.to_torch(A.mps[..., 0, :, :] / top**0.5).to(like.device, like.dtype)
+        unit = backend.to_torch(A.mps.squeeze(coils) / top**0.5).to(like.device, like.dtype)
         squares = torch.fft.ifftshift(backend.to_torch(weight).to(like.device), A.varying_axes) * top
 
         def inverse(r, rho):

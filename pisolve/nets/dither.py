@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from pisolve import _check
 from pisolve.backend import to_numpy
@@ -42,6 +41,8 @@ def dither(image, sigma: float = 0.02, *, window: int = 11, seed: int = 0) -> Di
     Reference:
         Sriram et al., "End-to-End Variational Networks for Accelerated MRI Reconstruction", MICCAI 2020, supplement.
     """
+    from scipy import ndimage
+
     x = to_numpy(image) if _check.is_array(image) else image
     _check.array("image", x, ndim=(2, 3), complex_=False, nonzero=True)
     if x.dtype.kind == "c":

@@ -19,11 +19,7 @@ from pisolve.priors import Denoiser, Prior
 from pisolve.problem import Split
 from pisolve.solvers import Solver
 
-# what is learned in each step, by the name in the solver's state, and its first value where the solver names none
-STEPS = {"ADMM": {"rho": 0.05, "eta": 1.0}, "HQS": {"rho": 0.05}, "DataProx": {"rho": 0.05},
-         "PDHG": {"sigma": 0.1, "tau": None}, "FISTA": {"step": 1.0}, "GradientDescent": {"step": 1.0}}
-_FIELD = {"step": "step_size"}
-_BY_GRADIENT = {"DataProx": lambda v: v["rho"], "GradientDescent": lambda v: 1 / v["step"]}
+_FIELD = {"step": "step_size"}  # of a solver, where it is called otherwise than in its state
 
 
 class _Learned(Prior):
@@ -155,7 +151,7 @@ class Unrolled(nn.Module):
                                  "'complex' or 'parts'")
 
     def _parameters_of_steps(self, sigma, count, learn):
-        first = {n: getattr(self.solver, _FIELD.get(n, n), None) or v for n, v in STEPS[self.kind].items()}
+        first = {n: getattr(self.solver, _FIELD.get(n, n), None) or v for n, v in self.solver.learnable.items()}
         if self.kind == "PDHG" and first["tau"] is None:
             if self.prior:
                 raise ValueError("tau is needed: with a prior of pisolve it is not known before the image; give "
@@ -228,7 +224,7 @@ class Unrolled(nn.Module):
     def _step(self, problem, prior, state, k):
         values = self.steps(k)
         if self.prior is None:
-            prior.k, prior.weight = k, _BY_GRADIENT.get(self.kind, lambda v: 1.0)(values)
+            prior.k, prior.weight = k, self.solver.gradient_weight(values)
         eta, u = values.pop("eta", None), state.aux.get("u")
         state = self.solver.step(problem, replace(state, aux={**state.aux, **values}))
         if eta is not None:
@@ -269,17 +265,22 @@ def _levels(sigma):
     return [_check.number("sigma", s, low=0, strict=True) for s in sigma]
 
 
+def _unrollable() -> tuple[str, ...]:
+    """The names of the solvers whose steps have something to learn."""
+    return tuple(n for n in solvers.__all__ if getattr(getattr(solvers, n), "learnable", None))
+
+
 def _solver(given) -> Solver:
     """A solver that can be unrolled, from itself or its description."""
     if isinstance(given, dict):
         given = dict(given)
-        name = _check.choice("solver['name']", given.pop("name", None), tuple(STEPS))
+        name = _check.choice("solver['name']", given.pop("name", None), _unrollable())
         try:
             given = getattr(solvers, name)(**given)
         except TypeError as error:
             raise ValueError(f"solver {name} has no option of this name: {error}") from error
-    if not isinstance(given, Solver) or type(given).__name__ not in STEPS:
-        raise TypeError(f"solver must be one of {', '.join(STEPS)}, got {_check.brief(given)}")
+    if not isinstance(given, Solver) or not given.learnable:
+        raise TypeError(f"solver must be one of {', '.join(_unrollable())}, got {_check.brief(given)}")
     looks = [n for n in ("backtracking", "balance") if getattr(given, n, False)]
     looks += ["restart"] if getattr(given, "restart", False) and getattr(given, "momentum", False) else []
     if looks:

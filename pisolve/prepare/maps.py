@@ -10,6 +10,7 @@ import numpy as np
 
 from pisolve import calib
 from pisolve._check import choice, integer, number
+from pisolve._words import CROP
 from pisolve.calib._coils import fraction
 
 _COUNT = partial(integer, low=1)
@@ -66,7 +67,7 @@ class Espirit(Maps):
     calib_width: int = 24
     kernel_width: int | None = None
     thresh: float | str = 0.02
-    crop: float = 0.8
+    crop: float = CROP
     soft_crop: bool = False
     maps: int = 1
     volumes = True

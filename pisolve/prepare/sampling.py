@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from pisolve import io, masks
 from pisolve._check import choice
-
-SAMPLINGS = ("random", "equispaced", "equispaced_fraction", "poisson", "variable_density")
+from pisolve._words import SAMPLINGS
 
 
 @dataclass(frozen=True)

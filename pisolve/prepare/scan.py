@@ -133,7 +133,7 @@ def model_of(part: Scan, method: Method, *, gpu: bool = False) -> Model | None:
 
     None where there is nothing to solve: no sample that is not zero, or maps that are zero everywhere.
     """
-    if not part.kspace.any() or (method.needs_maps and not part.mps.any()):
+    if not part.kspace.any() or (part.mps is not None and not part.mps.any()):
         return None
     if gpu:
         import cupy

@@ -16,7 +16,7 @@ import numpy as np
 from pisolve import io
 from pisolve._check import brief
 from pisolve.solvers import Result, load_state, save_state
-from pisolve.solvers.base import STATUSES
+from pisolve.solvers.solve import STATUSES
 
 SECONDS = 30.0  # between two states of a slice that is being solved
 

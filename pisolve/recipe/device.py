@@ -16,8 +16,8 @@ from pisolve.prepare import EACH, SENSE
 from pisolve.priors import Denoiser, Wavelet
 from pisolve.priors._module import is_module
 from pisolve.problem import Problem, Split
-from pisolve.solvers import GMRES, LSMR, LSQR, Result, State
-from pisolve.solvers.base import choose, walk
+from pisolve.solvers import GMRES, LSMR, LSQR, Result, State, choose
+from pisolve.solvers.base import walk
 
 __all__ = ["OutOfMemory", "Plan", "home", "networks", "plan", "session"]
 

@@ -5,26 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pisolve import _check
+from pisolve._words import ANALYSES, DEFAULTS, DENOISER, FITTED, SHORT, TESTS, WORDS, ZERO_FILLED
 from pisolve.prepare import Grappa, Raki, Spirit
 from pisolve.priors import L1, RED, TGV, TV, PnP, Prior, Tikhonov, Wavelet, Zero
 from pisolve.recipe import Recipe
 from pisolve.solvers import HQS
 
-# What a prior is given where nothing else is said, for images with a 99th percentile of 1. A network is the price of
-# an iteration, and plug-and-play by ADMM is near its fixed point after 30 of them.
-DEFAULTS = {
-    "zero": {},
-    "tikhonov": {"lam": 1e-2},
-    "l1": {"lam": 2e-3},
-    "wavelet": {"lam": 2e-3},
-    "tv": {"lam": 1.5e-3},
-    "tgv": {"lam": 1.5e-3},
-    "pnp": {"sigma": 0.1, "max_iter": 30},
-    "red": {"lam": 0.05, "sigma": 0.06},
-}
-DENOISER = "denoiser-brain"
+__all__ = ["ANALYSES", "DEFAULTS", "DENOISER", "FITTED", "PLAIN", "SHORT", "TESTS", "WORDS", "ZERO_FILLED", "named",
+           "prior", "words"]
+
 PLAIN = {"zero": Zero, "tikhonov": Tikhonov, "l1": L1, "wavelet": lambda: Wavelet(shifts=16), "tv": TV, "tgv": TGV}
-ZERO_FILLED = "zero-filled"
 _FALLING = HQS(rho=0.2, ratio=625, iterations=60, coupling=0)  # a level that falls at a constant penalty
 _OTHERS = {
     "sense": lambda: Recipe(Zero(), max_iter=12),  # stopped before the noise grows: that is its regulariser
@@ -35,11 +25,6 @@ _OTHERS = {
     "zs-ssl": lambda: _fitted("ZeroShot", 30),
     "pnp-hqs": lambda: Recipe(PnP(_denoiser(), 0.01), _FALLING, max_iter=60),
 }
-WORDS = (ZERO_FILLED, *(w for w in DEFAULTS if w != "zero"), *_OTHERS)
-FITTED = ("convdecoder", "zs-ssl")  # networks fitted to the scan: minutes a slice
-SHORT = {"modl": "modl-brain", "varnet": "varnet-brain"}
-ANALYSES = ("stability", "uncertainty", "visibility")  # further sections of a comparison
-TESTS = ("perturbation", "details", "samples")  # of stability
 
 
 def words() -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
@@ -27,18 +26,17 @@ from pisolve.prepare import (
     Spirit,
     Walsh,
     as_scan,
-    model_of,
-    models_of,
     prepare,
     zero_filled_scale,
 )
 from pisolve.priors import Prior, Wavelet, Zero
-from pisolve.recipe.checkpoint import Checkpoints, check_folder
-from pisolve.recipe.device import home, networks, session
+from pisolve.recipe.checkpoint import check_folder
+from pisolve.recipe.device import session
 from pisolve.recipe.format import decode, encode
 from pisolve.recipe.network import NetworkResult, check_network
 from pisolve.recipe.network import run as run_network
-from pisolve.recipe.reconstruction import WORST, Reconstruction, empty, plain
+from pisolve.recipe.reconstruction import WORST, Reconstruction
+from pisolve.recipe.run import run
 from pisolve.scan.parts import check_each
 from pisolve.solvers import Result, Solver, solve
 from pisolve.tuning import METHODS, tune_prepared
@@ -173,64 +171,33 @@ class Recipe:
         start, gpu = time.perf_counter(), backend.find_gpu(self.device)  # no such GPU: said before the work
         scan = self.prepare(scan)
         middle = time.perf_counter()
+        recipe, tuning, seconds = self, None, {"maps": middle - start}
         with session(gpu, scan, self) as keep:
-            recipe, tuning, spent, scale, images, results = self._run(scan, gpu, keep, callbacks, progress, folder)
-        x = scan.assemble(images, self.each)
-        x = x / x.real.dtype.type(scale)
-        status = min((r.status for r in results), key=WORST.index)
-        seconds = {"maps": middle - start} | spent
+            if self.tune is not None:
+                tuning = tune_prepared(scan, self.prior, method=self.tune, solver=self.solver, max_iter=self.max_iter,
+                                       tol=self.tol, each=self.each, gpu=gpu, progress=progress)
+                recipe = replace(self, prior=tuning.prior, tune=None)
+                seconds["tune"] = time.perf_counter() - middle
+            done = run(recipe, scan, gpu=gpu, keep=keep, callbacks=callbacks, progress=progress, folder=folder)
+        if done.fit is not None:
+            seconds["fit"] = done.fit
+        x = scan.assemble(done.images, self.each)
+        x = x / x.real.dtype.type(done.scale)
+        status = min((r.status for r in done.results), key=WORST.index)
         seconds["solve"] = time.perf_counter() - start - sum(seconds.values())
-        solver = next((r.solver for r in results if r.status != "empty"), None)
-        return Reconstruction(x, status, results, scale, replace(recipe, solver=solver), scan, seconds, tuning)
-
-    def _run(self, scan, gpu, keep, callbacks, progress, folder):
-        """Tune and solve a prepared scan; arrays that are on a GPU end with this call."""
-        tuning, recipe, spent, start = None, self, {}, time.perf_counter()
-        if self.tune is not None:
-            tuning = tune_prepared(scan, self.prior, method=self.tune, solver=self.solver, max_iter=self.max_iter,
-                                   tol=self.tol, each=self.each, gpu=gpu, progress=progress)
-            recipe = replace(self, prior=tuning.prior, tune=None)
-            spent["tune"] = time.perf_counter() - start
-        kept = None if folder is None else Checkpoints(folder, recipe.to_dict(), scan, networks(recipe))
-        start, images, results, cut = time.perf_counter(), [], [], False
-        method = self.method.watched(len(scan.labels(self.each)), progress=progress, folder=folder)
-        try:
-            models, scale = models_of(scan, method, each=self.each, gpu=gpu, keep=keep)
-            if self.method.fits:
-                spent["fit"] = time.perf_counter() - start
-            parts = scan.parts(self.each)
-            for z, m in enumerate(models):
-                if m is None:
-                    results.append(empty(parts[z]))
-                    images.append(results[-1].x)
-                    continue
-                run = partial(recipe._solve, m, scale, progress=progress)
-                if cut and not (kept and kept.finished(z)):
-                    result = replace(run(max_iter=0), status="stopped", history=[])
-                else:
-                    result = run(callbacks) if kept is None else kept.run(z, run, callbacks, m.y)
-                    cut |= result.interrupted
-                images.append(backend.to_numpy(m.image(result.x if result.ok or len(parts) == 1 else plain(m, scale))))
-                results.append(result if gpu is None else home(result, partial(recipe._problem, parts[z], scale)))
-        except BaseException:  # a folder in which nothing was kept is not bound to what was refused or cut
-            if kept is not None:
-                kept.release()
-            raise
-        return recipe, tuning, spent, scale, images, results
-
-    def _problem(self, part, scale):
-        """(A, y, prior) of a part in scaled units, on the CPU."""
-        model = model_of(part, self.method)
-        return model.A, model.y * model.y.real.dtype.type(scale), self.prior
+        solver = next((r.solver for r in done.results if r.status != "empty"), None)
+        return Reconstruction(x, status, done.results, done.scale, replace(recipe, solver=solver), scan, seconds,
+                              tuning)
 
     def solve(self, model, scale: float) -> Result | NetworkResult:
         """The result for one slice's model of `prepare.models_of`, in scaled units; Ctrl-C is passed on."""
-        result = self._solve(model, scale)
+        result = self.solve_model(model, scale)
         if result.interrupted:  # a fit that was cut is no result to count on
             raise KeyboardInterrupt
         return result
 
-    def _solve(self, model, scale, callbacks=(), progress=False, state=None, max_iter=None):
+    def solve_model(self, model, scale, callbacks=(), progress=False, state=None, max_iter=None):
+        """The same with what `solvers.solve` takes, and Ctrl-C ends a fit with what there is."""
         if self.network is not None:
             return run_network(self.network, model, scale, self.consistency)
         y = model.y * model.y.real.dtype.type(scale)

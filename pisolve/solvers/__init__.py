@@ -1,12 +1,13 @@
 """Solvers: `init` and `step` under one loop."""
 
-from pisolve.solvers.base import Result, Solver, State, choose, iterate, solve
+from pisolve.solvers.base import Solver, State, iterate
 from pisolve.solvers.cg import CG
 from pisolve.solvers.checkpoint import load_state, save_state
 from pisolve.solvers.dataprox import DataProx
 from pisolve.solvers.gradient import FISTA, POGM, GradientDescent
 from pisolve.solvers.krylov import GMRES, LSMR, LSQR
 from pisolve.solvers.relaxed import Relaxed
+from pisolve.solvers.solve import Result, choose, solve
 from pisolve.solvers.splitting import ADMM, HQS, PDHG
 
 __all__ = ["ADMM", "CG", "FISTA", "GMRES", "HQS", "LSMR", "LSQR", "PDHG", "POGM", "DataProx", "GradientDescent",

@@ -39,10 +39,14 @@ class DataProx(Solver):
         pi.solve(A, y, 0.2 * pi.RED(D, sigma=0.05), pi.DataProx(), max_iter=20)
     """
 
+    learnable = {"rho": 0.05}
     rho: float | None = None
     momentum: bool = True
     restart: bool = True
     inner: int = 10
+
+    def gradient_weight(self, values):
+        return values["rho"]
 
     def init(self, problem, x0=None):
         prior = problem.prior

@@ -83,7 +83,11 @@ class GradientDescent(Solver):
         pi.solve(A, y, 0.01 * pi.Tikhonov(), pi.GradientDescent())
     """
 
+    learnable = {"step": 1.0}
     step_size: float | None = None
+
+    def gradient_weight(self, values):
+        return 1 / values["step"]
 
     def init(self, problem, x0=None):
         if not problem.prior.has_grad:
@@ -130,6 +134,7 @@ class FISTA(Solver):
         pi.solve(A, y, 0.02 * pi.Wavelet(), pi.FISTA())
     """
 
+    learnable = {"step": 1.0}
     step_size: float | None = None
     momentum: bool = True
     restart: bool = True

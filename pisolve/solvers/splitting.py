@@ -87,6 +87,7 @@ class ADMM(Solver):
         pi.solve(A, y, 0.02 * pi.TV(), pi.ADMM(rho=0.5, inner=5))
     """
 
+    learnable = {"rho": 0.05, "eta": 1.0}
     rho: float | None = None
     inner: int = 10
     relaxation: float | None = None
@@ -148,6 +149,7 @@ class HQS(Solver):
     """
 
     penalised = True
+    learnable = {"rho": 0.05}
     rho: float | None = None
     ratio: float = 100.0
     iterations: int = 10
@@ -201,6 +203,7 @@ class PDHG(Solver):
         pi.solve(A, y, 0.02 * pi.TV(), pi.PDHG(), max_iter=300)
     """
 
+    learnable = {"sigma": 0.1, "tau": None}
     sigma: float | None = None
     tau: float | None = None
 

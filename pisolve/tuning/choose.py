@@ -11,6 +11,7 @@ import numpy as np
 
 from pisolve import io
 from pisolve._check import array, choice, integer, number
+from pisolve._words import METHODS
 from pisolve.backend import to_numpy
 from pisolve.prepare import EACH, Espirit, Maps, models_of, prepare
 from pisolve.problem import Problem
@@ -22,7 +23,6 @@ from pisolve.tuning.result import Tuning
 from pisolve.tuning.search import minimise, root
 from pisolve.tuning.strength import COUNT, checked, family
 
-METHODS = ("holdout", "sure", "discrepancy", "reference")
 FOLDS, SHARE = 3, 0.25  # holdout
 
 

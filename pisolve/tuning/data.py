@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import reduce
 
 import numpy as np
-import sigpy
 
 from pisolve import _axes, backend
 from pisolve._check import dtype_name, real_name
+from pisolve.backend._sigpy import sigpy
 from pisolve.linops import sense
 from pisolve.linops.sense import Sense
 from pisolve.problem import Problem

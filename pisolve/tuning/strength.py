@@ -13,7 +13,6 @@ from pisolve.priors import PnP, Prior, Zero
 from pisolve.priors.base import Scaled, Sum
 
 LAMS, SIGMAS, COUNT = (1e-4, 1e-1), (1e-2, 3e-1), 9  # for images with a 99th percentile of 1
-TRIALS = 12  # where several priors get the same number of them
 _LEAST = 3  # strengths that make a curve
 
 

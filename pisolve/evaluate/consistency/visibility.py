@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from pisolve import _check, backend, linops
 from pisolve.evaluate.consistency.forward import Noise, noise_of, one_set
@@ -213,6 +212,8 @@ def sight_of(part, noise: Noise) -> Sight:
 
 def _everywhere(values, ys, xs, shape):
     """Values on a grid, NaN where there is none, as an image: the nearest where there is none, linear in between."""
+    from scipy import ndimage
+
     nearest = ndimage.distance_transform_edt(np.isnan(values), return_distances=False, return_indices=True)
     places = [np.interp(np.arange(n), at, np.arange(len(at))) for n, at in zip(shape, (ys, xs))]
     return ndimage.map_coordinates(values[tuple(nearest)], np.meshgrid(*places, indexing="ij"), order=1, mode="nearest")

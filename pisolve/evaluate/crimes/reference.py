@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from pisolve import metrics
 from pisolve.backend import fft
@@ -37,6 +36,8 @@ def _bands(view: View):
     T and R are the transforms of the reference and of the RSS inside the body (smooth edge). The noise's share of
     <R, R>, known from the air, is taken off it (up to a half), so that a reference without noise has a coherence of 1.
     """
+    from scipy import ndimage
+
     if view.scan.reference is None or not view.full:
         return None
     reference, own, same = _pair(view)
@@ -66,6 +67,8 @@ def _noise(view: View) -> float:
 
 
 def _inside(image) -> np.ndarray:
+    from scipy import ndimage
+
     return ndimage.binary_erosion(metrics.body(image), np.ones((1, 3, 3)), iterations=2)
 
 

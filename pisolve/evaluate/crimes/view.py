@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage
 
 from pisolve import _axes, io, masks
 from pisolve.backend import fft
@@ -130,6 +129,8 @@ def _as_slices(whole) -> io.Scan:
 
 
 def _quiet(image) -> np.ndarray:
+    from scipy import ndimage
+
     smooth = ndimage.uniform_filter(image, 5)
     limit = max(0.04 * np.percentile(smooth, 99), 1.3 * np.percentile(smooth, 10))
     outside = ~ndimage.binary_dilation(smooth > limit, iterations=4)
@@ -161,6 +162,8 @@ def periodic(power) -> tuple[float, float, int]:
     Returns:
         z, contrast, R: of the period with the largest z.
     """
+    from scipy import ndimage
+
     power = np.maximum(power, 0.1 * ndimage.median_filter(power, 9))  # a single empty line is no pattern
     level = np.log(np.maximum(power, np.finfo(float).tiny))
     level = level - ndimage.convolve1d(level, np.array([0.5, *11 * [1], 0.5]) / 12, mode="nearest")

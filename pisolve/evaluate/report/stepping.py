@@ -32,8 +32,7 @@ def stepping(setting, kept) -> dict:
     Returns:
         A dict: "axis", the word at the slider; "names" of the planes that are kept; "next", for a series, the place
         among them of the plane that follows each in the movie: the next frame of the same slice, after the last the
-        first; else None; "start", the
-        place of the plane that is shown first, the middle one.
+        first; else None; "start", the place of the plane that is shown first, the middle one.
     """
     names, leading = setting.names, _leading(setting)
     axis = leading[0] if len(leading) == 1 else "plane"

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from pisolve import metrics
 from pisolve.evaluate.stability.replay import Replay
@@ -89,6 +88,8 @@ def _object(replay) -> np.ndarray:
 
 
 def _recovery(change, shapes, background, height):
+    from scipy import ndimage
+
     energy = [np.vdot(s, s).real for s in shapes]
     recovered = [float(np.vdot(s, change).real / e) for s, e in zip(shapes, energy)]
     rest = change - sum(np.vdot(s, change) / e * s for s, e in zip(shapes, energy))

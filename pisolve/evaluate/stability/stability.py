@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pisolve import _check
+from pisolve._words import TESTS
 from pisolve.evaluate.planes import one_part, which
 from pisolve.evaluate.section import Section
 from pisolve.evaluate.stability.details import STRUCTURES, Details, insert
@@ -17,7 +18,6 @@ from pisolve.evaluate.stability.samples import masks_of, run_samples
 from pisolve.evaluate.stability.section import merged, percent, sections
 from pisolve.prepare import Sampling, as_scan, fully_sampled
 from pisolve.recipe import Recipe
-from pisolve.recipe.named import TESTS
 
 ACCELS = (1, 2, 3, 4, 6, 8)
 LARGE = 50.0  # a gain that is pointed out: 1 % of the data changes half of the image (classical priors: 2 to 20)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import special, stats
 
 from pisolve import _check
 from pisolve.backend import to_numpy
@@ -63,6 +62,8 @@ def calibration(error, std, *, region=None) -> Calibration:
     Reference:
         Ilg et al., ECCV 2018 (sparsification, AUSE); Edupuganti et al., IEEE Trans Med Imaging 40 (2021) 239.
     """
+    from scipy import special, stats
+
     error, std = (to_numpy(_check.array(n, x, complex_=False)) for n, x in (("error", error), ("std", std)))
     if error.dtype.kind == "c" or std.dtype.kind == "c":
         raise TypeError("error and std must be real: take the part in phase with the object, or of magnitudes")

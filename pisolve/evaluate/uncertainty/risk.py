@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy import ndimage
 
 from pisolve import backend
 from pisolve.problem import Problem
@@ -67,6 +66,8 @@ def smoothed(risk, region, window: int, ndim: int = 2) -> np.ndarray:
 
     Over the last `ndim` axes: each frame by itself.
     """
+    from scipy import ndimage
+
     width = (0.0,) * (risk.ndim - ndim) + (window / np.sqrt(12),) * ndim  # the standard deviation of a box
     total, count = (ndimage.gaussian_filter(a.astype(float), width, mode="constant") for a in (risk * region, region))
     return np.where(region, total / np.maximum(count, 1e-12), 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from tqdm import tqdm
 
 from pisolve import _check, backend, metrics
 from pisolve.evaluate.consistency.forward import noise_of, one_set
@@ -192,6 +191,8 @@ def _inside(prepared) -> np.ndarray:
 
 
 def _sure(recipe, prepared, n, noise, window, seed, progress) -> Uncertainty:
+    from tqdm import tqdm
+
     if not recipe.method.tunable or not one_set(prepared):
         raise ValueError("method='sure' needs SENSE with one set of maps, where the image predicts k-space: take "
                          "method='replicas'")
@@ -224,6 +225,8 @@ def _sure(recipe, prepared, n, noise, window, seed, progress) -> Uncertainty:
 
 
 def _ensemble(recipe, scan, prepared, method, n, share, keep, seed, progress) -> Uncertainty:
+    from tqdm import tqdm
+
     details, total = {}, n or len(recipe)
     if method == "masks" and recipe.sampling is not None and share is not None:
         raise ValueError("share has no effect on a recipe with a sampling, whose patterns are drawn anew: leave it out")

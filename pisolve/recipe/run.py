@@ -1,0 +1,122 @@
+"""The parts of a scan solved, one after another or side by side, and what was kept of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from pisolve import backend
+from pisolve.prepare import model_of, models_of
+from pisolve.recipe.checkpoint import Checkpoints
+from pisolve.recipe.device import home, networks
+from pisolve.recipe.reconstruction import empty, plain
+from pisolve.solvers.base import walk
+
+
+class Run(NamedTuple):
+    """What came out: the scale, a picture and a result for each part, seconds of the fits before (None: no fits)."""
+
+    scale: float
+    images: list
+    results: list
+    fit: float | None
+
+
+def run(recipe, scan, *, gpu=None, keep=None, callbacks=(), progress=False, folder=None) -> Run:
+    """Solve all parts of a prepared scan by a recipe whose strength is fixed.
+
+    Args:
+        recipe, scan: the recipe, and the scan after `recipe.prepare`.
+        gpu: the GPU to run on, None: the CPU.
+        keep: how many parts' data are on the GPU at a time.
+        callbacks, progress: as for `solve`; of several parts the bar counts these.
+        folder: of checkpoints, or None.
+    """
+    kept = None if folder is None else Checkpoints(folder, recipe.to_dict(), scan, networks(recipe))
+    parts, start = scan.parts(recipe.each), time.perf_counter()
+    method = recipe.method.watched(len(parts), progress=progress, folder=folder)
+    try:
+        models, scale = models_of(scan, method, each=recipe.each, gpu=gpu, keep=keep)
+        fit = time.perf_counter() - start if recipe.method.fits else None
+        one = _Part(recipe, parts, models, scale, gpu, kept, tuple(callbacks), progress)
+        bar = _bar(progress and len(parts) > 1, len(parts))
+        with bar:
+            pairs = list(_side_by_side(one, bar) if one.alone else _in_turns(one, bar))
+    except BaseException:  # a folder in which nothing was kept is not bound to what was refused or cut
+        if kept is not None:
+            kept.release()
+        raise
+    return Run(scale, [image for image, _ in pairs], [result for _, result in pairs], fit)
+
+
+class _Part:
+    """Part z solved: (picture, result)."""
+
+    def __init__(self, recipe, parts, models, scale, gpu, kept, callbacks, progress):
+        self.recipe, self.parts, self.models, self.scale = recipe, parts, models, scale
+        self.gpu, self.kept, self.callbacks, self.progress = gpu, kept, callbacks, progress
+        self.cut = False  # Ctrl-C ended a fit: those that were not begun are as they would begin
+
+    @property
+    def alone(self) -> bool:
+        """Whether parts can run side by side: nothing but arrays of their own, no network and no call of the user's."""
+        return (len(self.parts) > 1 and backend.threads() > 1 and self.gpu is None and not self.callbacks
+                and self.recipe.network is None and self.recipe.prior.solver() is None
+                and not any(p.implicit for p in walk(self.recipe.prior)))
+
+    def __call__(self, z: int, stop: Callable | None = None):
+        model, recipe = self.models[z], self.recipe
+        if model is None:
+            result = empty(self.parts[z])
+            return result.x, result
+        fits = recipe.prior is not None and recipe.prior.solver() is not None
+        shown = self.progress and (len(self.parts) == 1 or fits)
+        solve = partial(recipe.solve_model, model, self.scale, progress=shown)
+        callbacks = self.callbacks if stop is None else (stop,)
+        if self.cut and not (self.kept and self.kept.finished(z)):
+            result = replace(solve(max_iter=0), status="stopped", history=[])
+        else:
+            result = solve(callbacks) if self.kept is None else self.kept.run(z, solve, callbacks, model.y)
+            self.cut |= result.interrupted
+        usable = result.ok or len(self.parts) == 1
+        image = backend.to_numpy(model.image(result.x if usable else plain(model, self.scale)))
+        return image, result if self.gpu is None else home(result, partial(_problem, recipe, self.parts[z], self.scale))
+
+
+def _in_turns(one, bar):
+    for z in range(len(one.parts)):
+        pair = one(z)
+        bar.update()
+        yield pair
+
+
+def _side_by_side(one, bar):
+    """All parts on the library's threads, each part on one of them: the same bits as one after another."""
+    cut = threading.Event()
+
+    def stop(problem, state):
+        if cut.is_set():
+            raise KeyboardInterrupt
+
+    def work(z):
+        pair = one(z, stop)
+        bar.update()
+        return pair
+
+    return backend.side_by_side(work, range(len(one.parts)), cut)
+
+
+def _bar(shown, total):
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc="parts", disable=not shown, leave=False)
+
+
+def _problem(recipe, part, scale):
+    """(A, y, prior) of a part in scaled units, on the CPU."""
+    model = model_of(part, recipe.method)
+    return model.A, model.y * model.y.real.dtype.type(scale), recipe.prior

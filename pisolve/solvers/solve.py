@@ -1,0 +1,195 @@
+"""`solve`: a run of the one loop with what watches over it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from pisolve._check import array, integer, number
+from pisolve.backend import real
+from pisolve.priors.base import Sum
+from pisolve.problem import Problem
+from pisolve.solvers.base import Solver, State, spins
+from pisolve.solvers.cg import CG
+from pisolve.solvers.dataprox import DataProx
+from pisolve.solvers.gradient import FISTA, POGM
+from pisolve.solvers.guard import Bar, Guard
+from pisolve.solvers.report import report
+from pisolve.solvers.splitting import ADMM
+
+STATUSES = ("converged", "max_iter", "diverged", "nonfinite", "stopped")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `solve` returns.
+
+    Attributes:
+        x: the image (for a failed run the best finite iterate).
+        status: "converged", "max_iter", "diverged", "nonfinite", "stopped" (by a callback, or by Ctrl-C in a fit), or
+            "empty", of a part of a scan in which there was nothing to solve.
+        state: the last state, for resuming.
+        history: one dict a step: k, residual, seconds, whatever callbacks returned; for implicit priors also ratio,
+            ||x_k+1 - x_k|| / ||x_k - x_k-1||, and relaxed, where the steps were averaged from here on.
+        solver: the solver used (`Relaxed` where a denoiser would have made it diverge).
+        problem: what was solved; it keeps A and y in memory as long as the result lives.
+    """
+
+    x: object
+    status: str
+    state: State
+    history: list
+    solver: Solver
+    problem: Problem = field(repr=False)
+
+    def report(self, *, noise: float | None = None, show: bool = True) -> dict:
+        """What the run did and how far its result can be trusted, see `solvers.report.report`."""
+        return report(self, noise=noise, show=show)
+
+    @property
+    def ok(self) -> bool:
+        """True for a run that ended as it should: "converged", "stopped", or "max_iter" with every iterate finite."""
+        return self.status in ("converged", "max_iter", "stopped", "empty")
+
+    @property
+    def interrupted(self) -> bool:
+        """True where Ctrl-C ended the run."""
+        return bool(self.history and self.history[-1].get("interrupted"))
+
+    def __repr__(self):
+        return (f"Result({self.status} after {self.state.k} iterations of {self.solver}, "
+                f"residual {real(self.state.residual):.2e})")
+
+
+def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: State | None = None,
+          max_iter: int = 100, tol: float = 1e-4, gap: float | None = None, callbacks: Sequence[Callable] = (),
+          progress: bool = False) -> Result:
+    """minimise over x  1/2 ||A x - y||^2 + g(x).
+
+    Args:
+        A: linop, image -> data.
+        y: data of A's output shape (numpy, cupy or torch; not changed).
+        prior: g; None for plain least squares.
+        solver: None picks one that fits (see `choose`); the result names it.
+        x0: first image.
+        state: resume from the state of an earlier run: the same bits as without the interruption. (A denoiser's run in
+            trouble is watched anew, and one with averaged steps goes on with them only by `solver=result.solver`.)
+        max_iter: iterations in all, those before `state` included.
+        tol: stop when the solver's relative residual is at most this; 0 runs all iterations.
+        gap: stop only when the relative duality gap, looked at every ten iterations, is at most this: then the
+            objective is within `gap` of the minimum, whatever the solver (`tol` has no effect). For norms with a closed
+            form (L1, wavelet, DCT, nuclear) and their multiples.
+        callbacks: functions of (problem, state), called after every step. A returned dict is merged into the history's
+            entry; a returned False ends the run with status "stopped".
+        progress: show a progress bar.
+
+    Returns:
+        `Result`: never an exception and never silence for a run that fails, its status says so.
+
+    Raises:
+        TypeError, ValueError: arguments of the wrong kind, shape or value; a solver that cannot do this prior.
+    """
+    problem = Problem(A, y, prior)
+    max_iter = integer("max_iter", max_iter, low=0)
+    tol = number("tol", tol, low=0)
+    gap = number("gap", gap, low=0, strict=True, allow_none=True)
+    if gap is not None and problem.gap(problem.start()) is None:
+        raise ValueError(f"gap needs a prior that is a norm with a closed form, {problem.prior!r} is none: give tol")
+    solver = choose(problem) if solver is None else solver
+    if not isinstance(solver, Solver):
+        raise TypeError(f"solver must be a solver such as pi.FISTA(), got {solver!r}")
+    for callback in _sequence("callbacks", callbacks):
+        if not callable(callback):
+            raise TypeError(f"callbacks must be functions of (problem, state), got {callback!r}")
+    if state is not None:
+        _check_state(state, solver, problem)
+    with np.errstate(over="ignore", invalid="ignore"):  # a run that fails says so in its status
+        return _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress)
+
+
+def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) -> Result:
+    """Steps, each told to the bar and the user, until the guard, one of these or the distance ends it."""
+    guard, history, status, clock = Guard(solver, problem, x0, state), [], None, time.perf_counter()
+    bar = Bar(progress, guard, max_iter)
+    limit = tol if gap is None else gap
+    try:
+        while status is None and guard.state.k < max_iter:
+            state = guard.step()
+            entry = {"k": state.k, "residual": real(state.residual), "seconds": time.perf_counter() - clock,
+                     **guard.solver.tells(state)}
+            history.append(entry)
+            status, distance = guard.judge(entry), entry["residual"] if gap is None else math.inf
+            if status is None and gap is not None and state.k % 10 == 0:
+                entry["gap"] = distance = problem.gap(guard.state.x)
+            status = status or _told((bar, *callbacks), problem, guard.state, entry)
+            if status is None and not guard.calmed and distance <= limit > 0:
+                status = "converged"
+    except KeyboardInterrupt as cut:  # in a step or in a callback, such as one that writes a checkpoint
+        if not guard.solver.interruptible:
+            cut.history = history  # for who writes down how far it came
+            raise
+        state = guard.state
+        if not history or history[-1]["k"] != state.k:
+            history.append({"k": state.k, "residual": real(state.residual), "seconds": time.perf_counter() - clock})
+        history[-1]["interrupted"], status = True, "stopped"
+    bar.close()
+    guard.solver.finish(problem)
+    status = status or guard.last_word(history)
+    x = guard.best if status in ("diverged", "nonfinite") else guard.state.x
+    return Result(x, status, replace(guard.state), history, guard.solver, problem)
+
+
+def _told(calls, problem, state, entry) -> str | None:
+    """Tell a step to everyone; dicts that come back go into the history, a False ends the run when all were told."""
+    ended = False
+    for call in calls:  # no comprehension: its closure would keep the state with an error's traceback
+        answer = call(problem, state)
+        entry.update(answer if isinstance(answer, dict) else {})
+        ended |= isinstance(answer, bool | np.bool_) and not answer
+    return "stopped" if ended else None
+
+
+def _sequence(name, value):
+    if not isinstance(value, Sequence):
+        raise TypeError(f"{name} must be a list or tuple of functions, got {type(value).__name__}")
+    return value
+
+
+def _check_state(state, solver, problem):
+    """Refuse a state that the solver cannot go on from."""
+    if not isinstance(state, State):
+        raise TypeError(f"state must be a State, of result.state or solvers.load_state, got {type(state).__name__}")
+    array("state.x", state.x, shape=problem.ishape)
+    fresh = solver.init(problem).aux
+    missing = sorted(n for n in fresh if n not in state.aux or np.shape(fresh[n]) != np.shape(state.aux[n]))
+    if missing:
+        raise ValueError(f"state is of another solver: {type(solver).__name__} needs {', '.join(missing)} in state.aux")
+
+
+def choose(problem: Problem) -> Solver:
+    """The solver that `solve` takes by itself: what the prior offers decides.
+
+    A prior with a solver of its own: that one. Quadratic priors: CG. A convex prox in closed form: POGM; one that
+    is not convex, or that changes with the iteration (cycle spinning): FISTA, which swings less. RED by itself:
+    DataProx. Denoisers and everything else: ADMM.
+    `benchmarks/solvers.py` measured them.
+    """
+    prior = problem.prior
+    own = prior.solver()
+    if own is not None:
+        return own
+    if prior.quadratic:
+        return CG()
+    if prior.has_prox and not prior.implicit:
+        return POGM() if prior.convex and not spins(prior) else FISTA()
+    if prior.has_grad and prior.implicit:
+        return FISTA() if isinstance(prior, Sum) or not prior.lipschitz > 0 else DataProx()
+    try:
+        problem.splitting  # noqa: B018
+    except ValueError:
+        return FISTA()
+    return ADMM()
