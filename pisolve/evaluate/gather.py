@@ -17,7 +17,7 @@ from pisolve.evaluate.crimes.crimes import Crime, Crimes
 from pisolve.evaluate.job import jobs_of
 from pisolve.evaluate.measures import DEFINITIONS
 from pisolve.evaluate.outcome import FAILED, Outcome, Setting
-from pisolve.evaluate.plan import Plan
+from pisolve.evaluate.plan import PLAIN, Plan
 from pisolve.evaluate.planes import planes
 from pisolve.prepare import SENSE
 from pisolve.recipe import WORST
@@ -35,7 +35,7 @@ def gather(plan: Plan, work: Path) -> Comparison:
         settings.append(Setting(about["scan"], about.get("accel"), about.get("mask"), about.get("seed"), pattern,
                                 reference, about["kind"], tuple(about["shape"]), about["scale"],
                                 tuple(about["warnings"]), about["noise"], about["noise_from"],
-                                tuple(about["axes"])))
+                                tuple(about.get("axes", PLAIN))))
         found = about["crimes"]
         suspected.setdefault(name, Crimes(tuple(Crime(**c) for c in found["found"]), tuple(found["checks"])).section())
     for job in jobs_of(plan, work):
@@ -107,8 +107,9 @@ def _parts(job, setting):
         with np.load(job.slice_file(len(parts))) as file:
             parts.append(json.loads(str(file["about"])))
             kept.append(file.get("residual"))
-            found, label = file["image"], parts[-1]["label"]
-        image = np.zeros(setting.image_shape, found.dtype) if image is None else image
+            found, label = file["image"], parts[-1].setdefault("label", {"slice": len(parts) - 1})
+        size = found.shape[-2:] if len(found.shape) == 2 == len(setting.image_shape) - 1 else setting.image_shape[-2:]
+        image = np.zeros((*setting.image_shape[:-2], *size), found.dtype) if image is None else image
         image[tuple(label.get(a, slice(None)) for a in setting.image_axes)] = found
     leads = [dict(zip(setting.image_axes[:-2], index)) for index in np.ndindex(*setting.image_shape[:-2])]
     places = [[z for z, p in enumerate(parts) if all(p["label"].get(a, n) == n for a, n in lead.items())]

@@ -26,7 +26,7 @@ def prepared(folder: Path, index: int) -> io.Scan:
     """The scan that all methods get on a setting."""
     with np.load(folder / f"{index:03d}" / "prepared.npz") as file:
         parts = {n: file[n] for n in file.files}
-    axes = tuple(json.loads(str(parts.pop("axes"))))
+    axes = json.loads(str(parts.pop("axes"))) if "axes" in parts else None  # as it was before there were axes
     return io.Scan(parts.pop("kspace"), meta=json.loads(str(parts.pop("meta"))), axes=axes, **parts)
 
 
