@@ -1,4 +1,4 @@
-"""Writes the tables of README.md, calibration.md, networks.md and scan_specific.md: nothing is typed by hand.
+"""Writes the tables of README.md, calibration, networks, scan_specific and series.md: nothing is typed by hand.
 
     python benchmarks/tables.py
 
@@ -172,10 +172,37 @@ def short(solver):
     return f"{name}({', '.join(kept)})"
 
 
+def series(results):
+    """dB of every method on the cine and on the volumes, at its usual strength and at its best."""
+    report = json.loads((results / "series.json").read_text())
+    heart, volumes = report["cine"], {n: r for n, r in report.items() if isinstance(r, dict) and "acceleration" in r}
+    theirs = {"wavelet, frame by frame": "wavelet, frame by frame, shifts", "temporal TV": "temporal tv",
+              "temporal FFT": "temporal fft", "nuclear": "nuclear", "LLR": "llr, shifts"}
+
+    def cells(row):
+        edge = "*" if row.get("at_the_edge_of_the_grid") else ""
+        best = f"{row['best_psnr']:.2f} at {row['best_lam']:.2g}{edge}" if "best_psnr" in row else ""
+        return [f"{row['psnr']:.2f}" + (f" at {row['lam']:.2g}" if "lam" in row else ""), best]
+
+    frames, ny, nx = heart["shape"]
+    first = rows_of([f"cine, {heart['coils']} x {frames} x {ny} x {nx}, {heart['accel']}x", "as the word has it",
+                     "best", "`pi.solve` at its best"],
+                    [[r["method"], *cells(r), heart["solve"].get(theirs.get(r["method"]), "")] for r in heart["rows"]])
+    one = next(iter(volumes.values()))
+    head = [x for n, r in volumes.items() for x in (f"{n} ({r['acceleration']:.2f}x), as the word has it", "best")]
+    methods = [r["method"] for r in one["rows"]]
+    found = {n: {r["method"]: r for r in v["rows"]} for n, v in volumes.items()}
+    second = rows_of([f"volume, {one['coils']} x {' x '.join(map(str, one['shape']))}", *head],
+                     [[m, *(c for n in volumes for c in cells(found[n][m]))] for m in methods])
+    return (f"{first}\n\n{second}\n\n*: at the edge of the grid, so more may be had. `pi.solve` at its best: what "
+            "benchmarks/cine.py measured with an operator made by hand, another grid and 40 iterations. Made by "
+            f"`{report['command']}`.")
+
+
 PAGES = {"README.md": {"defaults": lambda results: defaults(), "quality": quality, "speed": speed, "minimum": minimum},
          "docs/calibration.md": {"calibration": calibration},
          "docs/networks.md": {"denoising": denoising, "learned": learned},
-         "docs/scan_specific.md": {"scan_specific": scan_specific}}
+         "docs/scan_specific.md": {"scan_specific": scan_specific}, "docs/series.md": {"series": series}}
 
 
 def write(root=ROOT, results=RESULTS):

@@ -66,15 +66,16 @@ def series():
     """The same of a series, by PSNR."""
     with contextlib.redirect_stdout(io.StringIO()):
         names = no_arguments(lambda: runpy.run_path(str(ROOT / "examples" / "cine.py")))
-    truth, A, y = names["image"], names["A"], names["data"].astype(np.complex64)
+    truth, scan = names["image"], pi.Recipe(sampling=names["sampling"]).prepare(names["scan"])
     priors = {"wavelet": pi.Wavelet(), "x-f": pi.TemporalFFT(), "nuclear": pi.Nuclear(), "LLR": pi.LLR(shifts=16),
-              "TV in time": pi.TV(axes=(0,))}
+              "TV in time": pi.TV(axes=("frame",))}
 
-    def best(prior):
-        runs = [(lam, pi.solve(A, y, lam * prior, max_iter=30).x) for lam in np.geomspace(1e-3, 3, 11)]
+    def best(name, prior):
+        each = ("slice", "frame") if name == "wavelet" else ()
+        runs = [(lam, pi.recon(scan, lam * prior, max_iter=40, each=each).x) for lam in np.geomspace(1e-3, 3, 11)]
         return max(runs, key=lambda run: pi.metrics.psnr(truth, run[1]))
 
-    found = {name: best(prior) for name, prior in priors.items()}
+    found = {name: best(name, prior) for name, prior in priors.items()}
     return [{f"{name}, {lam:.2g}": x for name, (lam, x) in found.items()}], truth
 
 

@@ -4,7 +4,8 @@ The command line lists them, and asks for no more than this file to do so; the r
 from here, too.
 """
 
-SAMPLINGS = ("random", "equispaced", "equispaced_fraction", "poisson", "variable_density")  # patterns of `masks`
+POINTS = ("poisson", "variable_density")  # patterns of single points, with a full centre of their own
+SAMPLINGS = ("random", "equispaced", "equispaced_fraction", *POINTS, "vista")  # patterns of `masks`
 MAPS = ("espirit", "walsh", "inati", "jsense")  # how coil maps are made
 CROP = 0.8  # ESPIRiT's maps are 0 where the eigenvalue is below
 VARIANTS = ("raki", "residual", "linear")  # of RAKI
@@ -12,7 +13,7 @@ SOLVERS = ("cg", "dataprox", "fista", "pogm", "gradientdescent", "gmres", "lsmr"
            "pdhg")
 METHODS = ("holdout", "sure", "discrepancy", "reference")  # of tuning
 TRIALS = 12  # strengths to try, where several priors get the same number of them
-COUNTERS = ("encoding", "contrast", "phase", "repetition", "set")  # of raw data, of which one value makes a scan
+COUNTERS = ("encoding", "contrast", "phase", "repetition", "set")  # of raw data: all but encodings become axes
 
 # What a prior is given where nothing else is said, for images with a 99th percentile of 1. A network is the price of
 # an iteration, and plug-and-play by ADMM is near its fixed point after 30 of them.
@@ -25,7 +26,13 @@ DEFAULTS = {
     "tgv": {"lam": 1.5e-3},
     "pnp": {"sigma": 0.1, "max_iter": 30},
     "red": {"lam": 0.05, "sigma": 0.06},
+    "llr": {"lam": 0.1},
+    "nuclear": {"lam": 1.0},
+    "l+s": {"lam": 2.0},
+    "temporal-fft": {"lam": 0.03},
+    "temporal-tv": {"lam": 0.03},
 }
+SERIES = ("llr", "nuclear", "l+s", "temporal-fft", "temporal-tv")  # of those: for a series of images
 DENOISER = "denoiser-brain"
 ZERO_FILLED = "zero-filled"
 FITTED = ("convdecoder", "zs-ssl")  # networks fitted to the scan: minutes a slice

@@ -149,7 +149,7 @@ CASES = {solve: [
     c("callback stops", "stopped", callbacks=[lambda problem, state: False]),
 ], recon: [
     c("k-space NaN", V, f"kspace {FINITE}", scan=put(Y, nan)), c("Inf", V, f"kspace {FINITE}", scan=put(Y, inf)),
-    c("k-space zero", V, "kspace is zero everywhere", scan=0 * Y), c("2-D", V, "kspace has 2 dim.*3 or 4", scan=Y[0]),
+    c("k-space zero", V, "kspace is zero everywhere", scan=0 * Y), c("2-D", V, "kspace has 2 dim.*name them", scan=Y[0]),
     c("5-D", V, "kspace has 5 dimensions", scan=Y[None, None]), c("no coil", V, "kspace is empty", scan=Y[:0]),
     c("empty", V, "kspace is empty", scan=Y[..., :0]), c("list", F, "kspace must be", scan=[1]),
     c("object", F, "kspace has dtype", scan=Y.astype(object)), c("no file", FileNotFoundError, "no.h5", scan="no.h5"),
@@ -169,7 +169,7 @@ CASES = {solve: [
     c("mps NaN", V, f"mps {FINITE}", mps=put(S, nan)), c("mps zero", V, "mps is zero everywhere", mps=0 * S),
     c("mps coils", V, "mps has shape .*coils and size must agree", mps=S[:3]), c("mps list", F, "mps must", mps=[1]),
     c("mps size", V, "mps has shape .*must agree", mps=S[:, :30]), c("mps lucky", V, "mps has shape", mps=S[..., 9:10]),
-    c("mps of slices", V, "mps has 5 dim", mps=np.stack([S, S])[None]),
+    c("mps of slices", V, "mps has shape .*coils and size must agree", mps=np.stack([S, S])[None]),
     c("mps 1e20", V, "mps .*divide", mps=S * f32(1e20)),
     c("mps at one pixel", "max_iter", scan=put(0 * Y, 1), mps=put(0 * S, 1)),
     c("mps with a dead coil", "max_iter", mps=S * DEAD), c("mps torch", "max_iter", mps=T(S.copy())),
@@ -197,7 +197,7 @@ CASES = {solve: [
 ], with_mask: [
     c("width", V, r"mask has shape \(32, 20\)", mask=M[:, :20]),
     c("(ky,)", V, r"write it as mask\[:, None\]", mask=M[:, 0]),
-    c("per coil", V, "mask .* differs along axis 0", mask=np.stack([M, ~M])),
+    c("per coil", V, "mask .* differs between coils", mask=np.stack([M, ~M])),
     c("0.3", V, "mask holds other", mask=0.3 * M), c("all zero", V, "mask is False everywhere", mask=M & False),
     c("all one", "max_iter", mask=M | True), c("list", F, "mask must be .*convert", mask=M.tolist()),
     c("string", F, "mask must be", mask="random"), c("per coil alike", "max_iter", mask=np.stack([M] * 4)),

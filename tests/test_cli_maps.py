@@ -77,7 +77,7 @@ def test_sets_lie_where_bart_has_them(run, scans, tmp_path):  # noqa: F811
 def test_part_chooses_from_raw_data(run, tmp_path):  # noqa: F811
     raw = write(tmp_path / "raw.mrd", header(), [r for n in range(3) for r in lines((n + 1) * TRUTH, repetition=n)])
     assert "2 slices" in run("info", raw, "--part", "repetition=2")[1]
-    assert "repetition" in run("info", raw)[2]
+    assert "2 slices, 3 repetitions" in run("info", raw)[1]
     words = ("-o", "x.npy", "--part", "repetition=2,slice=1", "--prior", "zero", "--max-iter", 2, "--crop", 0)
     code, _, err = run("recon", raw, *words)
     assert (code, err) == (0, "")

@@ -217,6 +217,96 @@ def test_check_refuses(mask, message):
         masks.check(mask, (8, 32, 40))
 
 
+# ---- series ----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("n", "frames", "accel", "calib"), [(144, 30, 6, 0), (96, 12, 4, 6), (45, 9, 5, 0),
+                                                             (64, 16, 2.5, 3), (40, 40, 40, 0)])
+def test_vista_keeps_its_promises(n, frames, accel, calib):
+    """N/accel lines in every frame with its full centre; together all lines; neighbours in time hardly share one."""
+    mask = masks.vista((n, 7), accel, frames, calib=calib, seed=2)
+    lines = mask[:, :, 0]
+    assert mask.shape == (frames, n, 7)
+    assert (mask == lines[:, :, None]).all()
+    assert (lines.sum(1) == round(n / accel)).all()
+    assert lines.any(0).all()
+    assert all(masks.centre(m)[0] >= calib for m in mask)
+    shared = (lines & np.roll(lines, 1, axis=0)).sum(1)
+    assert shared.mean() - calib <= 0.25 * (n / accel) ** 2 / n  # a quarter of what chance would share
+    columns = masks.vista((7, n), accel, frames, calib=calib, axis=-1, seed=2)
+    assert (columns == mask.transpose(0, 2, 1)).all()
+
+
+def test_vista_is_drawn_by_its_seed():
+    one, same, other = (masks.vista((64, 4), 4, 10, seed=s) for s in (1, 1, 2))
+    assert (one == same).all()
+    assert (one != other).any()
+    assert all(masks.centre(m)[0] >= 5 for m in one)  # a third of 16 lines
+    assert not any((a == b).all() for k, a in enumerate(one) for b in one[:k])
+
+
+@pytest.mark.parametrize("density", [1, 3, 6])
+def test_vista_has_its_density(density):
+    """Lines along the centre against the edge, over the frames: as rho says, up to the grid's rounding."""
+    n, width = 120, 0.2
+    share = masks.vista((n, 1), 8, 60, calib=0, density=density, width=width, seed=1)[:, :, 0].mean(0)
+    rho = 1 + (density - 1) * np.exp(-(((np.arange(n) - n // 2) / (width * n)) ** 2) / 2)
+    share, rho = (a.reshape(12, 10).mean(1) / a.mean() for a in (share, rho))
+    np.testing.assert_allclose(share, rho, rtol=0.15)
+
+
+def energy(lines, density=4, width=0.2):
+    """The Riesz energy by its definition."""
+    n, frames = lines.shape[1], lines.shape[0]
+    t, k = np.nonzero(lines)
+    rho = 1 + (density - 1) * np.exp(-(((np.arange(n) - n // 2) / (width * n)) ** 2) / 2)
+    q = rho[k] ** -0.75
+    dk, dt = (np.minimum(d, m - d) for d, m in ((abs(k[:, None] - k), n), (abs(t[:, None] - t), frames)))
+    with np.errstate(divide="ignore"):
+        force = np.hypot(dk, dt) ** -3.0
+    np.fill_diagonal(force, 0)
+    return (q[:, None] * q * force).sum() / 2
+
+
+def test_vista_has_a_low_energy():
+    """Below that of any random pattern of the density by far; no line of a frame gains by moving alone."""
+    n, frames = 48, 8
+    lines = masks.vista((n, 1), 4, frames, calib=0, seed=3)[:, :, 0]
+    least = energy(lines)
+    drawn = [np.stack([masks.variable_density((n, 1), 4, 0, power=1, axis=-2, seed=100 * s + k)[:, 0]
+                       for k in range(frames)]) for s in range(10)]
+    assert least < 0.9 * min(energy(d) for d in drawn)
+    counts = lines.sum(0)
+    for t, k in np.argwhere(lines)[::5]:
+        for other in np.flatnonzero(~lines[t]) if counts[k] > 1 else ():
+            moved = lines.copy()
+            moved[t, k], moved[t, other] = False, True
+            assert energy(moved) > least * (1 - 1e-9)
+
+
+def test_vista_with_fewer_lines_than_kspace_has():
+    lines = masks.vista((60, 1), 12, 4, calib=0)[:, :, 0]
+    assert lines.sum() == 20
+    assert lines.any(0).sum() == 20  # each line once
+
+
+@pytest.mark.parametrize("accel", [(2, 2), (3, 2), (1, 4), (2, 1)])
+def test_regular_goes_round(accel):
+    frames = [masks.regular((24, 20), accel, 6, shift=k, seed=5) for k in range(accel[0] * accel[1])]
+    bare = [masks.regular((24, 20), accel, 0, shift=k, seed=5) for k in range(len(frames))]
+    assert np.sum(bare, axis=0).tolist() == np.ones((24, 20)).tolist()  # every sample once
+    assert all(min(masks.centre(m)) >= 6 for m in frames)
+    assert (masks.regular((24, 20), accel, 0, offset=(0, 0)) == bare[0][np.ix_(
+        *(np.roll(np.arange(n), -np.argmax(bare[0].any(1 - i))) for i, n in enumerate((24, 20))))]).all()
+
+
+@pytest.mark.parametrize("make", [masks.equispaced, masks.equispaced_fraction])
+def test_evenly_spaced_lines_shift(make):
+    first = [int(np.argmax(make((64, 2), 4, 0, shift=k, seed=3)[:, 0])) for k in range(5)]
+    assert sorted(first[:4]) == [0, 1, 2, 3]
+    assert first[4] == first[0]
+    assert (make((64, 2), 4, seed=3, shift=0) == make((64, 2), 4, seed=3)).all()
+
+
 @pytest.mark.parametrize(("call", "error", "message"), [
     (lambda: masks.random((64, 64), 0.5), ValueError, "accel must be >= 1"),
     (lambda: masks.random((64, 64), 16, 0.08), ValueError, "accel 16 leaves 4 of 64 lines, but the full centre has 5"),
@@ -247,6 +337,15 @@ def test_check_refuses(mask, message):
     (lambda: masks.variable_density((64, 64), 8, 32), ValueError, "full centre has 1024"),
     (lambda: masks.variable_density((64, 64), 4, (8, 8, 8)), ValueError, "calib must be"),
     (lambda: masks.variable_density((64, 64), 4, 8, sigma=0), ValueError, "sigma must be > 0"),
+    (lambda: masks.vista((64, 64), 4, 0), ValueError, "frames must be in 1"),
+    (lambda: masks.vista((64, 64), 8, 10, calib=9), ValueError, "leaves 8 of 64 lines, .* lower accel or calib"),
+    (lambda: masks.vista((64, 64), 200), ValueError, "accel 200 leaves"),
+    (lambda: masks.vista((64, 64), 4, density=0.5), ValueError, "density must be >= 1"),
+    (lambda: masks.vista((64, 64), 4, width=0), ValueError, "width must be > 0"),
+    (lambda: masks.regular((64, 64), 2), ValueError, r"accel must be two numbers such as \(2, 2\), got 2"),
+    (lambda: masks.regular((64, 64), (2, 1.5)), ValueError, "two whole numbers"),
+    (lambda: masks.regular((64, 64), (2, 2), offset=(0, 2)), ValueError, "offset must be in 0..1"),
+    (lambda: masks.equispaced((64, 64), 4, shift=-1), ValueError, "shift must be in 0"),
     (lambda: masks.centre(np.ones(5)), ValueError, "mask has"), (lambda: masks.centre([1]), TypeError, "mask must be"),
     (lambda: masks.estimate(np.zeros((4, 4))), ValueError, "zero everywhere"),
     (lambda: masks.estimate(np.full((4, 4), np.nan)), ValueError, "NaN"),

@@ -1,6 +1,7 @@
 """ISMRMRD: files that its own library wrote are read back as the k-space they were made of, flag by flag."""
 
 import ast
+import json
 import subprocess
 import sys
 import warnings
@@ -244,10 +245,13 @@ def test_averages_are_weighted_by_their_number(tmp_path):
 @pytest.mark.parametrize("counter", ["contrast", "phase", "repetition", "set"])
 def test_parts(tmp_path, counter):
     path = write(tmp_path / "a.h5", header(), lines() + lines(3 * TRUTH, **{counter: 2}))
-    with pytest.warns(UserWarning, match=f"of 2 {counter}s; choose by"):
-        scan = io.load(path)
-    assert (scan.kspace == TRUTH).all()
-    assert close(io.load(path, part={counter: 2}).kspace, 3 * TRUTH)
+    scan, axis = io.load(path), {"contrast": "echo", "phase": "frame"}.get(counter, counter)
+    assert scan.axes == ("slice", axis, "coil", "ky", "kx")
+    assert close(scan.kspace, np.stack([TRUTH, 3 * TRUTH], 1))
+    assert scan.mask.shape == (KY, KX)
+    assert scan.meta["counters"] == {axis: [0, 2]}
+    for name in (counter, axis):
+        assert close(io.load(path, part={name: 2}).kspace, 3 * TRUTH)
     assert (io.load(path, part={counter: 0, "slice": 1}).kspace == TRUTH[1:]).all()
     with pytest.raises(ValueError, match=r"is 1: the file has \[0, 2\]"):
         io.load(path, part={counter: 1})
@@ -270,24 +274,80 @@ def test_slices_come_in_the_order_of_their_positions(tmp_path):
     assert np.allclose(np.array(scan.meta["affine"]) @ [6, 8, 1, 1], [-1, -2, 10, 1])
 
 
-@pytest.mark.parametrize("over", [1, 2])
-def test_three_dimensions_become_slices_along_the_readout(tmp_path, over):
-    volume = centred((1, COILS, 8, KY, KX))[0]  # (coil, kz, ky, kx)
+def volume_readouts(over=1, **options):
+    """(k-space (coil, kz, ky, kx), mask (kz, ky), readouts, header) of a 3-D encoding with calibration lines."""
+    volume = centred((1, COILS, 8, KY, KX))[0]
     mask = np.zeros((8, KY), bool)
     mask[1::2, ::2] = mask[2:7, 4:12] = True
     fine = oversampled(volume, over * KX)
-    made = [readout(fine[:, z, y], y=y, z=z) for z, y in np.argwhere(mask)]
-    made += [readout(fine[:, z, y], 20, y=y, z=z) for z in range(2, 7) for y in range(4, 12)]
-    xml = header(over * KX, z=8, out=KX, limits=[(0, KY - 1, KY // 2), (0, 7, 4)])
+    made = [readout(fine[:, z, y], y=y, z=z, **options) for z, y in np.argwhere(mask)]
+    made += [readout(fine[:, z, y], 20, y=y, z=z, **options) for z in range(2, 7) for y in range(4, 12)]
+    return volume, mask, made, header(over * KX, z=8, out=KX, limits=[(0, KY - 1, KY // 2), (0, 7, 4)])
+
+
+@pytest.mark.parametrize("over", [1, 2])
+def test_three_dimensions(tmp_path, over):
+    volume, mask, made, xml = volume_readouts(over)
     scan = io.load(write(tmp_path / "a.h5", xml, made))
-    hybrid = fft(volume, (-1,), inverse=True).transpose(3, 0, 1, 2)
-    assert close(scan.kspace, hybrid * mask)
-    assert (scan.mask == mask).all()
-    assert close(scan.calib, hybrid[:, :, 2:7, 4:12])
-    assert "hybrid" in scan.meta
+    assert scan.axes == ("coil", "kz", "ky", "kx")
+    assert close(scan.kspace, volume * mask[..., None])
+    assert (scan.mask == mask[..., None]).all()
+    assert close(scan.calib, volume[:, 2:7, 4:12])
+    assert scan.readout == "kx"
+    assert scan.meta["voxel_mm"] == [5, 2, 2]
     assert [w for w in scan.warnings() if "no calibration" not in w] == []  # 5 of 8 partitions are in the centre
-    whole = fft(scan.kspace[0], (-2, -1), inverse=True)  # the slice at x = 0 is that of the 3-D image
-    assert close(whole, fft(volume * mask[..., None], (-3, -2, -1), inverse=True)[..., 0], 1e-5)
+    planes = scan.parts(("x",))
+    assert (len(planes), planes[0].kspace.shape) == (KX, (COILS, 8, KY))
+
+
+def test_a_volumes_place(tmp_path):
+    """Voxel (x, y, z) = (6, 8, 4), the centre, is where the slab is; partitions run along slice_dir."""
+    head = {"position": (1.0, 2.0, 3.0), "read_dir": (0, 1, 0), "phase_dir": (0, 0, 1), "slice_dir": (1, 0, 0)}
+    _, _, made, xml = volume_readouts(head=head)
+    place = np.array(io.load(write(tmp_path / "a.h5", xml, made)).meta["affine"])
+    assert np.allclose(place @ [KX // 2, KY // 2, 4, 1], [-1, -2, 3, 1])
+    assert np.allclose(place[:3, :3].T, [[0, -2, 0], [0, 0, 2], [-5, 0, 0]])
+
+
+def test_an_asymmetric_echo_in_three_dimensions(tmp_path):
+    """Two echoes, the second read backwards: what was not read is not in the mask; calibration lines are as wide."""
+    volume, mask, _, xml = volume_readouts()
+    part, back = volume[..., 3:], ismrmrd.ACQ_IS_REVERSE
+    made = [readout(part[:, z, y], *flag, y=y, z=z, head={"center_sample": 3}) for z, y in np.argwhere(mask)
+            for flag in ((), (20,))]
+    made += [readout(2 * part[:, z, y, ::-1], back, y=y, z=z, contrast=1, head={"center_sample": 5})
+             for z, y in np.argwhere(mask)]
+    scan = io.load(write(tmp_path / "a.h5", xml, made))
+    assert scan.axes == ("echo", "coil", "kz", "ky", "kx")
+    inside = mask[..., None] & (np.arange(KX) >= 3)
+    assert close(scan.kspace[0], volume * inside)
+    assert close(scan.kspace[1], 2 * volume * inside)
+    assert (scan.mask == inside).all()
+    assert scan.meta["partial_fourier"]["kx"] == [3, KX]
+    assert scan.calib.shape == (COILS, 5, 8, 7)
+    assert close(scan.calib, volume[:, 2:7, 4:12, 3:10])
+
+
+def test_slabs_of_volumes_are_slices(tmp_path):
+    volume, mask, one, xml = volume_readouts(head={"position": (0, 0, 90.0), "slice_dir": (0, 0, 1)})
+    _, _, two, _ = volume_readouts(slice=1, head={"position": (0, 0, 10.0), "slice_dir": (0, 0, 1)})
+    path = write(tmp_path / "a.h5", xml, one + two)
+    scan = io.load(path)
+    assert scan.axes == ("slice", "coil", "kz", "ky", "kx")
+    assert close(scan.kspace[0], volume * mask[..., None])
+    assert "affine" not in scan.meta
+    assert close(io.load(path, part={"slice": 0}).kspace, volume * mask[..., None])
+
+
+def test_lines_of_their_own(tmp_path):
+    """Slices and phases that were sampled at other lines, one of them not at all in a phase."""
+    made = [readout((1 + t) * TRUTH[s, :, y], y=y, slice=s, phase=t) for s in range(2) for t in range(3)
+            for y in range(KY) if y % 3 == t and (s, t) != (1, 2)]
+    scan = io.load(write(tmp_path / "a.h5", header(), made))
+    own = (np.arange(KY) % 3 == np.arange(3)[:, None]) & ~(np.arange(2)[:, None] & (np.arange(3) == 2))[..., None]
+    assert scan.axes == ("slice", "frame", "coil", "ky", "kx")
+    assert (scan.mask == own[..., None]).all()
+    assert close(scan.kspace, TRUTH[:, None] * ((1 + np.arange(3))[:, None] * own)[:, :, None, :, None])
 
 
 def test_calibration_of_another_encoding_and_what_does_not_fit(tmp_path):
@@ -360,7 +420,7 @@ BAD = [
     ("space", header(), edit(encoding_space_ref=4), None),
     ("noise", header(), [readout(TRUTH[0, :, 0], 19)], "no readout is for imaging, of 1 there are {'noise': 1}"),
     ("dummy", header(), [readout(TRUTH[0, :, 0], 27)], "{'skipped': 1}"),
-    ("slices", header(), lines()[:-1], "slice 1 was sampled at other lines than slice 0"),
+    ("slices", header(), lines()[:-1], None),
     ("discard", header(), edit(discard_pre=12), "0 to 12 are left"),
     ("huge", header(60000, 60000, 60000), edit(), "more than max_bytes"),
     ("coils", header(), [*lines(), readout(TRUTH[0, :2, 0], 19)], "noise was measured with 2 channels, the image with"),
@@ -418,7 +478,9 @@ def test_damaged_files_end_in_an_error_or_a_scan(scanner, tmp_path):
 # --- writing
 
 MASK = masks.random((KY, KX), 2)
-HYBRID = {"hybrid": "slices are positions along the readout, (ky, kx) is (kz, ky)"}
+FRAMES = RNG.random((3, KY, 1)) > 0.4
+VOLUME = centred((1, COILS, 8, KY, KX))[0]
+POINTS = RNG.random((8, KY, 1)) > 0.5
 COLUMNS = masks.random((KY, KX), 2, axis=-1)
 PARTIAL = (np.arange(KY)[:, None] > 4) & (np.arange(KX) > 2)
 AFFINE = [[0, -2.0, 0, 5], [-3.0, 0, 0, 1], [0, 0, 4.0, -2], [0, 0, 0, 1.0]]
@@ -432,7 +494,27 @@ SCANS = {
                        noise=TRUTH[0].reshape(COILS, -1)[:, :70], meta={"voxel_mm": [4.0, 2.0, 3.0], "affine": AFFINE}),
     "said": io.Scan(TRUTH, calib=TRUTH[0, :, :, 3:10], meta={"phase_axis": -1}),
     "partial columns": io.Scan(TRUTH * PARTIAL, PARTIAL, meta={"phase_axis": -1}),
-    "hybrid": io.Scan(TRUTH * (RNG.random((KY, KX)) > 0.4), meta=HYBRID, calib=TRUTH[:, :, 4:12, 3:9]),
+    "slice": io.Scan(TRUTH[0] * MASK, MASK, calib=TRUTH[0, :, 4:12]),
+    "series": io.Scan(TRUTH[0] * np.arange(1, 4)[:, None, None, None] * FRAMES[:, None], FRAMES, TRUTH[0],
+                      axes=("frame", "coil", "ky", "kx"), meta={"voxel_mm": [4.0, 2.0, 3.0], "affine": AFFINE}),
+    "series of slices": io.Scan(TRUTH[:, None] * np.arange(1, 4)[:, None, None, None] * FRAMES[:, None], FRAMES, TRUTH,
+                                abs(TRUTH[:, None, 0]) * np.ones((3, 1, 1)), calib=TRUTH[:, :, 4:12],
+                                axes=("slice", "frame", "coil", "ky", "kx"), meta={"affine": AFFINE}),
+    "order": io.Scan(TRUTH[:, None] * np.arange(1, 4)[:, None, None, None], axes=("set", "echo", "coil", "ky", "kx")),
+    "empty slice": io.Scan(TRUTH * MASK * np.array([1, 0])[:, None, None, None], np.stack([MASK, 0 * MASK]),
+                           meta={"affine": AFFINE}),
+    "one frame": io.Scan(TRUTH[:1], axes=("repetition", "coil", "ky", "kx")),
+    "3-D": io.Scan(VOLUME * POINTS, POINTS, VOLUME, abs(VOLUME[0]), calib=VOLUME[:, 2:7, 4:12, 3:9],
+                   axes=("coil", "kz", "ky", "kx"), meta={"voxel_mm": [4.0, 2.0, 3.0], "affine": AFFINE}),
+    "3-D along ky": io.Scan(VOLUME * POINTS[:, :12].swapaxes(1, 2), POINTS[:, :12].swapaxes(1, 2), VOLUME,
+                            calib=VOLUME[:, 2:6, 4:12, 3:9], axes=("coil", "kz", "ky", "kx"),
+                            meta={"voxel_mm": [4.0, 2.0, 3.0], "affine": AFFINE}),
+    "3-D along kz": io.Scan(VOLUME * (RNG.random((KY, KX)) > 0.5), RNG.random((1, KY, KX)) > -1, abs(VOLUME) + 0j,
+                            axes=("coil", "kz", "ky", "kx")),
+    "3-D series": io.Scan(VOLUME * (1 + np.arange(2))[:, None, None, None, None] * POINTS, POINTS, VOLUME,
+                          axes=("echo", "coil", "kz", "ky", "kx")),
+    "slabs": io.Scan(np.stack([VOLUME, 2 * VOLUME]) * POINTS, POINTS, calib=np.stack([VOLUME, VOLUME])[:, :, 2:6],
+                     axes=("slice", "coil", "kz", "ky", "kx")),
 }
 
 
@@ -442,16 +524,17 @@ def test_round_trip(tmp_path, name, suffix):
     scan, path = SCANS[name], tmp_path / f"a{suffix}"
     io.save_mrd(path, scan)
     again = io.load(path)
-    rtol = 1e-6 if name == "hybrid" else 0
+    rtol = 0 if scan.kspace.dtype == np.complex64 else 1e-7
+    assert again.axes == scan.axes
     assert close(again.kspace, scan.kspace, rtol)
     for field in ("mask", "mps", "reference", "noise"):
         one, two = getattr(scan, field), getattr(again, field)
         assert (one is None and (two is None or two.all())) or np.array_equal(one, two), field
     assert (scan.calib is None and again.calib is None) or close(again.calib, scan.calib, rtol)
     assert again.meta.items() >= scan.meta.items()
-    turned = name in ("columns", "said", "partial columns")
-    assert again.phase_axis == (-1 if turned else -2)
-    if "partial" in name:
+    turned = name in ("columns", "said", "partial columns", "3-D along ky")
+    assert again.readout == ("ky" if turned else "kx")
+    if name in ("partial", "partial columns"):
         assert again.meta["partial_fourier"] == {"ky": [5, KY], "kx": [3, KX]}
     assert ("voxel_mm" in again.meta) == ("voxel_mm" in scan.meta)  # not invented
     io.save_mrd(path, again)  # and once more
@@ -459,12 +542,55 @@ def test_round_trip(tmp_path, name, suffix):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     with ismrmrd.Dataset(str(path), mode="r") as file:
         head = ismrmrd.xsd.CreateFromDocument(file.read_xml_header())  # the library's parser is strict
-        assert head.encoding[0].encodedSpace.matrixSize.y == (KX if name == "hybrid" or turned else KY)
+        assert head.encoding[0].encodedSpace.matrixSize.y == (KX if turned else KY)
         count = file.number_of_acquisitions()
         last = file.read_acquisition(count - 1)
         assert last.active_channels == COILS
         roles = [file.read_acquisition(i).is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT) for i in range(min(count, 3))]
         assert any(roles) == (scan.noise is not None)
+
+
+def test_older_files_of_three_dimensions(tmp_path):
+    """They hold maps and reference as slices (x, z, y) along the readout, and no sizes."""
+    scan, path = SCANS["3-D"], tmp_path / "a.mrd"
+    io.save_mrd(path, scan)
+    affine = np.array(AFFINE)[:, [1, 2, 0, 3]].tolist()
+    with h5py.File(path, "a") as file:
+        del file["pisolve"]
+        file["pisolve/mps"] = scan.mps.transpose(3, 0, 1, 2)
+        file["pisolve/reference"] = scan.reference.transpose(2, 0, 1)
+        file["pisolve/meta"] = json.dumps({"hybrid": "slices are positions", "voxel_mm": [3.0, 4.0, 2.0],
+                                           "affine": affine})
+    again = io.load(path)
+    for name in ("kspace", "mps", "reference", "calib"):
+        assert close(getattr(again, name), getattr(scan, name), 1e-7), name
+    assert (again.mask == scan.mask).all()
+    assert again.meta.items() >= scan.meta.items()
+    assert "hybrid" not in again.meta
+
+
+@pytest.mark.parametrize("name", ["series", "series of slices", "3-D series"])
+def test_part_of_what_was_written(tmp_path, name):
+    scan, path = SCANS[name], tmp_path / "a.mrd"
+    io.save_mrd(path, scan)
+    axis = "echo" if name == "3-D series" else "frame"
+    again = io.load(path, part={axis: 1})
+    assert again.axes == tuple(a for a in scan.axes if a != axis)
+    assert close(again.kspace, np.take(scan.kspace, 1, axis=scan.axes.index(axis)), 1e-7)
+    assert (again.mps == scan.mps).all()
+    if scan.reference is not None:
+        assert (again.reference == scan.reference[:, 1]).all()
+        assert (io.load(path, part={"slice": 1, "frame": 2}).reference == scan.reference[1:, 2]).all()
+
+
+@pytest.mark.parametrize("told", ["x", "[1]", '{"coil": 3}', '{"slice": 0}', '{"slice": 1}'])
+def test_sizes_that_are_none(tmp_path, told):
+    io.save_mrd(tmp_path / "a.mrd", SCANS["mask"])
+    with h5py.File(tmp_path / "a.mrd", "a") as file:
+        del file["pisolve/counts"]
+        file["pisolve/counts"] = told
+    with pytest.raises(ValueError, match=r"counts|there should be 1"):
+        io.load(tmp_path / "a.mrd")
 
 
 @pytest.mark.parametrize(("name", "axes"), [("full", [0, 1]), ("columns", [1, 0])])
@@ -481,7 +607,9 @@ def test_other_programs_find_kspace_and_positions(tmp_path, name, axes):
 
 def test_what_cannot_be_written(tmp_path):
     holes = io.Scan(TRUTH, MASK & COLUMNS)
-    for scan, message in ((holes, "mask has holes along kx and along ky"), (TRUTH, "must be a pisolve.io.Scan"),
+    cycles = io.Scan(TRUTH, axes=("cycle", "coil", "ky", "kx"))
+    for scan, message in ((holes, "mask has holes along kx and along ky"), (cycles, "'cycle' has no counter"),
+                          (TRUTH, "must be a pisolve.io.Scan"),
                           (io.Scan(TRUTH, meta={"f": print}), "plain values"),
                           (io.Scan(TRUTH.astype(complex) * 1e60), "NaN or Inf")):
         with pytest.raises((ValueError, TypeError), match=message), np.errstate(over="ignore", invalid="ignore"):

@@ -67,7 +67,7 @@ def test_scaled_images_and_more_axes(tmp_path):
     found.to_filename(tmp_path / "a.nii")
     stored = nibabel.load(tmp_path / "a.nii").get_fdata()[..., 0]
     assert np.allclose(io.load_image(tmp_path / "a.nii"), stored.T)
-    for shape, kind, message in (((4, 3, 2, 2), np.float32, "one image"), ((4,), np.float32, "one image"),
+    for shape, kind, message in (((4, 3, 2, 2, 2), np.float32, "one image"), ((4,), np.float32, "one image"),
                                  ((4, 3), [("R", "u1"), ("G", "u1"), ("B", "u1")], "one image")):
         nibabel.Nifti1Image(np.zeros(shape, kind), np.eye(4)).to_filename(tmp_path / "b.nii")
         with pytest.raises(ValueError, match=message):

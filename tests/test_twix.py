@@ -155,8 +155,24 @@ def test_three_dimensions_and_cut_off_samples(tmp_path):
             for z in range(8) for y in range(KY)]
     changes = {"sKSpace.ucDimension": 4, "sKSpace.lPartitions": 8}
     scan = io.load(write(tmp_path / "a.dat", (made, changes)))
-    assert close(scan.kspace, fft(volume, (-1,), inverse=True).transpose(3, 0, 1, 2))
-    assert "hybrid" in scan.meta
+    assert scan.axes == ("coil", "kz", "ky", "kx")
+    assert close(scan.kspace, volume)
+    assert scan.mask.all()
+
+
+def test_echoes_and_phases_are_axes(tmp_path):
+    fine = oversampled(TRUTH, 2 * KX)
+    made = [block((1 + t + 10 * e) * fine[s, :, y], line=y, Sli=s, Eco=e, Phs=t)
+            for s in range(SLICES) for t in range(3) for e in range(2) for y in range(KY) if y % 3 == t or s]
+    path = write(tmp_path / "a.dat", (made, {}))
+    scan = io.load(path)
+    assert scan.axes == ("slice", "frame", "echo", "coil", "ky", "kx")
+    expected = TRUTH[:, None, None] * (1 + np.arange(3)[:, None] + 10 * np.arange(2))[..., None, None, None]
+    own = np.arange(KY) % 3 == np.arange(3)[:, None]
+    own = np.stack([own, np.ones_like(own)])[:, :, None, :, None]
+    assert close(scan.kspace, (expected * own[:, :, :, None]).astype(np.complex64))
+    assert (scan.mask == own).all()
+    assert close(io.load(path, part={"phase": 1, "contrast": 1}).kspace, (12 * TRUTH * own[:, 1]).astype(np.complex64))
 
 
 def test_an_older_file(tmp_path):

@@ -7,15 +7,15 @@ functions ask the array's type and import nothing that is not loaded already.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
+from functools import cache
 from weakref import WeakSet
 
 import numpy as np
 
 from pisolve._check import is_cupy, is_torch
+from pisolve.backend._blas import one_blas_thread
 from pisolve.backend._cuda import (
     CACHES,
     OutOfMemory,
@@ -128,24 +128,6 @@ def jit(function):
 def compiles(x) -> bool:
     """True for complex numpy arrays that are large enough to be worth a kernel's compilation (seconds, once)."""
     return isinstance(x, np.ndarray) and x.dtype.char in "FD" and x.size >= 1 << 14
-
-
-def one_blas_thread():
-    """A context in which BLAS runs on one thread: its own threads spin against ours and make small `eigh` calls slow.
-
-    (121 x 121 on a busy two-core machine: 1.2 s with them, 6 ms without; faster on an idle one too.)
-    """
-    import scipy.linalg  # noqa: F401 - it brings a BLAS of its own, which must be there to be told
-
-    return _blas(len(sys.modules)).limit(limits=1, user_api="blas")
-
-
-@lru_cache(1)
-def _blas(modules: int):
-    """The BLAS libraries of the process, listed again (some ms) only when a module was imported since."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 def vdot(a, b):

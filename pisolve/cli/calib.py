@@ -44,17 +44,18 @@ def _defaults(name: str, methods: dict) -> str:
 
 def run(a) -> None:
     """Estimate coil maps."""
-    from pisolve.cli.maps import make_maps, save_maps
+    from pisolve.cli.maps import estimated, make_maps, save_maps
     from pisolve.cli.scans import check_output, load, shape_of
 
     check_output(a.output, FILES, a.scan)
     maps = make_maps(a)
     scan = load(a)
     start = time.perf_counter()
-    mps = maps(scan.kspace, scan.mask, scan.calib)
+    mps = estimated(maps, scan)
     seconds = time.perf_counter() - start
-    save_maps(a.output, mps, sets=mps.ndim > scan.kspace.ndim)
-    covered = (mps != 0).any(axis=-3).mean()
-    table([("scan", f"{a.scan}, {shape_of(scan.kspace)}"),
+    axes = scan._with(mps=mps).named()["mps"][1]
+    save_maps(a.output, mps, axes)
+    covered = (mps != 0).any(axis=axes.index("coil")).mean()
+    table([("scan", f"{a.scan}, {shape_of(scan)}"),
            ("maps", f"{mps.shape}, not zero in {covered:.0%} of pixels"),
            ("seconds", f"{seconds:.2f}"), ("written", a.output)])

@@ -1,6 +1,6 @@
 """The word `info`: what is in a file, and what is odd about it."""
 
-from pisolve.cli.options import add_part
+from pisolve.cli.options import add_axes, add_part
 from pisolve.cli.parser import add_word
 from pisolve.cli.say import table
 
@@ -14,6 +14,7 @@ def add(words) -> None:
 
 def _options(new) -> None:
     new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .nii")
+    add_axes(new)
     add_part(new)
 
 
@@ -21,12 +22,12 @@ def run(a) -> None:
     """Say what is in a file: a scan, else an image."""
     from pathlib import Path
 
-    from pisolve import io
+    from pisolve.cli.scans import read
 
     try:
-        scan = io.load(a.scan, part=a.part)
+        scan = read(a)
     except (ValueError, TypeError) as error:
-        if a.part or Path(a.scan).suffix == ".npz" or not Path(a.scan).is_file():
+        if a.part or a.axes or Path(a.scan).suffix == ".npz" or not Path(a.scan).is_file():
             raise
         try:
             rows = _image(a.scan)
@@ -44,10 +45,11 @@ def _scan(path: str, scan) -> list:
     from pisolve import masks
     from pisolve.cli.scans import maps_of, sampled, shape_of
 
-    rss = scan.rss()
-    pattern = masks.estimate(scan.kspace) if scan.mask is None else scan.mask
+    rss, pattern = scan.rss(), scan.encoding
+    if scan.mask is None:
+        pattern = pattern.keep(masks.estimate(scan.kspace, scan.axes))
     guess = " (no mask in the file: where k-space is not zero)" if scan.mask is None else ""
-    return [("file", path), ("k-space", f"{shape_of(scan.kspace)}, {scan.kspace.dtype}"),
+    return [("file", path), ("k-space", f"{shape_of(scan)}, {scan.kspace.dtype}"),
             ("sampling", sampled(pattern) + guess), ("maps", maps_of(scan)),
             ("reference", "none" if scan.reference is None else str(scan.reference.shape)), *_measured(scan),
             ("scale", f"k-space peaks at {abs(scan.kspace).max():.4g}; the root sum of squares has a maximum of "

@@ -7,7 +7,7 @@ import numpy as np
 from pisolve import io
 from pisolve.cli.options import flag, given
 from pisolve.io import cfl
-from pisolve.prepare import Espirit, Inati, JSense, Maps, Walsh
+from pisolve.prepare import Espirit, Inati, JSense, Maps, Walsh, prepare
 
 MAPS = {"espirit": Espirit, "walsh": Walsh, "inati": Inati, "jsense": JSense}
 
@@ -34,10 +34,16 @@ def make_maps(a) -> Maps:
     return cls(**asked)
 
 
-def save_maps(path: str, mps, *, sets: bool) -> None:
-    """Write coil maps, several `sets` of them or one, so that `io.load(scan, mps=path)` reads them."""
+def estimated(maps: Maps, scan: io.Scan) -> np.ndarray:
+    """Coil maps of a scan: of a series from its mean over time, of a 3-D scan in 3-D."""
+    plain = not scan.further and len(scan.encoding.encoded) == 2 and (scan.mask is None or scan.mask.ndim == 2)
+    return maps(scan.kspace, scan.mask, scan.calib) if plain else prepare(scan._with(mps=None), maps).mps
+
+
+def save_maps(path: str, mps, axes) -> None:
+    """Write coil maps with these axes, so that `io.load(scan, mps=path)` reads them."""
     if path.endswith(".cfl"):
-        cfl.write(path, mps, coils=True, sets=sets)
+        cfl.write(path, mps, axes=axes)
         return
     with io.atomic(path) as temporary:
         if path.endswith(".npy"):

@@ -27,6 +27,16 @@ def slices(text: str):
     return slice(*parts) if len(parts) > 1 else parts[0]
 
 
+def selection(text: str) -> dict:
+    """NAME=A:B,... as a dict from names of axes to an index or a `slice`."""
+    return {name.strip(): slices(value) for name, value in (one.split("=") for one in text.split(","))}
+
+
+def acceleration(text: str):
+    """A number, or AxB as a pair."""
+    return tuple(float(n) for n in text.split("x")) if "x" in text else float(text)
+
+
 def names(text: str) -> list[str]:
     """Words between commas."""
     return [word.strip() for word in text.split(",")]
@@ -50,7 +60,7 @@ def add_part(new) -> None:
     from pisolve.io.grid import COUNTERS
 
     new.add_argument("--part", type=counters, metavar="NAME=N,...", help="which of raw data, such as repetition=2: "
-                     f"{', '.join(COUNTERS)}, slice; default: the first of each, all slices")
+                     f"{', '.join(COUNTERS)}, slice; default: all of each, the first encoding")
 
 
 def add_slices(new) -> None:
@@ -58,11 +68,25 @@ def add_slices(new) -> None:
     new.add_argument("--slices", type=slices, metavar="A:B", help="only these: 3, or 0:5, from 0, without the last")
 
 
+def add_axes(new) -> None:
+    """What the axes of k-space are."""
+    new.add_argument("--axes", type=names, metavar="NAME,...", help="of k-space as it stands in the file, such as "
+                     "frame,coil,ky,kx or coil,kz,ky,kx; default: as the file says, else (slice,) coil,ky,kx")
+
+
+def add_select(new) -> None:
+    """Which slices, frames, ... and what the axes are."""
+    add_slices(new)
+    new.add_argument("--select", type=selection, metavar="NAME=A:B,...", help="the same for any axis that is no coils' "
+                     "and not encoded: slice=3:5,frame=0:8")
+    add_axes(new)
+
+
 def add_scan(new, output: str) -> None:
     """Which scan, and what is made of it: the `output`."""
     new.add_argument("scan", help="fastMRI's or ISMRMRD's .h5, .mrd, Siemens' .dat, .npy or .npz with kspace, .cfl")
     new.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
-    add_slices(new)
+    add_select(new)
     add_part(new)
 
 
@@ -71,6 +95,8 @@ def add_mask(new) -> None:
     from pisolve.prepare import SAMPLINGS
 
     new.add_argument("--mask", choices=SAMPLINGS, help="pattern for --accel; default: random")
+    new.add_argument("--vary", type=names, metavar="AXIS,...", help="a pattern of its own for each of these, such as "
+                     "frame; default: one for all, vista: frame")
 
 
 def add_png(new, what: str = "the pictures") -> None:
@@ -95,10 +121,10 @@ def add_method(new, *, image: bool, noise: bool, seed: str) -> None:
             "wavelet")
         add("--tune", choices=METHODS, help="choose its strength first; default: as the recipe says, else as it is")
     add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says")
-    add("--accel", type=float, help="undersample first")
+    add("--accel", type=acceleration, metavar="R", help="undersample first; 2x2: along kz and ky, equispaced")
     add_mask(new)
     add("--seed", type=int, help=f"of {seed}; default: 0")
-    add_slices(new)
+    add_select(new)
     if noise:
         add("--noise", type=float, help="standard deviation of each part of a k-space sample; default: measured or "
             "estimated")

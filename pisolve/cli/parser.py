@@ -19,11 +19,15 @@ EXAMPLES = """examples:
   pisolve recon scan.h5 -o out.h5 --method convdecoder    fit an untrained network to this scan: minutes a slice
   pisolve recon scan.h5 -o out.h5 --device auto           on a GPU, where there is one
   pisolve recon raw.mrd -o out.h5 --part repetition=2,set=1
+  pisolve recon cine.npz -o out.npy --axes frame,coil,ky,kx --prior llr      a series, all frames at once
+  pisolve recon cine.npz -o out.npy --accel 6 --mask vista --prior l+s
+  pisolve recon volume.npy -o out.npy --axes coil,kz,ky,kx --accel 2x2 --prior tv     3-D
   pisolve compare scan.h5 --accel 4,8 --priors sense,wavelet,tv,pnp -o report
   pisolve calib scan.h5 -o maps.npy                       coil maps, for: recon ... --mps maps.npy
   pisolve train examples/configs/denoiser-fast.toml --out run    train a network; goes on with --resume
 
-exit codes: 0 done, 1 the run failed (diverged, not finite), 2 wrong input, 130 interrupted.
+exit codes: 0 done, 1 the run failed (diverged, not finite) and nothing is written, 2 wrong input, 3 written, but some
+parts failed, 130 interrupted.
 PISOLVE_THREADS sets the number of threads."""
 
 

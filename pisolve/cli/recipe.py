@@ -13,6 +13,7 @@ from pisolve.cli.options import flag, given
 from pisolve.cli.say import say
 from pisolve.io.hdf5 import attributes, open_hdf5
 from pisolve.prepare import Compress, Grappa, Method, Raki, Sense, Spirit
+from pisolve.prepare.sampling import POINTS
 from pisolve.priors import Prior
 from pisolve.priors.adapter import as_denoiser
 from pisolve.recipe import Recipe, Sampling
@@ -21,7 +22,7 @@ from pisolve.recipe.named import DEFAULTS, DENOISER, FITTED, named, prior
 RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "raki": Raki, "spirit": Spirit}  # --method
 ARGUMENTS = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
              "crop", "sets", "maps", "method", "variant", "coils", "gcc", "prewhiten", "tune", "accel", "mask",
-             "center_fraction", "seed", "network", "consistency")  # those that a recipe holds
+             "center_fraction", "seed", "vary", "network", "consistency", "each")  # those that a recipe holds
 AUTO = "auto"  # for --lam and --sigma: choose it
 SOLVERS = {n.lower(): s for n, s in vars(solvers).items()
            if isinstance(s, type) and issubclass(s, solvers.Solver) and s is not solvers.Solver}
@@ -39,13 +40,9 @@ def _recipe(a) -> Recipe:
         if asked:
             raise ValueError(f"{'/'.join(map(flag, asked))} beside --recipe: the recipe says it all")
         return read_recipe(a.recipe)
-    sampling = {n: asked.pop(n) for n in ("accel", "mask", "center_fraction", "seed") if n in asked}
-    if sampling and "accel" not in sampling:
-        raise ValueError(f"{flag(next(iter(sampling)))} needs --accel")
-    if "center_fraction" in sampling and sampling.get("mask") in ("poisson", "variable_density"):
-        raise ValueError(f"--center-fraction is for lines, not for --mask {sampling['mask']}")
-    drawn = Sampling(**sampling) if sampling else None
+    drawn = make_sampling(asked)
     run = _channels(asked) | {"maps": maps_of_recipe(asked, a.mps)}
+    run |= {"each": tuple(asked.pop("each"))} if "each" in asked else {}
     if "network" in asked:
         return Recipe(sampling=drawn, **run, **_network(asked))
     if "consistency" in asked:
@@ -59,6 +56,18 @@ def _recipe(a) -> Recipe:
     run |= _tune(word, asked)
     chosen, run = make_prior(word, **asked), default_run(word) | run
     return Recipe(chosen, solver, sampling=drawn, name=word, **run)
+
+
+def make_sampling(asked: dict) -> Sampling | None:
+    """The undersampling, None for none; takes --accel, --mask, --center-fraction, --seed and --vary out of `asked`."""
+    sampling = {n: asked.pop(n) for n in ("accel", "mask", "center_fraction", "seed", "vary") if n in asked}
+    if sampling and "accel" not in sampling:
+        raise ValueError(f"{flag(next(iter(sampling)))} needs --accel")
+    if "center_fraction" in sampling and sampling.get("mask") in POINTS:
+        raise ValueError(f"--center-fraction is for lines, not for --mask {sampling['mask']}")
+    if isinstance(sampling.get("accel"), tuple):
+        sampling.setdefault("mask", "equispaced")
+    return Sampling(**sampling) if sampling else None
 
 
 def _method(asked: dict) -> Method:

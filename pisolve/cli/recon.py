@@ -1,6 +1,6 @@
 """The word `recon`: from a scan to an image."""
 
-from pisolve.cli.options import add_mask, add_png, add_progress, add_scan, number_or
+from pisolve.cli.options import acceleration, add_mask, add_png, add_progress, add_scan, names, number_or
 from pisolve.cli.parser import add_word
 from pisolve.cli.say import say, table, warn
 
@@ -50,8 +50,8 @@ def _solver(group) -> None:
     add("--max-iter", type=int, metavar="N", help="most iterations; default: 100, 30 for pnp")
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1, or auto, a GPU where there is one; default: cpu")
     add("--tol", type=float, help="relative residual to stop at; default: 1e-4")
-    add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says (its --slices and --mps "
-        "are given anew)")
+    add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says (--slices, --select, "
+        "--axes and --mps are given anew)")
     add("--checkpoint", metavar="FOLDER", help="keep the states of the slices there: the same command goes on from "
         "them, to the same bits")
     add_progress(group, "bars, on a terminal")
@@ -77,7 +77,10 @@ def _scan(group) -> None:
     add("--prewhiten", action="store_const", const=True, help="make the noise white by the scan's noise samples")
     add("--crop", type=float, help=f"ESPIRiT's maps are 0 where its eigenvalue is below; default: "
         f"{MAPS['espirit']().crop:g}")
-    add("--accel", type=float, help="undersample first, and compare with the full scan")
+    add("--each", type=names, metavar="AXIS,...", help="what is solved by itself: slice,frame every frame alone, "
+        "slice,x a 3-D scan plane by plane; default: slice")
+    add("--accel", type=acceleration, metavar="R", help="undersample first, and compare with the full scan; 2x2: along "
+        "kz and ky, equispaced")
     add_mask(group)
     add("--center-fraction", type=float, metavar="F", help="share of lines in its full centre; default: fastMRI's")
     add("--seed", type=int, help="of the pattern; default: 0")
@@ -85,9 +88,9 @@ def _scan(group) -> None:
 
 
 def run(a) -> int:
-    """Reconstruct a scan; 1 where that failed."""
+    """Reconstruct a scan; 1 where that failed, 3 where some of its parts did."""
     from pisolve.cli.recipe import check_maps, make_recipe
-    from pisolve.cli.report import failure
+    from pisolve.cli.report import failure, failures
     from pisolve.cli.scans import load
     from pisolve.prepare import fully_sampled
 
@@ -106,12 +109,15 @@ def run(a) -> int:
     done = recipe(scan, progress=a.progress, checkpoint=a.checkpoint)
     if done.status == "stopped":
         say("stopped", "what follows is the best image so far")
-    if not done.ok:
+    lost = failures(done, a.numbers)
+    if lost and len(lost) == sum(r.status != "empty" for r in done.results):
         say("failed", f"{failure(done)}; {a.output} is not written")
         return 1
     done.save(a.output)
     _tell(a, scan, done, full)
-    return 0
+    for text in lost:
+        say("failed", text)
+    return 3 if lost else 0
 
 
 def _check_files(a) -> None:
@@ -134,15 +140,21 @@ def _tell(a, scan, done, full: bool) -> None:
     from pisolve.prepare import like_rss, zero_filled
 
     rows = what_ran(done)
-    table([("scan", f"{a.scan}, {shape_of(scan.kspace)}"), ("sampling", sampled(done.scan.mask)), *rows,
+    table([("scan", f"{a.scan}, {shape_of(scan)}"), ("sampling", sampled(done.scan.encoding)), *rows,
            ("seconds", ", ".join(f"{stage} {t:.2f}" for stage, t in done.seconds.items())),
            ("scale", f"{done.scale:.5g} (k-space times this was solved)")])
-    images = {name: done.scan.crop(like_rss(done.scan, image)) for name, image in
+    images = {name: _planes(done.scan.crop(like_rss(done.scan, image))) for name, image in
               (("zero-filled", zero_filled(done.scan)), ("reconstruction", done.x))}
+    reference = _planes(done.scan.reference) if full else None
     if full:
-        metrics_table(done.scan.reference, images)
+        metrics_table(reference, images)
     if a.png:
         from pisolve.evaluate.figure import figure
 
-        figure(images, done.scan.reference if full else None, path=a.png, title=rows[0][1] if full else "")
+        figure(images, reference, path=a.png, title=rows[0][1] if full else "")
     table([("written", ", ".join(filter(None, (a.output, a.png))))])
+
+
+def _planes(image):
+    """An image of more than three axes as a volume of all its planes."""
+    return image.reshape(-1, *image.shape[-2:]) if image.ndim > 3 else image

@@ -19,7 +19,9 @@ def what_ran(done) -> list:
         return [("network", done.results[0].network + with_data), ("status", done.status + rest)]
     rows = [] if recipe.method == SENSE else [("method", called(recipe.method))]
     rows += [("prior", repr(recipe.prior)), *([("tuned", tuned(done.tuning))] if done.tuning else [])]
-    of = f" (most of {len(done.results)} slices)" if len(done.results) > 1 else ""
+    labels = done.scan.labels(recipe.each)
+    parts = "slices" if set(labels[0]) == {"slice"} else "parts"
+    of = f" (most of {len(labels)} {parts})" if len(labels) > 1 else ""
     rows += [("maps", maps_of(done.scan))] if done.scan.sets > 1 else []
     return [*rows, ("solver", repr(recipe.solver)),
             ("status", f"{done.status} after {_steps(done)} iterations{of}, residual {residual:.1e}")]
@@ -31,6 +33,17 @@ def failure(done) -> str:
         return f"the network {done.results[0].network} gave NaN or Inf: is it for such scans?"
     return (f"{type(done.recipe.solver).__name__} ended {done.status} after {_steps(done)} iterations: try a smaller "
             "--lam or --sigma, or another --solver")
+
+
+def failures(done, numbers: dict) -> list[str]:
+    """A sentence for each part that failed, by its `numbers` in the whole scan, such as {"slice": [3, 4]}."""
+    said = {"nonfinite": "is not finite"}
+    told = []
+    for label, result in zip(done.scan.labels(done.recipe.each), done.results):
+        if not result.ok:
+            where = ", ".join(f"{n} {numbers[n][i] if n in numbers else i}" for n, i in label.items()) or "the scan"
+            told.append(f"{where} {said.get(result.status, result.status)}: its SENSE image stands there")
+    return told
 
 
 def _steps(done) -> int:

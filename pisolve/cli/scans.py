@@ -5,17 +5,37 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+
 from pisolve import io, masks
 from pisolve._check import choice
 from pisolve.cli.say import warn
 
 
 def load(a) -> io.Scan:
-    """The scan with its maps and slices; what is odd about it goes to stderr."""
-    scan = io.load(a.scan, mps=getattr(a, "mps", None), part=a.part)
-    scan = scan if a.slices is None else scan.select(a.slices)
+    """What is asked for of the scan, with its maps; what is odd about it goes to stderr."""
+    scan = selected(a, read(a))
     warn(scan.warnings())
     return scan
+
+
+def read(a) -> io.Scan:
+    """The whole scan."""
+    named = {} if getattr(a, "axes", None) is None else {"axes": tuple(a.axes)}
+    return io.load(a.scan, mps=getattr(a, "mps", None), part=a.part, **named)
+
+
+def selected(a, scan: io.Scan) -> io.Scan:
+    """The slices, frames, ... that are asked for; `a.numbers` says which they are in the whole scan, by axis."""
+    wanted = dict(getattr(a, "select", None) or {})
+    if a.slices is not None:
+        if "slice" in wanted:
+            raise ValueError("--slices beside --select slice=...: give one of them")
+        wanted["slice"] = a.slices
+    less = scan.select(**wanted) if wanted else scan
+    sizes = {name: n for name, n in zip(scan.axes, scan.kspace.shape) if name in wanted}
+    a.numbers = {name: np.atleast_1d(np.arange(n)[wanted[name]]).tolist() for name, n in sizes.items()}
+    return less
 
 
 def check_output(path: str, suffixes, source: str) -> None:
@@ -35,22 +55,48 @@ def check_folder(path: str) -> None:
         raise FileNotFoundError(f"the folder of {path} does not exist: make it first")
 
 
-def shape_of(kspace) -> str:
+def counted(n: int, name: str) -> str:
+    """A number of slices, frames, echoes, ... in words."""
+    plural = f"{name}es" if name.endswith(("o", "s", "x", "ch")) else f"{name}s"
+    return f"{n} {name if n == 1 else plural}"
+
+
+def shape_of(scan: io.Scan) -> str:
     """The shape of k-space in words."""
-    *slices, coils, ky, kx = kspace.shape
-    count = f"{slices[0]} slice{'s' * (slices[0] != 1)}, " if slices else ""
-    return f"{count}{coils} coil{'s' * (coils != 1)}, {ky} x {kx}"
+    inner = scan.encoding.encoded
+    front = [counted(n, a) for a, n in zip(scan.axes, scan.kspace.shape) if a not in inner]
+    size = " x ".join(map(str, scan.kspace.shape[-len(inner):]))
+    return f"{', '.join(front)}, {size}" + (" (z x y x x)" if len(inner) == 3 else "")
 
 
-def sampled(mask) -> str:
-    """What a mask samples, in words."""
-    found = masks.describe(mask)
-    ky, kx = found["centre"]
-    if not found["axes"]:
+def sampled(grid) -> str:
+    """What a scan's encoding samples, in words."""
+    if not grid.varying and not grid.own:
         return "full"
-    along = " and ".join({-2: "ky", -1: "kx"}[a] for a in found["axes"])
-    return (f"{found['acceleration']:.3g}x along {along}, {found['fraction']:.1%} of k-space, "
-            f"full centre {ky} x {kx} (ky, kx)")
+    along, inner = " and ".join(grid.varying) or "nothing", len(grid.encoded)
+    text = f"along {along}, {grid.fraction:.1%} of k-space"
+    if not grid.own:
+        return f"{1 / grid.fraction:.3g}x {text}{_centre(grid, grid.everywhere, ', full centre ')}"
+    shares = grid.mask.reshape(-1, *grid.mask.shape[-inner:]).mean(tuple(range(1, 1 + inner)))
+    filled, each = shares[shares > 0], " and ".join(grid.own)
+    rates = sorted({f"{1 / s:.3g}x" for s in (filled.max(), filled.min())}, key=lambda r: float(r[:-1]))
+    what = "lines" if len(grid.varying) == 1 else "points"
+    empty = f", {len(shares) - len(filled)} of {len(shares)} without any sample" if len(filled) < len(shares) else ""
+    return (f"{' to '.join(rates)} {text}, own {what} in each {each}{empty}"
+            f"{_centre(grid, grid.anywhere, ', all together sample the full centre ')}")
+
+
+def _centre(grid, mask, before: str) -> str:
+    """The full centre in words; nothing where a 3-D mask changes along all axes."""
+    still = [i for i, a in enumerate(grid.encoded) if a not in grid.varying]
+    if mask.ndim == 3 and not still:
+        return ""
+    if mask.ndim == 2:
+        size = masks.centre(mask)
+    else:
+        size = list(masks.centre(np.take(mask, 0, axis=still[-1])))
+        size.insert(still[-1], mask.shape[still[-1]])
+    return f"{before}{' x '.join(map(str, size))} ({', '.join(grid.encoded)})"
 
 
 def maps_of(scan: io.Scan) -> str:

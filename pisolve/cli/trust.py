@@ -8,12 +8,12 @@ from pathlib import Path
 from pisolve import io
 from pisolve._check import extra
 from pisolve.cli.options import flag, given
-from pisolve.cli.recipe import read_recipe
+from pisolve.cli.recipe import make_sampling, read_recipe
 from pisolve.cli.say import table, warn
-from pisolve.cli.scans import check_folder
+from pisolve.cli.scans import check_folder, read, selected
 from pisolve.evaluate.figure import SUFFIXES
 from pisolve.evaluate.plan import has_strength
-from pisolve.recipe import Recipe, Sampling
+from pisolve.recipe import Recipe
 from pisolve.recipe.named import ZERO_FILLED, named
 
 
@@ -28,9 +28,9 @@ def check_picture(a) -> None:
 
 def scan_of(a) -> io.Scan:
     """The slices that are asked for; what is odd about the whole scan goes to stderr."""
-    scan = io.load(a.scan, part=a.part)
+    scan = read(a)
     warn(scan.warnings())
-    return scan if a.slices is None else scan.select(a.slices)
+    return selected(a, scan)
 
 
 def recipe_of(a, *, seeded: bool = True) -> Recipe:
@@ -39,15 +39,14 @@ def recipe_of(a, *, seeded: bool = True) -> Recipe:
         more = " or --probe" if hasattr(a, "probe") else ""
         raise ValueError(f"--seed has no effect without --accel{more}: leave it out")
     if a.recipe:
-        if asked := given(a, ("prior", "accel", "mask", "tune")):
+        if asked := given(a, ("prior", "accel", "mask", "vary", "tune")):
             raise ValueError(f"{flag(next(iter(asked)))} beside --recipe: the recipe says it all")
         return read_recipe(a.recipe)
     recipe = named_recipe("prior", getattr(a, "prior", None) or "wavelet")
-    if a.accel is None and a.mask is not None:
-        raise ValueError("--mask needs --accel")
-    if a.accel is None:
+    if a.accel is None:  # --seed is of more than the pattern
+        make_sampling(given(a, ("mask", "vary")))
         return recipe
-    return replace(recipe, sampling=Sampling(a.mask or "random", a.accel, seed=a.seed or 0))
+    return replace(recipe, sampling=make_sampling(given(a, ("accel", "mask", "vary", "seed"))))
 
 
 def named_recipe(option: str, word: str) -> Recipe:

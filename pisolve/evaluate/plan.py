@@ -158,6 +158,9 @@ def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None
         found = {name: replace(scan, reference=_reference(reference, scan, slices)) for name, scan in found.items()}
         sources = dict.fromkeys(sources)  # a file says nothing of it
     recipes = _methods(methods)
+    for recipe in (r for r in recipes.values() if r is not None):
+        for scan in found.values():
+            recipe.check_prior(scan)
     _check.choice("tune", tune, (None, *METHODS))
     samplings = _samplings(accel, mask, seeds, center_fraction)
     plan = Plan(found, sources, recipes, samplings, tune, _check.integer("trials", trials, low=COUNT), _common(recipes))

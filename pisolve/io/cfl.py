@@ -1,7 +1,7 @@
 """BART's pair of files: `name.hdr` with 16 dimensions as text, `name.cfl` with complex64 numbers, first index fastest.
 
-BART's dimensions 0, 1, 2 are x, y, z, 3 coils, 4 sets of maps, 13 slices. Read with the last dimension first they are
-C-ordered arrays whose last two axes are (y, x), which is pisolve's order; nothing is transposed in memory.
+BART's dimensions are names: 0, 1, 2 are x, y, z, 3 coils, 4 sets of maps, 5 echoes, 10 frames, 13 slices. Read with the
+last dimension first they are C-ordered arrays whose last two axes are (y, x), which is pisolve's order.
 
 Reference:
     Uecker et al., Berkeley Advanced Reconstruction Toolbox, Proc. ISMRM 23:2486, 2015.
@@ -23,6 +23,9 @@ DIMS = 16
 NAMES = ("x", "y", "z", "coil", "maps", "te", "coeff", "coeff2", "iter", "cshift", "time", "time2", "level", "slice",
          "avg", "batch")
 COIL, SETS, SLICE = 3, 4, 13
+# what they are called here; "set" and "repetition" lie where BART has its levels and batches
+AXES = ("x", "y", "z", "coil", "maps", "echo", "coeff", "coeff2", "iter", "cshift", "frame", "frame2", "set", "slice",
+        "average", "repetition")
 
 
 def read(path, max_bytes: int | None = None) -> np.ndarray:
@@ -51,32 +54,44 @@ def read(path, max_bytes: int | None = None) -> np.ndarray:
     return array.reshape((dims + [1] * (DIMS - len(dims)))[::-1])
 
 
+def read_kspace(path, max_bytes: int | None = None, *, sets: bool = False):
+    """(k-space, the names of its axes): "coil", "ky" and "kx", and of the other dimensions those that are used.
+
+    Args:
+        path, max_bytes: as for `read`.
+        sets: whether dimension 4, of sets of maps, may be used, too.
+    """
+    array, axes = _used(read(path, max_bytes), path, {COIL}, set() if sets else {SETS})
+    return array, tuple(f"k{a}" if a in ("x", "y", "z") else a for a in axes)
+
+
 def read_coils(path, max_bytes: int | None = None) -> np.ndarray:
-    """K-space: (coil, y, x), or (slice, coil, y, x) where BART's slice dimension is used."""
-    array = _only(read(path, max_bytes), path, {COIL})[:, 0]
-    return array if array.shape[0] > 1 else array[0]
+    """K-space: (coil, y, x), or (slice, coil, y, x) where BART's slice dimension is used; see `read_kspace`."""
+    return read_kspace(path, max_bytes)[0]
 
 
 def read_maps(path, max_bytes: int | None = None, *, slices: bool = False) -> np.ndarray:
-    """Coil maps: as `read_coils`, with several sets (slice, set, coil, y, x), or (set, coil, y, x) of one slice.
+    """Coil maps: (coil, y, x), (coil, z, y, x), with several sets and slices (slice, set, coil, ...).
 
     Args:
         path, max_bytes: as for `read`.
         slices: whether several sets keep an axis of slices where there is one only, for k-space that has it.
     """
-    array = _only(read(path, max_bytes), path, {COIL, SETS})
-    sets = array.shape[1] > 1
-    array = array if sets else array[:, 0]
-    return array if len(array) > 1 or (sets and slices) else array[0]
+    array, axes = _used(read(path, max_bytes), path, {COIL}, set(range(DIMS)) - {0, 1, 2, COIL, SETS, SLICE})
+    return array[None] if slices and "maps" in axes and "slice" not in axes else array
 
 
 def read_image(path, max_bytes: int | None = None) -> np.ndarray:
-    """An image: (y, x), or (slice, y, x) where BART's slice dimension is used."""
-    array = _only(read(path, max_bytes), path, set())[:, 0, 0]
-    return array if array.shape[0] > 1 else array[0]
+    """An image (y, x), or (slice, y, x) where BART's slice dimension is used; see `read_named`."""
+    return read_named(path, max_bytes)[0]
 
 
-def write(path, array, *, coils: bool = False, sets: bool = False) -> None:
+def read_named(path, max_bytes: int | None = None):
+    """(an image, the names of its axes): "y" and "x", and of the other dimensions those that are used."""
+    return _used(read(path, max_bytes), path, set(), {COIL, SETS})
+
+
+def write(path, array, *, coils: bool = False, sets: bool = False, axes=None) -> None:
     """Write an image (y, x) or (slice, y, x), or with `coils` an array (coil, y, x) or (slice, coil, y, x), complex64.
 
     Args:
@@ -84,16 +99,26 @@ def write(path, array, *, coils: bool = False, sets: bool = False) -> None:
         array: real or complex numpy array.
         coils: there is an axis of coils.
         sets: there is one of sets of maps before that of coils: (set, coil, y, x) or (slice, set, coil, y, x).
+        axes: the names of all axes instead, such as ("frame", "y", "x").
+
+    Raises:
+        ValueError: an axis that BART has no dimension for.
     """
-    plain = 2 + (coils or sets) + sets  # axes of one slice
-    array = _check.array("array", array, ndim=(plain, plain + 1))
+    if axes is None:
+        plain = ("maps",) * sets + ("coil",) * (coils or sets) + ("y", "x")
+        array = _check.array("array", array, ndim=(len(plain), len(plain) + 1))
+        axes = ("slice",) * (array.ndim - len(plain)) + plain
+    axes = tuple(a.removeprefix("k") if a in ("kx", "ky", "kz") else a for a in axes)
+    unknown = [a for a in axes if a not in AXES]
+    if unknown:
+        raise ValueError(f"the axis {unknown[0]!r} has no dimension in BART's files, which are {', '.join(AXES)}: a "
+                         ".h5 takes any name")
+    places = [AXES.index(a) for a in axes]
+    array = _check.array("array", array, ndim=len(axes)).transpose(np.argsort(places)[::-1])
     array = _check.array("array", np.ascontiguousarray(array, np.complex64))  # finite in single precision, too
     dims = [1] * DIMS
-    dims[0], dims[1] = array.shape[-1], array.shape[-2]
-    for axis, dim in zip(range(-3, -1 - plain, -1), (COIL, SETS)):
-        dims[dim] = array.shape[axis]
-    if array.ndim > plain:
-        dims[SLICE] = array.shape[0]
+    for dim, n in zip(sorted(places, reverse=True), array.shape):
+        dims[dim] = n
     data, head = pair(path)
     with atomic(data) as new_data, atomic(head) as new_head:
         array.astype("<c8", copy=False).tofile(new_data)
@@ -119,17 +144,22 @@ def _dimensions(head: Path) -> list[int]:
     return [int(w) for w in words]
 
 
-def _only(array: np.ndarray, path, further: set) -> np.ndarray:
-    """(slice, set, coil, y, x) of a 16-axis array without other dimensions than x, y, slice and `further`.
+def _used(array: np.ndarray, path, always: set, never: set):
+    """(array, names of its axes) of a 16-axis array: x, y, those of `always` and the used ones, slices in front.
 
-    A slice in BART's y and z becomes (y, x).
+    Of two used dimensions of x, y and z the first becomes x and the second y: a slice of a 3-D scan is one.
     """
     dims = list(array.shape[::-1])
-    if dims[0] == 1 and dims[2] > 1:  # a slice across the readout of a 3-D scan: its axes are BART's y and z
-        dims[0], dims[1], dims[2] = dims[1], dims[2], 1
-    used = {d for d in range(DIMS) if dims[d] > 1} - {0, 1, SLICE} - further
-    if used:
-        more = ", ".join(f"{d} ({NAMES[d]}) = {dims[d]}" for d in sorted(used))
-        raise ValueError(f"{path} has further dimensions: {more}; choose one of each with 'bart slice' (for z of a 3-D "
-                         "scan after 'bart fft -i' along the readout)")
-    return array.reshape(dims[SLICE], dims[SETS], dims[COIL], dims[1], dims[0])
+    spatial = [n for n in dims[:3] if n > 1]
+    if dims[2] > 1 and len(spatial) < 3:
+        dims[:3] = [*spatial, 1] if len(spatial) == 2 else [1, dims[2], 1]
+    used = [d for d in reversed(range(DIMS)) if dims[d] > 1 or d < 2 or d in always]
+    wrong = [d for d in sorted(used) if d in never and dims[d] > 1]
+    if wrong:
+        more = ", ".join(f"{d} ({NAMES[d]}) = {dims[d]}" for d in wrong)
+        raise ValueError(f"{path} has further dimensions: {more}; choose one of each with 'bart slice'")
+    array, axes = array.reshape([dims[d] for d in used]), [AXES[d] for d in used]
+    if "slice" in axes:
+        array = np.ascontiguousarray(np.moveaxis(array, axes.index("slice"), 0))
+        axes.insert(0, axes.pop(axes.index("slice")))
+    return array, tuple(axes)

@@ -7,20 +7,26 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from pisolve import _check
+from pisolve import _axes, _check
 from pisolve._version import __version__
-from pisolve.io.hdf5 import attributes, contents, dataset, open_hdf5, text
+from pisolve.io.hdf5 import attributes, contents, dataset, names, open_hdf5, text
 from pisolve.io.header import Header
+from pisolve.io.named import of_kspace, spread, words
+from pisolve.io.numpy import REMEDY
 from pisolve.scan import Scan
 
 IMAGES = ("reconstruction", "reconstruction_rss", "reconstruction_esc", "image")
 
 
-def read(path, max_bytes: int) -> Scan:
+def read(path, max_bytes: int, axes=None) -> Scan:
     """Read a scan; a k-space (slice, ky, kx) is single-coil, as in fastMRI, and gets a coil axis.
 
     `mask` may be (kx,), as fastMRI stores it, or (ky, kx); `mps`, `noise` and `calib` are read where the file has
     them, see `Scan`. The attributes and what `header` finds go to `meta`.
+
+    Args:
+        axes: the names of the axes of k-space, instead of the attribute or dataset `axes` of the file. Its mask may
+            have fewer axes, named by `mask_axes`.
 
     Raises:
         ValueError: damaged or foreign files, links to other files, no `kspace`, more than `max_bytes`, unfit shapes.
@@ -38,23 +44,46 @@ def read(path, max_bytes: int) -> Scan:
         reference = next((r for r in (dataset(file, n, max_bytes, path) for n in IMAGES[1:3]) if r is not None), None)
         meta = attributes(file)
         xml = text(file, "ismrmrd_header", path)
+        said, said_mask = (names(file, name, path) for name in ("axes", "mask_axes"))
     if xml is not None:
         meta.update(header(xml, kspace.shape))
+    given, axes = axes, of_kspace(words(said) if axes is None else axes, kspace.shape, REMEDY)
+    if axes is not None:
+        told = words(said, "mask") if given is None else None
+        mask = spread(mask, told if said_mask is None else words(said_mask), axes, kspace.shape)
+        meta = {k: v for k, v in meta.items() if k not in ("axes", "mask_axes") or "(" in str(v)}  # sentences stay
+        if axes[-2:] != ("ky", "kx") or "kz" in axes:
+            meta.pop("phase_axis", None)
+        return Scan(kspace, mask, mps, reference, meta, noise, calib, axes)
     if kspace.ndim == 3:
         if xml is None and not (reference is not None and reference.shape[:1] == kspace.shape[:1]):
             meta["assumed"] = "kspace had three axes, read as (slice, ky, kx) of one coil: for coils store four axes"
         kspace = kspace[:, None]
     if kspace.ndim != 4:
-        raise ValueError(f"{path}: kspace has shape {kspace.shape}, (slice, coil, ky, kx) or (slice, ky, kx) needed")
+        raise ValueError(f"{path}: kspace has shape {kspace.shape}, (slice, coil, ky, kx) or (slice, ky, kx) needed, "
+                         "or the names of its axes, load(path, axes=('frame', 'coil', 'ky', 'kx'))")
     return Scan(kspace, mask, mps, reference, meta, noise, calib)
 
 
-def read_array(path, names, max_bytes: int) -> np.ndarray:
-    """The first of the datasets `names` that the file has."""
+def read_array(path, wanted, max_bytes: int) -> np.ndarray:
+    """The first of the datasets `wanted` that the file has."""
     with open_hdf5(path) as file:
-        found = next((a for a in (dataset(file, n, max_bytes, path) for n in names) if a is not None), None)
-        if found is None:
-            raise ValueError(f"{path} has no dataset {' or '.join(names)}; it holds: {contents(file)}")
+        return _first(file, wanted, max_bytes, path)
+
+
+def read_image(path, max_bytes: int):
+    """(the image of a file, the names of its axes or None where it does not say them)."""
+    with open_hdf5(path) as file:
+        image, said = _first(file, IMAGES, max_bytes, path), names(file, "axes", path, of=IMAGES[0])
+    axes = words(said)
+    axes = None if axes is None else tuple(_axes.SPATIAL.get(a, a) for a in axes if a != _axes.COIL)
+    return image, axes if axes is not None and len(axes) == image.ndim else None
+
+
+def _first(file, wanted, max_bytes: int, path) -> np.ndarray:
+    found = next((a for a in (dataset(file, n, max_bytes, path) for n in wanted) if a is not None), None)
+    if found is None:
+        raise ValueError(f"{path} has no dataset {' or '.join(wanted)}; it holds: {contents(file)}")
     return found
 
 
@@ -78,15 +107,12 @@ def header(xml: str, shape) -> dict:
     return found
 
 
-def write_image(path, image: np.ndarray, *, recipe=None, scale=None, meta=None) -> None:
-    """Write `reconstruction` (slice, y, x) complex64 with its attributes to a new file at `path`."""
+def write_image(path, image: np.ndarray, *, recipe=None, scale=None, meta=None, axes=None) -> None:
+    """Write `reconstruction` (slice, y, x), or with the `axes` named, complex64 with its attributes, to a new file."""
     import h5py
 
-    if image.ndim == 2:
-        image = image[None]
-    if image.ndim != 3:
-        raise ValueError(f"image has shape {image.shape}, (y, x) or (slice, y, x) needed")
-    entries = {"pisolve_version": __version__}
+    image = image[None] if image.ndim == 2 else image
+    entries = {"pisolve_version": __version__} | ({} if axes is None else {"axes": ",".join(axes)})
     entries |= {f"{name}_version": _version(name) for name in ("sigpy", "numpy", "torch")}
     if recipe is not None:
         recipe = recipe.to_dict() if hasattr(recipe, "to_dict") else recipe

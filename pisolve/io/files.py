@@ -15,6 +15,7 @@ from pisolve.io import numpy as npy
 from pisolve.io.atomic import atomic
 from pisolve.io.hdf5 import open_hdf5
 from pisolve.io.limits import limit
+from pisolve.io.named import PLAIN, of_image
 from pisolve.io.readouts import check_part
 from pisolve.scan import Scan
 
@@ -22,7 +23,7 @@ HDF5 = (".h5", ".hdf5", ".mrd")
 SUFFIXES = (*HDF5, ".dat", *nifti.SUFFIXES, ".npy", ".npz", ".cfl", ".hdr")
 
 
-def load(path, *, mps=None, part: dict | None = None, max_bytes: int | None = None) -> Scan:
+def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int | None = None) -> Scan:
     """Read a scan by its suffix: k-space and what belongs to it.
 
     fastMRI's .h5, ISMRMRD's .h5 and .mrd, Siemens' twix .dat (with the package `twixtools`; never tried on a scanner's
@@ -30,20 +31,24 @@ def load(path, *, mps=None, part: dict | None = None, max_bytes: int | None = No
 
     Raw data is sorted by its headers: readouts for noise go to `noise`, those for calibration alone to `calib`,
     navigators and others that are no imaging data are left out and counted in `meta`. Averages are averaged, the
-    readout's oversampling is removed. A 3-D encoding is transformed along the readout and becomes slices
-    (x, coil, kz, ky), each of them a problem of its own.
+    readout's oversampling is removed. Cardiac phases, contrasts, repetitions and sets become the axes "frame", "echo",
+    "repetition" and "set" where there is more than one; slices, frames, ... may each have lines of their own.
+
+    The axes of arrays are named by the file: .h5 and .npz by an entry `axes`, such as "frame,coil,ky,kx" or a list of
+    these words, with `mask_axes` for a mask that has fewer; a .cfl by which of BART's 16 dimensions are used.
 
     Args:
         path: str or os.PathLike.
         mps: coil sensitivities (coil, ky, kx) to go with it: an array, or the path of a file (in .h5 and .npz under
             the name `mps`).
         part: of raw data, which contrast, phase, repetition, set, encoding or slice (of a 3-D encoding the slab), for
-            example {"repetition": 2}; else the first of each, and all slices.
+            example {"repetition": 2}, which then is no axis; else all, and the first of several encodings.
+        axes: the names of the axes of k-space in an array file, instead of what the file says, see `Scan`.
         max_bytes: refuse arrays that need more; None is half of the machine's memory.
 
     Returns:
-        `Scan` with kspace (slice, coil, ky, kx) of an .h5 or of raw data, (coil, ky, kx) where a .cfl or .npy has no
-        slices.
+        `Scan` with kspace (slice, coil, ky, kx) of an .h5 or of raw data, (coil, kz, ky, kx) of a 3-D encoding,
+        (coil, ky, kx) where a .cfl or .npy has no slices, and the further axes before the coils.
 
     Raises:
         FileNotFoundError, IsADirectoryError: no such file.
@@ -56,46 +61,70 @@ def load(path, *, mps=None, part: dict | None = None, max_bytes: int | None = No
         raw = path.suffix == ".dat" or (path.suffix in HDF5 and _is_raw(path))
         if chosen and not raw:
             raise ValueError(f"part chooses from raw data, and this is none: {_check.brief(part)}")
+        if raw and axes is not None:
+            raise ValueError("axes names those of an array, and this is raw data, whose counters name them: leave axes "
+                             "out, part={...} chooses")
         if raw:
             scan = (twix if path.suffix == ".dat" else mrd).read(path, most, chosen)
         elif path.suffix in HDF5:
-            scan = fastmri.read(path, most)
+            scan = fastmri.read(path, most, axes)
         elif path.suffix in (".npy", ".npz"):
-            scan = npy.read(path, most)
+            scan = npy.read(path, most, axes)
         else:
-            scan = Scan(cfl.read_coils(path, most))
+            kspace, names = cfl.read_kspace(path, most, sets=axes is not None)
+            scan = Scan(kspace, axes=names if axes is None else axes)
         if mps is None:
             return scan
-        mps = _load_maps(mps, most, scan.kspace.ndim == 4) if isinstance(mps, str | os.PathLike) else mps
+        mps = _load_maps(mps, most, "slice" in scan.axes) if isinstance(mps, str | os.PathLike) else mps
         return replace(scan, mps=mps)
     except (TypeError, ValueError) as error:
         raise _named(error, path) from error
 
 
 def load_image(path, *, max_bytes: int | None = None) -> np.ndarray:
-    """Read an image (y, x) or (slice, y, x): `reconstruction` (or `reconstruction_rss`, ...) of .h5, .npy, .cfl, .nii.
+    """Read an image (y, x), (slice, y, x) or with more axes: of .h5 `reconstruction` (or `reconstruction_rss`, ...),
+    .npy, .cfl, .nii. `image_axes` says which axes these are.
 
     Raises:
         As `load`.
     """
+    return _image(path, max_bytes)[0]
+
+
+def image_axes(path, *, max_bytes: int | None = None) -> tuple[str, ...] | None:
+    """The names of the axes of the image that `load_image` reads, such as ("frame", "y", "x").
+
+    Without names in the file (y, x) or (slice, y, x); None for more axes, as a .npy has no place for names.
+
+    Raises:
+        As `load`.
+    """
+    image, names = _image(path, max_bytes)
+    return PLAIN.get(image.ndim) if names is None else names
+
+
+def _image(path, max_bytes: int | None):
+    """(an image, the names of its axes, None where the file does not say them)."""
     path, most = _existing(path), limit(max_bytes)
     try:
         if path.suffix in HDF5:
-            image = fastmri.read_array(path, fastmri.IMAGES, most)
+            image, names = fastmri.read_image(path, most)
         elif path.suffix == ".npy":
-            image = npy.read_npy(path, most)
+            image, names = npy.read_npy(path, most), None
         elif _suffix(path) in nifti.SUFFIXES:
-            image = nifti.read(path, most)
+            image, names = nifti.read(path, most)
         elif path.suffix in (".npz", ".dat"):
             raise ValueError(f"a {path.suffix} holds no image: load reads a scan from it")
         else:
-            image = cfl.read_image(path, most)
-        return _check.array("image", image, ndim=(2, 3), complex_=False)
+            image, names = cfl.read_named(path, most)
+        if image.ndim < 2:
+            raise ValueError(f"image has {image.ndim} dimensions, shape {image.shape}: at least (y, x) is needed")
+        return _check.array("image", image, complex_=False), names
     except (TypeError, ValueError) as error:
         raise _named(error, path) from error
 
 
-def save(path, image, *, recipe=None, scale: float | None = None, meta: dict | None = None,
+def save(path, image, *, axes=None, recipe=None, scale: float | None = None, meta: dict | None = None,
          magnitude: bool | None = None) -> None:
     """Write an image under its suffix: .h5 (with everything known about it), .npy, .cfl (with its .hdr), .nii(.gz).
 
@@ -104,10 +133,13 @@ def save(path, image, *, recipe=None, scale: float | None = None, meta: dict | N
     Args:
         path: .h5 writes `reconstruction` (slice, y, x) complex64; .npy the array as it is; .cfl complex64; .nii and
             .nii.gz float32 or complex64, with the package `nibabel`.
-        image: numpy, cupy or torch array (y, x) or (slice, y, x).
+        image: numpy, cupy or torch array (y, x) or (slice, y, x), or with the axes that `axes` names.
+        axes: the names of the image's axes, such as ("frame", "y", "x"), with (y, x) or (z, y, x) at the end, as
+            `Scan.image_axes` has them. .h5 and .nii keep them, a .cfl by its dimensions, a .npy not.
         recipe: dict, or an object with `to_dict`, stored as JSON in the attribute `recipe`. Only for .h5.
         scale: the factor that k-space was multiplied with, attribute `scale`. Only for .h5.
-        meta: further attributes by name for .h5; for .nii the scan's `meta`, of which it keeps voxel size and place.
+        meta: further attributes by name for .h5; for .nii the scan's `meta`, of which it keeps voxel size, place and
+            the seconds from frame to frame (`voxel_mm`, `affine`, `frame_s`).
         magnitude: write |image|; None: for .nii only, which most viewers expect.
 
     Raises:
@@ -117,7 +149,10 @@ def save(path, image, *, recipe=None, scale: float | None = None, meta: dict | N
     """
     path = _path(path)
     suffix = _suffix(path)
-    image = to_numpy(_check.array("image", image, ndim=(2, 3), complex_=False))
+    image = to_numpy(_check.array("image", image, complex_=False))
+    if image.ndim < 2:
+        raise ValueError(f"image has {image.ndim} dimensions, shape {image.shape}: at least (y, x) is needed")
+    names = of_image(axes, image.shape)
     given = [name for name, value in (("recipe", recipe), ("scale", scale), ("meta", meta)) if value is not None]
     given = [name for name in given if not (name == "meta" and suffix in nifti.SUFFIXES)]
     if suffix in (".npy", ".cfl", *nifti.SUFFIXES) and given:
@@ -127,16 +162,16 @@ def save(path, image, *, recipe=None, scale: float | None = None, meta: dict | N
     if suffix in (".h5", ".hdf5"):
         single = _check.array("image", image.astype(np.complex64))  # finite in single precision, too
         with atomic(path) as temporary:
-            fastmri.write_image(temporary, single, recipe=recipe, scale=scale, meta=meta)
+            fastmri.write_image(temporary, single, recipe=recipe, scale=scale, meta=meta, axes=names)
     elif suffix == ".npy":
         with atomic(path) as temporary:
             np.save(temporary, image, allow_pickle=False)
     elif suffix == ".cfl":
-        cfl.write(path, image)
+        cfl.write(path, image, axes=names)
     elif suffix in nifti.SUFFIXES:
         _check.array("image", image.astype(np.complex64))
         with atomic(path) as temporary:
-            nifti.write(temporary, image, meta=meta)
+            nifti.write(temporary, image, meta=meta, axes=names)
     else:
         raise ValueError(f"{path} has the unknown suffix {suffix!r}: .h5, .hdf5, .npy, .cfl, .nii or .nii.gz")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +12,8 @@ from pisolve.backend import fft
 from pisolve.io.limits import too_large
 
 IMAGE, CALIB, BOTH, NOISE, SKIP = range(5)
+# the counters that become axes, in their order; of encodings one makes a scan
+AXES = {"slice": "slice", "phase": "frame", "contrast": "echo", "repetition": "repetition", "set": "set"}  # in order
 STEPS = ("kspace_encoding_step_1", "kspace_encoding_step_2")
 BLOCK = 1 << 24  # bytes that are read at once
 
@@ -48,11 +49,10 @@ class Matrix:
         return bool(np.allclose(*steps, rtol=1e-3))
 
     def voxel(self) -> list[float] | None:
-        """mm along (slice, y, x) of the images made of it, in 3-D along (x, z, y); None where they are not known."""
+        """mm along (slice, y, x) of the images made of it, in 3-D along (z, y, x); None where they are not known."""
         if self.fov is None:
             return None
-        x, y, z = (f / n for f, n in zip(self.fov, self.size))
-        return [z, y, x] if self.flat else [x, z, y]
+        return [f / n for f, n in zip(self.fov, self.size)][::-1]
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,15 @@ class Readouts:
             yield at, self.read(index[at])
 
 
-def fill(r: Readouts, index, m: Matrix, max_bytes: int):
+def fill(r: Readouts, index, m: Matrix, lead: dict, max_bytes: int):
     """K-space of some readouts, averaged.
 
+    Args:
+        lead: {counter: its values, sorted} of the axes in front, in their order.
+
     Returns:
-        (k-space (slice, coil, ky, kx), or of a 3-D encoding (x, coil, kz, ky); whether each of its last two indices was
-        measured; the number of readouts of each measured line; the counters of the slices).
+        (k-space (*lead, coil, kz, ky, kx), of a 2-D encoding without kz; which samples were measured, the same without
+        coils; the number of readouts of each measured line).
 
     Raises:
         ValueError: readouts that do not fit into the matrix or not together, more than `max_bytes`.
@@ -103,50 +106,39 @@ def fill(r: Readouts, index, m: Matrix, max_bytes: int):
     coils = np.unique(r.coils[index])
     if len(coils) > 1 or not coils[0]:
         raise ValueError(f"the number of channels changes between readouts: {coils.tolist()}")
-    (x, y, z), flat = m.size, m.flat
-    slices, s = np.unique(r.counters["slice"][index], return_inverse=True)
-    shape = (len(slices), int(coils[0]), y, m.out) if flat else (z, y, int(coils[0]), m.out)
+    (x, y, z), parts = m.size, tuple(len(values) for values in lead.values())
+    shape, lines = (*parts, int(coils[0]), z, y, m.out), (*parts, z, y)
     size = 8 * int(np.prod(shape, dtype=object))
     if size > max_bytes:
-        raise too_large("the header", "k-space", size, max_bytes)
+        raise too_large("the header", f"k-space of shape {shape}", size, max_bytes)
     (kz, ky), (first, last) = _rows(r, index, m), _columns(r, index, m)
-    grid, count, ends = np.zeros(shape, np.complex64), np.zeros((len(slices), z, y), int), np.zeros((y, 2), int)
+    place = [np.searchsorted(values, r.counters[name][index]) for name, values in lead.items()] + [kz, ky]
+    measured, one, which, repeats = np.unique(np.ravel_multi_index(place, lines), return_index=True,
+                                              return_inverse=True, return_counts=True)
+    other = (first != first[one][which]) | (last != last[one][which])
+    if other.any():
+        raise ValueError(f"line {ky[other][0]} was read out over different parts of kx: these cannot be averaged")
+    grid, places = np.zeros(shape, np.complex64), np.stack(place, 1)
     for at, data in r.blocks(index):
         for k, line in zip(at, _transformed(r, index[at], data, m, first[at], last[at])):
-            if not count[:, :, ky[k]].any():
-                ends[ky[k]] = first[k], last[k]
-            elif (ends[ky[k]] != (first[k], last[k])).any():
-                raise ValueError(f"line {ky[k]} was read out over different parts of kx: these cannot be averaged")
-            where = grid[s[k], :, ky[k]] if flat else grid[kz[k], ky[k]]
-            where += line
-            count[s[k], kz[k], ky[k]] += 1
-    sampled = _sampled(count, slices)
-    repeats = count[count > 0]
+            *part, z_, y_ = places[k].tolist()
+            grid[(*part, slice(None), z_, y_)] += line
     if repeats.max() > 1:
-        shape = (len(slices), 1, y, 1) if flat else (z, y, 1, 1)
-        grid /= np.maximum(count, 1).astype(np.float32).reshape(shape)
-    if not flat:
-        if (ends[count[0].any(0)] != (0, x)).any():
-            warnings.warn("the echo is asymmetric: kx, along which a 3-D scan is transformed, is filled with zeros",
-                          stacklevel=7)
-        return grid.transpose(3, 2, 0, 1).copy(), sampled, repeats, slices
+        count = np.ones(int(np.prod(lines)), np.float32)
+        count[measured] = repeats
+        grid /= count.reshape(*parts, 1, z, y, 1)
     # a sample of the cut readout counts as measured where its place on the fine one was
     fine = x // 2 + (np.arange(m.out) - m.out // 2) * (x / m.out)
-    inside = (fine >= ends[:, :1]) & (fine <= ends[:, 1:] - 1) | (ends == (0, x)).all(1, keepdims=True)
-    mask = sampled[0][:, None] & inside
-    if not mask.all():
-        grid *= mask
-    return grid, mask, repeats, slices
-
-
-def _sampled(count, slices) -> np.ndarray:
-    """(kz, ky) where readouts were, the same in all slices."""
-    sampled = count > 0
-    other = np.flatnonzero((sampled != sampled[:1]).any(axis=(1, 2)))
-    if len(other):
-        raise ValueError(f"slice {slices[other[0]]} was sampled at other lines than slice {slices[0]}, or is not "
-                         "complete, and a scan has one mask: read it on its own, load(path, part={'slice': ...})")
-    return sampled[0]
+    a, b = first[one, None], last[one, None]
+    inside = (fine >= a) & (fine <= b - 1) | ((a == 0) & (b == x))
+    mask = np.zeros((int(np.prod(lines)), m.out), bool)
+    mask[measured] = inside
+    mask = mask.reshape(*lines, m.out)
+    if not inside.all():
+        grid *= mask[(slice(None),) * len(parts) + (None,)]
+    if m.flat:
+        return grid[..., 0, :, :], mask[..., 0, :, :], repeats
+    return grid, mask, repeats
 
 
 def _rows(r: Readouts, index, m: Matrix):
@@ -188,13 +180,12 @@ def _columns(r: Readouts, index, m: Matrix):
 
 
 def _transformed(r: Readouts, index, data, m: Matrix, first, last):
-    """(readout, coil, x) of a block: placed, flipped, and without oversampling; in 3-D in the image along x."""
+    """(readout, coil, x) of a block: placed, flipped, and without oversampling."""
     x, out = m.size[0], m.out
     block = np.zeros((len(index), len(data[0]), x), np.complex64)
     for row, samples, i, a, b in zip(block, data, index, first, last):
         samples = samples[:, r.pre[i] : samples.shape[1] - r.post[i]]
         row[:, a:b] = samples[:, ::-1] if r.reverse[i] else samples
-    if m.flat and out == x:
+    if out == x:
         return block
-    image = fft(block, (-1,), inverse=True)[..., x // 2 - out // 2 : x // 2 - out // 2 + out]
-    return fft(image, (-1,)) if m.flat else image
+    return fft(fft(block, (-1,), inverse=True)[..., x // 2 - out // 2 : x // 2 - out // 2 + out], (-1,))

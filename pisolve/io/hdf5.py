@@ -86,6 +86,22 @@ def text(file, name: str, path) -> str | None:
     return value
 
 
+def names(file, name: str, path, *, of: str = "kspace"):
+    """What the file says under `name`, words or text: in a dataset, an attribute of its own or of the dataset `of`."""
+    item = _resolve(file, name, path)
+    if item is not None:
+        plain = getattr(item, "dtype", None) is not None and item.dtype.kind in "OS" and item.size and item.size <= 64
+        if not plain or item.is_virtual or item.external:
+            raise ValueError(f"{path}: {name} must be names of axes, such as 'frame,coil,ky,kx'")
+        return item[()].tolist() if item.shape else item[()]
+    array = _resolve(file, of, path)
+    for place in (array, file):
+        if place is not None and name in place.attrs:
+            value = place.attrs[name]
+            return value.tolist() if isinstance(value, np.ndarray) else value
+    return None
+
+
 def attributes(file) -> dict:
     """The file's attributes as plain Python values; arrays of up to 64 entries as lists, others are left out."""
     found = {}

@@ -12,8 +12,10 @@ import json
 
 import numpy as np
 
+from pisolve import _check
+from pisolve.io import written
 from pisolve.io.geometry import affine
-from pisolve.io.grid import BOTH, CALIB, COUNTERS, IMAGE, NOISE, SKIP, STEPS, Matrix, Readouts
+from pisolve.io.grid import AXES, BOTH, CALIB, COUNTERS, IMAGE, NOISE, SKIP, STEPS, Matrix, Readouts
 from pisolve.io.hdf5 import array_at, dataset, open_hdf5, text
 from pisolve.io.header import Header
 from pisolve.io.limits import too_large
@@ -40,7 +42,7 @@ def group_of(file) -> str | None:
 
 
 def read(path, max_bytes: int, part: dict) -> Scan:
-    """Read a scan: see `load`; k-space is (slice, coil, ky, kx), or of a 3-D encoding (x, coil, kz, ky).
+    """Read a scan: see `load`; k-space is (slice, ..., coil, ky, kx), or of a 3-D encoding (..., coil, kz, ky, kx).
 
     Raises:
         ValueError: damaged files, no imaging data, not Cartesian, compressed, or a header that does not fit the data.
@@ -57,30 +59,37 @@ def read(path, max_bytes: int, part: dict) -> Scan:
         head = data.fields("head")[:]
         readouts = _readouts(data, head, header)
         bandwidth = header.number("acquisitionSystemInformation/relativeReceiverNoiseBandwidth")
-        fields, facts = assemble(readouts, part=part, max_bytes=max_bytes,
+        counts = _counts(text(file, "pisolve/counts", path), path)
+        fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, counts=counts,
                                  bandwidth=bandwidth if bandwidth and bandwidth > 0 else None)
         own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in ("mps", "reference")}
         kept = text(file, "pisolve/meta", path)
-        turned = text(file, "pisolve/readout", path) == "ky"
+        readout = text(file, "pisolve/readout", path)
     meta = _meta(header, head, readouts, facts, fields)
     try:
         meta = {k: v for k, v in (meta | (json.loads(kept) if kept else {})).items() if v is not None}
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: pisolve/meta is not JSON of a dict: {error}") from error
-    if turned:
-        _turn(fields, meta)
+    if readout in ("ky", "kz"):
+        written.turn(fields, meta, readout)
+    if "hybrid" in meta and "kz" in fields["axes"]:
+        written.no_hybrid(own, meta)
+    elif part and counts:
+        written.take(own, fields, counts, part)
     return Scan(**fields, **own, meta=meta)
 
 
-def _turn(fields: dict, meta: dict) -> None:
-    """Undo that `save_mrd` exchanged ky and kx."""
-    for name in ("kspace", "mask", "calib"):
-        if fields[name] is not None:
-            fields[name] = np.ascontiguousarray(fields[name].swapaxes(-2, -1))
-    meta["phase_axis"] = -1
-    if "partial_fourier" in meta:
-        other = {"kx": "ky", "ky": "kx"}
-        meta["partial_fourier"] = {other[axis]: part for axis, part in meta["partial_fourier"].items()}
+def _counts(told: str | None, path) -> dict | None:
+    """The sizes of the axes in front that `save_mrd` wrote, by name."""
+    try:
+        counts = None if told is None else json.loads(told)
+    except ValueError as error:
+        raise ValueError(f"{path}: pisolve/counts is not JSON: {error}") from error
+    known = set(AXES.values())
+    if counts is not None and not (isinstance(counts, dict) and set(counts) <= known and all(
+            isinstance(n, int) and 1 <= n < 1 << 16 for n in counts.values())):
+        raise ValueError(f"{path}: pisolve/counts must give sizes of {', '.join(known)}, got {_check.brief(told)}")
+    return counts
 
 
 def _data(file, name: str, max_bytes: int, path):
@@ -168,7 +177,8 @@ def _matrix(header: Header) -> Matrix:
 
 def _meta(header: Header, head, r: Readouts, facts: dict, fields: dict) -> dict:
     """What is known beside the arrays; slices are brought into the order of their positions on the way."""
-    meta = header.describe() | facts | {"format": "ISMRMRD", "phase_axis": -2}
+    meta = header.describe() | facts | {"format": "ISMRMRD"}
+    meta |= {} if "kz" in fields["axes"] else {"phase_axis": -2}
     for name, place in (("acceleration", "accelerationFactor/kspace_encoding_step_1"),
                         ("acceleration_kz", "accelerationFactor/kspace_encoding_step_2")):
         factor = header.number(f"encoding/parallelImaging/{place}")
@@ -182,17 +192,21 @@ def _meta(header: Header, head, r: Readouts, facts: dict, fields: dict) -> dict:
     if meta.get("trajectory") == "epi" or "phase correction" in skipped:
         warn_epi(skipped.get("phase correction", 0))
     image = (r.role == IMAGE) | (r.role == BOTH)
+    for name, value in facts.get("part", {}).items():
+        image &= r.counters[name] == value
     first = head[image][0]
-    matrix = r.matrices[facts.get("part", {}).get("encoding", int(first["encoding_space_ref"]))]
+    matrix = r.matrices[int(first["encoding_space_ref"])]
     if matrix.voxel():
         meta["voxel_mm"] = matrix.voxel()
-    firsts = [head[image & (r.counters["slice"] == s)][0] for s in facts["slices"]]
-    if matrix.flat:
-        order = sort_slices(fields, meta, [h["position"] for h in firsts], first["slice_dir"])
-        firsts = [firsts[i] for i in order]
-    if matrix.voxel():
-        axes = [first[f"{name}_dir"] for name in (("slice", "phase", "read") if matrix.flat
-                                                  else ("read", "slice", "phase"))]
-        place = affine([h["position"] for h in firsts], axes, matrix.voxel(), fields["kspace"].shape)
+    where = [np.flatnonzero(image & (r.counters["slice"] == s)) for s in facts["slices"]]
+    if not all(map(len, where)):  # a slice of which nothing was measured
+        return meta
+    firsts = [head[w[0]] for w in where]
+    order = sort_slices(fields, meta, [h["position"] for h in firsts], first["slice_dir"])
+    firsts = [firsts[i] for i in order]
+    if matrix.voxel() and (matrix.flat or len(firsts) == 1):  # several slabs are no regular volume
+        size = (len(firsts) if matrix.flat else fields["kspace"].shape[-3], *fields["kspace"].shape[-2:])
+        axes = [first[f"{name}_dir"] for name in ("slice", "phase", "read")]
+        place = affine([h["position"] for h in firsts], axes, matrix.voxel(), size)
         meta |= {} if place is None else {"affine": place}
     return meta

@@ -3,60 +3,67 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 
 from pisolve import _check
-from pisolve.backend import fft
 from pisolve.io.atomic import atomic
-from pisolve.scan import Scan
+from pisolve.io.grid import AXES
+from pisolve.io.written import exchange, exchanged
+from pisolve.scan import Scan, estimate
 
 BLOCK = 256  # readouts that are put together at once
+COUNTER = {axis: counter for counter, axis in AXES.items()}
 # what the new file's own header and readouts say
 DERIVED = ("readouts", "slices", "averages", "oversampling_removed", "partial_fourier", "format", "skipped", "part",
-           "encoded_size", "recon_size", "encoded_fov_mm", "recon_fov_mm", "padding", "phase_axis")
+           "encoded_size", "recon_size", "encoded_fov_mm", "recon_fov_mm", "padding", "phase_axis", "counters")
 
 
 def save_mrd(path, scan: Scan) -> None:
     """Write a scan as ISMRMRD, readable by everything that reads raw data; `load` gives the same scan again.
 
-    Each sampled line becomes a readout, `calib` readouts for calibration alone, `noise` noise measurements. What the
-    format has no place for, `mps`, `reference` and `meta`, is kept beside it in the group `pisolve`. A "hybrid" scan,
-    the slices of a 3-D encoding, is transformed back and written as 3-D, exact to rounding. The format's readout is kx:
-    of a scan with lines along ky (phase_axis -1) the axes are exchanged, which `load` undoes and other programs do not.
+    Each sampled line becomes a readout, `calib` readouts for calibration alone, `noise` noise measurements. Slices,
+    frames, echoes, repetitions and sets are the counters slice, phase, contrast, repetition and set. What the format
+    has no place for, `mps`, `reference`, `meta` and what was not measured at all, is kept beside it in the group
+    `pisolve`. The format's readout is kx: of a scan with lines along ky (phase_axis -1) or kz that axis and kx are
+    exchanged, which `load` undoes and other programs do not.
 
     Args:
         path: .h5, .hdf5 or .mrd; complete or not there.
-        scan: k-space is written as complex64. One without slices comes back with one slice, one without a mask with a
-            mask that is True everywhere.
+        scan: k-space is written as complex64. One without a mask comes back with that of `masks.estimate`.
 
     Raises:
-        ValueError: a mask with holes inside its lines along kx and along ky, or lines that do not reach the centre,
-            over 65535 samples.
+        ValueError: a mask with holes inside its lines along every axis, or lines that do not reach the centre, over
+            65535 samples, axes that the format does not count.
         ImportError: without the `ismrmrd` package.
     """
     ismrmrd = _check.extra("ismrmrd", "mrd")
     if not isinstance(scan, Scan):
         raise TypeError(f"scan must be a pisolve.io.Scan, got {type(scan).__name__}: make one of k-space first")
     _check.choice("the suffix of path", str(path)[str(path).rfind("."):], (".h5", ".hdf5", ".mrd"))
-    hybrid = "hybrid" in scan.meta and scan.kspace.ndim == 4
-    given, lines, turned = scan, *_readouts(scan, hybrid)
-    scan = _turned(scan) if turned else scan
-    kspace = _volume(scan.kspace, hybrid)
-    slices, _, kz, ky, kx = kspace.shape
+    front = dict(zip(scan.axes[: -1 - len(scan.encoding.encoded)], scan.kspace.shape))
+    unknown = [a for a in front if a not in COUNTER]
+    if unknown:
+        raise ValueError(f"the axis {unknown[0]!r} has no counter in ISMRMRD, which counts {', '.join(COUNTER)}: name "
+                         "it one of these, Scan(kspace, axes=...), or store k-space as .npz with an entry axes")
+    if scan.axes[-2:] != ("ky", "kx"):
+        raise ValueError(f"kspace has the axes {', '.join(scan.axes)}: ky and kx, in 3-D kz too, are needed here")
+    lines, readout = _readouts(scan)
+    given, meta = scan, scan.meta if readout == "kx" else exchanged(scan.meta, readout)
+    kspace, calib = (None if a is None else _lined(a, scan, readout) for a in (scan.kspace, scan.calib))
+    kz, ky, kx = kspace.shape[-3:]
     if max(kspace.shape) >= 1 << 16:
         raise ValueError(f"kspace has shape {scan.kspace.shape}: ISMRMRD counts to 65535")
-    place = _place(scan, hybrid)
-    jobs = [(kspace, s, z, y, a, b, 0, kx // 2 - a) for s in range(slices) for z, y, a, b in lines]
-    if scan.calib is not None:
-        calib = _volume(scan.calib, hybrid)
-        cz, cy, cx = calib.shape[-3:]
-        jobs += [(calib, s, z, y, 0, cx, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION, cx // 2)
-                 for s in range(len(calib)) for z in range(cz) for y in range(cy)]
+    place = _place(meta, front, (kz, ky, kx))
+    jobs = [(kspace, part, z, y, a, b, 0, kx // 2 - a) for part in np.ndindex(kspace.shape[:-4])
+            for z, y, a, b in lines(part)]
+    if calib is not None:
+        *parts, _, cz, cy, cx = calib.shape
+        jobs += [(calib, part, z, y, 0, cx, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION, cx // 2)
+                 for part in np.ndindex(*parts) for z in range(cz) for y in range(cy)]
     noise = [] if scan.noise is None else np.array_split(scan.noise.astype(np.complex64),
                                                          -(-scan.noise.shape[1] // 65535), axis=1)
-    xml = ismrmrd.xsd.ToXML(_header(ismrmrd.xsd, scan, (kx, ky, kz), len(kspace[0])))
+    xml = ismrmrd.xsd.ToXML(_header(ismrmrd.xsd, meta, (kx, ky, kz), scan.coils, front))
     with atomic(path) as temporary:
         import h5py
 
@@ -71,70 +78,61 @@ def save_mrd(path, scan: Scan) -> None:
                 data[: len(noise)] = rows
             for start in range(0, len(jobs), BLOCK):
                 rows = np.zeros(len(jobs[start : start + BLOCK]), kind)
-                for row, (source, s, z, y, a, b, flag, centre) in zip(rows, jobs[start : start + BLOCK]):
-                    _fill(row, source[s, :, z, y, a:b], flag, centre)
+                for row, (source, part, z, y, a, b, flag, centre) in zip(rows, jobs[start : start + BLOCK]):
+                    _fill(row, source[(*part, slice(None), z, y, slice(a, b))], flag, centre)
                     index = row["head"]["idx"]
-                    index["slice"] = s
-                    index["kspace_encode_step_1"] = y + ky // 2 - source.shape[3] // 2
-                    index["kspace_encode_step_2"] = z + kz // 2 - source.shape[2] // 2
-                    for name, value in place(s).items():
+                    for name, i in zip(front, part):  # calibration lines have the axis of slices only, the first one
+                        index[COUNTER[name]] = i
+                    index["kspace_encode_step_1"] = y + ky // 2 - source.shape[-2] // 2
+                    index["kspace_encode_step_2"] = z + kz // 2 - source.shape[-3] // 2
+                    for name, value in place(part).items():
                         row["head"][name] = value
                 data[len(noise) + start : len(noise) + start + len(rows)] = rows
             for name in ("mps", "reference"):
                 if getattr(given, name) is not None:
                     file[f"pisolve/{name}"] = getattr(given, name)
-            if turned:
-                file["pisolve/readout"] = "ky"
+            if readout != "kx":
+                file["pisolve/readout"] = readout
+            file["pisolve/counts"] = json.dumps(front)
             kept = {k: v for k, v in given.meta.items() if k not in DERIVED}
             file["pisolve/meta"] = _json({"voxel_mm": None} | kept)  # None: the header's millimetres were made up
 
 
-def _volume(array, hybrid: bool) -> np.ndarray:
-    """(slice, coil, kz, ky, kx) complex64 of k-space or calibration data."""
-    array = array if array.ndim == 4 else array[None]
-    array = fft(array.transpose(1, 2, 3, 0), (-1,))[None] if hybrid else array[:, :, None]
+def _lined(array, scan: Scan, readout: str) -> np.ndarray:
+    """(..., coil, kz, ky, kx) complex64 of k-space or calibration data, with the readout's axis last."""
+    array = array if readout == "kx" else exchange(array, readout)
+    array = array if len(scan.encoding.encoded) == 3 else np.expand_dims(array, -3)
     return _check.array("kspace", np.ascontiguousarray(array, np.complex64))  # finite in single precision, too
 
 
-def _readouts(scan: Scan, hybrid: bool):
-    """((z, y, first sample, one past the last) of every readout, whether readouts run along ky)."""
-    mask = np.ones(scan.kspace.shape[-2:], bool) if scan.mask is None else scan.mask
-    if hybrid:
-        return [(int(z), int(y), 0, len(scan.kspace)) for z, y in np.argwhere(mask)], False
-    along_kx, along_ky = _lines(mask), _lines(mask.T)
-    if along_ky and (scan.meta.get("phase_axis") == -1 or not along_kx):
-        return along_ky, True
-    if not along_kx:
-        raise ValueError("mask has holes along kx and along ky, or leaves out the centre: a readout of ISMRMRD is one "
-                         "piece of a line around it. A pattern of two phase-encoding axes belongs to a 3-D scan: give "
-                         "all its planes along the readout as slices, and meta with the entry 'hybrid'")
-    return along_kx, False
+def _readouts(scan: Scan):
+    """(a function of a part's index that gives (z, y, first sample, one past the last) of its lines, their axis)."""
+    encoded = scan.encoding.encoded
+    mask = estimate(scan.kspace, scan.axes) if scan.mask is None else scan.mask
+    own = mask.shape[: mask.ndim - len(encoded)]
+    order = encoded if scan.meta.get("phase_axis") == -1 and len(encoded) == 2 else encoded[::-1]
+    for readout in order:
+        turned = exchange(mask, readout)
+        turned = turned if len(encoded) == 3 else turned[..., None, :, :]
+        found = {part: _lines(turned[part]) for part in np.ndindex(own)}
+        if None not in found.values():
+            break
+    else:
+        raise ValueError(f"mask has holes along {' and along '.join(order)}, or leaves out the centre: a readout of "
+                         "ISMRMRD is one piece of a line around it. A pattern of two phase-encoding axes belongs to a "
+                         "3-D scan: Scan(kspace, mask, axes=('coil', 'kz', 'ky', 'kx'))")
+    return lambda part: found[tuple(i if n > 1 else 0 for i, n in zip(part, own))], readout
 
 
 def _lines(mask) -> list | None:
-    """The readouts along kx of a 2-D mask; None where a line is not one piece around its centre."""
-    found, kx = [], mask.shape[1]
-    for y in np.flatnonzero(mask.any(axis=1)):
-        where = np.flatnonzero(mask[y])
-        a, b = int(where[0]), int(where[-1]) + 1
-        if len(where) < b - a or a > kx // 2:
-            return None
-        found.append((0, int(y), a, b))
-    return found
-
-
-def _turned(scan: Scan) -> Scan:
-    """What of a scan becomes readouts, with ky and kx exchanged."""
-    def swap(a):
-        return None if a is None else np.ascontiguousarray(a.swapaxes(-2, -1))
-
-    meta = dict(scan.meta)
-    if meta.get("voxel_mm"):
-        meta["voxel_mm"] = [meta["voxel_mm"][i] for i in (0, 2, 1)]
-    if "affine" in meta:
-        meta["affine"] = np.array(meta["affine"], float)[:, [1, 0, 2, 3]].tolist()
-    return replace(scan, kspace=swap(scan.kspace), mask=swap(scan.mask), calib=swap(scan.calib), mps=None,
-                   reference=None, meta=meta)
+    """The readouts along kx of a mask (kz, ky, kx); None where a line is not one piece around its centre."""
+    kx = mask.shape[-1]
+    where = np.argwhere(mask.any(axis=-1))
+    inside = mask[tuple(where.T)]
+    first, last = inside.argmax(1), kx - inside[:, ::-1].argmax(1)
+    if (inside.sum(1) < last - first).any() or (first > kx // 2).any():
+        return None
+    return np.column_stack([where, first, last]).tolist()
 
 
 def _fill(row, samples, flag: int, centre: int) -> None:
@@ -147,34 +145,34 @@ def _fill(row, samples, flag: int, centre: int) -> None:
     row["traj"] = np.zeros(0, np.float32)
 
 
-def _place(scan: Scan, hybrid: bool):
-    """A function of the slice's number that gives position and directions, as far as `meta` has them."""
-    if "affine" not in scan.meta:
-        return lambda s: {}
-    matrix, size = np.array(scan.meta["affine"], float), scan.kspace.shape
-    middle = np.array([size[-1] // 2, size[-2] // 2, (size[0] // 2 if hybrid else 0), 1])
-    matrix = np.diag([-1, -1, 1, 1]) @ matrix
-    names = ("phase_dir", "slice_dir", "read_dir") if hybrid else ("read_dir", "phase_dir", "slice_dir")
-    fixed = {name: column[:3] / np.linalg.norm(column[:3]) for name, column in zip(names, matrix.T)}
-    step = np.zeros(4) if hybrid else np.array([0, 0, 1, 0])
-    return lambda s: fixed | {"position": (matrix @ (middle + s * step))[:3]}
+def _place(meta: dict, front: dict, size):
+    """A function of a part's index that gives position and directions, as far as `meta` has them."""
+    volume = size[0] > 1
+    if "affine" not in meta or (volume and "slice" in front):  # of several slabs none is known
+        return lambda part: {}
+    matrix = np.diag([-1, -1, 1, 1]) @ np.array(meta["affine"], float)
+    middle = np.array([size[2] // 2, size[1] // 2, size[0] // 2, 1])
+    fixed = {name: column[:3] / np.linalg.norm(column[:3])
+             for name, column in zip(("read_dir", "phase_dir", "slice_dir"), matrix.T)}
+    step = np.array([0, 0, 0 if volume or "slice" not in front else 1, 0])
+    return lambda part: fixed | {"position": (matrix @ (middle + (part[0] if part else 0) * step))[:3]}
 
 
-def _header(xsd, scan: Scan, size, coils: int):
+def _header(xsd, meta: dict, size, coils: int, front: dict):
     """The header, with fields of view of 1 mm a voxel where the scan does not say them."""
-    slice_mm, y_mm, x_mm = scan.meta.get("voxel_mm") or (1.0, 1.0, 1.0)
-    voxel = (slice_mm, x_mm, y_mm) if "hybrid" in scan.meta and size[2] > 1 else (x_mm, y_mm, slice_mm)
+    voxel = (meta.get("voxel_mm") or (1.0, 1.0, 1.0))[::-1]
     space = xsd.encodingSpaceType(
         matrixSize=xsd.matrixSizeType(**dict(zip("xyz", size))),
         fieldOfView_mm=xsd.fieldOfViewMm(**{k: float(n * v) for k, n, v in zip("xyz", size, voxel)}))
     limits = {f"kspace_encoding_step_{i}": xsd.limitType(minimum=0, maximum=n - 1, center=n // 2)
               for i, n in enumerate(size)}
-    factor = [round(scan.meta.get(name, 1)) for name in ("acceleration", "acceleration_kz")]  # whole in this format
+    limits |= {COUNTER[name]: xsd.limitType(minimum=0, maximum=n - 1, center=0) for name, n in front.items()}
+    factor = [round(meta.get(name, 1)) for name in ("acceleration", "acceleration_kz")]  # whole in this format
     parallel = None if factor == [1, 1] else xsd.parallelImagingType(accelerationFactor=xsd.accelerationFactorType(
         kspace_encoding_step_1=factor[0], kspace_encoding_step_2=factor[1]))
     encoding = xsd.encodingType(encodedSpace=space, reconSpace=space, encodingLimits=xsd.encodingLimitsType(**limits),
                                 trajectory=xsd.trajectoryType.CARTESIAN, parallelImaging=parallel)
-    field = scan.meta.get("field_strength_t")
+    field = meta.get("field_strength_t")
     system = xsd.acquisitionSystemInformationType(receiverChannels=coils, systemFieldStrength_T=field)
     # hydrogen's 42.58 MHz / T; 1.5 T where the field is not known, since the format requires a number
     conditions = xsd.experimentalConditionsType(H1resonanceFrequency_Hz=round((field or 1.5) * 42577478))

@@ -1,4 +1,4 @@
-"""Images as NIfTI, .nii and .nii.gz, through nibabel: axes (x, y, slice) there, (slice, y, x) here."""
+"""Images as NIfTI, .nii and .nii.gz, through nibabel: axes (x, y, slice, frame) there, (slice, frame, y, x) here."""
 
 from __future__ import annotations
 
@@ -9,20 +9,32 @@ import numpy as np
 
 from pisolve import _check
 from pisolve.io.limits import too_large
+from pisolve.io.named import words
 
 SUFFIXES = (".nii", ".nii.gz")
 
 
-def write(path, image: np.ndarray, *, meta: dict | None = None) -> None:
+def write(path, image: np.ndarray, *, meta: dict | None = None, axes=None) -> None:
     """Write an image (y, x) or (slice, y, x), float32 of real, complex64 of complex ones, to a new file at `path`.
 
     Args:
-        meta: "affine" (4 x 4, (x, y, slice) indices to mm, right, front, head) or "voxel_mm" (slice, y, x) as `load`
-            finds them in raw data; further entries have no place in a NIfTI. Without them voxels measure 1 mm, and the
-            file says that their place is not known.
+        meta: "affine" (4 x 4, (x, y, slice or z) indices to mm, right, front, head) or "voxel_mm" (slice or z, y, x) as
+            `load` finds them in raw data, and "frame_s", seconds from frame to frame; further entries have no place in
+            a NIfTI. Without them voxels measure 1 mm, and the file says that their place is not known.
+        axes: the names of other axes, such as ("frame", "z", "y", "x"); they are kept in the file's description.
+
+    Raises:
+        ValueError: more than seven axes, or meta that does not fit.
     """
     nibabel, meta = _check.extra("nibabel", "nifti"), meta or {}
-    image = (image if image.ndim == 3 else image[None]).T
+    layout = _layout(axes or ("slice", "y", "x"))
+    if axes is None:
+        image = (image if image.ndim == 3 else image[None]).T
+    else:
+        image = image.transpose([axes.index(a) for a in layout if a is not None])
+        image = image if layout[2] is not None else np.expand_dims(image, 2)
+    if image.ndim > 7:
+        raise ValueError(f"the image has the axes {', '.join(axes)}: NIfTI has seven with one of slices; save as .h5")
     image = np.asfortranarray(image, np.complex64 if image.dtype.kind == "c" else np.float32)
     affine, voxel = (None if n not in meta else np.array(meta[n], float) for n in ("affine", "voxel_mm"))
     if affine is not None and (affine.shape != (4, 4) or not np.isfinite(affine).all()):
@@ -31,20 +43,35 @@ def write(path, image: np.ndarray, *, meta: dict | None = None) -> None:
         raise ValueError(f"meta['voxel_mm'] is {_check.brief(meta['voxel_mm'])}: mm along (slice, y, x) are needed")
     kind = nibabel.Nifti1Image if max(image.shape) < 1 << 15 else nibabel.Nifti2Image
     made = kind(image, affine)
-    if affine is None and voxel is not None:
-        made.header.set_zooms(voxel[::-1])
-    made.header.set_xyzt_units("mm")
+    frame = _check.number("meta['frame_s']", meta.get("frame_s"), low=0, strict=True, allow_none=True)
+    frame = frame if layout[3:4] == ["frame"] else None
+    zooms = list(made.header.get_zooms())
+    zooms[:3] = voxel[::-1] if affine is None and voxel is not None else zooms[:3]
+    zooms[3:4] = zooms[3:4] if frame is None else [frame]
+    made.header.set_zooms(zooms)
+    made.header.set_xyzt_units("mm", None if frame is None else "sec")
+    said = f"axes {','.join(axes or ())}".encode()
+    if axes is not None and len(said) < 80:
+        made.header["descrip"] = said
     if affine is not None:
         made.set_sform(affine, 1)
         made.set_qform(affine, 1)
     made.to_filename(path)
 
 
-def read(path, max_bytes: int) -> np.ndarray:
-    """The image (y, x) or (slice, y, x) of a NIfTI file, scaled as it says.
+def _layout(axes) -> list:
+    """The names of NIfTI's axes for an image with these: x, y, z or slice (None for neither), frame, the others."""
+    third = "z" if "z" in axes else "slice" if "slice" in axes else None
+    return ["x", "y", third, *sorted((a for a in axes if a not in ("x", "y", third)), key=lambda a: a != "frame")]
+
+
+def read(path, max_bytes: int):
+    """(the image of a NIfTI file, scaled as it says; the names of its axes, None for (y, x) or (slice, y, x)).
+
+    Files of others have (y, x), (slice, y, x) or (slice, frame, y, x), those of `write` the axes that it was given.
 
     Raises:
-        ValueError: damaged files, more than `max_bytes`, colours, or more than three axes.
+        ValueError: damaged files, more than `max_bytes`, colours, or more than four axes without names.
     """
     nibabel = _check.extra("nibabel", "nifti")
     try:
@@ -59,8 +86,19 @@ def read(path, max_bytes: int) -> np.ndarray:
         if isinstance(error, PermissionError) or "max_bytes" in str(error):
             raise
         raise ValueError(f"{path} cannot be read as NIfTI, damaged, cut off or something else: {error}") from error
+    axes = words(bytes(found.header["descrip"]).rstrip(b"\0").removeprefix(b"axes "))
     while image.ndim > 3 and image.shape[-1] == 1:
         image = image[..., 0]
-    if image.ndim not in (2, 3) or image.dtype.kind not in "biufc":
-        raise ValueError(f"{path} holds {image.dtype} of shape {shape}: one image, (x, y) or (x, y, slice), is needed")
-    return np.ascontiguousarray(image.T)
+    if image.dtype.kind not in "biufc" or image.ndim < 2 or (axes is None and image.ndim > 4):
+        raise ValueError(f"{path} holds {image.dtype} of shape {shape}: one image, (x, y), (x, y, slice) or (x, y, "
+                         "slice, frame), is needed")
+    if axes is not None and {"x", "y"} < set(axes) and len(set(axes)) == len(axes):
+        layout = _layout(axes)
+        image = image.reshape(*image.shape, *(1,) * (len(layout) - image.ndim))
+        if image.ndim == len(layout) and (layout[2] is not None or image.shape[2] == 1):
+            image = image if layout[2] is not None else image[:, :, 0]
+            layout = [a for a in layout if a is not None]
+            return np.ascontiguousarray(image.transpose([layout.index(a) for a in axes])), axes
+    if image.ndim == 4:
+        return np.ascontiguousarray(image.transpose(2, 3, 1, 0)), ("slice", "frame", "y", "x")
+    return np.ascontiguousarray(image.T), None

@@ -9,17 +9,25 @@ import zlib
 import numpy as np
 
 from pisolve.io.limits import too_large
+from pisolve.io.named import of_kspace, spread, words
 from pisolve.scan import Scan
 
 ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib")
+NAMES = ("axes", "mask_axes")
+REMEDY = "or say them otherwise, load(path, axes=...)"
 
 
-def read(path, max_bytes: int) -> Scan:
-    """A scan from a .npy with k-space, or a .npz with `kspace` and where present the other arrays of a `Scan`."""
+def read(path, max_bytes: int, axes=None) -> Scan:
+    """A scan from a .npy with k-space, or a .npz with `kspace` and where present the other arrays of a `Scan`.
+
+    Args:
+        axes: the names of the axes of k-space, instead of the entry `axes` of a .npz. Its mask may have fewer axes,
+            named by an entry `mask_axes`.
+    """
     if path.suffix == ".npy":
         arrays = {"kspace": read_npy(path, max_bytes)}
     else:
-        arrays = read_npz(path, ARRAYS, max_bytes)
+        arrays = read_npz(path, (*ARRAYS, *NAMES), max_bytes)
         if "kspace" not in arrays:
             raise ValueError(f"{path} has no array kspace; it holds: {', '.join(names(path)) or 'nothing'}")
         if "coord" in names(path):
@@ -27,7 +35,15 @@ def read(path, max_bytes: int) -> Scan:
     if arrays["kspace"].dtype.kind != "c":
         raise TypeError(f"{path}: kspace has dtype {arrays['kspace'].dtype}, complex is needed: was the magnitude "
                         "stored, or real and imaginary part on an axis of their own?")
-    return Scan(**arrays)
+    said = {name: arrays.pop(name, None) for name in NAMES}
+    for name, value in said.items():
+        if value is not None and value.dtype.kind not in "US":
+            raise ValueError(f"{path}: {name} has dtype {value.dtype}: names such as 'frame,coil,ky,kx' are needed")
+    shape = arrays["kspace"].shape
+    axes = of_kspace(words(said["axes"]) if axes is None else axes, shape, REMEDY)
+    own = None if said["mask_axes"] is None else words(said["mask_axes"])
+    mask = spread(arrays.get("mask"), own, axes, shape)
+    return Scan(**arrays | {"mask": mask, "axes": axes})
 
 
 def read_npy(path, max_bytes: int) -> np.ndarray:

@@ -33,7 +33,7 @@ TRAJECTORIES = {1: "cartesian", 2: "radial", 4: "spiral", 8: "blade"}
 
 
 def read(path, max_bytes: int, part: dict) -> Scan:
-    """Read a scan: see `load`; k-space is (slice, coil, ky, kx), or of a 3-D encoding (x, coil, kz, ky).
+    """Read a scan: see `load`; k-space is (slice, ..., coil, ky, kx), or of a 3-D encoding (..., coil, kz, ky, kx).
 
     Raises:
         ValueError: damaged or cut off files, no imaging data, not Cartesian, or a protocol that does not fit.
@@ -59,13 +59,14 @@ def read(path, max_bytes: int, part: dict) -> Scan:
         raise ValueError(f"{path} has no readouts")
     readouts, skipped = _readouts(raw, head, where, last, protocol, mdh, modern)
     fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, bandwidth=BANDWIDTH)
-    meta = facts | {"format": f"twix {'VD/VE' if modern else 'VB'}", "phase_axis": -2} | _facts(protocol)
+    m = readouts.matrices[0]
+    meta = facts | {"format": f"twix {'VD/VE' if modern else 'VB'}"} | _facts(protocol)
+    meta |= {"phase_axis": -2} if m.flat else {}
     meta |= {"skipped": skipped} if skipped else {}
     if "phase correction" in skipped:
         warn_epi(skipped["phase correction"])
-    m = readouts.matrices[0]
     meta |= {"voxel_mm": m.voxel()} if m.voxel() else {}
-    if m.flat and len(facts["slices"]) > 1:
+    if len(facts["slices"]) > 1:
         image = (readouts.role == IMAGE) | (readouts.role == BOTH)
         at = [head[image & (readouts.counters["slice"] == s)][0]["SliceData"]["SlicePos"] for s in facts["slices"]]
         at = np.array([list(p) for p in at], float)

@@ -72,13 +72,29 @@ class EncodeVolume:
     def __init__(self, weight, shape):
         self.weight, self.shape = weight, shape
 
+    def _centred(self, transform, t):
+        """The centred transform of an array that may be overwritten.
+
+        With even sides its shifts are signs, (-1)^n before and (-1)^(k + N/2) after, and nothing is copied.
+        """
+        import scipy.fft
+
+        if any(n % 2 for n in self.shape):
+            t = transform(scipy.fft.ifftshift(t), norm="ortho", overwrite_x=True, workers=1)
+            return scipy.fft.fftshift(t)
+        for half in (False, True):
+            for axis, n in enumerate(self.shape):
+                odd = t[(slice(None),) * axis + (slice((n // 2 + 1) % 2 if half else 1, None, 2),)]
+                np.negative(odd, out=odd)
+            t = t if half else transform(t, norm="ortho", overwrite_x=True, workers=1)
+        return t
+
     def forward(self, s, x, out):
         """out <- W F (s x), for maps s and data out (coil, kz, ky, kx)."""
         import scipy.fft
 
         for one, data in zip(s, out):
-            t = scipy.fft.fftn(scipy.fft.ifftshift(one * x), norm="ortho", overwrite_x=True, workers=1)
-            data[...] = scipy.fft.fftshift(t)
+            data[...] = self._centred(scipy.fft.fftn, one * x)
             if self.weight is not None:
                 data *= self.weight
 
@@ -88,9 +104,8 @@ class EncodeVolume:
 
         total = np.zeros(self.shape, np.result_type(s, y))
         for one, data in zip(s, y):
-            t = data if self.weight is None else data * self.weight
-            t = scipy.fft.ifftn(scipy.fft.ifftshift(t), norm="ortho", overwrite_x=True, workers=1)
-            t = scipy.fft.fftshift(t)
-            t *= one.conj()
-            total += t
+            t = self._centred(scipy.fft.ifftn, data.copy() if self.weight is None else data * self.weight)
+            t = np.conjugate(t, out=t)  # conj(s) t by way of conj(s conj(t)): no copy of the map
+            t *= one
+            total += np.conjugate(t, out=t)
         return total

@@ -72,6 +72,15 @@ class Normal:
                    self.row_roots)
             return part.reshape(n, nx)
 
+        if len(slices) >= backend.threads():  # a slice a task, whose parts are added as they are made
+
+            def whole(i):
+                for c in range(0, coils, 2):
+                    part = plane((i, c))
+                    out[i] = out[i] + part if c else part
+
+            backend.parallel(whole, slices)
+            return out
         tasks = [(i, c) for i in slices for c in range(0, coils, 2)]
         for (i, c), part in zip(tasks, backend.parallel(plane, tasks)):
             out[i] = out[i] + part if c else part

@@ -33,11 +33,12 @@ class NormalVolume:
         return takes(mps.size, [mps.shape[a] for a in plane], mps.dtype, [plane.index(a) for a in axes])
 
     def __call__(self, x):
-        flat = x.reshape(-1, *x.shape[-3:])
-        out = np.empty(flat.shape, x.dtype)
+        flat, out = x.reshape(-1, *x.shape[-3:]), None
         for i, volume in enumerate(flat):
-            part = self.parts[i if len(self.parts) > 1 else 0]
-            out[i] = np.moveaxis(part(np.ascontiguousarray(np.moveaxis(volume, self.axis, 0))), 0, self.axis)
+            normal = self.parts[i if len(self.parts) > 1 else 0]
+            planes = normal(np.ascontiguousarray(np.moveaxis(volume, self.axis, 0)))
+            out = np.empty(flat.shape, x.dtype) if out is None else out  # not before: a volume less at the peak
+            out[i] = np.moveaxis(planes, 0, self.axis)
         return out.reshape(x.shape)
 
 

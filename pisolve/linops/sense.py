@@ -13,7 +13,8 @@ from pisolve.linops._normal import Normal
 from pisolve.linops._volume import NormalVolume
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
-# Coils of one task: two, or as many as have this many pixels; fixed, so that results do not depend on the threads.
+# Coils of one task: two, or as many as have this many pixels; fixed, so that results do not depend on the threads. Of
+# volumes half of all coils, since each task holds a sum of its own.
 _COILS, _PIXELS = 2, 1 << 16
 
 
@@ -60,7 +61,7 @@ class Sense(Linop):
         lead = np.ndindex(self.lead)
         coils, pixels = self.mps.shape[-1 - self.ndim], int(np.prod(self.mps.shape[-self.ndim:]))
         on_cpu = backend.namespace(self.mps) is np
-        step = max(_COILS, _PIXELS // pixels) if on_cpu else self.group
+        step = max(_COILS, _PIXELS // pixels, coils // 2 if self.ndim == 3 else 0) if on_cpu else self.group
         tasks = [(i, slice(c, min(c + step, coils))) for i in lead for c in range(0, coils, step)]
         return tasks, backend.parallel(lambda task: work(*task), tasks) if on_cpu else [work(*task) for task in tasks]
 

@@ -13,6 +13,7 @@ def cg_step(H, x, r, p, rr):
     Hp = H(p)
     alpha = rr / (backend.dot(p, Hp) + _TINY)
     x, r = x + alpha * p, r + -alpha * Hp  # numpy adds in place of the product
+    del Hp  # an image less at the peak
     new = backend.dot(r, r)
     return x, r, r + (new / (rr + _TINY)) * p, new
 

@@ -39,7 +39,7 @@ def random(shape, accel=4, center_fraction=None, *, axis: int = -2, seed=0) -> n
     return _expand(rng.uniform(size=n) < probability, low, shape, axis)
 
 
-def equispaced(shape, accel=4, center_fraction=None, *, axis: int = -2, offset: int | None = None,
+def equispaced(shape, accel=4, center_fraction=None, *, axis: int = -2, offset: int | None = None, shift: int = 0,
                seed=0) -> np.ndarray:
     """fastMRI's evenly spaced lines (GRAPPA): every `accel`-th line from `offset`, and a full centre on top.
 
@@ -48,6 +48,8 @@ def equispaced(shape, accel=4, center_fraction=None, *, axis: int = -2, offset: 
 
     Args:
         offset: the first line, 0..accel-1; None draws it from the seed.
+        shift: lines that are added to the offset, modulo the spacing: the number of the frame in a series, so that its
+            frames interleave.
 
     Reference:
         Zbontar et al., arXiv:1811.08839; EquiSpacedMaskFunc in its code.
@@ -60,13 +62,14 @@ def equispaced(shape, accel=4, center_fraction=None, *, axis: int = -2, offset: 
         offset = rng.randint(0, high=round(accel))
     else:
         offset = _check.integer("offset", offset, low=0, high=int(accel) - 1)
+    offset = (offset + _check.integer("shift", shift, low=0)) % int(accel)
     lines = np.zeros(n, bool)
     lines[offset :: int(accel)] = True
     return _expand(lines, low, shape, axis)
 
 
 def equispaced_fraction(shape, accel=4, center_fraction=None, *, axis: int = -2, offset: int | None = None,
-                        seed=0) -> np.ndarray:
+                        shift: int = 0, seed=0) -> np.ndarray:
     """fastMRI's equispaced lines that reach `accel` with the centre counted: spacing a' = a (N_c - N) / (N_c a - N).
 
     Lines round(offset + i a') below N - 1 (so the last line may be missing even at accel = 1, as in fastMRI), and the
@@ -83,6 +86,7 @@ def equispaced_fraction(shape, accel=4, center_fraction=None, *, axis: int = -2,
         offset = rng.randint(0, high=round(spacing))
     else:
         offset = _check.integer("offset", offset, low=0, high=round(spacing) - 1)
+    offset = (offset + _check.integer("shift", shift, low=0)) % max(round(spacing), 1)
     lines = np.zeros(n, bool)
     lines[np.around(np.arange(offset, n - 1, spacing)).astype(int)] = True
     return _expand(lines, low, shape, axis)

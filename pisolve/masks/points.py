@@ -1,4 +1,4 @@
-"""Single points in two phase-encoding axes: Poisson disc and variable density."""
+"""Single points in two phase-encoding axes: Poisson disc, variable density and a regular grid."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import numpy as np
 
 from pisolve import _check
 from pisolve.masks._arguments import centre_block, check_axis, check_shape, too_fast
+
+
+class SeedError(ValueError):
+    """A seed from which a Poisson disc does not grow: another one does."""
 
 
 def poisson(shape, accel: float = 4, calib=24, *, seed: int = 0) -> np.ndarray:
@@ -70,11 +74,58 @@ def poisson(shape, accel: float = 4, calib=24, *, seed: int = 0) -> np.ndarray:
         low, high = (slope, high) if actual < accel else (low, slope)
     if abs(best[0] - accel) > max(0.1, 0.05 * accel):
         if not grown:
-            raise ValueError(f"seed {seed} starts the Poisson disc on {shape}, calib {calib}, where it cannot grow, in "
-                             "the full centre or a cut corner: take another seed")
+            raise SeedError(f"seed {seed} starts the Poisson disc on {shape}, calib {calib}, where it cannot grow, in "
+                            "the full centre or a cut corner: take another seed")
         raise ValueError(f"accel {accel:g} cannot be met by a Poisson disc on {shape}, calib {calib}: the nearest is "
                          f"{best[0]:.2f}; change accel or calib, or use variable_density")
     return best[1]
+
+
+def regular(shape, accel=(2, 2), calib=24, *, offset: tuple[int, int] | None = None, shift: int = 0,
+            seed: int = 0) -> np.ndarray:
+    """Every a-th row of every b-th column in two phase-encoding axes (2-D SENSE, CAIPI without its shear), full centre.
+
+    The centre comes in addition, so the true acceleration is below a * b.
+
+    Args:
+        shape: image or k-space shape; its last two entries (ky, kx) are used.
+        accel: whole numbers (a, b), one for each axis.
+        calib: size of the fully sampled centre, an int or (ky, kx); cut to the grid.
+        offset: the first row and the first column; None draws them from the seed.
+        shift: number of the frame in a series: the first column moves by one a frame, and the first row by one
+            whenever the columns have gone round, so that a * b frames together sample everything.
+        seed: an integer.
+
+    Returns:
+        bool array (ky, kx).
+
+    Raises:
+        ValueError: accel that are no two whole numbers >= 1, an offset beyond them.
+
+    Reference:
+        Weiger, Pruessmann and Boesiger, 2D SENSE for faster 3D MRI, MAGMA 14 (2002) 10.
+    """
+    shape = check_shape(shape)
+    steps = _pair("accel", accel)
+    if any(a != int(a) for a in steps):
+        raise ValueError(f"accel must be two whole numbers for a regular grid, got {accel}")
+    steps = [_check.integer("accel", int(a), low=1) for a in steps]
+    if offset is None:
+        rng = np.random.default_rng(_check.integer("seed", seed, low=0))
+        first = [int(rng.integers(a)) for a in steps]
+    else:
+        first = [_check.integer("offset", o, low=0, high=a - 1) for o, a in zip(_pair("offset", offset), steps)]
+    shift = _check.integer("shift", shift, low=0)
+    first = [(first[0] + shift // steps[1]) % steps[0], (first[1] + shift) % steps[1]]
+    mask = centre_block(shape, calib)[1]
+    mask[first[0] :: steps[0], first[1] :: steps[1]] = True
+    return mask
+
+
+def _pair(name, value):
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"{name} must be two numbers such as (2, 2), got {_check.brief(value)}")
+    return tuple(value)
 
 
 def variable_density(shape, accel: float = 4, calib=24, *, power: float = 3.0, sigma: float | None = None,

@@ -2,39 +2,133 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
-from pisolve import io, masks
-from pisolve._check import choice
-from pisolve._words import SAMPLINGS
+import numpy as np
+
+from pisolve import _axes, _check, io, masks
+from pisolve._words import POINTS, SAMPLINGS
+from pisolve.masks.points import SeedError
+
+_TRIES = 50  # seeds for a Poisson disc
+_CENTRE = (24, 8)  # samples of the full centre in two phase encodes at most, and at least; between, a quarter of each
 
 
 @dataclass(frozen=True)
 class Sampling:
     """A retrospective undersampling, one of `pisolve.masks`' patterns, applied to the scan before anything else.
 
+    In 3-D the pattern is one of the two phase encodes, and the same all along the readout: points and regular grids use
+    both, lines go along the last of them (ky) alone.
+
     Args:
-        mask: "random", "equispaced", "equispaced_fraction" (lines), "poisson" or "variable_density" (points).
-        accel: acceleration.
+        mask: "random", "equispaced", "equispaced_fraction" (lines), "poisson", "variable_density" (points), or "vista"
+            (lines of a series, spread over time, see `masks.vista`).
+        accel: acceleration; of "equispaced" in 3-D also a pair (2, 2), for kz and ky.
         center_fraction: share of lines in the full centre, for the patterns of lines; None: fastMRI's.
         seed: of the pattern.
+        vary: None, or the axis whose parts have a pattern each, such as "frame", "echo" or "slice", or several of them:
+            of another seed each (seed, seed + 1, ...), or shifted by one line each where lines are evenly spaced. For
+            "vista" it is "frame" where nothing is said.
+
+    Raises:
+        ValueError: no such pattern, or one that does not fit the scan.
     """
 
     mask: str = "random"
-    accel: float = 4
+    accel: float | tuple[float, float] = 4
     center_fraction: float | None = None
     seed: int = 0
+    vary: str | tuple[str, ...] | None = None
 
     def __post_init__(self):
-        choice("mask", self.mask, SAMPLINGS)
-        if self.center_fraction is not None and self.mask in ("poisson", "variable_density"):
+        _check.choice("mask", self.mask, SAMPLINGS)
+        if self.center_fraction is not None and self.mask in POINTS:
             raise ValueError(f"center_fraction is for patterns of lines, {self.mask!r} has its own centre of 24 x 24")
+        if isinstance(self.accel, list | tuple):
+            if len(self.accel) != 2 or self.mask != "equispaced":
+                raise ValueError(f"accel {_check.brief(self.accel)} is for mask='equispaced' in 3-D, a pair such as "
+                                 "(2, 2) for kz and ky: give one number")
+            object.__setattr__(self, "accel", tuple(_check.number("accel", a, low=1) for a in self.accel))
+        if self.vary is not None:
+            names = _axes.words("vary", self.vary)
+            object.__setattr__(self, "vary", names[0] if len(names) == 1 else names)
+
+    def __repr__(self):
+        return f"Sampling({', '.join(f'{n}={v!r}' for n, v in self._told())})"
+
+    def _told(self):
+        return [(f.name, getattr(self, f.name)) for f in fields(self) if f.name != "vary" or self.vary is not None]
 
     def __call__(self, scan: io.Scan) -> io.Scan:
         """The undersampled scan, with the full data's RSS as reference."""
-        make, shape = getattr(masks, self.mask), scan.kspace.shape
-        if self.mask in ("poisson", "variable_density"):
-            pattern = make(shape, self.accel, seed=self.seed)
+        return scan.undersample(self.pattern(scan))
+
+    def pattern(self, scan: io.Scan) -> np.ndarray:
+        """The mask for a scan: of its encoded axes, or of all but the coils where it varies."""
+        grid = scan.encoding
+        inner = len(grid.encoded)
+        if inner == 2:
+            shape, axis, readout = scan.kspace.shape[-2:], scan.phase_axis, ()
         else:
-            pattern = make(shape, self.accel, self.center_fraction, axis=scan.phase_axis, seed=self.seed)
-        return scan.undersample(pattern)
+            at = grid.encoded.index(scan.readout)
+            shape = tuple(n for i, n in enumerate(scan.kspace.shape[-inner:]) if i != at)
+            axis, readout = -1, (at - inner,)
+        if isinstance(self.accel, tuple) and inner == 2:
+            raise ValueError(f"accel {self.accel} is for two phase encodes, and this scan has the axes "
+                             f"{', '.join(scan.axes)}: give one number")
+        names = self._names(scan)
+        lead = [n if a in names else 1 for a, n in zip(grid.axes, grid.shape)][:len(grid.axes) - inner]
+        count = math.prod(lead)
+        if self.mask == "vista":
+            calib = None if self.center_fraction is None else round(shape[axis] * self.center_fraction)
+            found = masks.vista(shape, self.accel, count, calib=calib, axis=axis, seed=self.seed)
+        else:
+            found = np.stack([self._one(shape, axis, inner, k) for k in range(count)])
+        found = np.expand_dims(found, readout)
+        if readout:  # the same all along it
+            found = np.broadcast_to(found, (count, *scan.kspace.shape[-inner:]))
+        return found.reshape(*lead, *found.shape[1:]) if names else found[0]
+
+    def _names(self, scan):
+        """The axes along which patterns differ, in the scan's order.
+
+        Raises:
+            ValueError: the scan has no such axis.
+        """
+        wanted = _axes.words("vary", self.vary or ("frame" if self.mask == "vista" else ()))
+        has = _axes.further(scan.axes)
+        for name in wanted:
+            if name not in has and name != _axes.SLICE:
+                told = f"it can vary along {' or '.join(has)}" if has else "there is nothing to vary along"
+                raise ValueError(f"{'mask=vista' if self.vary is None else f'vary={name!r}'}: the scan has the axes "
+                                 f"{', '.join(scan.axes)}, and no {name!r}: {told}")
+        return tuple(a for a in has if a in wanted)
+
+    def _one(self, shape, axis, inner, k):
+        """The pattern of the k-th part, (ky, kx) or the two phase encodes."""
+        if self.mask in POINTS:
+            calib = {} if inner == 2 else {"calib": centre_of(shape)}
+            for further in range(_TRIES if inner == 3 or self.vary else 1):  # seeds beyond those of the other parts
+                try:
+                    return getattr(masks, self.mask)(shape, self.accel, seed=self._seed(k + 10007 * further), **calib)
+                except SeedError as error:
+                    refused = error
+            raise refused
+        if isinstance(self.accel, tuple):
+            calib = centre_of(shape, self.center_fraction)
+            return masks.regular(shape, self.accel, calib, shift=k, seed=self.seed)
+        more = {"seed": self._seed(k)} if self.mask == "random" else {"seed": self.seed, "shift": k}
+        return getattr(masks, self.mask)(shape, self.accel, self.center_fraction, axis=axis, **more)
+
+    def _seed(self, k):
+        return (*self.seed, k) if isinstance(self.seed, tuple) else self.seed + k if k else self.seed
+
+
+def centre_of(shape, fraction: float | None = None) -> tuple[int, ...]:
+    """The size of the full centre in two phase encodes: a share of each, None: a quarter, from 8 up to 24 samples."""
+    if fraction is not None:
+        return tuple(round(n * _check.number("center_fraction", fraction, low=0, high=1)) for n in shape)
+    most, least = _CENTRE
+    return tuple(min(n, max(least, min(most, n // 4))) for n in shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import copy
 
 from pisolve import _axes
+from pisolve.priors.base import Composed
 
 
 class ByName:
@@ -39,3 +40,16 @@ class ByName:
         if len(set(found)) < len(found):
             raise ValueError(f"{name} {axes} name one axis twice: give each once")
         return found
+
+
+def check_axes(prior, names, shape) -> None:
+    """Refuse a prior that names axes which an unknown with these `names` has not.
+
+    Raises:
+        ValueError: no such axis, with those there are.
+    """
+    if isinstance(prior, ByName):
+        prior.bind(names).split(shape)
+    elif not isinstance(prior, Composed):  # behind an operator axes are those of what it makes
+        for part in prior.parts():
+            check_axes(part, names, shape)

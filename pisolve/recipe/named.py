@@ -5,16 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pisolve import _check
-from pisolve._words import ANALYSES, DEFAULTS, DENOISER, FITTED, SHORT, TESTS, WORDS, ZERO_FILLED
+from pisolve._words import ANALYSES, DEFAULTS, DENOISER, FITTED, SERIES, SHORT, TESTS, WORDS, ZERO_FILLED
 from pisolve.prepare import Grappa, Raki, Spirit
-from pisolve.priors import L1, RED, TGV, TV, PnP, Prior, Tikhonov, Wavelet, Zero
+from pisolve.priors import (
+    L1,
+    LLR,
+    RED,
+    TGV,
+    TV,
+    InfimalConvolution,
+    Nuclear,
+    PnP,
+    Prior,
+    TemporalFFT,
+    Tikhonov,
+    Wavelet,
+    Zero,
+)
 from pisolve.recipe import Recipe
 from pisolve.solvers import HQS
 
-__all__ = ["ANALYSES", "DEFAULTS", "DENOISER", "FITTED", "PLAIN", "SHORT", "TESTS", "WORDS", "ZERO_FILLED", "named",
-           "prior", "words"]
+__all__ = ["ANALYSES", "DEFAULTS", "DENOISER", "FITTED", "PLAIN", "SERIES", "SHORT", "TESTS", "WORDS", "ZERO_FILLED",
+           "named", "prior", "words"]
 
-PLAIN = {"zero": Zero, "tikhonov": Tikhonov, "l1": L1, "wavelet": lambda: Wavelet(shifts=16), "tv": TV, "tgv": TGV}
+PLAIN = {"zero": Zero, "tikhonov": Tikhonov, "l1": L1, "wavelet": lambda: Wavelet(shifts=16), "tv": TV, "tgv": TGV,
+         "llr": lambda: LLR(shifts=16), "nuclear": Nuclear, "temporal-fft": TemporalFFT,
+         "temporal-tv": lambda: TV(axes=("frame",)),
+         "l+s": lambda: InfimalConvolution(Nuclear(), 0.01 * TemporalFFT())}  # Otazo's low rank plus sparse
 _FALLING = HQS(rho=0.2, ratio=625, iterations=60, coupling=0)  # a level that falls at a constant penalty
 _OTHERS = {
     "sense": lambda: Recipe(Zero(), max_iter=12),  # stopped before the noise grows: that is its regulariser

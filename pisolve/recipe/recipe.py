@@ -30,6 +30,7 @@ from pisolve.prepare import (
     zero_filled_scale,
 )
 from pisolve.priors import Prior, Wavelet, Zero
+from pisolve.priors._names import check_axes
 from pisolve.recipe.checkpoint import check_folder
 from pisolve.recipe.device import session
 from pisolve.recipe.format import decode, encode
@@ -147,8 +148,22 @@ class Recipe:
         Args:
             scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx).
         """
+        scan = as_scan(scan)
+        self.check_prior(scan)
         return prepare(scan, self.maps, self.sampling, whiten=self.whiten, compress=self.compress, method=self.method,
                        each=self.each, stacklevel=4)
+
+    def check_prior(self, scan: io.Scan) -> None:
+        """Refuse a prior that names axes which the parts of the scan have not, before there is any work.
+
+        Raises:
+            ValueError: no such axis, with those there are.
+        """
+        sets = max(scan.sets, getattr(self.maps, "maps", 1) if scan.mps is None else 1)
+        if self.prior is not None and self.method.needs_maps and sets == 1:
+            names = tuple(a for a in scan.image_axes if a not in self.each)
+            sizes = dict(zip(scan.image_axes, scan.encoding.shape))
+            check_axes(self.prior, names, tuple(sizes[a] for a in names))
 
     def __call__(self, scan, *, callbacks: tuple[Callable, ...] = (), progress: bool = False,
                  checkpoint=None) -> Reconstruction:

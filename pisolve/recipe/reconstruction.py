@@ -79,10 +79,10 @@ class Reconstruction:
     def save(self, path) -> None:
         """Write the image, with the recipe, versions and scale as attributes; see `io.save`."""
         if str(path).endswith((".h5", ".hdf5")):
-            io.save(path, self.x, recipe=self.recipe, scale=self.scale, meta={"status": self.status})
+            io.save(path, self.x, axes=self.axes, recipe=self.recipe, scale=self.scale, meta={"status": self.status})
         else:
             nifti = str(path).endswith((".nii", ".nii.gz"))
-            io.save(path, self.x, meta=self.scan.meta if nifti else None)
+            io.save(path, self.x, axes=self.axes, meta=self.scan.meta if nifti else None)
 
     def __repr__(self):
         what = f"{self.recipe.prior!r} by {self.recipe.solver}"

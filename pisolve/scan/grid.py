@@ -118,8 +118,10 @@ def estimate(kspace, axes) -> np.ndarray:
     if not whole.any():
         raise ValueError("kspace is zero everywhere: nothing was measured, or the wrong data set was read")
     if lead:
-        counts = found.reshape(-1, int(np.prod(whole.shape))).sum(1)
-        if (counts[counts > 0] < SAME * whole.sum()).any():
+        counts = found.reshape(*lead, -1).sum(-1)
+        others = tuple(i for i, a in enumerate(axes[:len(lead)]) if a != _axes.SLICE)
+        held = counts.any(axis=others, keepdims=True)  # a slice that is empty as a whole is no other sampling
+        if ((counts < SAME * whole.sum()) & held).any():
             filled = [_filled(found[i]) for i in np.ndindex(lead)]
             return shortened(np.stack(filled).reshape(found.shape), [a for a in axes if a != _axes.COIL])
     return _filled(whole)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
+import numpy as np
+
 from pisolve import backend
 from pisolve.backend import real
 from pisolve.problem import Problem
@@ -22,19 +24,22 @@ class Health:
 
     def __init__(self, problem: Problem, state):
         self.implicit = problem.prior.implicit
-        self.last = self.best = state.x
-        self.problem, self.first = problem, state.x
+        self.best = state.x
+        self.problem = problem  # on a GPU the size of the first image waits until it is asked for
+        self.first = real(backend.norm(state.x)) if isinstance(state.x, np.ndarray) else state.x
         self.least, self.early = math.inf, 0.0
         self.restart(state, 1.0)
 
     def restart(self, state, weight: float):
         """Go on from this state with steps averaged by this weight; sizes and the best iterate stay."""
-        self.last, self.moves, self.ratio, self.weight = state.x, [], None, weight
+        self.last = state.x if self.implicit else None  # whose steps are judged
+        self.moves, self.ratio, self.weight = [], None, weight
 
     @cached_property
     def size(self) -> float:
         """The reference size; it costs an A^H A, so that runs which never grow are spared it."""
-        return max(real(backend.norm(self.first)), real(backend.norm(self.problem.AHy)) / self.problem.curvature)
+        first = self.first if isinstance(self.first, float) else real(backend.norm(self.first))
+        return max(first, real(backend.norm(self.problem.AHy)) / self.problem.curvature)
 
     def check(self, state, residual: float) -> str | None:
         """None, "nonfinite" or "diverged"; `ratio` is then ||x_k+1 - x_k|| / ||x_k - x_k-1||.
