@@ -342,3 +342,53 @@ def test_twelve_methods_of_thirty_slices(browser, folder):
     assert time.monotonic() - start < 30  # about 2 s on an idle machine
     assert len(set(sums(browser))) == 13
     assert errors(browser) == []
+
+
+def series(frames=5, slices=2, size=(24, 20)):
+    """A comparison of series of slices, each frame brighter than the one before, lines of each frame its own."""
+    flat = made(2, slices * frames, size)
+    setting = flat.settings[0]
+    bright = (1 + np.arange(frames) / frames)[:, None, None]
+    whole = lambda x: x.reshape(slices, frames, *size) * bright  # noqa: E731
+    pattern = np.random.default_rng(0).random((1, frames, size[0], 1)) < 0.4
+    setting = replace(setting, reference=whole(setting.reference), axes=("slice", "frame", "coil", "ky", "kx"),
+                      shape=(slices, frames, 4, *size), pattern=np.broadcast_to(pattern, (1, frames, *size)))
+    return replace(flat, settings=(setting,),
+                   outcomes={k: replace(o, images=whole(o.images)) for k, o in flat.outcomes.items()})
+
+
+def test_a_series_steps_by_name_and_plays_as_a_movie(browser, folder):
+    path = folder / "series.html"
+    series().to_html(path)
+    opened(browser, path)
+    words = lambda name: browser.find_element(By.ID, name).text  # noqa: E731
+    assert words("slice-axis") == "Plane"
+    slide(browser, "slice", 0)
+    wait(lambda: words("slice-text") == "slice 0, frame 0")
+    wait(lambda: browser.execute_script("return document.getElementById('grid').dataset.ready") == "0-0")
+    dark = browser.execute_script(MEAN, 0)
+    slide(browser, "slice", 9)
+    wait(lambda: words("slice-text") == "slice 1, frame 4")
+    wait(lambda: browser.execute_script(MEAN, 0) > 1.3 * dark)
+    assert "slice 1, frame 4" in canvas(browser, 0).get_attribute("aria-label")
+    slide(browser, "speed", 25)
+    assert words("movie") == "Play"
+    browser.find_element(By.ID, "movie").click()
+    assert words("movie") == "Pause"
+    seen = set()
+    wait(lambda: seen.add(words("slice-text")) or len(seen) == 5)
+    assert seen == {f"slice 1, frame {k}" for k in range(5)}, "the frames of this slice, round and round"
+    press(browser, "m")
+    stopped = browser.execute_script("return view.slice")
+    time.sleep(0.3)
+    assert browser.execute_script("return [view.slice, view.movie]") == [stopped, False]
+    assert words("movie") == "Play"
+    assert words("pattern-axes") == "frame down, ky across"
+    assert errors(browser) == []
+
+
+def test_slices_have_no_movie(page):
+    assert page.find_element(By.ID, "slice-axis").text == "Slice"
+    assert not page.find_element(By.ID, "film").is_displayed()
+    press(page, "m")
+    assert page.execute_script("return view.movie") is False

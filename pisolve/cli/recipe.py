@@ -52,7 +52,7 @@ def _recipe(a) -> Recipe:
         return _fitted(asked.pop("method"), asked, {"sampling": drawn, **run})
     run["method"] = _method(asked)
     solver = SOLVERS[asked.pop("solver")]() if "solver" in asked else None
-    word = asked.pop("prior", "zero" if isinstance(run["method"], Grappa | Raki) else "wavelet")
+    word = asked.pop("prior", "zero" if run["method"].fills else "wavelet")
     run |= _tune(word, asked)
     chosen, run = make_prior(word, **asked), default_run(word) | run
     return Recipe(chosen, solver, sampling=drawn, name=word, **run)

@@ -7,7 +7,7 @@ import numpy as np
 from pisolve import metrics
 from pisolve._check import called
 from pisolve.cli.scans import maps_of
-from pisolve.prepare import Sense
+from pisolve.prepare import SENSE
 
 
 def what_ran(done) -> list:
@@ -17,7 +17,7 @@ def what_ran(done) -> list:
         rest = f", data residual {residual:.1e}" if np.isfinite(residual) else ""
         with_data = " with data consistency" if recipe.consistency else ""
         return [("network", done.results[0].network + with_data), ("status", done.status + rest)]
-    rows = [] if isinstance(recipe.method, Sense) else [("method", called(recipe.method))]
+    rows = [] if recipe.method == SENSE else [("method", called(recipe.method))]
     rows += [("prior", repr(recipe.prior)), *([("tuned", tuned(done.tuning))] if done.tuning else [])]
     labels = done.scan.labels(recipe.each)
     parts = "slices" if set(labels[0]) == {"slice"} else "parts"

@@ -9,16 +9,16 @@ import numpy as np
 
 from pisolve import _check
 from pisolve._words import ANALYSES
-from pisolve.evaluate import run
 from pisolve.evaluate.comparison import Comparison
 from pisolve.evaluate.consistency.visibility import visibility
+from pisolve.evaluate.job import chosen, jobs_of, prepared
 from pisolve.evaluate.outcome import FAILED
 from pisolve.evaluate.plan import Plan
+from pisolve.evaluate.planes import one_part, told, which
 from pisolve.evaluate.section import Curves, Picture, Section
-from pisolve.evaluate.stability.replay import one_slice, which
 from pisolve.evaluate.stability.stability import stability
 from pisolve.evaluate.uncertainty.uncertainty import uncertainty
-from pisolve.prepare import CoilImages, Sampling, Sense, fully_sampled
+from pisolve.prepare import Sampling, fully_sampled
 
 SIZES, STEPS = (0.005, 0.01, 0.02, 0.05), 3
 
@@ -48,7 +48,7 @@ def explained(comparison: Comparison) -> list[Section]:
             f"measured, in units of the noise (standard deviation {first.noise:.3g}, {first.noise_from}). "
             "chi = sqrt(mean |r|^2 / 2): 1 is noise alone, well above 1 something was invented or lost, below 1 the "
             "image follows the noise of its samples. The pictures show |r| by its place in k-space, root mean square "
-            f"over coils, for the middle slice of {first.label}.\n\nWhat the samples do not determine leaves no trace "
+            f"over coils, for the middle plane of {first.label}.\n\nWhat the samples do not determine leaves no trace "
             "here: a structure made to lie in the null space passes whatever it shows. 'visibility' maps where that is "
             "possible.")
     return [Section("Does the image explain the data?", text, rows, pictures)]
@@ -58,12 +58,12 @@ def analyse(names, plan: Plan, work: Path, comparison: Comparison, progress: boo
     """The sections of the analyses, on the middle slice of the first setting, at the strengths that were chosen."""
     if not names:
         return []
-    scan, out = run.prepared(work, 0), []
+    scan, out = prepared(work, 0), []
     z = which(scan, None)
-    one = one_slice(scan, z)
-    recipes = {name: run.chosen(job) for name, job in zip(plan.methods, run.jobs_of(plan, work))  # the first setting's
+    one, label = one_part(scan, z), told(scan.labels()[z])
+    recipes = {name: chosen(job) for name, job in zip(plan.methods, jobs_of(plan, work))  # the first setting's
                if job.recipe is not None and comparison.outcomes[0, name].status not in FAILED}
-    where = f" On {comparison.settings[0].label}" + ("." if scan.kspace.ndim == 3 else f", slice {z}.")
+    where = f" On {comparison.settings[0].label}" + (f", {label}." if label else ".")
     for name in names:
         try:
             if name == "visibility":
@@ -121,7 +121,7 @@ def _stability(recipes, plan, one, where, progress) -> list[Section]:
 def _uncertainty(recipes, plan, one, where, progress) -> list[Section]:
     rows, pictures, notes, text = [], {}, [], ""
     for name, recipe in recipes.items():
-        if not isinstance(recipe.method, Sense | CoilImages):
+        if recipe.method.fits:
             continue
         found = uncertainty(recipe, one, progress=progress)
         part = found.section()

@@ -18,6 +18,7 @@ from pisolve.evaluate import run
 from pisolve.evaluate.analyses import analyse, check, explained
 from pisolve.evaluate.comparison import Comparison
 from pisolve.evaluate.gather import gather
+from pisolve.evaluate.job import jobs_of
 from pisolve.evaluate.memory import available
 from pisolve.evaluate.plan import Plan, make
 from pisolve.tuning import TRIALS
@@ -43,12 +44,12 @@ def compare(scans, methods=("zero-filled", "sense", "wavelet", "tv", "pnp"), *, 
         scans: a `Scan`, the path of one, k-space, a list of these, or a dict from names to them.
         methods: a list of words (`named.words()`), priors, recipes and networks, or a dict from names to them.
         accel: undersample to this acceleration, or to each of a list; None: take the scans as they were measured.
-        mask: kind of pattern, "random" by default, or a list of kinds, see `Sampling`; or a bool array (ky, kx).
+        mask: kind of pattern, "random" by default, or a list of kinds, see `Sampling`; or a bool array as for `Scan`.
         seeds: number of random patterns for each acceleration and kind.
         center_fraction: share of lines in the full centre; None: fastMRI's.
         tune: "holdout", "sure", "discrepancy", "reference" (an oracle), see `tune`; None: strengths as they are.
         trials: most strengths that are tried for each prior.
-        reference: image (slice, y, x) or (y, x) to compare a single scan with.
+        reference: image with the axes of the scan's, such as (slice, y, x) or (y, x), to compare a single scan with.
         slices: only these of every scan: an index, a list of them or a `slice`.
         analyses: further sections of the report, out of "stability" (minutes), "uncertainty" and "visibility", on the
             middle slice of the first scan under the first sampling.
@@ -143,13 +144,14 @@ def _kept(folder, plan) -> Iterator[Path]:
 def _run(plan, work, workers, progress):
     from tqdm import tqdm
 
-    counts = [len(s.kspace) if s.kspace.ndim == 4 else 1 for s in plan.scans.values() for _ in plan.samplings]
-    for k in range(len(counts)):
+    settings = plan.settings()
+    for k in range(len(settings)):
         run.settle(plan, work, k)
-    jobs = run.jobs_of(plan, work)
-    left = [j for j in jobs if j.unfinished(counts[j.setting])]
-    total = sum(counts[j.setting] + (j.tune is not None) for j in jobs)
-    done = total - sum(len(j.missing(counts[j.setting])) + (j.tune is not None) for j in left)
+    jobs = jobs_of(plan, work)
+    counts = {(j.setting, j.method): j.count(plan.scans[settings[j.setting][0]]) for j in jobs}
+    left = [j for j in jobs if j.unfinished(counts[j.setting, j.method])]
+    total = sum(counts[j.setting, j.method] + (j.tune is not None) for j in jobs)
+    done = total - sum(len(j.missing(counts[j.setting, j.method])) + (j.tune is not None) for j in left)
     workers = min(workers, len(left) or 1, _fitting(plan))
     with tqdm(total=total, initial=done, desc="compare", unit="image", disable=not progress) as bar:
         if workers == 1:
@@ -165,7 +167,7 @@ def _run(plan, work, workers, progress):
                 for finished in concurrent.futures.as_completed(running):
                     finished.result()
                     job = running[finished]
-                    bar.update(counts[job.setting] + (job.tune is not None))
+                    bar.update(counts[job.setting, job.method] + (job.tune is not None))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -183,7 +185,7 @@ def _picklable(jobs) -> None:
 
 def _fitting(plan) -> int:
     """How many jobs the free memory holds."""
-    slices = max(s.kspace.nbytes / (len(s.kspace) if s.kspace.ndim == 4 else 1) for s in plan.scans.values())
+    slices = max(s.kspace.nbytes / len(s.labels()) for s in plan.scans.values())
     volume = max(s.kspace.nbytes for s in plan.scans.values())
     free = available()
     return 1 if free is None else max(1, int(0.7 * free / (_BASE + 3 * volume + _FACTOR * slices)))

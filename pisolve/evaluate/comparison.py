@@ -9,23 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pisolve import _check, io, metrics
+from pisolve import _check, io
+from pisolve.evaluate.figure import figure
+from pisolve.evaluate.measures import HIGHER, NEAR_ONE, plain
 from pisolve.evaluate.outcome import FAILED, Outcome, Setting
+from pisolve.evaluate.report.write import write
 from pisolve.evaluate.section import Section
 from pisolve.evaluate.statistics import paired
 from pisolve.evaluate.tables import csv_text, markdown
-
-HIGHER = {"psnr": True, "psnr_body": True, "ssim": True, "vif": True, "ms_ssim": True, "nmse": False, "hfen": False,
-          "holdout": False, "holdout_image": False, "chi": False, "seconds": False, "memory_mb": False}
-NEAR_ONE = ("chi",)  # neither high nor low is good: nothing is ranked by it
-DEFINITIONS = metrics.DEFINITIONS | {
-    "psnr_body": "PSNR with the mean squared error taken inside the body of the reference (metrics.body)",
-    "holdout": "||P (F S x_P - y)|| / ||P y||: a quarter of the samples outside the full centre is withheld and "
-               "predicted by the image of the rest, three folds; its noise floor is not 0",
-    "holdout_image": "the same errors brought into the image, A^H, in phase with the object and inside the body",
-    "chi": "sqrt(mean |M (F S x - y)|^2 / (2 sigma^2)) over the measured samples: 1 is noise alone; well above 1 the "
-           "image contradicts the data, below 1 it follows their noise; no measure of quality",
-}
 
 
 @dataclass(frozen=True)
@@ -70,7 +61,8 @@ class Comparison:
         """One dict a method and setting, for `pandas.DataFrame(...)`; `status` says which failed, their values are NaN.
 
         Args:
-            slices: one for each slice instead; its values are of that slice, with the volume's maximum as range.
+            slices: one for each plane instead, a slice, a frame, a partition; its values are of that plane, with the
+                volume's maximum as range.
             costs: with seconds and memory, which differ from run to run.
         """
         out = []
@@ -79,9 +71,9 @@ class Comparison:
             head = {"scan": s.scan, "accel": s.accel, "mask": s.mask, "seed": s.seed, "method": name}
             tail = {"strength": o.strength, "solver": o.solver, "status": o.status}
             if slices:
-                out += [{**head, "slice": k, **{m: v[k] for m, v in o.slices.items()}, "iterations": o.iterations[k],
+                out += [{**head, **label, **{m: v[k] for m, v in o.slices.items()}, "iterations": o.iterations[k],
                          "status": o.status, **({"seconds": o.seconds[k]} if costs else {})}
-                        for k in range(len(o.images))]
+                        for k, label in enumerate(s.planes)]
                 continue
             spent = {"seconds": sum(o.seconds), "tuning_seconds": (o.tuning or {}).get("seconds"),
                      "memory_mb": o.memory_mb} if costs else {}
@@ -95,7 +87,8 @@ class Comparison:
     def differences(self, metric: str | None = None, to: str | None = None, *, level: float = 0.95) -> list[dict]:
         """Paired differences of every method to one: mean, bootstrap interval and wins over slices and settings.
 
-        Pairs are the slices under each sampling; those of one scan are drawn together, see `statistics.paired`.
+        Pairs are the planes under each sampling; those of one scan are drawn together, see `statistics.paired`, and of
+        one scan the frames of each slice.
 
         Args:
             metric: one of `metrics`, not chi; None: `ranked_by`.
@@ -117,7 +110,7 @@ class Comparison:
         to = _check.choice("to", ranked[0] if to is None else to, tuple(self.methods))
         rows, sign = [], 1 if HIGHER.get(metric, True) else -1
         for name in ranked:
-            pairs = [(s.scan, z, a - b) for k, s in enumerate(self.settings)
+            pairs = [(s.scan, s.group(z), a - b) for k, s in enumerate(self.settings)
                      for z, (a, b) in enumerate(zip(self._slices(k, name, metric), self._slices(k, to, metric)))
                      if math.isfinite(a) and math.isfinite(b)]
             found = paired(*([p[k] for p in pairs] for k in range(3)), level=level)
@@ -217,20 +210,16 @@ class Comparison:
 
     def to_html(self, path, *, title: str = "") -> None:
         """Write the report, one HTML file that needs nothing else, see `evaluate.report.write`."""
-        from pisolve.evaluate.report.write import write
-
         write(self, path, title=title)
 
-    def figure(self, path, *, setting: int = 0, slice: int | None = None, title: str = "") -> None:
+    def figure(self, path, *, setting: int = 0, slice: int | dict | None = None, title: str = "") -> None:
         """Draw the images of one setting with errors and a zoom to .png, .pdf or .svg, see `figure.figure`.
 
-        Methods that failed are named in the title instead.
+        Methods that failed are named in the title instead. `slice` may be {"slice": 2, "frame": 5}; None is the middle.
 
         Raises:
             ValueError: every method failed on this setting.
         """
-        from pisolve.evaluate.figure import figure
-
         s = self.settings[_check.integer("setting", setting, low=0, high=len(self.settings) - 1)]
         own = {n: self.outcomes[setting, n] for n in self.methods if (setting, n) in self.outcomes}
         images = {n: o.images for n, o in own.items() if o.status not in FAILED and np.isfinite(o.images).all()}
@@ -238,7 +227,7 @@ class Comparison:
             raise ValueError(f"no method has an image of setting {setting} ({s.label}): nothing to draw")
         lost = [f"{n} ({o.status})" for n, o in own.items() if n not in images]
         left = f", without {', '.join(lost)}" if lost else ""
-        figure(images, s.reference, path=path, slice=slice, title=(title or s.label) + left)
+        figure(images, s.reference, path=path, slice=slice, title=(title or s.label) + left, axes=s.image_axes)
 
     def with_sections(self, *sections: Section) -> Comparison:
         """The same comparison with more sections in its report."""
@@ -247,16 +236,3 @@ class Comparison:
     def __repr__(self):
         best = f", best: {self.ranking()[0]}" if self.ranked_by else ""
         return f"Comparison({len(self.methods)} methods on {len(self.settings)} settings{best})"
-
-
-def plain(value):
-    """Values that strict JSON can hold: NaN and infinity become None, arrays lists, numpy's numbers Python's."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    return None if isinstance(value, float) and not math.isfinite(value) else value

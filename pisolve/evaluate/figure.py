@@ -17,22 +17,25 @@ _CELL, _GAP = 2.3, 0.05  # inches
 _COLUMNS = 7  # more images go on in another band below
 
 
-def figure(images, reference=None, *, path, slice: int | None = None, zoom: tuple[int, int, int] | None = None,
-           title: str = "", dpi: int = 150) -> None:
+def figure(images, reference=None, *, path, slice: int | dict | None = None, zoom: tuple[int, int, int] | None = None,
+           title: str = "", dpi: int = 150, axes=None) -> None:
     """Draw magnitudes next to each other, and with a reference a zoom, errors on one scale, PSNR and SSIM.
 
     All panels share one window, 0 to the 99.8th percentile of the reference (without one: of all the images), which is
     stated below, as is the scale of the errors. PSNR and SSIM are those of the whole volume.
 
     Args:
-        images: dict from title to image, real or complex (y, x) or (slice, y, x), all of one shape; or one image.
+        images: dict from title to image, real or complex (y, x), (slice, y, x) or with more axes in front, all of one
+            shape; or one image.
         reference: image of that shape; complex is compared by magnitude.
         path: .png, .pdf or .svg; written whole or not at all.
-        slice: which slice of a volume to show; None: the middle one.
+        slice: which slice of a volume (frame of a series, ...) to show; of more axes {"slice": 2, "frame": 5}, those
+            that are not named in their middle; None: the middle one.
         zoom: top row, left column and height in pixels of the part that is enlarged (its width in the proportion of
             the image); None: where the reference has most edges inside the object.
         title: a line above.
         dpi: pixels per inch.
+        axes: the names of the images' axes, such as ("frame", "y", "x"); None: the one in front is of slices.
 
     Raises:
         ImportError: matplotlib is not installed (the extra `plot`).
@@ -50,11 +53,10 @@ def figure(images, reference=None, *, path, slice: int | None = None, zoom: tupl
     for name, volume in volumes.items():
         if volume.shape != first.shape:
             raise ValueError(f"image {name!r} has shape {volume.shape}, expected {first.shape}: crop all to one shape")
-    count = 1 if first.ndim == 2 else len(first)
-    index = count // 2 if slice is None else _check.integer("slice", slice, low=0, high=count - 1)
+    index, where = _plane(first.shape, axes, slice)
 
     def shown(volume):
-        return volume if volume.ndim == 2 else volume[index]
+        return volume[index]
 
     top = np.percentile(shown(first) if truth is not None else [shown(v) for v in volumes.values()], 99.8)
     top = float(top) or float(max(shown(v).max() for v in volumes.values())) or 1.0
@@ -70,15 +72,39 @@ def figure(images, reference=None, *, path, slice: int | None = None, zoom: tupl
         panels, labels = {"reference": shown(truth), **panels}, {"reference": "", **labels}
     elif zoom is not None:
         raise ValueError("zoom needs a reference")
-    if count > 1:
-        notes.append(f"slice {index} of 0..{count - 1}" + ("; PSNR and SSIM over the volume" if errors else ""))
+    if where:
+        notes.append(where + ("; PSNR and SSIM over the volume" if errors else ""))
     drawn = _draw(panels, errors, labels, box, top, limit, title, notes)
     with atomic(path) as temporary:
         drawn.savefig(temporary, dpi=dpi, facecolor=_DARK)
 
 
+def _plane(shape, axes, slice) -> tuple[tuple, str]:
+    """The index of the plane that is shown, and which of how many it is, in words."""
+    lead = shape[:-2]
+    if axes is None:
+        axes = ("slice", "y", "x")[-len(shape):] if len(shape) < 4 else (*(f"axis {k}" for k in range(len(lead))), "y",
+                                                                         "x")
+    if len(axes) != len(shape):
+        raise ValueError(f"axes names {len(axes)} axes, {', '.join(axes)}, and images have {len(shape)}, shape {shape}")
+    counts = dict(zip(axes, lead))
+    several = [a for a, n in counts.items() if n > 1]
+    if not lead and slice is not None:
+        _check.integer("slice", slice, low=0, high=0)
+    if not isinstance(slice, dict):
+        name = axes[0] if len(lead) < 2 or "slice" not in several else "slice"
+        name = several[0] if len(several) == 1 else name
+        slice = {} if slice is None or not lead else {name: slice}
+    for name in slice:
+        _check.choice("slice", name, tuple(counts))
+    index = tuple(n // 2 if a not in slice else _check.integer("slice", slice[a], low=0, high=n - 1)
+                  for a, n in counts.items())
+    return index, ", ".join(f"{a} {k} of 0..{n - 1}" for (a, n), k in zip(counts.items(), index) if n > 1)
+
+
 def _magnitude(name, x) -> np.ndarray:
-    x = to_numpy(_check.array(name, x, ndim=(2, 3), complex_=False))
+    ndim = None if getattr(x, "ndim", 0) > 3 else (2, 3)
+    x = to_numpy(_check.array(name, x, ndim=ndim, complex_=False))
     return (abs(x) if x.dtype.kind == "c" else x).astype(np.float64)
 
 

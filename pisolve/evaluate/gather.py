@@ -12,11 +12,14 @@ import numpy as np
 
 from pisolve import metrics
 from pisolve._version import __version__
-from pisolve.evaluate import run
-from pisolve.evaluate.comparison import DEFINITIONS, Comparison, Outcome, Setting
+from pisolve.evaluate.comparison import Comparison
 from pisolve.evaluate.crimes.crimes import Crime, Crimes
-from pisolve.evaluate.outcome import FAILED
-from pisolve.evaluate.plan import Plan
+from pisolve.evaluate.job import jobs_of
+from pisolve.evaluate.measures import DEFINITIONS
+from pisolve.evaluate.outcome import FAILED, Outcome, Setting
+from pisolve.evaluate.plan import PLAIN, Plan
+from pisolve.evaluate.planes import planes
+from pisolve.prepare import SENSE
 from pisolve.recipe import WORST
 
 METRICS = ("psnr_body", "nmse", "psnr", "ssim", "hfen")
@@ -31,10 +34,11 @@ def gather(plan: Plan, work: Path) -> Comparison:
             pattern, reference = file["pattern"], file.get("reference")
         settings.append(Setting(about["scan"], about.get("accel"), about.get("mask"), about.get("seed"), pattern,
                                 reference, about["kind"], tuple(about["shape"]), about["scale"],
-                                tuple(about["warnings"]), about["noise"], about["noise_from"]))
+                                tuple(about["warnings"]), about["noise"], about["noise_from"],
+                                tuple(about.get("axes", PLAIN))))
         found = about["crimes"]
         suspected.setdefault(name, Crimes(tuple(Crime(**c) for c in found["found"]), tuple(found["checks"])).section())
-    for job in run.jobs_of(plan, work):
+    for job in jobs_of(plan, work):
         name = list(plan.methods)[job.method]
         outcomes[job.setting, name] = _outcome(job, name, settings[job.setting])
     try:
@@ -62,7 +66,7 @@ def _words(recipe, tuned: bool) -> str:
         return "A^H y, weighted by the coil maps"
     if recipe.network is not None:
         return f"network {type(recipe.network).__name__}"
-    method = "" if type(recipe.method).__name__ == "Sense" else f"{recipe.method!r}, "
+    method = "" if recipe.method == SENSE else f"{recipe.method!r}, "
     solver = "" if recipe.solver is None else f" by {recipe.solver!r}"
     chosen = ", its strength chosen" if tuned else ""
     return f"{method}{recipe.prior!r}{chosen}{solver}, at most {recipe.max_iter} iterations"
@@ -72,38 +76,65 @@ def _outcome(job, name, setting) -> Outcome:
     failed = _read(job, "failed")
     if failed is not None:
         return _failed(job, name, setting, failed["error"])
-    images, parts, residual = [], [], None
-    for z in range(setting.shape[0]):
-        with np.load(job.slice_file(z)) as file:
-            images.append(file["image"])
-            parts.append(json.loads(str(file["about"])))
-            if z == setting.shape[0] // 2:
-                residual = file.get("residual")
-    images = np.stack(images)
+    parts, places, images, residual = _parts(job, setting)
     worst = min((p["status"] for p in parts), key=WORST.index)
     values, slices = (unjudged if worst in FAILED else judged)(setting.reference, images)
-    chis = [p["chi"] for p in parts]
-    if None not in chis:
-        values["chi"], slices["chi"] = float(np.sqrt(np.mean(np.square(chis)))), chis
+    chis = [p["chi"] for p in parts if p["status"] != "empty"]
+    if chis and None not in chis:
+        values["chi"] = float(np.sqrt(np.mean(np.square(chis))))
+        slices["chi"] = _over(places, [math.nan if p["chi"] is None else p["chi"] for p in parts])
     tuning, holdout = (_read(job, kind) for kind in ("tuning", "holdout"))
     if holdout is not None:
         for kind, one, each in (("holdout", "error", "slices"), ("holdout_image", "image_error", "image_slices")):
             if holdout[one] is not None:
-                values, slices = {kind: holdout[one], **values}, {kind: holdout[each], **slices}
+                values, slices = {kind: holdout[one], **values}, {kind: _over(places, holdout[each]), **slices}
     if worst in FAILED or (holdout and holdout["failed"]):  # numbers of a stand-in, or of the easier folds
         values, slices = dict.fromkeys(values, math.nan), {n: [math.nan] * len(v) for n, v in slices.items()}
     strength = "" if tuning is None else f"{tuning['kind']} = {tuning['strength']:.3g}"
     memory = [p["memory_mb"] for p in parts if p["memory_mb"] is not None]
-    return Outcome(job.setting, name, images, worst, tuple(p["iterations"] for p in parts),
-                   tuple(p["seconds"] for p in parts), max(memory, default=None), values, slices, strength, tuning,
-                   parts[len(parts) // 2]["history"], parts[0]["solver"], residual)
+    count = [sum(z in place for place in places) for z in range(len(parts))]  # planes of each part
+    shared = [p["seconds"] / n for p, n in zip(parts, count)]
+    solver = next((p["solver"] for p in parts if p["status"] != "empty"), "")
+    return Outcome(job.setting, name, images, worst, tuple(max(parts[z]["iterations"] for z in at) for at in places),
+                   tuple(sum(shared[z] for z in at) for at in places), max(memory, default=None), values, slices,
+                   strength, tuning, parts[len(parts) // 2]["history"], solver, residual)
+
+
+def _parts(job, setting):
+    """What is known of each part, the parts of each plane, the whole image, and the residual of the middle part."""
+    parts, kept, image = [], [], None
+    while job.slice_file(len(parts)).exists():
+        with np.load(job.slice_file(len(parts))) as file:
+            parts.append(json.loads(str(file["about"])))
+            kept.append(file.get("residual"))
+            found, label = file["image"], parts[-1].setdefault("label", {"slice": len(parts) - 1})
+        size = found.shape[-2:] if len(found.shape) == 2 == len(setting.image_shape) - 1 else setting.image_shape[-2:]
+        image = np.zeros((*setting.image_shape[:-2], *size), found.dtype) if image is None else image
+        image[tuple(label.get(a, slice(None)) for a in setting.image_axes)] = found
+    leads = [dict(zip(setting.image_axes[:-2], index)) for index in np.ndindex(*setting.image_shape[:-2])]
+    places = [[z for z, p in enumerate(parts) if all(p["label"].get(a, n) == n for a, n in lead.items())]
+              for lead in leads]
+    if setting.reference is not None:  # which may be a smaller centre
+        size = setting.reference.shape[-2:]
+        top, left = ((n - m) // 2 for n, m in zip(image.shape[-2:], size))
+        image = image[..., top: top + size[0], left: left + size[1]]
+    return parts, places, image, kept[len(kept) // 2]
+
+
+def _over(places, values) -> list[float]:
+    """The root mean square over the parts that make a plane: one value a plane; None and NaN count as not known."""
+    out = []
+    for at in places:
+        known = [values[z] for z in at if values[z] is not None and not math.isnan(values[z])]
+        out.append(known[0] if len(known) == 1 else float(np.sqrt(np.mean(np.square(known)))) if known else math.nan)
+    return out
 
 
 def _failed(job, name, setting, error) -> Outcome:
     """A method that raised: no image and no numbers, and what it said in the place of its solver."""
-    shape = (setting.shape[0], *setting.shape[-2:]) if setting.reference is None else setting.reference.shape
+    shape = setting.image_shape if setting.reference is None else setting.reference.shape
     images = np.zeros(shape, np.complex64)
-    none = (0,) * shape[0]
+    none = (0,) * len(planes(images))
     return Outcome(job.setting, name, images, "failed", none, tuple(map(float, none)), None,
                    *unjudged(setting.reference, images), solver=error)
 
@@ -115,12 +146,13 @@ def _read(job, kind) -> dict | None:
 
 
 def judged(reference, images) -> tuple[dict, dict]:
-    """({metric: value over the volume}, {metric: one value a slice}) against a reference; empty without one.
+    """({metric: value over the volume}, {metric: one value a plane}) against a reference; empty without one.
 
-    Slices are judged with the volume's maximum as range, so that they can be compared with each other.
+    Planes are judged with the volume's maximum as range, so that they can be compared with each other.
     """
     if reference is None:
         return {}, {}
+    reference, images = planes(reference), planes(images)
     body, peak = metrics.body(reference), float(reference.max())
     each = [_measured(truth, image, peak, inside) if truth.any() and inside.any() else dict.fromkeys(METRICS, math.nan)
             for truth, image, inside in zip(reference, images, body)]
@@ -137,4 +169,4 @@ def _measured(reference, image, peak, inside) -> dict:
 def unjudged(reference, images) -> tuple[dict, dict]:
     """What `judged` gives, without the numbers."""
     names = () if reference is None else METRICS
-    return dict.fromkeys(names, math.nan), {n: [math.nan] * len(images) for n in names}
+    return dict.fromkeys(names, math.nan), {n: [math.nan] * len(planes(images)) for n in names}

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pisolve import _check, backend, calib
+from pisolve.evaluate.planes import mixed
 from pisolve.prepare import Channels, as_scan, models_of
 from pisolve.recipe import Recipe, check_fixed
+from pisolve.scan import estimate
 from pisolve.tuning import noise_level
 
 
@@ -18,8 +20,8 @@ class NoiseMap:
     """What `noise_map` returns.
 
     Attributes:
-        std: standard deviation of the complex image at every pixel, sqrt(E |x - E x|^2), real (slice, y, x) or (y, x),
-            in the units of the reconstruction.
+        std: standard deviation of the complex image at every pixel, sqrt(E |x - E x|^2), real, of the axes of
+            the image, in the units of the reconstruction; 0 where a slice holds nothing.
         image: the reconstruction of the scan as it is, complex.
         bias: mean of the replicas minus `image`, complex: 0 to within std / sqrt(replicas) for linear recipes.
         replicas: how many.
@@ -88,41 +90,52 @@ def noise_map(recipe: Recipe, scan, *, replicas: int = 100, covariance=None, see
     replicas = _check.integer("replicas", replicas, low=2)
     rng = np.random.default_rng(_check.integer("seed", seed, low=0))
     raw = as_scan(scan)
+    ndim = len(raw.encoding.encoded)
     psi = _covariance(covariance, raw)
     root = np.linalg.cholesky(psi + 1e-12 * np.trace(psi).real / len(psi) * np.eye(len(psi)))  # a dead coil has none
     prepared = recipe.prepare(raw)
     white = Channels(raw, recipe.whiten)  # in the order of `prepare`
     fewer = Channels(_undersampled(recipe, white.whitened(raw)), compress=recipe.compress)
-    models, scale = models_of(prepared, recipe.method)
+    models, scale = models_of(prepared, recipe.method, each=recipe.each)
+    parts = prepared.parts(recipe.each)
+    empty = [np.zeros(_image_shape(p), complex) for p in parts]
+    inside = 1 if prepared.mask is None else prepared.inside
+    bare = prepared._with(mps=None, reference=None, calib=None)
 
     def run(model, y):
         result = recipe.solve(replace(model, y=y), scale)
         x = model.image(backend.to_numpy(result.x)) / scale
         return x if result.ok else None
 
-    first = [run(m, m.y) for m in models]
-    if any(x is None for x in first):
+    def all_of(ys):
+        """The image of the whole scan of the data of its parts, None where a run failed."""
+        xs = [x if m is None else run(m, y) for m, y, x in zip(models, ys, empty)]
+        return None if any(x is None for x in xs) else prepared.assemble(xs, recipe.each)
+
+    image = all_of([m and m.y for m in models])
+    if image is None:
         raise ValueError("recipe diverges on this scan: there is no image whose noise could be measured")
-    image = np.stack(first)
     mean, square, count = np.zeros(image.shape, complex), np.zeros(image.shape), 0
     from tqdm import tqdm
 
     for _ in tqdm(range(replicas), desc="noise map", disable=not progress, leave=False):
-        noise = _draw(rng, root, raw.kspace.shape)
-        noise = fewer(white(noise)).astype(prepared.kspace.dtype) * prepared.mask
-        noise = noise.reshape(-1, *noise.shape[-3:])
-        xs = [run(m, m.data(y + n)) for m, y, n in zip(models, prepared.kspace.reshape(noise.shape), noise)]
-        if any(x is None for x in xs):
+        noise = _draw(rng, root, raw.kspace.shape, ndim)
+        noise = fewer(white(noise, ndim), ndim).astype(prepared.kspace.dtype) * inside
+        more = [p.kspace for p in bare._with(kspace=noise).parts(recipe.each)]
+        x = all_of([m and m.data(p.kspace + n) for m, p, n in zip(models, parts, more)])
+        if x is None:
             continue
         count += 1
-        step = np.stack(xs) - mean  # Welford's update
+        step = x - mean  # Welford's update
         mean += step / count
-        square += (step.conj() * (np.stack(xs) - mean)).real
+        square += (step.conj() * (x - mean)).real
     if count < 2:
         raise ValueError(f"only {count} of {replicas} replicas gave an image: the recipe diverges with this noise")
-    shape = (*prepared.kspace.shape[:-3], *image.shape[1:])
-    std, bias = np.sqrt(square / (count - 1)), mean - image
-    return NoiseMap(std.reshape(shape), image.reshape(shape), bias.reshape(shape), count, psi, replicas - count)
+    return NoiseMap(np.sqrt(square / (count - 1)), image, mean - image, count, psi, replicas - count)
+
+
+def _image_shape(part) -> list[int]:
+    return [n for n, a in zip(part.kspace.shape, part.axes) if a != "coil"]
 
 
 def _undersampled(recipe, scan):
@@ -131,11 +144,13 @@ def _undersampled(recipe, scan):
 
 
 def _covariance(covariance, scan):
-    coils = scan.kspace.shape[-3]
+    coils = scan.coils
     if covariance is None:
         if scan.noise is not None:
             return calib.noise_covariance(scan.noise)
-        covariance = 2 * noise_level(scan.kspace, scan.mask) ** 2
+        own = scan.mask is None and scan.further  # frames may have been sampled apart
+        mask = estimate(scan.kspace, scan.axes) if own else scan.mask
+        covariance = 2 * noise_level(scan.kspace, mask, ndim=len(scan.encoding.encoded)) ** 2
     if isinstance(covariance, numbers.Real):
         return np.eye(coils) * _check.number("covariance", covariance, low=0, strict=True)
     psi = backend.to_numpy(_check.array("covariance", covariance, shape=(coils, coils)))
@@ -146,7 +161,7 @@ def _covariance(covariance, scan):
     return psi
 
 
-def _draw(rng, root, shape):
+def _draw(rng, root, shape, ndim):
     """Complex Gaussian noise (..., coil, ky, kx) with covariance root root^H."""
     white = rng.standard_normal((*shape, 2)).view(complex)[..., 0] * np.sqrt(0.5)
-    return calib.mix(root, white)
+    return mixed(root, white, ndim)

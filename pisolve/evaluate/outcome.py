@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pisolve import _axes
+from pisolve.evaluate.planes import labels, told
+
 FAILED = ("failed", "nonfinite", "diverged")  # statuses of outcomes without numbers, worst first
 
 
@@ -16,10 +19,11 @@ class Setting:
     Attributes:
         scan: the scan's name.
         accel, mask, seed: of the retrospective undersampling; None where the scan is taken as it was measured.
-        pattern: bool (ky, kx), True where sampled.
-        reference: real (slice, y, x) or None.
+        pattern: bool (ky, kx), True where sampled; with the other axes of k-space, as of a `Scan`'s mask, where frames
+            or slices have their own.
+        reference: real, with `image_axes`, or None.
         reference_kind: what the reference is, in words; "" without one.
-        shape: (slice, coil, ky, kx).
+        shape: (slice, coil, ky, kx), or of the axes `axes`.
         scale: what k-space was multiplied by before solving.
         warnings: what is odd about the data, one sentence each.
         noise, noise_from: standard deviation of the real and of the imaginary part of a sample, and where it is from.
@@ -37,6 +41,39 @@ class Setting:
     warnings: tuple = ()
     noise: float | None = None
     noise_from: str = ""
+    axes: tuple = ("slice", "coil", "ky", "kx")
+
+    @property
+    def image_axes(self) -> tuple[str, ...]:
+        """The names of the axes of images, "slice" first, of one where the scan has none."""
+        return _axes.of_image(self.axes)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The size of images before they are cropped."""
+        return tuple(n for a, n in zip(self.axes, self.shape) if a != _axes.COIL)
+
+    @property
+    def planes(self) -> list[dict]:
+        """{name: number} of each plane (y, x) of an image, without a slice where there is one only, of more axes."""
+        found = labels(self.image_axes, self.image_shape)
+        return [{a: k for a, k in label.items() if a != _axes.SLICE or len(label) == 1 or self.shape[0] > 1}
+                for label in found]
+
+    @property
+    def names(self) -> list[str]:
+        """The planes in words: "slice 3", "slice 2, frame 5"."""
+        return [told(label) for label in self.planes]
+
+    def group(self, z: int) -> int:
+        """The number of the witness that plane z belongs to: frames and echoes of one slice are one."""
+        within = [n for a, n in zip(self.image_axes[:-2], self.image_shape) if a not in (_axes.SLICE, *_axes.ENCODED)]
+        if not within:
+            return z
+        index = np.unravel_index(z, self.image_shape[:-2])
+        apart = [(k, n) for a, k, n in zip(self.image_axes, index, self.image_shape)
+                 if a in (_axes.SLICE, *_axes.ENCODED)]
+        return int(np.ravel_multi_index(*zip(*apart))) if apart else 0
 
     @property
     def label(self) -> str:
@@ -58,19 +95,21 @@ class Outcome:
     Attributes:
         setting: index of the setting.
         method: its name.
-        images: complex (slice, y, x), in the scan's units, as the root sum of squares of the coils sees them.
+        images: complex, with the setting's `image_axes`, in the scan's units, as the root sum of squares of the coils
+            sees them.
         status: the worst of the slices', see `Result`; "done" for a network or a method without iterations, "failed"
             for a method that raised. With one of `FAILED` all values are NaN, and there may be no image.
-        iterations: of each slice.
-        seconds: of each slice, fits and solving, without maps and tuning.
+        iterations: of each plane (slice, frame, ...).
+        seconds: of each plane, fits and solving, without maps and tuning; planes that are solved together share theirs.
         memory_mb: peak growth of the process's memory in MiB while solving, None where it cannot be measured.
         values: metric -> value over the volume.
-        slices: metric -> one value a slice.
+        slices: metric -> one value a plane.
         strength: what was used, in words: "lam = 2e-3", "" for methods without one.
         tuning: how it was chosen, `Tuning.to_dict()`, or None.
-        history: of the middle slice, one dict an iteration: k, residual, seconds, value (the objective) where known.
+        history: of the middle slice (part), one dict an iteration: k, residual, seconds, value (the objective) where
+            known.
         solver: in words.
-        residual: of the middle slice in k-space (ky, kx), root mean square over coils in units of the noise, or None.
+        residual: of the middle plane in k-space (ky, kx), root mean square over coils in units of the noise, or None.
     """
 
     setting: int

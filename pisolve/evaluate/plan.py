@@ -15,7 +15,7 @@ import numpy as np
 from pisolve import _check, io
 from pisolve._version import __version__
 from pisolve._words import ZERO_FILLED
-from pisolve.prepare import SAMPLINGS, Sampling, Sense, as_scan, fully_sampled
+from pisolve.prepare import SAMPLINGS, Sampling, as_scan, fully_sampled
 from pisolve.priors import Denoiser, Prior
 from pisolve.priors._module import is_module
 from pisolve.recipe import Recipe
@@ -24,6 +24,7 @@ from pisolve.recipe.named import named
 from pisolve.tuning import METHODS, TRIALS
 from pisolve.tuning.strength import COUNT, family
 
+PLAIN = ("slice", "coil", "ky", "kx")  # axes that go without saying
 _ONCE = ("maps", "whiten", "compress")  # what prepares the data: one for all methods
 ADVICE = "compare has its own, the same for all methods: leave it out of the recipe"
 
@@ -36,7 +37,7 @@ class Plan:
         scans: name -> `Scan`.
         sources: name -> how the scan can be found again, {"path": ..., "slices": ...}, or None.
         methods: name -> `Recipe`, None for the zero-filled image.
-        samplings: `Sampling`, bool array (ky, kx) or None (as measured), in turn.
+        samplings: `Sampling`, bool array as for `Scan`'s mask, or None (as measured), in turn.
         tune: None, or a method of `pi.tune`.
         trials: most strengths that are tried for each prior.
         common: maps, whiten and compress of all recipes.
@@ -104,7 +105,8 @@ class Plan:
         """
         digest = hashlib.sha256()
         for name, scan in self.scans.items():
-            digest.update(repr((name, scan.phase_axis, sorted(kept(scan.meta).items()))).encode())
+            named = () if scan.axes in (PLAIN, PLAIN[1:]) else (scan.axes,)
+            digest.update(repr((name, scan.phase_axis, sorted(kept(scan.meta).items()), *named)).encode())
             for part in (scan.kspace, scan.mask, scan.mps, scan.reference, scan.noise, scan.calib):
                 digest.update(b"-" if part is None else repr((part.shape, str(part.dtype))).encode())
                 if part is not None:
@@ -177,8 +179,8 @@ def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None
 def _reference(reference, scan, slices):
     """The image to compare with in the shape of the scan, for the slices that were asked for."""
     reference = np.asarray(reference)
-    if scan.kspace.ndim == 4:
-        reference = reference[None] if reference.ndim == 2 else reference
+    if "slice" in scan.axes:
+        reference = reference[None] if reference.ndim == len(scan.image_axes) - 1 else reference
         if slices is not None and len(reference) != len(scan.kspace):
             reference = reference[slices if isinstance(slices, slice) else np.atleast_1d(slices)]
     return reference
@@ -186,7 +188,7 @@ def _reference(reference, scan, slices):
 
 def has_strength(recipe: Recipe | None) -> bool:
     """Whether there is a strength to choose: networks, SENSE, GRAPPA and denoisers of one level have none."""
-    if recipe is None or recipe.network is not None or not isinstance(recipe.method, Sense):
+    if recipe is None or recipe.prior is None or not recipe.method.tunable:
         return False
     try:
         family(recipe.prior)

@@ -9,8 +9,9 @@ from itertools import product
 import numpy as np
 
 from pisolve import _check, metrics
+from pisolve.evaluate.planes import one_part, which
 from pisolve.evaluate.section import Picture, Section
-from pisolve.evaluate.stability.replay import GOOD, one_slice, which
+from pisolve.evaluate.stability.replay import GOOD
 from pisolve.prepare import SAMPLINGS, Espirit, Maps, Sampling, as_scan, fully_sampled, prepare
 from pisolve.recipe import Recipe
 
@@ -206,7 +207,7 @@ def _full(name, scan, slice):
     scan = as_scan(scan)
     if not fully_sampled(scan):
         raise ValueError(f"scans[{name!r}] is undersampled: shift needs the full data to compare with")
-    return replace(one_slice(scan, which(scan, slice)), reference=None, mask=None)
+    return one_part(scan, which(scan, slice))._with(reference=None, mask=None)
 
 
 def _listed(name, values, check) -> list:

@@ -2,7 +2,8 @@
 
 Complex images are compared by magnitude, in double precision. A scale that both images share has no effect, however
 large or small: before anything is squared both are divided by a power of two near the reference's peak, exactly.
-Images are numpy or cupy arrays or torch tensors, (y, x) or (slice, y, x); dithered ones (`nets.dither`) are refused.
+Images are numpy or cupy arrays or torch tensors, (y, x), (slice, y, x) or with more axes in front, frames or
+partitions: all of them are one volume, as fastMRI has it. Dithered ones (`nets.dither`) are refused.
 fastMRI compares `reconstruction_rss` in its own crop: bring both to one shape first. `DEFINITIONS` has each metric's
 meaning in one line.
 """

@@ -9,11 +9,12 @@ from pisolve.backend import to_numpy
 
 
 def magnitude(name, x) -> np.ndarray:
-    """The magnitude of an image (y, x) or (slice, y, x) in double precision, checked."""
+    """The magnitude of an image (y, x), (slice, y, x) or (..., y, x) in double precision, checked."""
     if getattr(x, "display_only", False):
         raise TypeError(f"{name} is display only (noise was added for the eye): measure the image it was made from")
     x = to_numpy(x) if _check.is_array(x) else x
-    _check.array(name, x, ndim=(2, 3), complex_=False, nonzero=name == "reference")
+    _check.array(name, x, ndim=None if getattr(x, "ndim", 0) > 3 else (2, 3), complex_=False,
+                 nonzero=name == "reference")
     return abs(x.astype(np.complex128)) if x.dtype.kind == "c" else x.astype(np.float64)
 
 
@@ -37,8 +38,8 @@ def scaled(reference, image, peak=None):
 
 
 def slices(x) -> np.ndarray:
-    """(slice, y, x) of an image with or without slices."""
-    return x if x.ndim == 3 else x[None]
+    """(slice, y, x) of an image: of all its axes before the last two, which count as slices of one volume."""
+    return x.reshape(-1, *x.shape[-2:])
 
 
 def inside(region, reference) -> np.ndarray:

@@ -20,7 +20,7 @@ def hfen(reference, image, *, region=None) -> float:
     divided by the reference's, so that a scale has no effect: it is large where edges and fine structures are wrong.
 
     Args:
-        reference: real or complex array (y, x) or (slice, y, x); complex is compared by magnitude.
+        reference: real or complex array (y, x), (slice, y, x) or (..., y, x); complex is compared by magnitude.
         image: array of the same shape.
         region: bool array of that shape, or (y, x): only there are the filtered images summed.
 
@@ -63,7 +63,7 @@ def ms_ssim(reference, image, *, data_range: float | None = None) -> float:
     of different matrix sizes are not comparable. By the package `sewar` (the extra `metrics`).
 
     Args:
-        reference: real or complex array (y, x) or (slice, y, x), at least 11 x 11; complex is compared by magnitude.
+        reference: real or complex array (y, x) or (..., y, x), at least 11 x 11; complex is compared by magnitude.
         image: array of the same shape.
         data_range: L in c1 = (0.01 L)^2, c2 = (0.03 L)^2; None: the maximum of the whole reference volume.
 
@@ -93,7 +93,7 @@ def vif(reference, image, *, data_range: float | None = None) -> float:
     range is 255 grey levels (images are scaled to it). By the package `sewar` (the extra `metrics`).
 
     Args:
-        reference: real or complex array (y, x) or (slice, y, x), at least 41 x 41; complex is compared by magnitude.
+        reference: real or complex array (y, x) or (..., y, x), at least 41 x 41; complex is compared by magnitude.
         image: array of the same shape.
         data_range: what becomes 255; None: the maximum of the whole reference volume.
 

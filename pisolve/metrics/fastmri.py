@@ -14,7 +14,7 @@ def nmse(reference, image, *, region=None) -> float:
     """Normalised mean squared error over the volume, ||reference - image||^2 / ||reference||^2: 0 is equal.
 
     Args:
-        reference: real or complex array (y, x) or (slice, y, x); complex is compared by magnitude.
+        reference: real or complex array (y, x), (slice, y, x) or (..., y, x); complex is compared by magnitude.
         image: array of the same shape.
         region: bool array of that shape, or (y, x) for all slices: only the pixels where it is True count.
 
@@ -40,7 +40,7 @@ def psnr(reference, image, *, data_range: float | None = None, region=None) -> f
     equal images.
 
     Args:
-        reference: real or complex array (y, x) or (slice, y, x); complex is compared by magnitude.
+        reference: real or complex array (y, x), (slice, y, x) or (..., y, x); complex is compared by magnitude.
         image: array of the same shape.
         data_range: the peak; None takes the maximum of the whole reference volume, as fastMRI does.
         region: bool array of that shape, or (y, x): the mean is taken where it is True.
@@ -65,7 +65,7 @@ def ssim(reference, image, *, data_range: float | None = None) -> float:
     c2 = (0.03 L)^2 with the range L; windows that leave the image do not count (a border of 3 pixels).
 
     Args:
-        reference: real or complex array (y, x) or (slice, y, x), at least 7x7; complex is compared by magnitude.
+        reference: real or complex array (y, x) or (..., y, x), at least 7x7; complex is compared by magnitude.
         image: array of the same shape.
         data_range: L; None takes the maximum of the whole reference volume, as fastMRI does.
 
@@ -109,7 +109,7 @@ def body(reference) -> np.ndarray:
     told from an object that fills the image, and then all of the image counts.
 
     Args:
-        reference: real or complex array (y, x) or (slice, y, x).
+        reference: real or complex array (y, x), (slice, y, x) or (..., y, x).
 
     Returns:
         bool array of the same shape; False everywhere in a slice without signal.

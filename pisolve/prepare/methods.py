@@ -54,17 +54,23 @@ class Method:
         fits: whether kernels or a network are fitted to the part first: work of its own, as solving is.
         fills: whether it fills k-space: then a prior acts on an image in which noise is not white, and samples cannot
             be withheld one by one.
-        predicts: whether A x is k-space as it was measured.
-        tunable: whether `tune` can choose a prior's strength with it.
+        predicts: whether its images predict samples that were withheld from it: magnitudes have no k-space, and a
+            lattice that is filled may break.
+        magnitude: whether the picture is a magnitude, without the phase of the object.
+        tunable: whether x is the picture and A x the samples as they were measured: then `tune` can choose a prior's
+            strength, the risk can be estimated (SURE), and the minimum has its derivatives.
         planar: whether it takes single planes only, of one slice and one frame.
+        networks: the kind of reconstruction networks that can take its model, by their `needs_maps`; None: no network.
     """
 
     needs_maps = True
     fits = False
     fills = False
     predicts = True
+    magnitude = False
     tunable = False
     planar = True
+    networks: bool | None = None
 
     def __call__(self, part) -> Model:
         raise NotImplementedError
@@ -94,6 +100,10 @@ class Method:
         """
         return self
 
+    def workspace(self, shape, itemsize: int) -> int:
+        """Bytes that A^H A takes beside the coils' images, for k-space of this shape (coil, ky, kx)."""
+        return 0
+
 
 @dataclass(frozen=True)
 class Sense(Method):
@@ -103,7 +113,7 @@ class Sense(Method):
     prior means the same with them; the picture, divided by it, is that of the maps as they were given.
     """
 
-    tunable = True
+    tunable = networks = True
     planar = False
 
     def __call__(self, part) -> Model:
@@ -152,7 +162,6 @@ class Grappa(Method):
     lam: float = 0.01
     padded: bool = False
     fits = fills = True
-    predicts = False
 
     def __post_init__(self):
         kernel = shape("kernel", self.kernel)
@@ -240,7 +249,7 @@ class Spirit(Method):
     lam: float = 0.01
     weight: float = 1.0
     needs_maps = False
-    fits = True
+    fits = magnitude = True
 
     def __post_init__(self):
         object.__setattr__(self, "kernel", odd_kernel("kernel", self.kernel))
@@ -252,12 +261,19 @@ class Spirit(Method):
         A = linops.spirit_encoding(G, part.mask, part.kspace.shape, weight=self.weight)
         return Model(A, A.data(part.kspace), root_sum_of_squares, A.data)
 
+    def workspace(self, shape, itemsize):
+        """The rows of the coil filter, and the shifted coil images."""
+        coils, ny, nx = shape
+        taps = 2 * self.kernel[1] - 1
+        return taps * coils * ny * nx * itemsize + ny * coils**2 * taps * itemsize
+
 
 @dataclass(frozen=True)
 class CoilImages(Method):
     """The coils' own images, without maps, and their root sum of squares: for networks that calibrate themselves."""
 
-    needs_maps = False
+    needs_maps = predicts = networks = False
+    magnitude = True
 
     def __call__(self, part) -> Model:
         A = linops.sampled_fft(part.kspace.shape, part.mask, like=part.kspace)

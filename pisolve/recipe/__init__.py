@@ -11,7 +11,7 @@ from pisolve.recipe.recipe import (
     recon,
     zero_filled_scale,
 )
-from pisolve.recipe.reconstruction import WORST
+from pisolve.recipe.reconstruction import WORST, repeated
 
 __all__ = ["SAMPLINGS", "WORST", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "check_fixed", "recon",
-           "zero_filled_scale"]
+           "repeated", "zero_filled_scale"]

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pisolve import _check, backend, io
+from pisolve import _axes, _check, backend, io
 from pisolve.backend import OutOfMemory
 from pisolve.linops import Blocks
-from pisolve.prepare import Spirit
+from pisolve.prepare import EACH, SENSE
 from pisolve.priors import Denoiser, Wavelet
 from pisolve.priors._module import is_module
 from pisolve.problem import Problem, Split
@@ -32,8 +32,8 @@ class Plan:
     """What a reconstruction will need on a GPU.
 
     Attributes:
-        slices: how many slices' k-space and maps are there at a time; they are solved one after another.
-        count: how many slices there are.
+        slices: how many slices' (parts') k-space and maps are there at a time; they are solved one after another.
+        count: how many there are.
         parts: bytes by what they are for: "k-space" and "maps" of one slice, "coil images", "solver", "prior",
             "network" of the one that is being solved.
         free: bytes that are free.
@@ -75,6 +75,7 @@ def plan(scan, recipe=None, *, free: int | None = None, gpu: int | None = None) 
 
     Args:
         scan: a `Scan`, the path of one, or the shape of k-space, (coil, ky, kx) or (slice, coil, ky, kx), complex64.
+            Of a series or a volume a part is as large as the recipe's `each` leaves it.
         recipe: the `Recipe`; None: wavelets.
         free: bytes to plan for; None: what is free on the GPU.
         gpu: the GPU's index, None: the current one.
@@ -89,43 +90,48 @@ def plan(scan, recipe=None, *, free: int | None = None, gpu: int | None = None) 
     Example:
         print(pi.device.plan((32, 16, 320, 320), free=8 << 30))
     """
-    shape, itemsize = _shape(scan)
+    recipe = recipe or SimpleNamespace(prior=None, solver=None, network=None, method=SENSE, maps=None, each=EACH)
+    count, lead, (coils, *size), itemsize = _shape(scan, recipe.each)
     free = backend.free_memory(gpu) if free is None else _check.integer("free", free, low=1)
-    recipe = recipe or SimpleNamespace(prior=None, solver=None, network=None, method=None, maps=None)
-    count, (coils, ny, nx) = (shape[0] if len(shape) == 4 else 1), shape[-3:]
-    pixels, sets = ny * nx * itemsize, getattr(recipe.maps, "maps", 1)
-    maps = sets * coils * pixels if getattr(recipe.method, "needs_maps", True) else 0
+    frames, image, sets = prod(lead), prod(size) * itemsize, getattr(recipe.maps, "maps", 1)
+    pixels = frames * image
+    maps = sets * coils * image if recipe.method.needs_maps else 0
     whole = 3 * coils * pixels  # of a group of coils: times the map, its FFT, times the weight
     group = min(whole, max(free // 8, 1 << 24, 3 * pixels))  # see backend.workspace
     parts = {"k-space": coils * pixels, "maps": maps, "coil images": group + coils * pixels}  # and scaled k-space
-    unknown = (coils, ny, nx) if maps == 0 else (sets, ny, nx) if sets > 1 else (ny, nx)
+    unknown = (*lead, *((coils,) if maps == 0 else (sets,) if sets > 1 else ()), *size)
     parts["solver"], parts["prior"] = _solving(recipe, unknown, itemsize, coils * pixels)
-    if isinstance(recipe.method, Spirit):  # the coil filter of A^H A: its rows, and the shifted coil images
-        taps = 2 * recipe.method.kernel[1] - 1
-        parts["coil images"] += (taps * coils * pixels) + ny * coils**2 * taps * itemsize
-    parts["network"] = sum(_network(n, ny * nx, coils) for n in networks(recipe)) + _fit(recipe.prior, (ny, nx))
+    parts["coil images"] += recipe.method.workspace((coils, *size), itemsize)
+    parts["network"] = sum(_network(n, frames * prod(size), coils) for n in networks(recipe)) + _fit(
+        recipe.prior, tuple(size))
     found = Plan(1, count, parts, free)
     room = int(_SHARE * free) - found.working
     if room < found.per_slice:
-        one = " x ".join(map(str, shape[-3:]))
-        raise OutOfMemory(f"a slice of {one} needs {_size(found.total)} on the GPU, and {_size(free)} are free "
+        one = " x ".join(map(str, (*lead, coils, *size)))
+        what = "part" if lead or len(size) > 2 else "slice"
+        raise OutOfMemory(f"a {what} of {one} needs {_size(found.total)} on the GPU, and {_size(free)} are free "
                           f"({str(found).partition('(')[2][:-1]}): fewer coils, such as compress=Compress(8), another "
                           "solver, or device='cpu'")
     return replace(found, slices=min(count, room // found.per_slice))
 
 
-def _shape(scan):
-    """The shape of k-space and the bytes of a sample."""
+def _shape(scan, each):
+    """(how many parts, the shape of a part's further axes, that of its coils and encoded axes, bytes of a sample)."""
     if isinstance(scan, tuple | list):
         shape = _check.shape("scan", scan)
         if len(shape) not in (3, 4):
             raise ValueError(f"scan must be (coil, ky, kx) or (slice, coil, ky, kx), got {shape}")
-        return shape, 8
+        return (shape[0] if len(shape) == 4 else 1), (), shape[-3:], 8
     if not isinstance(scan, io.Scan):
         if not isinstance(scan, str) and not hasattr(scan, "__fspath__"):
             raise TypeError(f"scan must be a Scan, its path, or the shape of its k-space, got {_check.brief(scan)}")
         scan = io.load(scan)
-    return scan.kspace.shape, scan.kspace.dtype.itemsize
+    labels = scan.labels(each)
+    gone = {_axes.ENCODED.get(a, a) for label in labels[:1] for a in label}
+    left = [(a, n) for a, n in zip(scan.axes, scan.kspace.shape) if a not in gone]
+    at = [a for a, _ in left].index(_axes.COIL)
+    sizes = [n for _, n in left]
+    return len(labels), tuple(sizes[:at]), tuple(sizes[at:]), scan.kspace.dtype.itemsize
 
 
 def _solving(recipe, shape, itemsize, data) -> tuple[int, int]:

@@ -136,10 +136,10 @@ class Recipe:
         given += [n for n in ("max_iter", "tol") if getattr(self, n) != getattr(Recipe, n)]
         if given:
             raise ValueError(f"{given[0]} has no effect on a network, which needs no prior and no solver: leave it out")
-        if not self.network.needs_maps and isinstance(self.method, Sense):
+        kind = bool(self.network.needs_maps)
+        if not kind and getattr(self.method, "networks", None):
             object.__setattr__(self, "method", CoilImages())
-        fits = isinstance(self.method, Sense if self.network.needs_maps else CoilImages)
-        if not fits or getattr(self.maps, "maps", 1) > 1:
+        if getattr(self.method, "networks", None) is not kind or getattr(self.maps, "maps", 1) > 1:
             raise ValueError("network goes with Sense() and one set of maps: leave method out, and Espirit(maps=...)")
 
     def prepare(self, scan) -> io.Scan:
@@ -190,7 +190,7 @@ class Recipe:
         with session(gpu, scan, self) as keep:
             if self.tune is not None:
                 tuning = tune_prepared(scan, self.prior, method=self.tune, solver=self.solver, max_iter=self.max_iter,
-                                       tol=self.tol, gpu=gpu, progress=progress)
+                                       tol=self.tol, each=self.each, gpu=gpu, progress=progress)
                 recipe = replace(self, prior=tuning.prior, tune=None)
                 seconds["tune"] = time.perf_counter() - middle
             done = run(recipe, scan, gpu=gpu, keep=keep, callbacks=callbacks, progress=progress, folder=folder)

@@ -13,7 +13,7 @@ from pisolve import io
 from pisolve._check import array, choice, integer, number
 from pisolve._words import METHODS
 from pisolve.backend import to_numpy
-from pisolve.prepare import Espirit, Maps, models_of, prepare
+from pisolve.prepare import EACH, Espirit, Maps, models_of, prepare
 from pisolve.problem import Problem
 from pisolve.solvers import Solver
 from pisolve.tuning import scores
@@ -28,7 +28,7 @@ FOLDS, SHARE = 3, 0.25  # holdout
 
 def tune(data, prior=None, *, method: str = "holdout", strengths=None, solver: Solver | None = None,
          noise: float | None = None, reference=None, max_iter: int = 100, tol: float = 1e-4, seed: int = 0,
-         refine: int = 4, slice: int | None = None, maps: Maps | None = None,
+         refine: int = 4, slice: int | None = None, maps: Maps | None = None, each=EACH,
          progress: bool = False) -> Tuning:
     """Choose the strength of a prior: lam, or the sigma of `PnP`.
 
@@ -37,7 +37,8 @@ def tune(data, prior=None, *, method: str = "holdout", strengths=None, solver: S
     minimum down. Every run starts anew: no strength sees another's image, and unfinished runs are judged as such.
 
     * "holdout": a seeded quarter of the samples outside the full centre (lines where the sampling is in lines, else
-      points) is withheld and predicted by the image of the rest; three folds. Needs no noise level.
+      points; in a series whose frames have their own masks those of each frame by themselves) is withheld and
+      predicted by the image of the rest; three folds. Needs no noise level.
     * "sure": Stein's unbiased estimate of the risk in the image, restricted to what the data determine (generalised
       SURE with the filter A^H A / (A^H A + 0.003 L)), the divergence by one seeded probe and a finite difference.
       Needs the noise level. Two runs a strength. It does not see errors in what the data do not determine: good with
@@ -66,8 +67,10 @@ def tune(data, prior=None, *, method: str = "holdout", strengths=None, solver: S
         reference: for "reference", the image to compare with, real or complex; None: that of the scan.
         seed: of the withheld samples, or of the probe.
         refine: golden sections (bisections for "discrepancy") after the grid.
-        slice: which slice of a volume; None: the middle one.
+        slice: which slice of a volume; None: the middle one. A slice that holds nothing gives way to the nearest that
+            does.
         maps: how maps are made where the scan has none.
+        each: the axes along which the scan is taken apart, as for `Recipe`: the middle part is tuned.
         progress: show bars.
 
     Returns:
@@ -89,19 +92,19 @@ def tune(data, prior=None, *, method: str = "holdout", strengths=None, solver: S
     if not isinstance(data, Problem):
         if prior is None:
             raise ValueError("prior is needed: for example pi.tune(scan, pi.TV())")
-        scan = prepare(data, Espirit() if maps is None else maps, stacklevel=3)
+        scan = prepare(data, Espirit() if maps is None else maps, each=each, stacklevel=3)
         if reference is not None:
             scan = replace(scan, reference=_image(reference, scan))
-        return _told(_of_scan(scan, prior, run, slice, options), 3)
-    if slice is not None or maps is not None:
-        raise ValueError("slice and maps are for scans: a Problem is tuned as it is")
+        return _told(_of_scan(scan, prior, run, slice, options, each=each), 3)
+    if slice is not None or maps is not None or each != EACH:
+        raise ValueError("slice, maps and each are for scans: a Problem is tuned as it is")
     if reference is not None:
         reference = to_numpy(array("reference", reference, shape=data.ishape, complex_=False, nonzero=True))
     return _told(_tune(data, data.prior if prior is None else prior, run, reference, lambda x: x, **options), 3)
 
 
 def tune_prepared(scan: io.Scan, prior, *, method: str, solver=None, max_iter: int = 100, tol: float = 1e-4,
-                  trials: int | None = None, memo: dict | None = None, gpu: int | None = None,
+                  trials: int | None = None, memo: dict | None = None, each=EACH, gpu: int | None = None,
                   progress: bool = False) -> Tuning:
     """`tune` of a scan that has its mask and maps, as a recipe does it.
 
@@ -110,12 +113,13 @@ def tune_prepared(scan: io.Scan, prior, *, method: str, solver=None, max_iter: i
         prior, method, solver, max_iter, tol, progress: as for `tune`.
         trials: most strengths that are tried, 9 of them as a grid; None: 9, up to 4 more and 4 refinements.
         memo: what is known of the scores, filled as they are found: with it a search that was cut off goes on.
+        each: the axes along which the scan is taken apart.
         gpu: the GPU it runs on, None: the CPU.
     """
     run = _checked(method, solver, max_iter, tol)
     options = {"method": method, "strengths": None, "noise": None, "seed": 0, "refine": 4, "progress": progress,
                "trials": integer("trials", trials, low=COUNT) if trials is not None else None, "memo": memo}
-    return _told(_of_scan(scan, prior, run, None, options, gpu), 4)
+    return _told(_of_scan(scan, prior, run, None, options, gpu, each), 4)
 
 
 def _told(tuning, stacklevel) -> Tuning:
@@ -135,20 +139,30 @@ def _checked(method, solver, max_iter, tol):
 def _image(reference, scan):
     """A reference in the shape that the scan wants it in."""
     reference = to_numpy(array("reference", reference, complex_=False, nonzero=True))
-    return reference[None] if reference.ndim == 2 and scan.kspace.ndim == 4 and len(scan.kspace) == 1 else reference
+    alone = scan.axes[0] == "slice" and len(scan.kspace) == 1
+    return reference[None] if alone and reference.ndim == len(scan.image_axes) - 1 else reference
 
 
-def _of_scan(scan, prior, run, index, options, gpu=None):
-    models, scale = models_of(scan, gpu=gpu, keep=1)
-    count = len(models)
-    index = count // 2 if index is None else integer("slice", index, low=0, high=count - 1)
-    A, y = models[index].A, models[index].y
+def _of_scan(scan, prior, run, index, options, gpu=None, each=EACH):
+    models, scale = models_of(scan, each=each, gpu=gpu, keep=1)
+    index = _part(scan.labels(each), index, [p.kspace.any() and p.mps.any() for p in scan.parts(each)])
+    part, A, y = scan.parts(each)[index], models[index].A, models[index].y
     if options["noise"] is not None:
         options["noise"] *= scale
-    reference = None if scan.reference is None else scan.reference.reshape(count, *scan.reference.shape[-2:])[index]
-    size = np.linalg.norm(to_numpy(A.mps), axis=-3)  # the reference is a root of a sum of squares
+    size = np.linalg.norm(to_numpy(A.mps), axis=-1 - A.ndim)  # the reference is a root of a sum of squares
     problem = Problem(A, y * y.real.dtype.type(scale))
-    return _tune(problem, prior, run, reference, lambda x: scan.crop(x * size), **options)
+    return _tune(problem, prior, run, part.reference, lambda x: part.crop(x * size), **options)
+
+
+def _part(labels, index, filled) -> int:
+    """The middle part, of slice `index` where there is one; where it holds nothing the nearest that does."""
+    found = list(range(len(labels)))
+    if index is not None:
+        count = max((label.get("slice", 0) for label in labels), default=0) + 1
+        index = integer("slice", index, low=0, high=count - 1)
+        found = [k for k in found if labels[k].get("slice", 0) == index]
+    middle = found[len(found) // 2]
+    return min((k for k in range(len(labels)) if filled[k]), key=lambda k: (abs(k - middle), k))
 
 
 def _tune(problem, prior, run, reference, view, *, method, strengths, noise, seed, refine, progress, trials=None,
@@ -189,7 +203,8 @@ def _tune(problem, prior, run, reference, view, *, method, strengths, noise, see
 
 def _estimate(data):
     """The noise level of the data: the lower of the two estimates, which signal and wrong maps only make larger."""
-    found = [s for s in (residual_noise(data), noise_level(data.y, data.sampled) if data.is_sense else None) if s]
+    outer = noise_level(data.y, data.sampled, ndim=data.ndim) if data.is_sense else None
+    found = [s for s in (residual_noise(data), outer) if s]
     if not found:
         raise ValueError("noise cannot be estimated from this data: give noise=..., or take method='holdout'")
     return min(found)

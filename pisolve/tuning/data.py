@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
-from pisolve import backend, masks
+from pisolve import _axes, backend
 from pisolve._check import dtype_name, real_name
 from pisolve.backend._sigpy import sigpy
 from pisolve.linops import sense
 from pisolve.linops.sense import Sense
 from pisolve.problem import Problem
+from pisolve.scan.grid import Grid, shortened
 
 _CENTRE = 24  # the widest centre that an image of low resolution is made of
 
@@ -19,8 +22,11 @@ class Data:
 
     Attributes:
         A, y: operator and data, zero where not sampled; numpy or cupy.
+        ndim: how many of y's axes are encoded, the last ones.
         inside: numpy bool array that broadcasts to y, True where sampled.
-        sampled: numpy bool array of the shape of y's last two axes: True where any coil or slice was sampled.
+        sampled: numpy bool array of the shape of y's encoded axes, where frames (slices, ...) have their own masks with
+            the axes before the coils in front: True where any coil was sampled.
+        grid: the `Grid` of `sampled`, whose `units()` are what can be withheld as one.
         count: number of complex samples.
         lipschitz: L >= ||A||^2.
     """
@@ -30,14 +36,28 @@ class Data:
         if y.ndim < 2:
             raise ValueError(f"y has shape {tuple(y.shape)}: tuning needs data of two or more axes")
         y = backend.from_torch(y) if hasattr(y, "detach") else y
+        self.ndim = self.A.ndim if self.is_sense else 2
         weight = _weight(self.A)
         inside = y != 0 if weight is None else weight > 0
         self.y = y * inside
         self.inside = backend.to_numpy(inside)
         self.count = int(np.broadcast_to(self.inside, y.shape).sum())
-        last = self.inside.any(axis=tuple(range(self.inside.ndim - 2)))
-        self.sampled = np.broadcast_to(last, tuple(y.shape[-2:])).copy()
+        self.grid = self._grid(tuple(y.shape))
+        self.sampled = self.grid.mask
         self.lipschitz = problem.lipschitz
+
+    def _grid(self, shape) -> Grid:
+        """Names where there are none: those of slices, as far as one knows."""
+        size, lead = shape[-self.ndim:], shape[:-1 - self.ndim] if self.is_sense else ()
+        names = [a for a in getattr(self.A, "oaxes", None) or () if a not in _axes.SPATIAL and a != _axes.COIL]
+        if len(names) != len(lead):
+            names = [_axes.SLICE, "frame", *(f"axis{k}" for k in range(len(lead)))][:len(lead)]
+        axes = (*names, *tuple(_axes.SPATIAL)[-self.ndim:])
+        if self.is_sense and self.inside.ndim > self.ndim + 1:
+            mask = shortened(np.broadcast_to(self.inside[..., 0, *(slice(None),) * self.ndim], (*lead, *size)), axes)
+        else:
+            mask = self.inside.any(axis=tuple(range(self.inside.ndim - self.ndim)))
+        return Grid(axes, (*lead, *size), np.broadcast_to(mask, (*mask.shape[:-self.ndim], *size)).copy())
 
     @property
     def is_sense(self) -> bool:
@@ -48,14 +68,20 @@ class Data:
         """The numpy array `x` as an array of y's kind."""
         return backend.namespace(self.y).asarray(x)
 
+    def on_data(self, samples):
+        """An array of the shape of `sampled` as one that broadcasts to y: with an axis of coils."""
+        return samples if samples.ndim == self.ndim else np.expand_dims(samples, -1 - self.ndim)
+
     def restricted(self, keep):
         """(A, y) of the samples in `keep`, a numpy bool array of the shape of `sampled`."""
-        keep = self.like(keep.astype(real_name(self.y)))
+        keep = keep.astype(real_name(self.y))
+        kept = self.like(self.on_data(keep))
         if self.is_sense:
-            weight = self.A.weight
-            return sense(self.A.mps, weights=keep if weight is None else weight**2 * keep), self.y * keep
-        full = backend.namespace(keep).broadcast_to(keep, tuple(self.y.shape))
-        return sigpy.linop.Multiply(self.A.oshape, full) * self.A, self.y * keep
+            A, keep = self.A, self.like(keep)
+            named = {} if A.oaxes is None else {"axes": A.oaxes, "shape": tuple(A.oshape)}
+            return sense(A.mps, weights=keep if A.weight is None else A.weight**2 * keep, **named), self.y * kept
+        full = backend.namespace(kept).broadcast_to(kept, tuple(self.y.shape))
+        return sigpy.linop.Multiply(self.A.oshape, full) * self.A, self.y * kept
 
     def noise(self, seed):
         """Complex Gaussian noise on the samples, real and imaginary part of standard deviation 1."""
@@ -63,42 +89,58 @@ class Data:
         return self.like(((n[0] + 1j * n[1]) * self.inside).astype(dtype_name(self.y)))
 
     def low_resolution(self):
-        """A^H of the full centre of k-space under a Hann window: phase and outline of the object; None without one."""
-        size = [min(n, _CENTRE) for n in masks.centre(self.sampled)]
+        """A^H of the full centre of k-space under a Hann window: phase and outline of the object; None without one.
+
+        Frames with masks of their own share the centre that all of them have.
+        """
+        shared = self.grid.everywhere
+        size = [min(n, _CENTRE) for n in centre(shared)]
         if not self.is_sense or min(size) < 4:
             return None
-        window = np.zeros(self.sampled.shape, np.float32)
-        window[_block(self.sampled.shape, size)] = np.outer(*(np.hanning(n + 2)[1:-1] for n in size))
+        window = np.zeros(shared.shape, np.float32)
+        window[_block(shared.shape, size)] = reduce(np.multiply.outer, [np.hanning(n + 2)[1:-1] for n in size])
         return self.A.H(self.y * self.like(window))
 
     def split(self, *, folds: int, share: float, seed: int) -> list:
         """At most `folds` seeded sets of samples, bool like `sampled`: each `share` of those outside the full centre.
 
-        The centre stays. Whole lines where the pattern varies along one axis, else points; disjoint as far as
-        folds * share <= 1. Where everything is sampled, the central eighth along each axis counts as the centre.
+        The centre stays. What is withheld are the units of the sampling, `Grid.units`: whole lines where the pattern
+        varies along one axis, else points (lines of two phase encodings in 3-D), each of its own frame where frames
+        have their own masks; disjoint as far as folds * share <= 1. Where everything is sampled, the central eighth
+        along each axis counts as the centre.
 
         Raises:
             ValueError: fewer than two lines or points outside the centre.
         """
-        found = masks.describe(self.sampled)
-        centre = [n // 8 for n in self.sampled.shape] if self.sampled.all() else found["centre"]
         outer = self.sampled.copy()
         if self.is_sense:
-            outer[_block(outer.shape, centre)] = False
-        lines = found["axes"][0] if len(found["axes"]) == 1 else None
-        units = np.flatnonzero(outer if lines is None else outer.any(axis=-3 - lines))
+            for part in outer.reshape(-1, *outer.shape[-self.ndim:]):
+                size = [n // 8 for n in part.shape] if self.sampled.all() else centre(part)
+                part[_block(part.shape, size)] = False
+        number = self.grid.units()
+        shared = tuple(a for a in range(-self.ndim, 0) if number.shape[a] == 1)
+        units = number[outer.any(axis=shared, keepdims=True)]
         if len(units) < 2:
             raise ValueError(f"holdout needs samples outside the full centre of k-space, and finds {len(units)} "
-                             f"{'points' if lines is None else 'lines'}: take method='sure'")
+                             f"{'lines' if shared else 'points'}: take method='sure'")
         units = np.random.default_rng(seed).permutation(units)
         count, sets = max(1, round(share * len(units))), []
         for k in range(min(folds, len(units))):
             chosen = np.take(units, range(k * count, (k + 1) * count), mode="wrap")
-            out = np.zeros(outer.size if lines is None else outer.shape[lines], bool)
-            out[chosen] = True
-            shape = outer.shape if lines is None else (-1, 1) if lines == -2 else (1, -1)
-            sets.append(outer & out.reshape(shape))
+            sets.append(outer & np.isin(number, chosen))
         return sets
+
+
+def centre(mask) -> list[int]:
+    """Size of the largest fully sampled block around index N//2 of a mask of two or three axes, see `masks.centre`."""
+    order = [np.argsort(np.where(d < 0, -2 * d - 1, 2 * d)) for d in (np.arange(n) - n // 2 for n in mask.shape)]
+    full = mask[np.ix_(*order)]
+    for axis in range(mask.ndim):
+        full = np.logical_and.accumulate(full, axis)
+    sizes = np.argwhere(full) + 1  # full[i, j]: the block of (i + 1, j + 1) samples
+    if not len(sizes):
+        return [0] * mask.ndim
+    return sizes[np.lexsort((sizes.prod(1), sizes.min(1)))[-1]].tolist()
 
 
 def _weight(A):
@@ -106,8 +148,8 @@ def _weight(A):
     if not isinstance(A, Sense):
         return None
     if A.weight is None:
-        return backend.namespace(A.mps).ones((1, 1), "float32")
-    return A.weight if A.weight.ndim == 2 else A.weight[..., None, :, :]
+        return backend.namespace(A.mps).ones((1,) * A.ndim, "float32")
+    return A.weight if A.weight.ndim == A.ndim else backend.namespace(A.mps).expand_dims(A.weight, -1 - A.ndim)
 
 
 def _block(shape, size):

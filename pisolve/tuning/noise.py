@@ -14,7 +14,7 @@ _RIDGE, _STEPS = 1e-3, 15  # of the least-squares image behind the residual, in 
 _LEVERAGE = 0.5  # the least share of the noise that the residual has to keep
 
 
-def noise_level(kspace, mask=None) -> float:
+def noise_level(kspace, mask=None, *, ndim: int = 2) -> float:
     """Standard deviation of the real and of the imaginary part of the noise in a k-space sample, from outer k-space.
 
     sigma^2 = mean over coils of (median |y_c| / 1.1774)^2 over the outermost tenth of the sampled positions (at least
@@ -25,7 +25,9 @@ def noise_level(kspace, mask=None) -> float:
 
     Args:
         kspace: complex (..., coil, ky, kx) or (ky, kx), centred, orthonormal convention, any scale; numpy, cupy, torch.
-        mask: bool or 0/1 (ky, kx) of what was sampled; None: where `kspace` is not 0.
+        mask: bool or 0/1 (ky, kx) of what was sampled, with the axes before the coils in front (of size 1 where they do
+            not matter) where frames have their own; None: where `kspace` is not 0.
+        ndim: 3 for k-space (..., coil, kz, ky, kx).
 
     Raises:
         TypeError, ValueError: not an array of at least two dimensions, NaN or Inf, nothing but zeros.
@@ -33,17 +35,32 @@ def noise_level(kspace, mask=None) -> float:
     kspace = to_numpy(_check.array("kspace", kspace, nonzero=True))
     if kspace.ndim < 2:
         raise ValueError(f"kspace has {kspace.ndim} dimensions: (..., ky, kx) needed")
-    sampled = (kspace != 0).any(axis=tuple(range(kspace.ndim - 2)))
-    if mask is not None:
-        sampled &= _check.mask("mask", mask, kspace.shape)
-    if not sampled.any():
+    inner = kspace.shape[-ndim:]
+    while getattr(mask, "ndim", 0) > ndim and (mask == mask[:1]).all():  # one for all, however it was repeated
+        mask = mask[0]
+    own = mask is not None and getattr(mask, "ndim", 0) > ndim and kspace.ndim > ndim + 1
+    if own:  # each frame by its own samples
+        masks = np.broadcast_to(mask, (*kspace.shape[:-1 - ndim], *inner)).reshape(-1, *inner) != 0
+        kspace = kspace.reshape(-1, *kspace.shape[-1 - ndim:])
+        rows = [_outer(k, (k != 0).any(axis=0) & m) for k, m in zip(kspace, masks) if (k[:, m] != 0).any()]
+    else:
+        sampled = (kspace != 0).any(axis=tuple(range(kspace.ndim - ndim)))
+        if mask is not None:
+            sampled &= _check.mask("mask", mask, kspace.shape) if ndim == 2 else np.asarray(mask) != 0
+        rows = [_outer(kspace, sampled)] if sampled.any() else []
+    if not rows:
         raise ValueError("kspace is zero wherever mask is True: the mask belongs to other data")
-    far = sum(np.square((np.arange(n) - n // 2) / n).reshape([-1 if a == i else 1 for a in range(2)])
+    return float(np.sqrt(np.mean([_level(r) ** 2 for r in rows]))) if own else _level(rows[0])
+
+
+def _outer(kspace, sampled):
+    """The outermost sampled positions, (coil, n)."""
+    far = sum(np.square((np.arange(n) - n // 2) / n).reshape([-1 if a == i else 1 for a in range(sampled.ndim)])
               for i, n in enumerate(sampled.shape))
     order = np.argsort(np.where(sampled, -far, 1), axis=None, kind="stable")
     count = int(sampled.sum())
     outer = order[: min(count, max(_LEAST, int(_SHARE * count)))]
-    return _level(kspace.reshape(-1, sampled.size)[:, outer])
+    return kspace.reshape(-1, sampled.size)[:, outer]
 
 
 def residual_noise(data) -> float | None:
@@ -62,7 +79,8 @@ def residual_noise(data) -> float | None:
         coil, or too few samples), so that nothing is left to measure it by.
     """
     mu = _RIDGE * data.lipschitz
-    inside = np.broadcast_to(data.inside, tuple(data.y.shape)).reshape(-1, data.sampled.size)
+    size = int(np.prod(data.y.shape[-data.ndim:]))
+    inside = np.broadcast_to(data.inside, tuple(data.y.shape)).reshape(-1, size)
 
     def left(y):
         b = data.A.H(y)

@@ -94,7 +94,7 @@ class Holdout(Score):
         super().__init__(*run)
         data, self.seen, self.folds, self.energy = self.data, _Seen(self.data), [], 0.0
         for out in data.split(folds=folds, share=share, seed=seed):
-            self.folds.append((*data.restricted(data.sampled & ~out), data.like(out)))
+            self.folds.append((*data.restricted(data.sampled & ~out), data.like(data.on_data(out))))
             self.energy += self._size(data.y * self.folds[-1][-1])
 
     def _size(self, samples):

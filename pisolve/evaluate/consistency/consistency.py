@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pisolve import _check, backend
 from pisolve.evaluate.consistency.forward import Noise, directions, noise_of, one_set, predicted
 from pisolve.evaluate.consistency.residual import in_image, is_magnitude, noise_alone, structure_rows, unknowns
+from pisolve.evaluate.planes import planes, told
 from pisolve.evaluate.section import Curves, Picture, Section
-from pisolve.prepare import CoilImages, Espirit, prepare
+from pisolve.prepare import EACH, Espirit, prepare
 from pisolve.recipe import Reconstruction
 
 TAIL = 4.0  # standard deviations; |r| of pure noise is beyond with a probability of exp(-8)
@@ -27,17 +28,18 @@ class Consistency:
     Attributes:
         chi: sqrt(mean |r|^2 / 2) over all samples, r in units of the noise: 1 is noise alone. None: it cannot be said,
             see `notes`.
-        slices: chi of every slice.
+        slices: chi of every slice (part); NaN where there is nothing.
         expected: chi that noise alone leaves behind this recipe (`probe`), else None.
         verdict: one sentence.
         beyond: share of the samples with |r| > 4; exp(-8) = 0.00034 of noise.
         sigma, noise: the noise level used (of one part, root mean square over coils), and where it is from.
         samples: number of complex samples.
         rings: one dict a ring of k-space: its radius (0 the centre, 1 the edge), samples, chi.
-        lines: chi of every line along the phase-encoding axis; None where not sampled.
-        kspace: ((slice,) ky, kx), root mean square over coils of r, over sqrt(2); 0 where not sampled.
-        image: ((slice,) y, x), |A^H r| smoothed by a blob of 3 pixels, in its own standard deviations (of one part).
-        peak, place: the largest of it, and where, ((slice,) y, x).
+        lines: chi of every line along the phase-encoding axis (of a 3-D scan the last of them); None where not sampled.
+        kspace: ((slice, frame, ...) ky, kx), root mean square over coils of r, over sqrt(2); 0 where not sampled.
+        image: as the image, |A^H r| smoothed by a blob of 3 pixels (in 3-D a ball), in its own standard deviations (of
+            one part).
+        peak, place: the largest of it, and where, ((slice, frame, ...) y, x).
         limit: what noise alone exceeds in 1 % of images.
         structures: one dict a structure, see `consistency`.
         notes: what to know, one sentence each.
@@ -100,8 +102,12 @@ class Consistency:
                           "noise": ([0.0, 1.0], [1.0, 1.0])}),
                   Curves("Residual by line", "line along the phase-encoding axis", "chi",
                          {"chi": (at, [self.lines[i] for i in at]), "noise": ([at[0], at[-1]], [1.0, 1.0])})]
-        worst = int(np.argmax(self.slices))
-        kspace, image = (p if p.ndim == 2 else p[worst] for p in (self.kspace, self.image))
+        kspace, image = (planes(p) for p in (self.kspace, self.image))
+        if len(kspace) == len(self.slices):
+            worst = int(np.nanargmax(self.slices))
+        else:  # frames, or planes of a volume
+            worst = int(np.argmax((image**2).sum((-2, -1))))
+        kspace, image = kspace[worst], image[worst]
         log = np.log10(np.maximum(kspace, 10**-0.5))
         pictures = {"residual in k-space": Picture(log, -0.5, max(1.0, float(log.max())), "log10 sigma", "heat"),
                     "residual in the image": Picture(image, 0.0, max(2 * self.limit, self.peak), "sigma", "heat")}
@@ -124,7 +130,7 @@ def consistency(done, scan=None, *, structures: dict | None = None, noise: float
     still accuses, and a small one proves little. For several coils without maps chi is None.
 
     Args:
-        done: a `Reconstruction`, whose recipe and scan are used, or an image (y, x), (slice, y, x) in the scan's units.
+        done: a `Reconstruction`, whose recipe and scan are used, or an image with the axes of the scan's, in its units.
         scan: for an image: the scan that it is to explain, as for `Recipe`; without maps ESPIRiT's are made.
         structures: name -> d, (y, x) or the image's shape: what to look for in the residual, such as a suspicious
             lesion as it is in the image; a real d gets the phase of the image. For one set of maps.
@@ -145,11 +151,11 @@ def consistency(done, scan=None, *, structures: dict | None = None, noise: float
     """
     _check.choice("probe", probe, (True, False))
     _check.integer("seed", seed, low=0)
-    recipe = None
+    recipe, each = None, EACH
     if isinstance(done, Reconstruction):
         if scan is not None:
             raise ValueError("scan is for images: a Reconstruction knows its own")
-        recipe, scan, picture = done.recipe, done.scan, done.x
+        recipe, scan, picture, each = done.recipe, done.scan, done.x, done.recipe.each
     else:
         if scan is None:
             raise ValueError("scan is needed: consistency(image, scan)")
@@ -157,64 +163,83 @@ def consistency(done, scan=None, *, structures: dict | None = None, noise: float
             raise ValueError("probe needs a Reconstruction, whose recipe can be run again: an image cannot")
         scan = prepare(scan, Espirit(), stacklevel=3)
         picture = backend.to_numpy(_check.array("done", done, complex_=False, nonzero=True))
-        expected = (*scan.kspace.shape[:-3], *scan.kspace.shape[-2:])
+        expected = tuple(n for n, a in zip(scan.kspace.shape, scan.axes) if a != "coil")
         if picture.shape != expected:
             raise ValueError(f"done has shape {picture.shape}, the scan's images have {expected}")
     n = noise_of(scan, noise)
     notes = [] if n.measured else ["the noise level was estimated from the data and tends to be too large, so that chi "
                                    "is too small: compare recipes by it, or give noise=..."]
-    count = int(scan.mask.sum()) * scan.kspace[..., 0, 0].size
-    magnitude = is_magnitude(picture) and (recipe is None or isinstance(recipe.method, CoilImages))
-    if magnitude and not one_set(scan) and scan.kspace.shape[-3] > 1:
+    count = int(np.broadcast_to(scan.inside, scan.kspace.shape).sum())
+    alone = recipe is None or (recipe.method.magnitude and not recipe.method.predicts)
+    magnitude = is_magnitude(picture) and alone
+    if magnitude and not one_set(scan) and scan.coils > 1:
         note = ("The image is a magnitude of several coils and there are no maps: neither its phase nor the coils' "
                 "sensitivities are known, so it predicts no k-space. Give the image and a scan with maps.")
         return Consistency(None, "It cannot be said whether this image explains the data.", n.sigma, n.source, count,
                            notes=(note,))
     if magnitude:
         notes.append("the image is a magnitude: a phase was fitted to the data, so that chi is a lower bound")
-    models, xs, parts = unknowns(done, recipe, scan, picture, magnitude)
-    whites = [n.units((predicted(m, x) - y) * scan.mask) for m, x, y in zip(models, xs, parts)]
+    models, xs = unknowns(done, recipe, scan, picture, magnitude, each)
+    parts = scan.parts(each)
+    n = replace(n, ndim=len(parts[0].encoding.encoded))
+    whites = [m and n.units((predicted(m, x) - p.kspace) * p.inside) for m, x, p in zip(models, xs, parts)]
     left = None
     if probe and magnitude:
         notes.append("probe is not for magnitudes: what noise alone would leave is not known")
     elif probe:
         left = noise_alone(done, models, xs, parts, n, seed)
-    found = [in_image(r, n.units(directions(m, x)), scan.mask) for r, m, x in zip(whites, models, xs)]
-    rows = structure_rows({} if structures is None else structures, scan, picture, n, whites)
-    return _judged(np.stack(whites), [f[0] for f in found], max(f[1] for f in found), scan, n, left, rows, notes)
+    found = [m and in_image(r, n.units(directions(m, x)), p.mask, len(p.encoding.encoded))
+             for r, m, x, p in zip(whites, models, xs, parts)]
+    rows = structure_rows({} if structures is None else structures, scan, picture, n, whites, each)
+    return _judged(whites, found, scan, parts, each, n, left, rows, notes)
 
 
-def _judged(r, images, inside: int, scan, noise: Noise, left, rows, notes) -> Consistency:
+def _judged(whites, found, scan, parts, each, noise: Noise, left, rows, notes) -> Consistency:
     """The numbers, and what they say."""
-    mask, square = scan.mask, abs(r) ** 2
-    samples = r.shape[0] * r.shape[1] * int(mask.sum())
-    slices = tuple(float(np.sqrt(s.sum() / (2 * r.shape[1] * mask.sum()))) for s in square)
+    there = [k for k, r in enumerate(whites) if r is not None]
+    first = parts[there[0]]
+    size = first.kspace.shape[-len(first.encoding.encoded):]
+    coils, shape = first.coils, [n for n, a in zip(first.kspace.shape, first.axes) if a != "coil"]
+    square = np.stack([abs(whites[k]) ** 2 for k in there])
+    sampled = np.stack([np.broadcast_to(parts[k].mask, shape) for k in there])
+    samples, slices = coils * int(sampled.sum()), [float("nan")] * len(parts)
+    for k, s, m in zip(there, square, sampled):
+        slices[k] = float(np.sqrt(s.sum() / (2 * coils * m.sum())))
     chi = float(np.sqrt(square.sum() / (2 * samples)))
-    by_place = square.sum((0, 1)) / (2 * r.shape[0] * r.shape[1])
-    radius = np.sqrt(sum(((np.arange(n) - n // 2) / (n / 2)).reshape([-1 if a == i else 1 for a in range(2)]) ** 2 / 2
-                         for i, n in enumerate(mask.shape)))
+    flat = square.reshape(-1, coils, *size)
+    by_place = flat.sum((0, 1)) / (2 * len(flat) * coils)
+    share = sampled.reshape(-1, *size).mean(0)  # of the parts and frames that were sampled there
+    mask = share > 0
+    radius = np.sqrt(sum(((np.arange(n) - n // 2) / (n / 2)).reshape(
+        [-1 if a == i else 1 for a in range(len(size))]) ** 2 / len(size) for i, n in enumerate(size)))
     ring = np.minimum((radius * _RINGS).astype(int), _RINGS - 1)
-    rings = tuple({"low": k / _RINGS, "high": (k + 1) / _RINGS, "samples": int(here.sum()) * r.shape[0] * r.shape[1],
-                   "chi": float(np.sqrt(by_place[here].mean()))}
+    rings = tuple({"low": k / _RINGS, "high": (k + 1) / _RINGS, "samples": round(share[here].sum() * len(flat)) * coils,
+                   "chi": float(np.sqrt(by_place[here].mean() / by_place.dtype.type(share[here].mean())))}
                   for k in range(_RINGS) if (here := mask & (ring == k)).any())
-    across = -3 - scan.phase_axis  # the other axis
-    n = mask.sum(across)
-    lines = tuple(None if not c else float(np.sqrt(v / c)) for v, c in zip(by_place.sum(across), n))
-    shape = (*scan.kspace.shape[:-3], *mask.shape)
-    image = np.stack(images).reshape(shape)
-    place = tuple(int(i) for i in np.unravel_index(image.argmax(), shape))
-    peak, limit = float(image.max()), float(np.sqrt(2 * np.log(inside * len(images) / 0.01)))
-    kspace = np.sqrt(square.sum(1) / (2 * r.shape[1])).reshape(shape)
-    verdict = _verdict(chi, left, peak, place, limit, noise)
-    return Consistency(chi, verdict, noise.sigma, noise.source, samples, slices, left,
-                       float((square > TAIL**2).sum() / samples), rings, lines, kspace, image, peak, place, limit, rows,
-                       tuple(notes))
+    encoded = first.encoding.encoded
+    phase = [i for i, a in enumerate(encoded) if a != first.readout][-1]
+    across = tuple(i for i in range(len(encoded)) if i != phase)
+    lines = tuple(None if not c else float(np.sqrt(v / c)) for v, c in zip(by_place.sum(across), share.sum(across)))
+    nothing = np.zeros(shape)
+    image = scan.assemble([nothing if f is None else f[0] for f in found], each)
+    place = tuple(int(i) for i in np.unravel_index(image.argmax(), image.shape))
+    peak, inside = float(image.max()), max(f[1] for f in found if f is not None)
+    limit = float(np.sqrt(2 * np.log(inside * len(there) / 0.01)))
+    axis = -1 - len(size)
+    kspace = [nothing] * len(parts)
+    for k, s in zip(there, square):
+        kspace[k] = np.sqrt(s.sum(axis) / (2 * coils))
+    verdict = _verdict(chi, left, peak, dict(zip(scan.image_axes, place)), limit, noise)
+    return Consistency(chi, verdict, noise.sigma, noise.source, samples, tuple(slices), left,
+                       float((square > TAIL**2).sum() / samples), rings, lines, scan.assemble(kspace, each), image,
+                       peak, place, limit, rows, tuple(notes))
 
 
 def _verdict(chi, left, peak, place, limit, noise: Noise) -> str:
     base, tolerance = 1.0 if left is None else left, _TOLERANCE[noise.measured]
     against = "the noise" if left is None else "what noise alone leaves"
-    where = (f"around row {place[-2]}, column {place[-1]}{f' of slice {place[0]}' if len(place) > 2 else ''} the "
+    row, column = (place.pop(name) for name in list(place)[-2:])
+    where = (f"around row {row}, column {column}{f' of {told(place)}' if place else ''} the "
              f"residual is {peak:.1f} standard deviations, where noise alone stays below {limit:.1f}")
     if chi > (1 + tolerance) * base:
         return (f"The image does not explain the data: the residual is {chi / base:.2f} times {against}, so something "

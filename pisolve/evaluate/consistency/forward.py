@@ -7,21 +7,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from pisolve import _check, backend, calib, linops
+from pisolve.evaluate.planes import mixed, one_part, which
 from pisolve.prepare import Model
 from pisolve.problem import Problem
+from pisolve.scan import estimate
 from pisolve.tuning import noise_level, residual_noise
 from pisolve.tuning.data import Data
 
 
 def predicted(model: Model, x) -> np.ndarray:
-    """F S x at every position of k-space, sampled or not: (coil, ky, kx) of a model's unknown x.
+    """F S x at every position of k-space, sampled or not: (coil, ky, kx), with a part's further axes, of its unknown x.
 
     SENSE and GRAPPA see x through the maps, soft SENSE through all sets of them; coil images are their own.
     """
-    maps = getattr(model.A, "mps", None)
+    A = model.A
+    maps = getattr(A, "mps", None)
     if maps is None:
         return backend.fft(x, (-2, -1))
-    return (linops.sense if maps.ndim == 3 else linops.soft_sense)(maps)(x)
+    make = linops.sense if _one(A) else linops.soft_sense
+    return make(maps)(x) if A.oaxes is None else make(maps, axes=A.oaxes, shape=tuple(A.oshape))(x)
+
+
+def _one(A) -> bool:
+    """Whether an operator with maps has one set of them."""
+    return tuple(A.mps.shape) == tuple(A.oshape)
 
 
 def one_set(scan) -> bool:
@@ -30,12 +39,12 @@ def one_set(scan) -> bool:
 
 
 def directions(model: Model, x) -> np.ndarray:
-    """How the coils see each pixel, (coil, y, x): the maps, or the direction of the coil images of x."""
+    """How the coils see each pixel, (..., coil, y, x): the maps, or the direction of the coil images of x."""
     maps = getattr(model.A, "mps", None)
-    if maps is not None and maps.ndim == 3:
+    if maps is not None and _one(model.A):
         return maps
-    coils = x if maps is None else (maps * x[:, None]).sum(0)
-    size = np.linalg.norm(coils, axis=0)
+    coils = x if maps is None else (maps * x[..., None, :, :]).sum(-4)
+    size = np.linalg.norm(coils, axis=-3, keepdims=True)
     return np.divide(coils, size, out=np.zeros_like(coils), where=size > 0)
 
 
@@ -50,6 +59,7 @@ class Noise:
         matrix: W (coil, coil) that makes it white, or None where all coils have sigma: parts of W n have a standard
             deviation of 1.
         root: W^-1.
+        ndim: how many encoded axes k-space has.
     """
 
     sigma: float
@@ -57,20 +67,23 @@ class Noise:
     measured: bool
     matrix: np.ndarray | None = None
     root: np.ndarray | None = None
+    ndim: int = 2
 
     def units(self, kspace):
         """K-space (..., coil, ky, kx) in units of the noise."""
-        return kspace / kspace.real.dtype.type(self.sigma) if self.matrix is None else calib.mix(self.matrix, kspace)
+        if self.matrix is None:
+            return kspace / kspace.real.dtype.type(self.sigma)
+        return mixed(self.matrix, kspace, self.ndim)
 
     def spread(self, k) -> float:
         """Standard deviation of Re <k, n> for k-space k (coil, ky, kx) and noise n."""
         return float(self.sigma * np.linalg.norm(k) if self.root is None else np.linalg.norm(
-            calib.mix(self.root.conj().T, k)))
+            mixed(self.root.conj().T, k, self.ndim)))
 
     def draw(self, rng, like):
         """Noise (coil, ky, kx) of this kind."""
         white = rng.standard_normal((*like.shape, 2)).view(complex)[..., 0]
-        noise = self.sigma * white if self.root is None else calib.mix(self.root, white)
+        noise = self.sigma * white if self.root is None else mixed(self.root, white, self.ndim)
         return noise.astype(like.dtype)
 
 
@@ -87,24 +100,25 @@ def noise_of(scan, given: float | None = None) -> Noise:
     Raises:
         ValueError: an estimate of 0: data without noise.
     """
+    ndim = len(scan.encoding.encoded)
     if given is not None:
-        return Noise(_check.number("noise", given, low=0, strict=True), "as given", True)
+        return Noise(_check.number("noise", given, low=0, strict=True), "as given", True, ndim=ndim)
     if scan.noise is not None:
         psi = calib.noise_covariance(scan.noise) / 2  # of one part
         W = calib.whitening_matrix(psi)
         sigma = float(np.sqrt(np.trace(psi).real / len(psi)))
-        return Noise(sigma, "the scan's noise samples, with their covariance between coils", True, W, np.linalg.inv(W))
-    found = [noise_level(scan.kspace, scan.mask)]
+        return Noise(sigma, "the scan's noise samples, with their covariance between coils", True, W, np.linalg.inv(W),
+                     ndim)
+    mask = scan.mask
+    if mask is None and scan.further:
+        mask = estimate(scan.kspace, scan.axes)
+    found = [noise_level(scan.kspace, mask, ndim=ndim)]
     if one_set(scan):
-        kspace, mps = middle(scan.kspace), middle(scan.mps, 3)
-        found += [s for s in [residual_noise(Data(Problem(linops.sense(mps, scan.mask), kspace)))] if s]
+        part = one_part(scan, which(scan, None))
+        A = linops.sense(part.mps, part.mask, axes=part.axes, shape=part.kspace.shape)
+        found += [s for s in [residual_noise(Data(Problem(A, part.kspace)))] if s]
     sigma = float(min(found))
     if not sigma > 0:
         raise ValueError("noise cannot be estimated, the outer samples are zero: give noise=..., its standard "
                          "deviation")
-    return Noise(sigma, "estimated from the data, which tends to be too large", False)
-
-
-def middle(x, ndim: int = 3):
-    """The middle slice of an array that may have an axis of slices in front."""
-    return x[len(x) // 2] if x.ndim > ndim else x
+    return Noise(sigma, "estimated from the data, which tends to be too large", False, ndim=ndim)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pisolve import _check, backend, linops
 from pisolve.evaluate.consistency.forward import noise_of, one_set, predicted
+from pisolve.evaluate.planes import filled
 from pisolve.evaluate.section import Section
-from pisolve.prepare import CoilImages, Grappa, Raki, as_scan, models_of
+from pisolve.prepare import as_scan, model_of, models_of
 from pisolve.problem import Problem
 from pisolve.recipe import Recipe, check_fixed
 from pisolve.tuning.choose import FOLDS, SHARE
@@ -27,7 +28,7 @@ class HoldoutError:
         image_error: ||B A^H P (F S x_P - y)|| / ||B A^H P y||, the part that magnitudes inside the body see; None for
             SPIRiT and several sets of maps.
         folds: `error` of every fold.
-        slices: `error` of every slice.
+        slices: `error` of every slice (part); NaN where there is nothing.
         image_slices: `image_error` of every slice; empty where that is None.
         samples: number of complex samples withheld, all folds together.
         share, seed: as given.
@@ -102,30 +103,32 @@ def holdout_error(recipe: Recipe, scan, *, share: float = SHARE, folds: int = FO
         Yaman et al., Magn Reson Med 84 (2020) 3172.
     """
     check_fixed(recipe)
-    if isinstance(recipe.method, CoilImages):
-        raise ValueError("recipe has a network without maps, whose magnitude predicts no k-space: compare it where "
-                         "there is a reference")
-    if isinstance(recipe.method, Raki):
-        raise ValueError("recipe has RAKI, which fills a lattice that withheld samples break: compare it where there "
-                         "is a reference")
+    if not recipe.method.predicts:
+        why = ("RAKI, which fills a lattice that withheld samples break" if recipe.method.fills else
+               "a network without maps, whose magnitude predicts no k-space")
+        raise ValueError(f"recipe has {why}: compare it where there is a reference")
     share = _check.number("share", share, low=0, high=1, strict=True)
     folds, seed = _check.integer("folds", folds, low=1), _check.integer("seed", seed, low=0)
     scan = recipe.prepare(as_scan(scan))
     n = noise_of(scan, noise)
-    models, scale = models_of(scan, recipe.method)
-    kspace = scan.kspace if scan.kspace.ndim == 4 else scan.kspace[None]
-    judges = [Holdout(_data(scan, z), None, 1, 0.0, folds=folds, share=share, seed=seed) for z in range(len(models))]
-    outs = [backend.to_numpy(out) for _, _, out in judges[0].folds]  # one mask, so the same for all slices
+    models, scale = models_of(scan, recipe.method, each=recipe.each)
+    parts = [None if m is None or not filled(p) else p for m, p in zip(models, scan.parts(recipe.each))]
+    judges = [p and Holdout(data_of(p), None, 1, 0.0, folds=folds, share=share, seed=seed) for p in parts]
+    count = min(len(judge.folds) for judge in judges if judge)
     memo, found = {} if memo is None else memo, []
     from tqdm import tqdm
 
-    for k, out in enumerate(tqdm(outs, desc="hold-out", disable=not progress, leave=False)):
-        left, rows = None, []
-        for z, (y, judge) in enumerate(zip(kspace, judges)):
+    for k in tqdm(range(count), desc="hold-out", disable=not progress, leave=False):
+        rows = []
+        for z, (part, judge) in enumerate(zip(parts, judges)):
             key = f"{k} {z}"
+            if part is None:
+                rows.append([0.0] * 5)
+                continue
             if key not in memo:
-                left = models_of(without(scan, out), recipe.method)[0] if left is None else left
-                memo[key] = _numbers(recipe, left[z], y, out, scale, judge if one_set(scan) else None)
+                out = backend.to_numpy(judge.folds[k][-1])  # with an axis of coils
+                left = model_of(without(part, out), recipe.method)
+                memo[key] = _numbers(recipe, left, part.kspace, out, scale, judge if one_set(part) else None)
             rows.append(memo[key])
         if None not in rows:
             found.append(rows)
@@ -134,7 +137,7 @@ def holdout_error(recipe: Recipe, scan, *, share: float = SHARE, folds: int = FO
     table = np.array(found, float)  # (fold, slice, (error, energy, in the image, its energy, samples))
     e, energy, image, image_energy, samples = table.sum((0, 1))
     notes = () if n.measured else ("the noise level, and so the floor, was estimated and tends to be too large",)
-    if isinstance(recipe.method, Grappa):
+    if recipe.method.fills:
         notes += ("GRAPPA fills the gaps of a regular pattern, which withholding lines widens: its error here is "
                   "larger than that of its image",)
 
@@ -145,17 +148,23 @@ def holdout_error(recipe: Recipe, scan, *, share: float = SHARE, folds: int = FO
     return HoldoutError(float(np.sqrt(e / energy)), float(np.sqrt(2 * n.sigma**2 * samples / energy)),
                         float(np.sqrt(image / image_energy)) if image_energy > 0 else None, ratios(1), ratios(0),
                         ratios(0, 2) if image_energy > 0 else (), int(samples), share, seed, n.source,
-                        len(outs) - len(found), notes)
+                        count - len(found), notes)
 
 
-def split(scan, *, folds: int, share: float, seed) -> list:
-    """`tune`'s seeded sets of samples of a prepared scan, bool arrays (ky, kx), see `tuning.data.Data.split`."""
-    return _data(scan, 0).split(folds=folds, share=share, seed=seed)
+def split(part, *, folds: int, share: float, seed) -> list:
+    """`tune`'s seeded sets of samples of a part of a prepared scan, bool arrays that broadcast to its k-space.
+
+    See `tuning.data.Data.split`.
+    """
+    data = data_of(part)
+    return [data.on_data(out) for out in data.split(folds=folds, share=share, seed=seed)]
 
 
-def without(scan, out):
-    """The prepared scan without the samples in `out`, a bool array (ky, kx); its maps stay."""
-    return replace(scan, kspace=scan.kspace * ~out, mask=scan.mask & ~out)
+def without(part, out):
+    """A part of a prepared scan without the samples in `out`, see `split`; its maps stay."""
+    inner = len(part.encoding.encoded)
+    mask = out if out.ndim == inner else np.take(out, 0, axis=-1 - inner)
+    return part._with(kspace=part.kspace * ~out, mask=part.mask & ~mask)
 
 
 def _numbers(recipe, model, y, out, scale, judge) -> list | None:
@@ -165,14 +174,14 @@ def _numbers(recipe, model, y, out, scale, judge) -> list | None:
         return None
     e = (predicted(model, backend.to_numpy(result.x) / y.real.dtype.type(scale)) - y) * out
     seen = [0.0, 0.0] if judge is None else [float(judge._size(e)), float(judge._size(y * out))]
-    return [float(np.linalg.norm(e) ** 2), float(np.linalg.norm(y * out) ** 2), *seen, y.shape[0] * int(out.sum())]
+    return [float(np.linalg.norm(e) ** 2), float(np.linalg.norm(y * out) ** 2), *seen,
+            int(np.broadcast_to(out, y.shape).sum())]
 
 
-def _data(scan, z) -> Data:
-    """What `Holdout` splits: SENSE with the scan's maps, or one coil with a map of 1 where it has not one set."""
-    y = scan.kspace if scan.kspace.ndim == 3 else scan.kspace[z]
-    if not one_set(scan):
-        y, mps = y[:1], np.ones((1, *y.shape[-2:]), y.dtype)
-    else:
-        mps = scan.mps if scan.mps.ndim == 3 else scan.mps[z]
-    return Data(Problem(linops.sense(mps, scan.mask), y))
+def data_of(part) -> Data:
+    """What `Holdout` splits: SENSE with the part's maps, or one coil with a map of 1 where it has not one set."""
+    y, mps, inner = part.kspace, part.mps, len(part.encoding.encoded)
+    if not one_set(part):
+        y = np.take(y, [0], axis=-1 - inner)
+        mps = np.ones((1, *y.shape[-inner:]), y.dtype)
+    return Data(Problem(linops.sense(mps, part.mask, axes=part.axes, shape=y.shape), y))

@@ -8,8 +8,10 @@ import numpy as np
 
 from pisolve import _check, backend
 from pisolve.evaluate.consistency.forward import Noise, one_set, predicted
-from pisolve.evaluate.consistency.visibility import CLEAR, LOW, Sight, gaussian
-from pisolve.prepare import Sense, models_of
+from pisolve.evaluate.consistency.visibility import CLEAR, LOW, gaussian, sight_of
+from pisolve.evaluate.planes import split
+from pisolve.prepare import SENSE, models_of
+from pisolve.recipe import repeated
 
 _WIDTH, _STEP, _PHASES = 3.0, 0.1, 30
 
@@ -20,24 +22,21 @@ def is_magnitude(picture) -> bool:
     return bool(real and (picture.real >= 0).all())
 
 
-def _slices(x, ndim: int):
-    return list(x) if x.ndim > ndim else [x]
-
-
-def unknowns(done, recipe, scan, picture, magnitude):
-    """(models, their unknowns in the scan's units, k-space) of every slice."""
-    parts = _slices(scan.kspace, 3)
+def unknowns(done, recipe, scan, picture, magnitude, each):
+    """(models, their unknowns in the scan's units) of every part, None for those that hold nothing."""
     if recipe is not None and not magnitude:
-        models, _ = models_of(scan, recipe.method)
-        return models, [backend.to_numpy(r.x) / parts[0].real.dtype.type(done.scale) for r in done.results], parts
+        models, _ = models_of(scan, recipe.method, each=each)
+        kind = scan.kspace.real.dtype.type
+        return models, [m and backend.to_numpy(r.x) / kind(done.scale) for m, r in zip(models, done.results)]
     if scan.mps is None:
-        scan = replace(scan, mps=np.ones(scan.kspace.shape[-3:], scan.kspace.dtype))
+        inner = len(scan.encoding.encoded)
+        scan = scan._with(mps=np.ones(scan.kspace.shape[-1 - inner:], scan.kspace.dtype))
     if not one_set(scan):
         raise ValueError(f"scan has {scan.sets} sets of coil maps, of which an image says nothing: give the "
                          "Reconstruction, or a scan with one set")
-    models, _ = models_of(scan, Sense())
-    xs = [(x * m.size).astype(y.dtype) for x, m, y in zip(_slices(picture, 2), models, parts)]
-    return models, [_with_phase(m, x, y) for m, x, y in zip(models, xs, parts)] if magnitude else xs, parts
+    models, _ = models_of(scan, SENSE, each=each)
+    xs = [m and (x * m.size).astype(m.y.dtype) for x, m in zip(split(scan, picture, each), models)]
+    return models, [m and _with_phase(m, x, m.y) for m, x in zip(models, xs)] if magnitude else xs
 
 
 def _with_phase(model, x, y):
@@ -52,40 +51,54 @@ def _with_phase(model, x, y):
 def noise_alone(done, models, xs, parts, noise: Noise, seed: int) -> float:
     """chi of b - J b: what noise alone leaves behind the recipe, by one more run with a tenth of it."""
     rng, total, count = np.random.default_rng(seed), 0.0, 0
-    for m, x, y, result in zip(models, xs, parts, done.results):
-        recipe = done.recipe
-        if recipe.network is None:  # the same number of steps
-            recipe = replace(recipe, max_iter=max(result.state.k, 1), tol=0.0)
-        b = noise.draw(rng, y) * done.scan.mask
-        moved = recipe.solve(replace(m, y=m.data(y + y.real.dtype.type(_STEP) * b)), done.scale)
+    for m, x, part, result in zip(models, xs, parts, done.results):
+        if m is None:
+            continue
+        y, inside = part.kspace, part.inside
+        b = noise.draw(rng, y) * inside
+        moved = repeated(done.recipe, result).solve(replace(m, y=m.data(y + y.real.dtype.type(_STEP) * b)), done.scale)
         if not moved.ok:
             raise ValueError("the recipe diverges with a little more noise: probe cannot say what noise leaves behind "
                              "it")
         change = predicted(m, backend.to_numpy(moved.x) / x.real.dtype.type(done.scale)) - predicted(m, x)
-        r = noise.units(b - change * done.scan.mask / y.real.dtype.type(_STEP))
-        total, count = total + float(np.linalg.norm(r)) ** 2, count + int(done.scan.mask.sum()) * len(y)
+        r = noise.units(b - change * inside / y.real.dtype.type(_STEP))
+        total, count = total + float(np.linalg.norm(r)) ** 2, count + int(np.broadcast_to(inside, y.shape).sum())
     return float(np.sqrt(total / (2 * count)))
 
 
-def in_image(r, maps, mask) -> tuple[np.ndarray, int]:
-    """(|<A g, r>| / ||A g|| for a blob g at every pixel, number of pixels inside the maps), in units of the noise."""
+def in_image(r, maps, mask, ndim: int) -> tuple[np.ndarray, int]:
+    """(|<A g, r>| / ||A g|| for a blob g at every pixel, number of pixels inside the maps), in units of the noise.
+
+    Args:
+        r: residual of a part, (..., coil, ky, kx) or in 3-D (..., coil, kz, ky, kx); each frame is looked at by itself.
+        maps, mask: how the coils see each pixel, shaped as r, and what was sampled, without the coils' axis.
+        ndim: the number of encoded axes.
+    """
+    lead, inner = r.shape[:-1 - ndim], r.shape[-ndim:]
+    r, maps = (a.reshape(-1, *a.shape[-1 - ndim:]) for a in (r, maps))
+    found = [_blobs(*one) for one in zip(r, maps, np.broadcast_to(mask, (*lead, *inner)).reshape(-1, *inner))]
+    return np.stack([f[0] for f in found]).reshape(*lead, *inner), sum(f[1] for f in found)
+
+
+def _blobs(r, maps, mask):
+    axes = tuple(range(-mask.ndim, 0))
     energy = (abs(maps) ** 2).sum(0)
-    w = (maps.conj() * backend.fft(r, (-2, -1), inverse=True)).sum(0)
+    w = (maps.conj() * backend.fft(r, axes, inverse=True)).sum(0)
     shape = energy.shape
-    g = gaussian(shape, (shape[0] // 2, shape[1] // 2), _WIDTH)
+    g = gaussian(shape, [n // 2 for n in shape], _WIDTH)
 
     def smooth(image, kernel):
-        blurred = backend.fft(image.astype(complex), (-2, -1)) * backend.fft(kernel.astype(complex), (-2, -1))
-        return backend.fft(blurred, (-2, -1), inverse=True) * np.sqrt(g.size)
+        blurred = backend.fft(image.astype(complex), axes) * backend.fft(kernel.astype(complex), axes)
+        return backend.fft(blurred, axes, inverse=True) * np.sqrt(g.size)
 
-    kept = (mask * abs(backend.fft(g.astype(complex), (-2, -1))) ** 2).sum()  # ||M F g||^2
+    kept = (mask * abs(backend.fft(g.astype(complex), axes)) ** 2).sum()  # ||M F g||^2
     size = np.maximum(smooth(energy, g**2).real / (g**2).sum(), 0) * kept
     inside = energy > 0.01 * energy.max()
     return abs(smooth(w, g)) * inside / np.sqrt(np.where(inside, size, 1)), int(inside.sum())
 
 
-def structure_rows(structures, scan, picture, noise: Noise, whites) -> tuple:
-    """A row for each structure."""
+def structure_rows(structures, scan, picture, noise: Noise, whites, each) -> tuple:
+    """A row for each structure; `whites` are the residuals of the parts, None of those that hold nothing."""
     if not isinstance(structures, dict):
         raise TypeError(f"structures must be a dict of arrays by name, got {type(structures).__name__}")
     if structures and not one_set(scan):
@@ -95,13 +108,15 @@ def structure_rows(structures, scan, picture, noise: Noise, whites) -> tuple:
         d = _check.array(f"structures[{name!r}]", d, shape=picture.shape, complex_=False, nonzero=True)
         d = backend.to_numpy(d)
         d = d * backend.unit(picture) if d.dtype.kind != "c" else d  # a change of the magnitude
-        sights = [Sight(s, scan.mask, noise) for s in np.broadcast_to(scan.mps, scan.kspace.shape).reshape(
-            -1, *scan.kspace.shape[-3:])]
-        parts = _slices(d, 2)
+        there = [k for k, r in enumerate(whites) if r is not None]
+        scans, images = scan.parts(each), split(scan, d, each)
+        sights, parts = [sight_of(scans[k], noise) for k in there], [images[k] for k in there]
         energy = [float(np.linalg.norm(p)) ** 2 for p in parts]
+        if not any(energy):
+            raise ValueError(f"structures[{name!r}] lies where the scan holds nothing: there is nothing to look for")
         traces = [s.trace(p) for s, p in zip(sights, parts)]
         reach = float(np.sqrt(sum(np.linalg.norm(t) ** 2 for t in traces)))
-        agree = float(sum(backend.dot(t, r) for t, r in zip(traces, whites)))
+        agree = float(sum(backend.dot(t, whites[k]) for t, k in zip(traces, there)))
         excess = agree / max(reach, 1e-300)
         fixed = float(np.average([s.determined(p) for s, p in zip(sights, parts)], weights=energy))
         if reach < CLEAR:

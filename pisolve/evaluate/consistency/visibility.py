@@ -8,6 +8,7 @@ import numpy as np
 
 from pisolve import _check, backend, linops
 from pisolve.evaluate.consistency.forward import Noise, noise_of, one_set
+from pisolve.evaluate.planes import flat, which
 from pisolve.evaluate.section import Picture, Section
 from pisolve.linops.solve import cg_solve
 from pisolve.prepare import Espirit, prepare
@@ -21,12 +22,12 @@ _FWHM = 4 * np.log(2)
 
 def gaussian(shape, centre, width: float) -> np.ndarray:
     """exp(-4 ln 2 |r - centre|^2 / width^2): a blob of full width `width` at half maximum and a height of 1."""
-    y, x = np.ogrid[: shape[0], : shape[1]]
-    return np.exp(-_FWHM * ((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / width**2)
+    axes = np.ogrid[tuple(slice(n) for n in shape)]
+    return np.exp(-_FWHM * sum((a - c) ** 2 for a, c in zip(axes, centre)) / width**2)
 
 
 class Sight:
-    """What the samples of one slice see of structures: A with its filter K = (A^H A + beta)^-1 A^H A.
+    """What the samples of a part of a scan see of structures: A with its filter K = (A^H A + beta)^-1 A^H A.
 
     beta = 0.003 ||A||^2, as in `tune`'s "sure": K passes what the samples determine. A structure d with K d = 0 can be
     added to any image without leaving a trace in the data.
@@ -34,10 +35,12 @@ class Sight:
     Args:
         mps, mask: coil maps (coil, y, x) and sampling.
         noise: `Noise`.
+        axes, shape: the names of the axes of k-space, and its shape, as for `linops.sense`.
     """
 
-    def __init__(self, mps, mask, noise: Noise):
-        self.A, self.full, self.noise = linops.sense(mps, mask), linops.sense(mps), noise
+    def __init__(self, mps, mask, noise: Noise, *, axes=None, shape=None):
+        self.A, self.full = (linops.sense(mps, m, axes=axes, shape=shape) for m in (mask, None))
+        self.noise = noise
         self.beta = BETA * self.A.norm_bound() ** 2
 
     def _filtered(self, d):
@@ -135,7 +138,8 @@ def visibility(scan, *, width: float = 3.0, grid: int = 16, slice: int | None = 
     says where a prior or a network is free to invent or to lose, not that it does.
 
     Args:
-        scan: as for `Recipe`; without maps ESPIRiT's are made.
+        scan: as for `Recipe`; without maps ESPIRiT's are made. Of a series the middle frame is looked at; of a 3-D
+            scan give a plane, `scan.parts(each=("slice", "x"))[n]`.
         width: full width at half maximum of the blob, in pixels.
         grid: places along the longer side.
         slice: which slice of a volume; None: the middle one.
@@ -143,7 +147,7 @@ def visibility(scan, *, width: float = 3.0, grid: int = 16, slice: int | None = 
             else an estimate.
 
     Raises:
-        TypeError, ValueError: no scan, several sets of maps, numbers out of range.
+        TypeError, ValueError: no scan, a 3-D one, several sets of maps, numbers out of range.
 
     Example:
         pi.evaluate.visibility(scan).section()
@@ -151,8 +155,9 @@ def visibility(scan, *, width: float = 3.0, grid: int = 16, slice: int | None = 
     width = _check.number("width", width, low=0, strict=True)
     grid = _check.integer("grid", grid, low=2)
     scan = prepared(scan)
-    sight, index = sight_of(scan, slice, noise)
-    shape = scan.kspace.shape[-2:]
+    plane = flat(scan, slice, "visibility")
+    sight = sight_of(plane, noise_of(scan, noise))
+    shape = plane.kspace.shape[-2:]
     energy = (abs(sight.A.mps) ** 2).sum(0)
     inside = energy > 0.1 * energy.max()
     step = max(shape) / grid
@@ -165,8 +170,7 @@ def visibility(scan, *, width: float = 3.0, grid: int = 16, slice: int | None = 
     if np.isnan(found).all():
         raise ValueError(f"grid is too coarse, no place of {grid} lies inside the maps: give more")
     determined, contrast = (_everywhere(f, ys, xs, shape) * inside for f in found)
-    kspace = scan.kspace if scan.kspace.ndim == 3 else scan.kspace[index]
-    zero_filled = abs(sight.A.H(kspace))[inside] / energy[inside]
+    zero_filled = abs(sight.A.H(plane.kspace))[inside] / energy[inside]
     return Visibility(determined, contrast, float(np.percentile(zero_filled, 99)), inside, width, sight.noise.source)
 
 
@@ -174,8 +178,8 @@ def seen(structure, scan, *, slice: int | None = None, noise: float | None = Non
     """How much of a structure, a lesion or the change that a network made, the samples can know of.
 
     Args:
-        structure: d (y, x), real or complex, in units of the image.
-        scan, slice, noise: as for `visibility`.
+        structure: d (y, x), real or complex, in units of the image; of a 3-D scan (z, y, x).
+        scan, slice, noise: as for `visibility`; a 3-D scan is looked at as a whole.
 
     Returns:
         "seen" = ||A d|| / ||A_full d||; "determined" = <d, K d> / <d, d>, see `visibility`; "sigmas" = ||A d|| in units
@@ -185,8 +189,11 @@ def seen(structure, scan, *, slice: int | None = None, noise: float | None = Non
         TypeError, ValueError: a structure of another shape than the image, or zero everywhere.
     """
     scan = prepared(scan)
-    d = backend.to_numpy(_check.array("structure", structure, shape=scan.kspace.shape[-2:], nonzero=True))
-    sight, _ = sight_of(scan, slice, noise)
+    volume = len(scan.encoding.encoded) > 2 and not scan.further
+    part = scan.parts()[which(scan, slice)] if volume else flat(scan, slice, "seen")
+    inner = len(part.encoding.encoded)
+    d = backend.to_numpy(_check.array("structure", structure, shape=part.kspace.shape[-inner:], nonzero=True))
+    sight = sight_of(part, noise_of(scan, noise))
     return {"seen": sight.seen(d), "determined": sight.determined(d), "sigmas": float(np.linalg.norm(sight.trace(d)))}
 
 
@@ -198,12 +205,9 @@ def prepared(scan):
     return scan
 
 
-def sight_of(scan, index: int | None, noise: float | None) -> tuple[Sight, int]:
-    """(`Sight`, its index) of one slice of a prepared scan."""
-    count = 1 if scan.kspace.ndim == 3 else len(scan.kspace)
-    index = count // 2 if index is None else _check.integer("slice", index, low=0, high=count - 1)
-    mps = scan.mps if scan.mps.ndim == 3 else scan.mps[index]
-    return Sight(mps, scan.mask, noise_of(scan, noise)), index
+def sight_of(part, noise: Noise) -> Sight:
+    """`Sight` of a part of a prepared scan."""
+    return Sight(part.mps, part.mask, noise, axes=part.axes, shape=part.kspace.shape)
 
 
 def _everywhere(values, ys, xs, shape):

@@ -84,7 +84,7 @@ class Check:
     remedy: str
 
     def __call__(self, view: View) -> tuple[dict, Crime | None]:
-        measured = self.measure(view)
+        measured = None if view.scan is None else self.measure(view)
         row = {"check": self.name, "value": None, "limit": f"{'<' if self.below else '>'} {self.limit:g}",
                "verdict": "not applicable", "definition": " ".join(self.measure.__doc__.split())}
         if measured is None:
@@ -161,9 +161,10 @@ def crimes(scan, *, phase_axes: int = 1) -> Crimes:
     by GRAPPA or SENSE at 2 from 128 lines (accelerated reference at 2.5 to 8.3). The narrowest margin is that of
     "reference disagrees": 0.977 was a simulation with noise of 6 % of its bright tissue, 0.951 a TV image at 4x.
 
-    The warnings of `Scan.warnings()` (dead coils, k-space off its centre, a mask that does not fit ...) come first.
-    Up to eight evenly spaced slices are looked at. A k-space or an image that was made clean again, by noise added
-    afterwards, is not found out; neither is a simulation at the resolution of its own pixels.
+    The warnings of `Scan.warnings()` (dead coils, k-space off its centre, a mask that does not fit ...) come first. Up
+    to eight evenly spaced slices are looked at, of a series frames, of a 3-D scan planes along its readout (where it
+    was undersampled along all axes only those warnings remain). A k-space or an image that was made clean again, by
+    noise added afterwards, is not found out; neither is a simulation at the resolution of its own pixels.
 
     Args:
         scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx); any scale.

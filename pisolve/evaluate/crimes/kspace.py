@@ -91,7 +91,7 @@ def symmetric(view: View) -> Measured | None:
 
 def points(view: View) -> Measured | None:
     """The share of the grid of used lines that is sampled: 1 for whole readouts."""
-    if view.phase_axes == 2 or view.full:
+    if view.two_phases or view.full:
         return None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

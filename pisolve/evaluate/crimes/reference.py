@@ -27,7 +27,7 @@ def undersampled(view: View) -> Measured | None:
         return None
     value = _pair(view)[2]
     return Measured(value, f"the reference equals the root sum of squares of the undersampled data to {value:.1e}, "
-                           f"and {view.sampled.mean():.0%} of k-space was sampled")
+                           f"and {view.fraction:.0%} of k-space was sampled")
 
 
 def _bands(view: View):

@@ -7,8 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from pisolve import io, masks
+from pisolve import _axes, io, masks
 from pisolve.backend import fft
+from pisolve.scan import estimate
 
 SLICES = 8  # evenly spaced ones are looked at
 BLOCK = 8  # pixels: the air is judged in squares of this side
@@ -37,12 +38,23 @@ class View:
     fired: list[str] = field(default_factory=list)
 
     @cached_property
-    def scan(self) -> io.Scan:
-        """The slices that are looked at."""
-        count = len(self.whole.kspace) if self.whole.kspace.ndim == 4 else 1
+    def scan(self) -> io.Scan | None:
+        """The slices that are looked at; of a series frames, of a 3-D scan planes along its readout, as slices.
+
+        None for a 3-D scan that was undersampled along all its axes, which has no planes.
+        """
+        whole, volume = self.whole, len(self.whole.encoding.encoded) > 2
+        if whole.further or volume:
+            return None if volume and not whole.separable else _as_slices(whole)
+        count = len(whole.labels())
         if count <= SLICES:
-            return self.whole
-        return self.whole.select([round(i) for i in np.linspace(0, count - 1, SLICES)])
+            return whole
+        return whole.select(_spread(count))
+
+    @property
+    def two_phases(self) -> bool:
+        """Whether both axes of a plane are phase encodings."""
+        return self.phase_axes == 2 or len(self.whole.encoding.encoded) > 2
 
     @cached_property
     def kspace(self) -> np.ndarray:
@@ -52,8 +64,13 @@ class View:
 
     @cached_property
     def sampled(self) -> np.ndarray:
-        """Bool (ky, kx): the mask, or without one where k-space is not zero."""
-        return self.scan.mask if self.scan.mask is not None else masks.estimate(self.kspace)
+        """Bool (ky, kx): the mask, or without one where k-space is not zero; in any slice or frame."""
+        return self.scan.encoding.anywhere if self.scan.mask is not None else masks.estimate(self.kspace)
+
+    @property
+    def fraction(self) -> float:
+        """The share of k-space that was sampled."""
+        return self.scan.encoding.fraction if self.scan.mask is not None else float(self.sampled.mean())
 
     @cached_property
     def full(self) -> bool:
@@ -87,6 +104,28 @@ class View:
     def enough_air(self) -> bool:
         """Whether there is enough air to measure noise in: 1 % of the pixels, and 200 of them."""
         return self.full and self.air.sum() >= 200 and self.air.mean() >= 0.01
+
+
+def _spread(count: int) -> list[int]:
+    return [round(i) for i in np.linspace(0, count - 1, min(count, SLICES))]
+
+
+def _as_slices(whole) -> io.Scan:
+    """Frames, or planes along the readout, of a scan as slices, evenly spaced ones."""
+    if whole.mask is None and whole.further:  # frames may have been sampled apart
+        mask = estimate(whole.kspace, whole.axes)
+        whole = whole._with(mask=None if mask.ndim == len(whole.encoding.encoded) else mask)
+    each = ("slice", *whole.further)
+    if len(whole.encoding.encoded) > 2:
+        along = _axes.SPATIAL[whole.readout]
+        each += (along if along in whole.separable else whole.separable[-1],)
+    image = tuple(n for a, n in zip(whole.axes, whole.kspace.shape) if a != _axes.COIL)
+    known = whole.reference is not None and (whole.reference.shape == image or len(whole.encoding.encoded) == 2)
+    parts = whole._with(reference=whole.reference if known else None, mps=None, calib=None).parts(each)
+    parts = [parts[k] for k in _spread(len(parts))]
+    stacked = {name: None if getattr(parts[0], name) is None else np.stack([getattr(p, name) for p in parts])
+               for name in ("kspace", "mask", "reference")}
+    return parts[0]._with(axes=("slice", *parts[0].axes), **stacked)
 
 
 def _quiet(image) -> np.ndarray:

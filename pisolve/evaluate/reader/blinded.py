@@ -17,6 +17,7 @@ import numpy as np
 from pisolve import _check
 from pisolve._version import __version__
 from pisolve.backend import to_numpy
+from pisolve.evaluate.planes import labels, planes, told
 from pisolve.evaluate.section import Section
 from pisolve.io.atomic import atomic
 
@@ -63,7 +64,7 @@ class Blinded:
 
 
 def blinded(images, folder, *, reference=None, readers: int = 1, seed: int = 0, repeats: float = 0.1,
-            criteria=CRITERIA, scale=SCALE, enlarge: int = 1, key=None) -> Blinded:
+            criteria=CRITERIA, scale=SCALE, enlarge: int = 1, key=None, axes=None) -> Blinded:
     """Export images of several methods for readers who must not know which is which.
 
     Every reader gets a folder with all images in a random order of his own, named by reader and number alone, and a
@@ -72,8 +73,9 @@ def blinded(images, folder, *, reference=None, readers: int = 1, seed: int = 0, 
     have one window: 0 to the 99.8th percentile of the reference, without one of all methods' images together.
 
     Args:
-        images: dict method -> image, real or complex (y, x) or (slice, y, x), where each slice is a case; or dict case
-            -> dict method -> image (y, x). Shown is the magnitude; within a case all have one shape and one scale.
+        images: dict method -> image, real or complex (y, x), (slice, y, x) or with more axes in front, where each plane
+            is a case; or dict case -> dict method -> image (y, x). Shown is the magnitude; within a case all have one
+            shape and one scale.
         folder: for the readers; made, must be empty where it exists.
         reference: image as one of `images` (dict case -> image for the second form). It sets the window, and is judged
             as one more method, "reference".
@@ -85,6 +87,7 @@ def blinded(images, folder, *, reference=None, readers: int = 1, seed: int = 0, 
         scale: dict grade -> words, whole numbers ascending by one.
         enlarge: every pixel becomes a square of this side.
         key: where the key (JSON) is written; None: beside the folder, its name with `_key.json`.
+        axes: the names of the images' axes, such as ("frame", "y", "x"), for the names of cases; None: slices.
 
     Returns:
         `Blinded`.
@@ -98,7 +101,7 @@ def blinded(images, folder, *, reference=None, readers: int = 1, seed: int = 0, 
         # ... the readers fill in study/reader1/sheet.csv and study/reader2/sheet.csv ...
         print(evaluate.unblind("study").section())
     """
-    cases = _cases(images, reference)
+    cases = _cases(images, reference, axes)
     readers = _check.integer("readers", readers, low=1)
     seed = _check.integer("seed", seed, low=0)
     repeats = _check.number("repeats", repeats, low=0, high=1)
@@ -132,7 +135,7 @@ def blinded(images, folder, *, reference=None, readers: int = 1, seed: int = 0, 
     return Blinded(folder, key, len(pixels) + again, again, tuple(cases), methods, readers)
 
 
-def _cases(images, reference) -> dict:
+def _cases(images, reference, axes) -> dict:
     """case -> method -> magnitude (y, x), the reference among the methods."""
     if not isinstance(images, dict) or not images:
         raise TypeError(f"images must be a dict method -> image or case -> dict of them, got {_check.brief(images)}")
@@ -145,15 +148,16 @@ def _cases(images, reference) -> dict:
         own = {} if reference is None else {str(c): image for c, image in reference.items()}
     else:
         volumes = {str(m): _magnitude(f"image {m!r}", x) for m, x in images.items()}
-        count = {1 if v.ndim == 2 else len(v) for v in volumes.values()}
+        split = {m: planes(v) for m, v in volumes.items()}
+        count = {len(v) for v in split.values()}
         if len(count) > 1:
             raise ValueError(f"images have {sorted(count)} slices: all methods need the same")
-        split = {m: v if v.ndim == 3 else v[None] for m, v in volumes.items()}
-        cases = {f"slice {k}": {m: v[k] for m, v in split.items()} for k in range(*count)}
+        names = _names(next(iter(volumes.values())).shape, axes)
+        cases = {name: {m: v[k] for m, v in split.items()} for k, name in enumerate(names)}
         whole = None if reference is None else _magnitude("reference", reference)
-        if whole is not None and (1 if whole.ndim == 2 else len(whole)) != len(cases):
+        if whole is not None and len(planes(whole)) != len(cases):
             raise ValueError(f"reference has shape {whole.shape}: {len(cases)} slices are needed")
-        own = {} if whole is None else dict(zip(cases, whole if whole.ndim == 3 else whole[None]))
+        own = {} if whole is None else dict(zip(cases, planes(whole)))
     for case, methods in cases.items():
         if case in own:
             if REFERENCE in methods:
@@ -166,7 +170,21 @@ def _cases(images, reference) -> dict:
     return cases
 
 
-def _magnitude(name, x, ndim=(2, 3)) -> np.ndarray:
+def _names(shape, axes) -> list[str]:
+    """What the planes of an image are called: "slice 3", "slice 2, frame 5"."""
+    if axes is None:
+        axes = (*(f"axis {k}" for k in range(len(shape) - 3)), "slice", "y", "x")[-max(len(shape), 3):]
+    axes = tuple(axes)
+    if len(shape) == 2:
+        shape, axes = (1, *shape), axes if len(axes) == 3 else ("slice", *axes)
+    if len(axes) != len(shape):
+        raise ValueError(f"axes names {len(axes)} axes, {', '.join(axes)}, and images have {len(shape)}, shape {shape}")
+    return [told(label) for label in labels(axes, shape)]
+
+
+def _magnitude(name, x, ndim=None) -> np.ndarray:
+    if ndim is None:
+        ndim = None if getattr(x, "ndim", 0) > 3 else (2, 3)
     return abs(to_numpy(_check.array(name, x, ndim=ndim, complex_=False)).astype(np.complex128))
 
 

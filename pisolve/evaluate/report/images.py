@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pisolve.evaluate.figure import error_limit
+from pisolve.evaluate.planes import planes
 
 BUDGET = 24e6  # bytes of image data in a report, as text
 HEADROOM = {12: 2.0, 8: 1.25}  # bits -> the largest value that is kept, in units of the window's white
@@ -92,15 +93,17 @@ class Plan:
 
     Attributes:
         bits: 12 or 8.
-        slices: of each setting, which.
+        slices: of each setting, which planes: slices, frames, partitions, in the order of `Setting.planes`.
         step: every image is the mean of blocks of step x step pixels.
-        total: slices of each setting that there are.
+        total: planes of each setting that there are.
+        what: what the planes of each setting are, in words.
     """
 
     bits: int
     slices: tuple
     step: int
     total: tuple
+    what: tuple = ()
 
     @property
     def notes(self) -> list[str]:
@@ -109,8 +112,9 @@ class Plan:
         if any(len(kept) < n for kept, n in zip(self.slices, self.total)):
             most, kept = max(zip(self.total, map(len, self.slices)))
             where = " of a setting" if len(self.total) > 1 else ""
-            out.append(f"To keep this file small the viewer holds {kept} of {most} slices{where}, evenly spaced; all "
-                       "numbers are of all slices.")
+            what = self.what[0] if len(set(self.what)) == 1 else "planes" if self.what else "slices"
+            out.append(f"To keep this file small the viewer holds {kept} of {most} {what}{where}, evenly spaced; all "
+                       f"numbers are of all {what}.")
         if self.step > 1:
             out.append(f"To keep this file small the viewer's images are means of {self.step} x {self.step} pixels; "
                        "all numbers are of the images as they were reconstructed.")
@@ -118,27 +122,27 @@ class Plan:
 
 
 def absent(outcome, z: int) -> str:
-    """Words in the place of a slice that a method has no image of; "" where it has one."""
+    """Words in the place of a plane that a method has no image of; "" where it has one."""
     if outcome.status == "failed":
         return "failed: no image"
     stand_in = outcome.status == "nonfinite" and outcome.solver == "network"  # A^H y, which is not the network's
-    return "not finite: no image" if stand_in or not np.isfinite(outcome.images[z]).any() else ""
+    return "not finite: no image" if stand_in or not np.isfinite(planes(outcome.images)[z]).any() else ""
 
 
 def sources(comparison) -> list[dict]:
-    """Of each setting the images by name, real (slice, y, x), magnitudes; the reference's name is None.
+    """Of each setting the images by name, real (plane, y, x), magnitudes; the reference's name is None.
 
     An absent image is NaN: black, and without a say in the scales.
     """
     out = []
     for k, setting in enumerate(comparison.settings):
         own = {n: comparison.outcomes[k, n] for n in comparison.ranking() if (k, n) in comparison.outcomes}
-        found = {} if setting.reference is None else {None: abs(setting.reference)}
-        known = [*found.values(), *(o.images for o in own.values() if o.status != "failed")]
+        found = {} if setting.reference is None else {None: abs(planes(setting.reference))}
+        known = [*found.values(), *(planes(o.images) for o in own.values() if o.status != "failed")]
         shape = known[0].shape if known else None
         for n, o in own.items():
-            gone = np.array([bool(absent(o, z)) for z in range(len(o.images))])
-            image = np.where(gone[:, None, None], np.float32(np.nan), abs(o.images))
+            gone = np.array([bool(absent(o, z)) for z in range(len(planes(o.images)))])
+            image = np.where(gone[:, None, None], np.float32(np.nan), abs(planes(o.images)))
             # what failed has k-space's size where nobody knew the image's
             found[n] = np.full(shape, np.nan, np.float32) if o.status == "failed" and shape else image
         out.append(found)
@@ -237,6 +241,6 @@ def encode(images: list[dict], chosen: Plan, budget: float = BUDGET) -> tuple[di
     while sum(len(v) + 60 for v in out.values()) > budget and max(map(len, chosen.slices)) > 1:
         slices = tuple(tuple(kept[i] for i in _spread(len(kept), max(1, int(0.9 * len(kept)))))
                        for kept in chosen.slices)
-        chosen = Plan(chosen.bits, slices, chosen.step, chosen.total)
+        chosen = replace(chosen, slices=slices)
         out = {key: v for key, v in out.items() if key[2] in slices[key[0]]}
     return out, scales, chosen

@@ -7,7 +7,7 @@ import numbers
 
 import numpy as np
 
-from pisolve.evaluate.comparison import HIGHER, NEAR_ONE
+from pisolve.evaluate.measures import HIGHER, NEAR_ONE
 from pisolve.evaluate.outcome import FAILED
 from pisolve.evaluate.statistics import LEAST
 from pisolve.evaluate.tables import cell, columns
@@ -221,6 +221,13 @@ def interval(metric: str, row: dict) -> str:
 
 def settings(comparison) -> dict:
     """The table of settings."""
-    return table([{"scan": s.scan, "sampling": s.sampling, "slices, coils, ky, kx": " × ".join(map(str, s.shape)),
+    plain = all(s.axes == ("slice", "coil", "ky", "kx") for s in comparison.settings)
+    return table([{"scan": s.scan, "sampling": s.sampling, **_size(s, plain),
                    "sampled": f"{100 * s.pattern.mean():.1f} %", "reference": s.reference_kind or "none",
                    "scale of k-space": s.scale} for s in comparison.settings])
+
+
+def _size(s, plain) -> dict:
+    if plain:
+        return {"slices, coils, ky, kx": " × ".join(map(str, s.shape))}
+    return {"k-space": " × ".join(f"{n} {a}" for n, a in zip(s.shape, s.axes) if a != "slice" or n > 1)}

@@ -6,12 +6,14 @@ import base64
 import hashlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from pisolve import _check
-from pisolve.evaluate.comparison import plain
+from pisolve.evaluate.measures import plain
 from pisolve.evaluate.report import images as pictures
 from pisolve.evaluate.report import svg, words
+from pisolve.evaluate.report.stepping import pattern, stepping, what
 from pisolve.evaluate.section import Curves
 from pisolve.io.atomic import atomic
 
@@ -61,7 +63,8 @@ def render(comparison, title: str = "") -> str:
     sections = [_section(s, comparison) for s in comparison.sections]
     spent = sum(len(p["address"]) for s in sections for p in s["pictures"])
     budget = max(pictures.BUDGET - spent, pictures.BUDGET / 4)
-    data, scales, plan = pictures.encode(images, pictures.plan(images, budget), budget)
+    chosen = replace(pictures.plan(images, budget), what=tuple(map(what, comparison.settings)))
+    data, scales, plan = pictures.encode(images, chosen, budget)
     notes = [*plan.notes, *_clipped(comparison, scales)]
     style, script = ("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
                      for names in (STYLES, SCRIPTS))
@@ -117,18 +120,20 @@ def _viewer(comparison, images, scales, plan) -> dict:
                               for s in plan.slices[k]]}
                   for n in found]
         size = [n // plan.step for n in next(iter(found.values())).shape[-2:]] if found else [1, 1]
+        mask, down, across = pattern(setting)
         settings.append({
             "label": setting.label, "size": size, "slices": list(plan.slices[k]), "total": plan.total[k],
+            **stepping(setting, plan.slices[k]),
             "top": scale.top, "peak": scale.peak, "limit": scale.limit, "panels": panels,
-            "pattern": pictures.address(pictures.png(setting.pattern.astype("uint8") * 255)),
-            "patternSize": list(setting.pattern.shape),
+            "pattern": pictures.address(pictures.png(mask.astype("uint8") * 255)),
+            "patternSize": list(mask.shape), "patternAxes": f"{down} down, {across} across",
             "sampled": f"{100 * setting.pattern.mean():.1f} % of k-space measured"})
     return {"bits": plan.bits, "step": plan.step, "settings": settings,
             "heat": pictures.text(pictures.colours("heat").tobytes())}
 
 
 def _caption(comparison, k, name, s) -> str:
-    """Two metrics of a slice: what methods are ranked by, and SSIM or the next one; of a failed one that it is."""
+    """Two metrics of a plane: what methods are ranked by, and SSIM or the next one; of a failed one that it is."""
     outcome = comparison.outcomes[k, name]
     if outcome.status in words.FAILURES:
         return pictures.absent(outcome, s) or f"{words.FAILURES[outcome.status]}: its best iterate, not judged"

@@ -9,7 +9,6 @@ import numpy as np
 
 from pisolve.evaluate.stability.replay import GOOD, Replay
 from pisolve.linops.solve import cg_solve
-from pisolve.prepare import Sense
 from pisolve.solvers.base import spins
 
 LARGEST = 4e9  # bytes that the derivative of a whole run may hold
@@ -216,5 +215,5 @@ def _unit(e):
 def _at_minimum(recipe) -> bool:
     """Whether the image is the minimum of a convex problem in y, as far as the iteration got."""
     prior = recipe.prior
-    return bool(recipe.network is None and isinstance(recipe.method, Sense) and prior.convex and not prior.implicit
+    return bool(recipe.network is None and recipe.method.tunable and prior.convex and not prior.implicit
                 and not spins(prior) and not recipe.solver.penalised)

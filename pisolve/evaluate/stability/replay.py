@@ -1,4 +1,4 @@
-"""A recipe on one slice of a scan, ready to be run again on other data of it with the same calibration."""
+"""A recipe on one slice (part) of a scan, ready to be run again on other data of it with the same calibration."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from pisolve import _check, backend, linops
-from pisolve.prepare import CoilImages, Sense, Spirit, as_scan, models_of, prepare
+from pisolve import backend, linops
+from pisolve.evaluate.planes import one_part, which
+from pisolve.prepare import as_scan, models_of, prepare
 from pisolve.priors._module import ready
-from pisolve.recipe import Recipe, check_fixed
+from pisolve.recipe import Recipe, check_fixed, repeated
 from pisolve.solvers import solve
 
 GOOD = ("converged", "max_iter", "stopped", "done")
@@ -24,13 +25,15 @@ class Replay:
     Args:
         recipe: with a fixed strength.
         scan: a `Scan`, the path of one, or k-space.
-        slice: of a volume; None: the middle one. The scale is that of the whole scan.
+        slice: of a volume; None: the middle one, or the nearest that is not empty. The scale is that of the whole scan;
+            what is looked at is one part by the recipe's `each`: all frames together, unless it names them.
 
     Attributes:
         recipe: as it is run again.
-        scan: what the recipe made of the scan, this slice only: kspace (coil, ky, kx).
-        kspace, mask: of this slice, (coil, ky, kx) and (ky, kx).
+        scan: what the recipe made of the scan, this part only: kspace (coil, ky, kx), with its further axes in front.
+        kspace, mask: of this part; the mask broadcasts to k-space.
         image: its reconstruction (y, x), complex, in the scan's units.
+        label: of the part, {name: number}.
         magnitude: whether images are magnitudes, without the object's phase.
         runs: how many reconstructions were made so far.
 
@@ -41,17 +44,19 @@ class Replay:
     def __init__(self, recipe: Recipe, scan, *, slice: int | None = None):
         check_fixed(recipe)
         whole = recipe.prepare(as_scan(scan))
-        self.slice = which(whole, slice)
-        models, self.scale = models_of(whole, recipe.method)
-        self.model, self.scan = models[self.slice], one_slice(whole, self.slice)
-        self.kspace, self.mask = self.scan.kspace, self.scan.mask
-        self.magnitude = isinstance(recipe.method, Spirit | CoilImages)
+        z = which(whole, slice, recipe.each)
+        models, self.scale = models_of(whole, recipe.method, each=recipe.each)
+        self.model, self.scan, self.label = models[z], one_part(whole, z, recipe.each), whole.labels(recipe.each)[z]
+        if self.model is None:
+            raise ValueError(f"slice {slice} of the scan holds nothing: give another")
+        self.slice = self.label.get("slice", 0)
+        self.kspace, self.mask = self.scan.kspace, self.scan.inside
+        self.magnitude = recipe.method.magnitude
         self.runs, self.recipe = 0, recipe
         result = recipe.solve(self.model, self.scale)
         if not result.ok:
             raise ValueError("recipe diverges on this scan: there is no image to compare with")
-        if recipe.network is None:
-            self.recipe = replace(recipe, solver=result.solver, max_iter=result.state.k, tol=0.0)
+        self.recipe = repeated(recipe, result)
         self.image, self.status = self(self.kspace)
 
     def __call__(self, kspace) -> tuple[np.ndarray, str]:
@@ -68,9 +73,10 @@ class Replay:
         Methods without maps get them from the recipe's `maps`; of several sets it is the first.
         """
         if not hasattr(self, "_coils"):
-            mps = self.scan.mps
-            mps = prepare(self.scan, self.recipe.maps).mps if mps is None else mps
-            self._coils = linops.sense(mps if mps.ndim == 3 else mps[0], self.mask)
+            part = self.scan
+            part = prepare(part, self.recipe.maps) if part.mps is None else part
+            mps = part.mps[0] if part.sets > 1 else part.mps
+            self._coils = linops.sense(mps, part.mask, axes=part.axes, shape=part.kspace.shape)
         return self._coils
 
     @property
@@ -90,9 +96,9 @@ class Replay:
         recipe, model = self.recipe, self.model
         if recipe.consistency and self.magnitude:
             raise NotImplementedError("bringing the data back into a magnitude is not differentiated")
-        if recipe.network is None and not isinstance(recipe.method, Sense):
+        if recipe.network is None and not recipe.method.tunable:
             raise NotImplementedError(f"kernels of {type(recipe.method).__name__} are not differentiated")
-        if not self.magnitude and len(model.A.ishape) > 2:
+        if not self.magnitude and self.scan.sets > 1:
             raise NotImplementedError("several sets of maps are not differentiated")
         if recipe.consistency:  # eps = 0.01, as in the recipe but for one coil
             from pisolve.nets import DataConsistency
@@ -114,19 +120,3 @@ class Replay:
             return x / (self.scale * model.size)
 
         return image
-
-
-def which(scan, slice: int | None) -> int:
-    """The index of a slice, None being the middle one; 0 for a scan without slices."""
-    count = len(scan.kspace) if scan.kspace.ndim == 4 else 1
-    return count // 2 if slice is None else _check.integer("slice", slice, low=0, high=count - 1)
-
-
-def one_slice(scan, z: int):
-    """Slice z of a scan, k-space (coil, ky, kx), with its maps, reference and calibration lines."""
-    if scan.kspace.ndim == 3:
-        return scan
-    few = scan.select([z])
-    parts = {name: None if (a := getattr(few, name)) is None else a[0] if a.ndim > 3 or name == "reference" else a
-             for name in ("kspace", "mps", "reference", "calib")}
-    return replace(few, **parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pisolve.evaluate.planes import middle
 from pisolve.evaluate.section import Curves, Picture, Section
 
 _ABOUT_DETAILS = (
@@ -93,12 +94,12 @@ def _gain_curves(p):
 
 
 def _perturbed_pictures(p):
-    level = float(np.percentile(abs(p.image), 99.8))
-    change = abs(abs(p.images[-1]) - abs(p.image))
-    noisy = abs(abs(p.noisy) - abs(p.image))
+    image, worst, noisy = (abs(middle(x)) for x in (p.image, p.images[-1], p.noisy))
+    level = float(np.percentile(image, 99.8))
     size = percent(p.rows[-1]["size"])
-    return {"image": Picture(abs(p.image), 0.0, level), f"worst {size}": Picture(abs(p.images[-1]), 0.0, level),
-            "its change": Picture(change, 0.0, level / 5), f"change by noise of {size}": Picture(noisy, 0.0, level / 5)}
+    return {"image": Picture(image, 0.0, level), f"worst {size}": Picture(worst, 0.0, level),
+            "its change": Picture(abs(worst - image), 0.0, level / 5),
+            f"change by noise of {size}": Picture(abs(noisy - image), 0.0, level / 5)}
 
 
 def _detail_pictures(d):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from pisolve import _check
 from pisolve._words import TESTS
+from pisolve.evaluate.planes import one_part, which
 from pisolve.evaluate.section import Section
 from pisolve.evaluate.stability.details import STRUCTURES, Details, insert
 from pisolve.evaluate.stability.perturbation import METHODS, Perturbation, perturb
-from pisolve.evaluate.stability.replay import GOOD, Replay, one_slice, which
+from pisolve.evaluate.stability.replay import GOOD, Replay
 from pisolve.evaluate.stability.samples import masks_of, run_samples
 from pisolve.evaluate.stability.section import merged, percent, sections
 from pisolve.prepare import Sampling, as_scan, fully_sampled
@@ -94,12 +95,12 @@ def stability(recipe: Recipe, scan, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: i
         2. Re<d, f(y + A d) - f(y)> / <d, d> for small structures d
         3. the error of f(M y) against the full data for masks M with more and fewer samples
 
-    f is the recipe on one slice with the maps, scale and number of iterations of the scan itself. In 1 a gain of 1
-    means that a change of the data by 1 % changes the image by 1 %. What is found is a lower bound of the worst case:
-    a large one refutes, a small one is good news, and no proof. For convex priors
-    ||A (f(y + e) - f(y))|| <= ||e|| at the minimum, whatever e is (the subgradients A^H (y - A x) of the prior are
-    monotone), the "data gain"; what A does not see has no such bound. Tikhonov's largest gain is the
-    largest singular value of (A^H A + lam)^-1 A^H.
+    f is the recipe on one slice (of a series all frames together, unless the recipe's `each` names them) with the maps,
+    scale and number of iterations of the scan itself. In 1 a gain of 1 means that a change of the data by 1 % changes
+    the image by 1 %. What is found is a lower bound of the worst case: a large one refutes, a small one is good news,
+    and no proof. For convex priors ||A (f(y + e) - f(y))|| <= ||e|| at the minimum, whatever e is (the subgradients A^H
+    (y - A x) of the prior are monotone), the "data gain"; what A does not see has no such bound. Tikhonov's largest
+    gain is the largest singular value of (A^H A + lam)^-1 A^H.
 
     The number of reconstructions is at most len(sizes) (4 steps + 2) + structures * contrasts + accels, shown in the
     bar. A step by the gradient takes about as long as five to ten reconstructions.
@@ -139,6 +140,11 @@ def stability(recipe: Recipe, scan, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: i
     tests, structures = _names("tests", tests, TESTS), _names("structures", structures, tuple(STRUCTURES))
     raw, notes = as_scan(scan), []
     replay = Replay(recipe, raw, slice=slice)
+    if "details" in tests and replay.image.ndim > 2:
+        tests = tuple(t for t in tests if t != "details")
+        left = replay.scan.image_axes[:-2]
+        notes.append("Small structures were not inserted: they are drawn on single planes, and this recipe solves all "
+                     f"of {' and '.join(left)} together.")
     made, home = {}, None
     if "samples" in tests:
         made, home = _undersampled(recipe, raw, slice, accels, notes)
@@ -154,7 +160,7 @@ def stability(recipe: Recipe, scan, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: i
             details = insert(replay, structures, contrasts, seed=seed, tick=bar.update)
             notes += [f"The object is too small for the structure {name}." for name in details.left_out]
         if made:
-            flat = one_slice(raw, which(raw, slice))
+            flat = one_part(raw, which(raw, slice))
             samples = run_samples(recipe, flat, made, home=home, tick=bar.update)
     return Stability(_name(recipe), worst, details, samples, notes, replay.slice, replay.runs + len(made))
 
@@ -171,7 +177,7 @@ def _undersampled(recipe, scan, slice, accels, notes):
     if not fully_sampled(scan):
         notes.append("More and fewer samples were not tried: this needs a fully sampled scan.")
         return {}, home
-    flat = replace(one_slice(scan, which(scan, slice)), reference=None)
+    flat = one_part(scan, which(scan, slice))._with(reference=None)
     made, refused = masks_of(flat, recipe.sampling or Sampling(), chosen)
     notes += [f"Acceleration {accel:g} was left out: {why}" for accel, why in refused.items()]
     return made, home

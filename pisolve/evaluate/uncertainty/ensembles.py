@@ -5,13 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 
-import numpy as np
-
 from pisolve import _check, backend
 from pisolve.evaluate.consistency.holdout import split, without
-from pisolve.prepare import models_of
+from pisolve.prepare import model_of, models_of
 from pisolve.recipe import Recipe, check_fixed
 from pisolve.recipe.network import name_of
+from pisolve.recipe.reconstruction import empty
 
 
 def patterns(recipe: Recipe, scan, *, n: int, seed: int, bar):
@@ -24,12 +23,13 @@ def patterns(recipe: Recipe, scan, *, n: int, seed: int, bar):
 
 def subsets(recipe: Recipe, scan, *, n: int, share: float, seed: int, bar):
     """Images without n seeded sets of the prepared scan's samples outside the full centre; maps and scale stay."""
-    _, scale = models_of(scan, recipe.method)
-    for k in range(n):
-        out = split(scan, folds=1, share=share, seed=[seed, k])[0]  # anew each time: folds would repeat themselves
-        xs = _solved(recipe, models_of(without(scan, out), recipe.method)[0], scale)
+    models, scale = models_of(scan, recipe.method, each=recipe.each)
+    parts = [p if m else None for p, m in zip(scan.parts(recipe.each), models)]
+    for k in range(n):  # anew each time: folds would repeat themselves
+        less = [p and without(p, split(p, folds=1, share=share, seed=[seed, k])[0]) for p in parts]
+        image = _solved(recipe, scan, [p and model_of(p, recipe.method) for p in less], scale)
         bar.update()
-        yield xs if xs is None else xs.reshape(*scan.kspace.shape[:-3], *xs.shape[-2:])
+        yield image
 
 
 def plain(recipe: Recipe, scan):
@@ -38,10 +38,10 @@ def plain(recipe: Recipe, scan):
     Raises:
         ValueError: the recipe diverges.
     """
-    xs = _solved(recipe, *models_of(scan, recipe.method))
-    if xs is None:
+    image = _solved(recipe, scan, *models_of(scan, recipe.method, each=recipe.each))
+    if image is None:
         raise ValueError("recipe diverges on this scan: there is no image whose uncertainty could be measured")
-    return xs.reshape(*scan.kspace.shape[:-3], *xs.shape[-2:])
+    return image
 
 
 def members(recipes, scan, *, bar):
@@ -59,12 +59,12 @@ def dropped(recipe: Recipe, scan, *, n: int, seed: int, bar):
         ValueError: no network, or one that drops nothing.
     """
     layers = dropout_layers(recipe)
-    models, scale = models_of(scan, recipe.method)
+    models, scale = models_of(scan, recipe.method, each=recipe.each)
     for k in range(n):
         with _active(layers, seed + k):
-            xs = _solved(recipe, models, scale)
+            image = _solved(recipe, scan, models, scale)
         bar.update()
-        yield xs if xs is None else xs.reshape(*scan.kspace.shape[:-3], *xs.shape[-2:])
+        yield image
 
 
 def dropout_layers(recipe: Recipe) -> list:
@@ -105,12 +105,12 @@ def _active(layers, seed: int):
             hook.remove()
 
 
-def _solved(recipe, models, scale):
-    """The pictures of all slices, (slice, y, x); None where one failed."""
-    results = [recipe.solve(m, scale) for m in models]
-    if not all(r.ok for r in results):
+def _solved(recipe, scan, models, scale):
+    """The picture of the whole scan, 0 where a part holds nothing; None where one failed."""
+    results = [recipe.solve(m, scale) if m else empty(p) for m, p in zip(models, scan.parts(recipe.each))]
+    if not all(r.ok or r.status == "empty" for r in results):
         return None
-    x = np.stack([backend.to_numpy(m.image(r.x)) for m, r in zip(models, results)])
+    x = scan.assemble([backend.to_numpy(m.image(r.x)) if m else r.x for m, r in zip(models, results)], recipe.each)
     return x / x.real.dtype.type(scale)
 
 

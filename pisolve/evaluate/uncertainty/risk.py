@@ -8,6 +8,7 @@ import numpy as np
 
 from pisolve import backend
 from pisolve.problem import Problem
+from pisolve.recipe import repeated
 from pisolve.tuning.data import Data
 from pisolve.tuning.scores import _EPS, Sure
 
@@ -22,7 +23,7 @@ class Risk(Sure):
 
     Args:
         recipe: with a fixed strength.
-        model: of one slice.
+        model: of one slice (part).
         scale: what the data are multiplied by.
         noise: sigma in the units of `model.y`.
         seed: of the probe.
@@ -33,19 +34,19 @@ class Risk(Sure):
         self.recipe, self.model, self.scale = recipe, model, scale
         super().__init__(data, recipe.solver, recipe.max_iter, recipe.tol, noise=noise * scale, seed=seed)
 
-    def run(self, A, y, prior=None, **options):
-        """The recipe on other data of this slice; `options` are those of `solve`."""
-        recipe = self.recipe if self.recipe.network is not None else replace(self.recipe, **options)
+    def run(self, A, y, prior=None, *, like=None):
+        """The recipe on other data of this part; `like`: with as many steps as this result took."""
+        recipe = self.recipe if like is None else repeated(self.recipe, like)
         return recipe.solve(replace(self.model, A=A, y=y), 1.0)
 
     def map(self, result) -> np.ndarray:
-        """The risk (y, x) of one component, in the units of the picture squared: noisy, and negative here and there.
+        """The risk of one component, in the units of the picture squared: noisy, and negative here and there.
 
         Raises:
             ValueError: the recipe diverges with a little more noise.
         """
         eps = self.data.y.real.dtype.type(_EPS * self.noise)
-        moved = self.run(self.data.A, self.data.y + eps * self.b, max_iter=max(result.state.k, 1), tol=0.0)
+        moved = self.run(self.data.A, self.data.y + eps * self.b, like=result)
         if not moved.ok:
             raise ValueError("the recipe diverges with a little more noise: SURE needs its derivative")
         Kx, KJb = self.B(self.K(result.x)), self.B(self.K((moved.x - result.x) / eps))
@@ -60,10 +61,13 @@ class Risk(Sure):
         return self.B.body.astype(bool) if self.B.known else np.ones(self.data.A.ishape, bool)
 
 
-def smoothed(risk, region, window: int) -> np.ndarray:
-    """The mean of the risk under a Gaussian as wide as the window, of what lies inside the region; 0 outside."""
+def smoothed(risk, region, window: int, ndim: int = 2) -> np.ndarray:
+    """The mean of the risk under a Gaussian as wide as the window, of what lies inside the region; 0 outside.
+
+    Over the last `ndim` axes: each frame by itself.
+    """
     from scipy import ndimage
 
-    width = window / np.sqrt(12)  # the standard deviation of a box
+    width = (0.0,) * (risk.ndim - ndim) + (window / np.sqrt(12),) * ndim  # the standard deviation of a box
     total, count = (ndimage.gaussian_filter(a.astype(float), width, mode="constant") for a in (risk * region, region))
     return np.where(region, total / np.maximum(count, 1e-12), 0)

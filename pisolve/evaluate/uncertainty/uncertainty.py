@@ -9,50 +9,25 @@ import numpy as np
 from pisolve import _check, backend, metrics
 from pisolve.evaluate.consistency.forward import noise_of, one_set
 from pisolve.evaluate.noise_map import noise_map
+from pisolve.evaluate.planes import middle
 from pisolve.evaluate.section import Curves, Picture, Section
 from pisolve.evaluate.uncertainty import ensembles
 from pisolve.evaluate.uncertainty.calibration import Calibration, calibration
 from pisolve.evaluate.uncertainty.risk import Risk, smoothed
-from pisolve.prepare import Sense, as_scan, fully_sampled, like_rss, models_of
+from pisolve.evaluate.uncertainty.words import DONE, LACKS
+from pisolve.prepare import as_scan, fully_sampled, like_rss, models_of, spread_maps
 from pisolve.recipe import check_fixed
+from pisolve.recipe.reconstruction import empty
 
 METHODS = ("replicas", "sure", "masks", "seeds", "dropout")
 _COUNT = {"replicas": 30, "sure": 4, "masks": 8, "dropout": 20}
 _SHARE, _WINDOW = 0.25, 11
 _USED = {"noise": ("replicas", "sure"), "share": ("masks",), "window": ("sure",), "keep": ("masks", "seeds", "dropout"),
          "seed": ("replicas", "sure", "masks", "dropout")}
-_DONE = {
-    "replicas": "Noise of the scanner's own covariance was added to the measured samples {n} times, and each was "
-                "reconstructed: std is what the image varies by.",
-    "sure": "Stein's unbiased estimate of the squared error (generalised SURE), place by place, over a window of "
-            "{window} pixels, with {n} probes for the derivative of the recipe: std is the root of it. It is an "
-            "estimate of the whole error, noise and smoothing alike, of what the samples determine.",
-    "masks": "{n} images were made {how}: std is what they differ by.",
-    "seeds": "The images of {n} recipes were compared: std is what they differ by.",
-    "dropout": "The network ran {n} times with its dropout layers active: std is what its images differ by.",
-}
-_LACKS = {
-    "replicas": "Not contained: artefacts of undersampling, wrong coil maps, motion, and whatever the prior always "
-                "adds or removes. A prior that gives the same picture whatever the data say has a std of zero, and is "
-                "wrong.",
-    "sure": "Not contained: what the samples do not determine (it is filtered out, see `visibility`), so artefacts of "
-            "undersampling and inventions in the null space do not show; wrong coil maps. It stands or falls with the "
-            "noise level. A prior that always gives the same picture is found out where the data contradict it.",
-    "masks": "Not contained: noise (the measured samples are the same), and whatever the prior does with every "
-             "pattern. The images share many of their samples, so this is no standard error in the sense of "
-             "statistics: it says how much the picture hangs on which lines were taken. A prior that always gives the "
-             "same picture has none.",
-    "seeds": "Not contained: noise, undersampling, and every error that all members share, from the same training "
-             "images or the same maps. Members that agree may be wrong together.",
-    "dropout": "Not contained: noise of the scan, and every error that all passes of the network share. The "
-               "size of std follows the dropout rate, so it is an order of places rather than a number. A network that "
-               "always gives the same picture has none.",
-}
-
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What `uncertainty` returns; images are (slice, y, x) or (y, x), in the units of the reconstruction.
+    """What `uncertainty` returns; images have the axes of the reconstruction, and its units.
 
     Attributes:
         std: standard deviation of one component of the image, that in phase with the object: of the magnitude, where
@@ -92,10 +67,10 @@ class Uncertainty:
     def section(self) -> Section:
         """For the report."""
         level = float(np.percentile(abs(self.image), 99)) or 1.0
-        text = _DONE[self.method].format(n=self.n, **self.details)
+        text = DONE[self.method].format(n=self.n, **self.details)
         text += f" Noise level: {self.noise}." if self.noise else ""
         text += (" std is that of the component in phase with the object, in % of the image's level (99th percentile)."
-                 f"\n\n{_LACKS[self.method]}")
+                 f"\n\n{LACKS[self.method]}")
         inside = 100 * self.std[self.region] / level
         rows = [{"method": self.method, "images": self.n, "std, median [%]": float(np.median(inside)),
                  "std, largest [%]": float(inside.max())}]
@@ -120,7 +95,7 @@ class Uncertainty:
         if found is not None and found.ratio > 2:
             warn.append(f"the error is {found.ratio:.1f} times as large as this uncertainty says: most of it is of a "
                         "kind that it does not contain")
-        std, image = (x if x.ndim == 2 else x[len(x) // 2] for x in (self.std * self.region, abs(self.image)))
+        std, image = (middle(x) for x in (self.std * self.region, abs(self.image)))
         high = max(100 * float(np.percentile(std, 99.5)) / level, 1e-9)
         pictures = {"image": Picture(image, 0.0, level), "std": Picture(100 * std / level, 0.0, high, "%", "heat")}
         return Section(f"Uncertainty: {self.method}", text, rows, pictures, curves, warn)
@@ -209,25 +184,30 @@ def _replicas(recipe, scan, prepared, n, noise, seed, progress) -> Uncertainty:
 
 def _inside(prepared) -> np.ndarray:
     """Where the coils see anything: a prior may fill what lies outside of the maps with what it likes."""
-    shape = (*prepared.kspace.shape[:-3], *prepared.kspace.shape[-2:])
+    coil = prepared.axes.index("coil")
     if not one_set(prepared):
-        return np.ones(shape, bool)
-    return np.broadcast_to((prepared.mps != 0).any(-3), shape).copy()
+        return np.ones(prepared.kspace.shape[:coil] + prepared.kspace.shape[coil + 1:], bool)
+    return (spread_maps(prepared) != 0).any(coil)
 
 
 def _sure(recipe, prepared, n, noise, window, seed, progress) -> Uncertainty:
     from tqdm import tqdm
 
-    if not isinstance(recipe.method, Sense) or not one_set(prepared):
+    if not recipe.method.tunable or not one_set(prepared):
         raise ValueError("method='sure' needs SENSE with one set of maps, where the image predicts k-space: take "
                          "method='replicas'")
     if recipe.whiten and noise is not None:
         raise ValueError("noise has no effect with whiten=True, which makes it 1 / sqrt(2): leave it out")
     level = noise_of(prepared, noise)
-    models, scale = models_of(prepared, recipe.method)
+    models, scale = models_of(prepared, recipe.method, each=recipe.each)
+    parts = prepared.parts(recipe.each)
     images, maps, regions, total = [], [], [], [0.0, 0]
     with tqdm(total=n * len(models), desc="uncertainty", disable=not progress, leave=False) as bar:
         for z, model in enumerate(models):
+            if model is None:
+                nothing = np.zeros(empty(parts[z]).x.shape)
+                images, maps, regions = [*images, nothing], [*maps, nothing], [*regions, nothing > 0]
+                continue
             result, raw = None, 0.0
             for k in range(n):
                 risk = Risk(recipe, model, scale, noise=level.sigma, seed=[seed, z, k])
@@ -236,11 +216,10 @@ def _sure(recipe, prepared, n, noise, window, seed, progress) -> Uncertainty:
                 bar.update()
             region = risk.region
             images.append(model.image(result.x) / result.x.real.dtype.type(scale))
-            maps.append(np.sqrt(np.maximum(smoothed(raw, region, window), 0)))
+            maps.append(np.sqrt(np.maximum(smoothed(raw, region, window, risk.data.ndim), 0)))
             regions.append(region)
             total = [total[0] + float(raw[region].sum()), total[1] + int(region.sum())]
-    shape = (*prepared.kspace.shape[:-3], *prepared.kspace.shape[-2:])
-    image, std, region = (np.stack(a).reshape(shape) for a in (images, maps, regions))
+    image, std, region = (prepared.assemble(a, recipe.each) for a in (images, maps, regions))
     return Uncertainty(std, image, None, "sure", n, region, noise=level.source, mse=total[0] / max(total[1], 1),
                        details={"window": window})
 

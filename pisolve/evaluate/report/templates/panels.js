@@ -1,12 +1,13 @@
 // One panel an image: its levels, painted once for each grey scale, drawn as often as zoom and place change.
 const view = {setting: 0, slice: 0, error: false, window: 100, level: 50, limit: 0.1, zoom: 1, x: 0, y: 0, profile: false,
-  kind: "row", line: null, cursor: null, flicker: false, playing: false, showFirst: true};
+  kind: "row", line: null, cursor: null, flicker: false, playing: false, movie: false, showFirst: true};
 let panels = [];
 
 const heat = new Uint32Array(256), heatBytes = bytes(data.heat);
 for (let k = 0; k < 256; k++) heat[k] = 0xff000000 | heatBytes[3 * k + 2] << 16 | heatBytes[3 * k + 1] << 8 | heatBytes[3 * k];
 
 const current = () => data.settings[view.setting];
+const called = () => { const s = current(), name = s.names[view.slice]; return s.axis === "Slice" ? `slice ${s.slices[view.slice]}` : name; };
 const physical = level => level / LEVELS * current().peak;
 
 function greys() {
@@ -52,7 +53,7 @@ class Panel {
     } else for (let k = 0; k < out.length; k++) out[k] = grey[levels[k]];
     this.offscreen.getContext("2d").putImageData(this.pixels, 0, 0);
     const what = this.reading ? "errors of " : "";
-    this.canvas.setAttribute("aria-label", `${what}${this.name}, slice ${current().slices[view.slice]}, ${this.valuesText.textContent}`);
+    this.canvas.setAttribute("aria-label", `${what}${this.name}, ${called()}, ${this.valuesText.textContent}`);
     this.draw();
   }
 

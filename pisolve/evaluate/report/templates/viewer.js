@@ -1,5 +1,5 @@
 // The controls, the pointer and the keys.
-let turn = 0, timer = 0, drag = null;
+let turn = 0, timer = 0, drag = null, film = 0;
 
 function press(id, on) { $(id).setAttribute("aria-pressed", on); }
 
@@ -10,11 +10,12 @@ function options(select, names, chosen) {
 
 function describe() {
   const s = current(), grey = v => v.toPrecision(3), width = view.window / 100 * s.top, middle = view.level / 100 * s.top;
-  $("slice-text").textContent = s.total > 1 ? `${s.slices[view.slice]} of 0..${s.total - 1}` : "only one";
+  $("slice-text").textContent = s.total > 1 ? s.names[view.slice] : "only one";
   $("slice").setAttribute("aria-valuetext", $("slice-text").textContent);
   $("window-text").textContent = `${view.window} %`;
   $("level-text").textContent = `${view.level} %`;
   $("rate-text").textContent = $("rate").value;
+  $("speed-text").textContent = `${$("speed").value} / s`;
   $("zoom-text").textContent = `${view.zoom.toFixed(view.zoom < 10 ? 1 : 0)}×`;
   const parts = [`Black ${grey(middle - width / 2)}, white ${grey(middle + width / 2)} (100 % = ${grey(s.top)}, the 99.8th percentile of ${panels[0]?.reference ? "the reference" : "the images"}; stored up to ${grey(s.peak)} in steps of ${(s.peak / LEVELS).toPrecision(2)}).`];
   if (panels[0]?.reference) parts.push(`Errors: | |image| − |reference| |, one scale for all, 0 (black) to ${100 * view.limit} % of ${grey(s.top)} (brightest).`);
@@ -27,6 +28,8 @@ function arrange() {
   for (const p of panels) p.figure.hidden = view.flicker ? p !== pair[view.showFirst ? 0 : 1] : p.hidden;
   for (const [id, on] of [["flicker", view.flicker], ["play", view.playing], ["error", view.error], ["profile", view.profile]]) press(id, on);
   $("play").textContent = view.playing ? "Stop" : "Run";
+  $("movie").textContent = view.movie ? "Pause" : "Play";
+  press("movie", view.movie);
   $("grid").classList.toggle("profiling", view.profile);
   layout();
 }
@@ -60,6 +63,10 @@ function showSetting() {
   [$("first"), $("second")].forEach((e, k) => options(e, names, names.includes(pair[k]) ? names.indexOf(pair[k]) : Math.min(k, last)));
   view.slice = Math.min(view.slice, s.slices.length - 1);
   Object.assign($("slice"), {max: s.slices.length - 1, value: view.slice, disabled: s.slices.length < 2});
+  $("slice-axis").textContent = s.axis;
+  $("film").hidden = !s.next;
+  if (!s.next) view.movie = false;
+  $("pattern-axes").textContent = s.patternAxes;
   const truth = Boolean(panels[0]?.reference);
   view.error = view.error && truth;
   view.limit = s.limit || 0.1;
@@ -122,6 +129,24 @@ function step(by) {
   view.slice = Math.min(current().slices.length - 1, Math.max(0, view.slice + by));
   $("slice").value = view.slice;
   showSlice();
+}
+
+// The frames of a series in turn: the next one when this one is there, so that a slow page is slow and not stuck.
+async function play(on) {
+  const mine = ++film;
+  view.movie = on && Boolean(current().next);
+  arrange();
+  while (view.movie && mine === film) {
+    const start = performance.now();
+    view.slice = current().next[view.slice];
+    $("slice").value = view.slice;
+    await showSlice();
+    await new Promise(done => setTimeout(done, Math.max(0, 1000 / $("speed").value - (performance.now() - start))));
+  }
+}
+
+function toggleMovie() {
+  if (current().next) play(!view.movie);
 }
 
 function toggleError() {
@@ -198,7 +223,7 @@ function listen(p) {
 }
 
 const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
-const KEYS = {f: toggleFlicker, e: toggleError, p: toggleProfile, t: toggleTheme, "?": () => $("help").showModal(), "[": () => step(-1), "]": () => step(1),
+const KEYS = {f: toggleFlicker, m: toggleMovie, e: toggleError, p: toggleProfile, t: toggleTheme, "?": () => $("help").showModal(), "[": () => step(-1), "]": () => step(1),
   "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: reset};
 
 function arrow([dx, dy]) {
@@ -222,17 +247,18 @@ document.addEventListener("keydown", e => {
   act();
 });
 
-$("setting").addEventListener("change", e => { view.setting = +e.target.value; showSetting(); });
-$("slice").addEventListener("input", e => { view.slice = +e.target.value; showSlice(); });
+$("setting").addEventListener("change", e => { play(false); view.setting = +e.target.value; showSetting(); });
+$("slice").addEventListener("input", e => { if (view.movie) play(false); view.slice = +e.target.value; showSlice(); });
+$("speed").addEventListener("input", describe);
 $("window").addEventListener("input", e => scale(+e.target.value, view.level));
 $("level").addEventListener("input", e => scale(view.window, +e.target.value));
 $("limit").addEventListener("change", e => { view.limit = +e.target.value; describe(); paintAll(); });
 $("kind").addEventListener("change", e => { view.kind = e.target.value; if (view.profile) arrow([0, 0]); else toggleProfile(); });
 for (const id of ["first", "second"]) $(id).addEventListener("change", arrange);
 $("rate").addEventListener("input", () => { describe(); if (view.playing) run(true); });
-for (const [id, act] of [["error", toggleError], ["flicker", toggleFlicker], ["profile", toggleProfile], ["reset", reset], ["swap", () => { if (!view.flicker) toggleFlicker(); run(false); swap(); }],
+for (const [id, act] of [["error", toggleError], ["movie", toggleMovie], ["flicker", toggleFlicker], ["profile", toggleProfile], ["reset", reset], ["swap", () => { if (!view.flicker) toggleFlicker(); run(false); swap(); }],
   ["play", () => { if (!view.flicker) view.flicker = true; run(!view.playing); }], ["zoom-in", () => zoom(1.25)], ["zoom-out", () => zoom(0.8)]])
   $(id).addEventListener("click", act);
 new ResizeObserver(() => { layout(); drawProfile(); }).observe($("grid"));
-view.slice = data.settings[0].slices.length >> 1;
+view.slice = data.settings[0].start;
 showSetting();
