@@ -6,8 +6,8 @@ cine: the 30 frames, coils, noise and random lines at 6x of benchmarks/cine.py, 
 volume: MNI152's T1 volume (PISOLVE_DATA/volumes/mni152_t1.nii.gz) at 48 x 64 x 64 (z, y, x) with a smooth phase, eight
 smooth coils around it and noise; a regular 2 x 2 grid, and Poisson discs at 4x, over the two phase encodes kz and ky.
 
-Every method has two figures: at the strength that the command line gives it, and at its best of several strengths around
-or above it by PSNR, chosen with the sampling and noise of seed 0 (in 3-D on the regular grid alone) and measured with
+Every method has two figures: at the strength that the command line gives it, and at its best of several around or
+above it by PSNR, chosen with the sampling and noise of seed 0 (in 3-D on the regular grid alone) and measured with
 those of seed 1 as everything else. 40 iterations at most. Maps are the true ones unless a row says otherwise. The data
 are made by the operator that reconstructs them, which flatters all methods alike. PSNR is of magnitudes over the whole
 series or volume. Writes benchmarks/results/series.json; --picture draws docs/volumes.png. The default strengths of the
