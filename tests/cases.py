@@ -4,6 +4,7 @@ import numpy as np
 
 import pisolve as pi
 from pisolve import calib, linops
+from pisolve.backend import fft
 
 
 def maps(*shape, seed=0, dtype="complex128"):
@@ -265,3 +266,58 @@ def toy(seed=0):
     A = linops.sense(mps, mask)
     noise = 0.02 * (rng.standard_normal(A.oshape) + 1j * rng.standard_normal(A.oshape))
     return A, A(image) + noise * mask
+
+
+# kinds of scans: one line puts a kind through every door (test_axes_recipe.py, test_axes_evaluate.py)
+SIDE, SCAN_NOISE = 32, 0.01
+HEAD = pi.phantom.brain((SIDE, SIDE), 8)
+HEAD_MPS = HEAD.mps / np.linalg.norm(HEAD.mps, axis=0)
+AXES = {"one coil": ("coil", "ky", "kx"), "slice": ("coil", "ky", "kx"), "slices": ("slice", "coil", "ky", "kx"),
+        "series": ("frame", "coil", "ky", "kx"), "series of slices": ("slice", "frame", "coil", "ky", "kx"),
+        "3-D": ("coil", "kz", "ky", "kx"), "3-D series": ("frame", "coil", "kz", "ky", "kx"),
+        "echoes": ("echo", "coil", "ky", "kx")}
+SIZES = {"slice": 2, "frame": 4, "echo": 3, "kz": 8}
+
+
+def object_of(axes):
+    """An image (..., y, x): brighter and dimmer from frame to frame and plane to plane."""
+    image = HEAD.image
+    for name in reversed([a for a in axes if a in SIZES]):
+        n = SIZES[name]
+        factor = 1 + 0.3 * np.sin(2 * np.pi * np.arange(n) / n)
+        image = np.stack([f * np.roll(image, k if name == "frame" else 0, -1) for k, f in enumerate(factor)])
+    return image
+
+
+def lines_of(*lead, seed=0):
+    """Half of the lines, of each frame its own, with a full centre of 8."""
+    keep = np.random.default_rng(seed).random((*lead, SIDE)) < 0.4
+    keep[..., SIDE // 2 - 4: SIDE // 2 + 4] = True
+    return keep[..., None]
+
+
+def scan_of(kind, *, full=False, noise=SCAN_NOISE):
+    """A scan of a kind, undersampled: frames and echoes by lines of their own, volumes by points of (kz, ky)."""
+    axes = AXES[kind]
+    mps = HEAD_MPS if kind != "one coil" else np.ones((1, SIDE, SIDE), np.complex64)
+    image = object_of(axes)
+    inner = 3 if "kz" in axes else 2
+    coils = image[(..., None, *(slice(None),) * inner)] * (mps if inner == 2 else mps[:, None])
+    kspace = fft(coils, tuple(range(-inner, 0)))
+    rng = np.random.default_rng(1)
+    kspace = kspace + noise * rng.standard_normal((*kspace.shape, 2)).view(complex)[..., 0]
+    maps = np.broadcast_to(mps[:, None], (len(mps), SIZES["kz"], SIDE, SIDE)).copy() if inner == 3 else mps
+    if full:
+        return pi.io.Scan(kspace.astype(np.complex64), mps=maps.astype(np.complex64), axes=axes)
+    own = [SIZES[a] for a in axes if a in ("frame", "echo")]
+    if inner == 3:
+        mask = np.random.default_rng(2).random((*own, SIZES["kz"], SIDE)) < 0.5
+        mask[..., 2:6, SIDE // 2 - 4: SIDE // 2 + 4] = True
+        mask = mask[..., None]
+    else:
+        mask = lines_of(*own)
+    whole = np.expand_dims(mask, -1 - inner) if own else mask
+    return pi.io.Scan((kspace * whole).astype(np.complex64), mask=mask, mps=maps.astype(np.complex64), axes=axes)
+
+
+SCANS = {kind: scan_of(kind) for kind in AXES}

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from cases import AXES, HEAD, HEAD_MPS, SCAN_NOISE, SCANS, SIDE, SIZES, lines_of, object_of, scan_of
 
 import pisolve as pi
 from pisolve import evaluate, linops, metrics, tuning
@@ -14,59 +15,8 @@ from pisolve.evaluate.planes import filled, flat
 from pisolve.prepare import Grappa, Spirit, fully_sampled, like_rss, models_of, prepare, zero_filled
 from pisolve.tuning.data import Data, centre
 
-N, COILS, NOISE = 32, 8, 0.01
-BRAIN = pi.phantom.brain((N, N), COILS)
-MPS = BRAIN.mps / np.linalg.norm(BRAIN.mps, axis=0)
 RUN = {"max_iter": 6}
-AXES = {"one coil": ("coil", "ky", "kx"), "slice": ("coil", "ky", "kx"), "slices": ("slice", "coil", "ky", "kx"),
-        "series": ("frame", "coil", "ky", "kx"), "series of slices": ("slice", "frame", "coil", "ky", "kx"),
-        "3-D": ("coil", "kz", "ky", "kx"), "3-D series": ("frame", "coil", "kz", "ky", "kx"),
-        "echoes": ("echo", "coil", "ky", "kx")}
-SIZES = {"slice": 2, "frame": 4, "echo": 3, "kz": 8}
-
-
-def object_of(axes):
-    """An image (..., y, x): brighter and dimmer from frame to frame and plane to plane."""
-    image = BRAIN.image
-    for name in reversed([a for a in axes if a in SIZES]):
-        n = SIZES[name]
-        factor = 1 + 0.3 * np.sin(2 * np.pi * np.arange(n) / n)
-        image = np.stack([f * np.roll(image, k if name == "frame" else 0, -1) for k, f in enumerate(factor)])
-    return image
-
-
-def lines(*lead, seed=0):
-    """Half of the lines, of each frame its own, with a full centre of 8."""
-    keep = np.random.default_rng(seed).random((*lead, N)) < 0.4
-    keep[..., N // 2 - 4: N // 2 + 4] = True
-    return keep[..., None]
-
-
-def scan_of(kind, *, full=False, noise=NOISE):
-    """A scan of a kind, undersampled: frames and echoes by lines of their own, volumes by points of (kz, ky)."""
-    axes = AXES[kind]
-    mps = MPS if kind != "one coil" else np.ones((1, N, N), np.complex64)
-    image = object_of(axes)
-    inner = 3 if "kz" in axes else 2
-    coils = image[(..., None, *(slice(None),) * inner)] * (mps if inner == 2 else mps[:, None])
-    kspace = fft(coils, tuple(range(-inner, 0)))
-    rng = np.random.default_rng(1)
-    kspace = kspace + noise * rng.standard_normal((*kspace.shape, 2)).view(complex)[..., 0]
-    maps = np.broadcast_to(mps[:, None], (len(mps), SIZES["kz"], N, N)).copy() if inner == 3 else mps
-    if full:
-        return pi.io.Scan(kspace.astype(np.complex64), mps=maps.astype(np.complex64), axes=axes)
-    own = [SIZES[a] for a in axes if a in ("frame", "echo")]
-    if inner == 3:
-        mask = np.random.default_rng(2).random((*own, SIZES["kz"], N)) < 0.5
-        mask[..., 2:6, N // 2 - 4: N // 2 + 4] = True
-        mask = mask[..., None]
-    else:
-        mask = lines(*own)
-    whole = np.expand_dims(mask, -1 - inner) if own else mask
-    return pi.io.Scan((kspace * whole).astype(np.complex64), mask=mask, mps=maps.astype(np.complex64), axes=axes)
-
-
-SCANS = {kind: scan_of(kind) for kind in AXES}
+N, COILS, NOISE, MPS, BRAIN = SIDE, len(HEAD_MPS), SCAN_NOISE, HEAD_MPS, HEAD
 FULL = {kind: scan_of(kind, full=True) for kind in ("slice", "slices", "series", "series of slices", "3-D")}
 TIKHONOV = pi.Recipe(0.05 * pi.Tikhonov(), **RUN)
 kinds = pytest.mark.parametrize("kind", AXES)
@@ -114,7 +64,7 @@ def test_frames_lose_lines_of_their_own():
     assert any((lost[0] != lost[k]).any() for k in range(1, len(lost)))
     count = int(SCANS["series"].mask[..., 0].sum() - 4 * 8 - _grown(SCANS["series"].mask))
     assert abs(int(lost.sum()) - round(0.25 * count)) <= 1, "a quarter of the lines of all frames outside the centre"
-    shared = pi.io.Scan(FULL["series"].kspace * lines(), mask=lines(), mps=SCANS["series"].mps,
+    shared = pi.io.Scan(FULL["series"].kspace * lines_of(), mask=lines_of(), mps=SCANS["series"].mps,
                         axes=AXES["series"])
     assert data_of(shared).split(folds=1, share=0.25, seed=0)[0].shape == (N, N), "one mask: lines of all frames"
 
@@ -197,7 +147,7 @@ def test_tune_by_planes_of_a_volume():
 # --- noise
 
 
-def test_noise_level_of_frames_with_their_own_lines():
+def test_noise_level_of_frames_with_their_own_lines_of():
     for kind in ("series", "3-D", "3-D series"):
         scan = SCANS[kind]
         ndim = len(scan.encoding.encoded)

@@ -10,7 +10,7 @@ from pisolve.backend import fft
 
 def check_each(each) -> tuple[str, ...]:
     """The names of `each` as a tuple: () for none."""
-    return () if each is None or (not isinstance(each, str) and not len(each)) else _axes.words("each", each)
+    return () if each is None or each in ((), []) else _axes.words("each", each)
 
 
 def apart(scan, each) -> tuple[str, ...]:
