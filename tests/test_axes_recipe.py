@@ -50,8 +50,11 @@ def test_priors(kind, name):
     inner = len(scan.encoding.encoded)
     coils = fft(scan.kspace, tuple(range(-inner, 0)), inverse=True)
     zero_filled = error((coils * np.conj(scan.mps)).sum(-1 - inner), truth)
-    few = kind == "one coil" or name == "denoiser"  # one coil knows little, and this denoiser smooths
-    assert error(done.x, truth) < (1.1 if few else 0.9) * zero_filled
+    if name == "denoiser":  # which smooths, and is none to win with: near plain SENSE, whatever the kind
+        plain = pi.recon(scan, pi.Zero(), max_iter=25)
+        assert error(done.x, truth) < 1.02 * error(plain.x, truth)
+    else:  # one coil knows little
+        assert error(done.x, truth) < (1.1 if kind == "one coil" else 0.9) * zero_filled
 
 
 @kinds
