@@ -50,9 +50,9 @@ def test_priors(kind, name):
     inner = len(scan.encoding.encoded)
     coils = fft(scan.kspace, tuple(range(-inner, 0)), inverse=True)
     zero_filled = error((coils * np.conj(scan.mps)).sum(-1 - inner), truth)
-    if name == "denoiser":  # which smooths, and is none to win with: near plain SENSE, whatever the kind
-        plain = pi.recon(scan, pi.Zero(), max_iter=25)
-        assert error(done.x, truth) < 1.02 * error(plain.x, truth)
+    if name == "denoiser":  # which blurs 32 pixels much: the object, blurred, whatever the kind
+        smooth = quadratic_denoiser(truth, 1.0)
+        assert error(done.x, truth) < 1.1 * error(smooth, truth)
     else:  # one coil knows little
         assert error(done.x, truth) < (1.1 if kind == "one coil" else 0.9) * zero_filled
 
