@@ -29,6 +29,7 @@ from pisolve.backend._cuda import (
     torch_device,
     working_on,
 )
+from pisolve.backend._jit import jit
 
 __all__ = ["Constant", "OutOfMemory", "check_device", "compiles", "copy", "dot", "fft", "find_gpu", "free_memory",
            "from_torch", "jit", "joined", "like", "namespace", "norm", "one_blas_thread", "parallel", "real",
@@ -108,21 +109,6 @@ def side_by_side(work, items, cut: threading.Event | None = None) -> list:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def jit(function):
-    """Compile `function` at its first call; it runs without the interpreter's lock, as `parallel` needs it.
-
-    The code is kept in the package's `__pycache__`, else in the user's cache folder, else in memory only. Numba takes
-    half a second to load: kernels stand in files of their own, which are imported by the function that runs them.
-    """
-    import numba
-
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(function, cache=True, **options)
-    except RuntimeError:  # no folder can be written
-        return numba.njit(function, **options)
 
 
 def compiles(x) -> bool:

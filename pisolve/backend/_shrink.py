@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pisolve.backend import jit
+from pisolve.backend._jit import jit
 
 
 @jit

@@ -14,7 +14,7 @@ import torch
 
 from pisolve import _check
 from pisolve.io import atomic
-from pisolve.nets.blocks import DnCNN, describe
+from pisolve.nets.blocks import BUILDERS, DnCNN, describe
 from pisolve.nets.cards import CARD, markdown
 from pisolve.nets.decoders import DIP, ConvDecoder, DeepDecoder
 from pisolve.nets.e2e_varnet import VNU, E2EVarNet
@@ -127,6 +127,9 @@ def build(architecture: str, config: dict) -> torch.nn.Module:
     if architecture not in ARCHITECTURES:
         raise ValueError(f"no network {_check.brief(architecture)}: known are {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[architecture](**{name: _inner(value) for name, value in config.items()})
+
+
+BUILDERS.append(build)
 
 
 def _inner(value):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
@@ -254,11 +255,8 @@ def check_fixed(recipe) -> Recipe:
     return recipe
 
 
-def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps=None, sampling: Sampling | None = None,
-          maps: Maps | None = None, method: Method | None = None, whiten: bool = False,
-          compress: Compress | None = None, max_iter: int = 100, tol: float = 1e-4, tune: str | None = None,
-          network=None, consistency: bool = False, each=EACH, checkpoint=None, device: str = "cpu", callbacks=(),
-          progress: bool = False) -> Reconstruction:
+def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps=None, checkpoint=None, callbacks=(),
+          progress: bool = False, **options) -> Reconstruction:
     """Reconstruct a scan in one call: mask, maps, scaling, operator, solver.
 
     Args:
@@ -267,10 +265,10 @@ def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps
             nothing for GRAPPA and RAKI.
         solver: None lets `solve` choose.
         mps: coil maps to use instead of ESPIRiT's.
-        sampling, maps, method, whiten, compress, max_iter, tol, tune, network, consistency, each, device: as for
-            `Recipe`.
         checkpoint: a folder to go on from after an interruption, see `Recipe`.
         callbacks, progress: as for `solve`.
+        options: the other arguments of `Recipe` by their names: sampling, maps, method, whiten, compress, max_iter, tol,
+            tune, network, consistency, each, device.
 
     Returns:
         `Reconstruction`: image, status, recipe, and `.save(path)`.
@@ -284,7 +282,15 @@ def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps
     scan = as_scan(scan)
     if mps is not None:
         scan = replace(scan, mps=mps)
-    options = {k: v for k, v in (("maps", maps), ("method", method)) if v is not None}
-    recipe = Recipe(prior, solver, sampling=sampling, whiten=whiten, compress=compress, max_iter=max_iter, tol=tol,
-                    tune=tune, network=network, consistency=consistency, each=each, device=device, **options)
+    for name in options:
+        choice("the argument", name, _OPTIONS)
+    given = {k: v for k, v in options.items() if v is not None or k not in ("maps", "method")}
+    recipe = Recipe(prior, solver, **given)
     return recipe(scan, callbacks=callbacks, progress=progress, checkpoint=checkpoint)
+
+
+_OPTIONS = tuple(f.name for f in fields(Recipe) if f.name not in ("prior", "solver", "name"))
+_own = inspect.signature(recon)
+recon.__signature__ = _own.replace(parameters=[  # what help() and editors show: one list of arguments, that of Recipe
+    *(p for p in _own.parameters.values() if p.kind != p.VAR_KEYWORD),
+    *(inspect.signature(Recipe).parameters[n].replace(kind=inspect.Parameter.KEYWORD_ONLY) for n in _OPTIONS)])
