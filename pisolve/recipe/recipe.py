@@ -267,8 +267,8 @@ def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps
         mps: coil maps to use instead of ESPIRiT's.
         checkpoint: a folder to go on from after an interruption, see `Recipe`.
         callbacks, progress: as for `solve`.
-        options: the other arguments of `Recipe` by their names: sampling, maps, method, whiten, compress, max_iter, tol,
-            tune, network, consistency, each, device.
+        options: the other arguments of `Recipe` by their names: sampling, maps, method, whiten, compress, max_iter,
+            tol, tune, network, consistency, each, device.
 
     Returns:
         `Reconstruction`: image, status, recipe, and `.save(path)`.
@@ -282,8 +282,8 @@ def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps
     scan = as_scan(scan)
     if mps is not None:
         scan = replace(scan, mps=mps)
-    for name in options:
-        choice("the argument", name, _OPTIONS)
+    for name in sorted(set(options) - set(_OPTIONS)):
+        raise TypeError(f"recon has no argument {name!r}: beside its own it takes {', '.join(_OPTIONS)}")
     given = {k: v for k, v in options.items() if v is not None or k not in ("maps", "method")}
     recipe = Recipe(prior, solver, **given)
     return recipe(scan, callbacks=callbacks, progress=progress, checkpoint=checkpoint)
