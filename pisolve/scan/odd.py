@@ -85,7 +85,7 @@ def _sampling(scan, magnitude) -> list[str]:
         found.append(f"the mask says sampled at {empty.sum()} positions where k-space is zero in all coils")
     together = grid.anywhere if set(grid.own) - {_axes.SLICE} else grid.everywhere  # maps of a series are of its mean
     middle = [slice(max(n // 2 - CALIB // 2, 0), n // 2 + CALIB // 2) for n in together.shape]
-    if scan.calib is None and not together[tuple(middle)].all():
+    if scan.coils > 1 and scan.calib is None and not together[tuple(middle)].all():
         size = "x".join([str(CALIB)] * inner)
         found.append(f"no calibration region: the central {size} samples are not all there, so coil maps need another "
                      "scan")
