@@ -143,18 +143,13 @@ def _tell(a, scan, done, full: bool) -> None:
     table([("scan", f"{a.scan}, {shape_of(scan)}"), ("sampling", sampled(done.scan.encoding)), *rows,
            ("seconds", ", ".join(f"{stage} {t:.2f}" for stage, t in done.seconds.items())),
            ("scale", f"{done.scale:.5g} (k-space times this was solved)")])
-    images = {name: _planes(done.scan.crop(like_rss(done.scan, image))) for name, image in
+    images = {name: done.scan.crop(like_rss(done.scan, image)) for name, image in
               (("zero-filled", zero_filled(done.scan)), ("reconstruction", done.x))}
-    reference = _planes(done.scan.reference) if full else None
+    reference = done.scan.reference if full else None
     if full:
         metrics_table(reference, images)
     if a.png:
         from pisolve.evaluate.figure import figure
 
-        figure(images, reference, path=a.png, title=rows[0][1] if full else "")
+        figure(images, reference, path=a.png, title=rows[0][1] if full else "", axes=done.axes)
     table([("written", ", ".join(filter(None, (a.output, a.png))))])
-
-
-def _planes(image):
-    """An image of more than three axes as a volume of all its planes."""
-    return image.reshape(-1, *image.shape[-2:]) if image.ndim > 3 else image

@@ -29,8 +29,8 @@ def figure(images, reference=None, *, path, slice: int | dict | None = None, zoo
             shape; or one image.
         reference: image of that shape; complex is compared by magnitude.
         path: .png, .pdf or .svg; written whole or not at all.
-        slice: which slice of a volume (frame of a series, ...) to show; of more axes {"slice": 2, "frame": 5}, those
-            that are not named in their middle; None: the middle one.
+        slice: which slice of a volume (frame of a series, ...) to show; of more axes {"slice": 2, "frame": 5}. What is
+            not named, and None: the middle slice and partition, the brightest frame, echo, ...
         zoom: top row, left column and height in pixels of the part that is enlarged (its width in the proportion of
             the image); None: where the reference has most edges inside the object.
         title: a line above.
@@ -53,7 +53,7 @@ def figure(images, reference=None, *, path, slice: int | dict | None = None, zoo
     for name, volume in volumes.items():
         if volume.shape != first.shape:
             raise ValueError(f"image {name!r} has shape {volume.shape}, expected {first.shape}: crop all to one shape")
-    index, where = _plane(first.shape, axes, slice)
+    index, where = _plane(first, axes, slice)
 
     def shown(volume):
         return volume[index]
@@ -79,8 +79,9 @@ def figure(images, reference=None, *, path, slice: int | dict | None = None, zoo
         drawn.savefig(temporary, dpi=dpi, facecolor=_DARK)
 
 
-def _plane(shape, axes, slice) -> tuple[tuple, str]:
+def _plane(image, axes, slice) -> tuple[tuple, str]:
     """The index of the plane that is shown, and which of how many it is, in words."""
+    shape, given = image.shape, axes is not None
     lead = shape[:-2]
     if axes is None:
         axes = ("slice", "y", "x")[-len(shape):] if len(shape) < 4 else (*(f"axis {k}" for k in range(len(lead))), "y",
@@ -97,8 +98,12 @@ def _plane(shape, axes, slice) -> tuple[tuple, str]:
         slice = {} if slice is None or not lead else {name: slice}
     for name in slice:
         _check.choice("slice", name, tuple(counts))
-    index = tuple(n // 2 if a not in slice else _check.integer("slice", slice[a], low=0, high=n - 1)
-                  for a, n in counts.items())
+    chosen = {a: _check.integer("slice", k, low=0, high=counts[a] - 1) for a, k in slice.items()}
+    for at, (a, n) in enumerate(counts.items()):  # a tracer is not there all the time, an echo fades
+        others = tuple(i for i in range(image.ndim) if i != at)
+        bright = given and a not in ("slice", "z")
+        chosen.setdefault(a, int((image**2).sum(axis=others).argmax()) if bright else n // 2)
+    index = tuple(chosen[a] for a in counts)
     return index, ", ".join(f"{a} {k} of 0..{n - 1}" for (a, n), k in zip(counts.items(), index) if n > 1)
 
 
