@@ -156,7 +156,7 @@ class Scan:
         encoded = self.encoding.encoded
         if len(encoded) == 2:
             if self.meta.get("phase_axis") in (-2, -1):
-                return encoded[-1 - self.meta["phase_axis"] - 2]
+                return encoded[0] if self.meta["phase_axis"] == -1 else encoded[1]
             return encoded[0] if self.encoding.varying == encoded[1:] else encoded[1]
         still = [a for a in encoded if a not in self.encoding.varying]
         return encoded[-1] if encoded[-1] in still or not still else still[-1]
