@@ -118,7 +118,7 @@ def place(name: str, axis, names) -> int:
     """
     ndim = len(names)
     known = None not in names
-    told = f"has the axes {', '.join(names)}" if known else f"has {ndim} axes"
+    told = f"has the axes {', '.join(names)}" if known else f"has {ndim} dimensions"
     if isinstance(axis, str):
         where = names.index(axis) - ndim if axis in names else None
         if not known:

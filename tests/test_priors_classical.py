@@ -173,7 +173,7 @@ def test_nuclear_is_the_plain_svd(shape, dtype, rng):
     x, tol = series(rng, *shape, dtype=dtype), 1e-12 if dtype == "complex128" else 3e-6
     C = x.reshape(shape[0], -1).astype("complex128")
     S = np.linalg.svd(C, compute_uv=False)
-    for prior, y in ((pi.Nuclear(), x), (pi.Nuclear(axis=1), x.swapaxes(0, 1)), (pi.Nuclear(axis=-1), x.T)):
+    for prior, y in ((pi.Nuclear(axis=0), x), (pi.Nuclear(axis=1), x.swapaxes(0, 1)), (pi.Nuclear(axis=-1), x.T)):
         if prior.axis != -1:  # the transpose swaps y and x, which permutes the matrix's columns only
             assert distance(prior.prox(y, 1.5), np.moveaxis(svt(C, 1.5).reshape(shape), 0, prior.axis)) < tol
         assert prior.value(y) == pytest.approx(S.sum(), rel=tol)
@@ -370,8 +370,8 @@ def test_what_holds_an_operator_cannot_be_written_into_a_recipe():
 
 BAD = {
     "delta must": [lambda: pi.L1(delta=-1), lambda: pi.L21(delta=math.nan), lambda: pi.TV(delta="a")],
-    "axis": [lambda: pi.L21("x"), lambda: pi.L21((0, 0)), lambda: pi.L21(1.5), lambda: pi.TemporalFFT((0,)),
-             lambda: pi.Nuclear(axis=None), lambda: pi.Nuclear(axis=3).value(np.ones((2, 2), complex)),
+    "axis": [lambda: pi.L21("X"), lambda: pi.L21((0, 0)), lambda: pi.L21(1.5), lambda: pi.TemporalFFT((0,)),
+             lambda: pi.Nuclear(axis=1.5), lambda: pi.Nuclear(axis=3).value(np.ones((2, 2), complex)),
              lambda: pi.L21(3).prox(np.ones((2, 2), complex), 1.0)],
     "axes": [lambda: pi.TV(axes=0), lambda: pi.DCT(()), lambda: pi.DCT((0, 0)), lambda: pi.TV(axes=(0.5,)),
              lambda: pi.TV(axes=(3,)).value(np.ones((2, 2), complex)), lambda: linops.dct((4, 4), (2,))],

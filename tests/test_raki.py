@@ -530,7 +530,7 @@ def test_slices_that_are_made_again_find_their_own_fit(volume, monkeypatch, tmp_
         (checkpoint.name, progress)))
     fit = pi.Raki().watched(3, progress=True, folder=tmp_path)
     for _ in range(6):
-        fit(None, None, None)
+        fit(None)
     assert asked == 2 * [(f"fit_{z}.npz", f"RAKI, slice {z + 1} of 3") for z in range(3)]
     for method in (pi.Sense(), pi.Grappa(), pi.Spirit()):
         assert method.watched(3, progress=True, folder=tmp_path) is method

@@ -632,7 +632,7 @@ def test_a_checkpoint_folder_of_which_nothing_was_kept_is_free(where, error, tmp
 
     with monkeypatch.context() as patch, pytest.raises(error):
         if where == "the models":
-            patch.setattr("pisolve.recipe.recipe.models_of", fail)
+            patch.setattr("pisolve.recipe.run.models_of", fail)
         pi.recon(SCAN, 1e-2 * pi.TV(), checkpoint=tmp_path, callbacks=[fail])
     assert not list(tmp_path.iterdir())
     assert pi.recon(SCAN, 1e-3 * pi.TV(), max_iter=1, checkpoint=tmp_path).ok  # so another recipe may have it

@@ -41,7 +41,10 @@ def by_slice(kspace, mask, calib, fit, ndim: int = 2):
     def joined(found):
         if kspace.ndim == ndim + 1:
             return like(found[0], kspace)
-        return like(np.stack(found) if len(found) > 1 else np.repeat(found[0][None], len(kspace), 0), kspace)
+        out = np.empty((len(kspace), *found[0].shape), found[0].dtype)  # in C's order, whatever the parts have
+        for z in range(len(out)):
+            out[z] = found[z if len(found) > 1 else 0]
+        return like(out, kspace)
 
     with one_blas_thread():
         found = side_by_side(work, range(len(samples))) if len(samples) > 1 else [work(0)]

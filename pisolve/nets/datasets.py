@@ -102,8 +102,11 @@ class Scans(Dataset):
         """`Slices` of one slice."""
         number, z = self.where[item]
         scan = self.scans[number]
-        scan = scan.select(z) if scan.kspace.ndim == 4 else replace(scan, kspace=scan.kspace[None], reference=(
-            None if scan.reference is None else scan.reference[None]))
+        if scan.kspace.ndim == 4:
+            scan = scan.select(z)
+        else:
+            scan = replace(scan, kspace=scan.kspace[None], axes=("slice", *scan.axes), reference=(
+                None if scan.reference is None else scan.reference[None]))
         seed = (self.seed, item)
         return _sliced(scan, None if self.pattern is None else self.pattern(scan.kspace.shape, seed), self.maps)
 

@@ -70,7 +70,7 @@ def _calibrated(maps, still: Scan):
     parts = still.parts()
     found = [maps(p.kspace, p.mask, p.calib, **volume) if p.kspace.any() else None for p in parts]
     like = next(m for m in found if m is not None)
-    return np.stack([np.zeros_like(like) if m is None else m for m in found])
+    return np.ascontiguousarray(np.stack([np.zeros_like(like) if m is None else m for m in found]))
 
 
 def _filled_slices(one: Scan):
