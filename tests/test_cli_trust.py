@@ -160,7 +160,7 @@ def test_words_are_those_of_the_functions():
     """The command line's lists are the functions' own."""
     assert analyses.ANALYSES == named.ANALYSES
     assert stability.TESTS is named.TESTS
-    assert set(KINDS) == set(uncertainty.METHODS) - {"seeds"}
+    assert set(KINDS) == set(uncertainty.KINDS) - {"seeds"}
 
 
 def test_blinded_and_back(run, scan):

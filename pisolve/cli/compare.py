@@ -15,7 +15,7 @@ def add(words) -> None:
 def _options(new) -> None:
     from pisolve.prepare import SAMPLINGS
     from pisolve.recipe.named import ANALYSES, WORDS
-    from pisolve.tuning import METHODS, TRIALS
+    from pisolve.tuning import CRITERIA, TRIALS
 
     add = new.add_argument
     add("scans", nargs="*", metavar="scan", help="as for recon; several are compared together")
@@ -28,7 +28,7 @@ def _options(new) -> None:
         "random")
     add("--seeds", type=int, metavar="N", help="patterns of each kind and acceleration; default: 1")
     add("--center-fraction", type=float, metavar="F", help="share of lines in the full centre; default: fastMRI's")
-    add("--tune", choices=(*METHODS, "none"), help="how strengths are chosen, with as many trials for each prior; "
+    add("--tune", choices=(*CRITERIA, "none"), help="how strengths are chosen, with as many trials for each prior; "
         "default: holdout (reference: an oracle)")
     add("--trials", type=int, metavar="N", help=f"strengths that are tried for each prior; default: {TRIALS}")
     add_slices(new)

@@ -112,14 +112,14 @@ def add_progress(new, what: str = "a bar") -> None:
 def add_method(new, *, image: bool, noise: bool, seed: str) -> None:
     """Which scan, by which recipe where an `image` is made; `seed` says what of, besides the pattern."""
     from pisolve.recipe.named import WORDS
-    from pisolve.tuning import METHODS
+    from pisolve.tuning import CRITERIA
 
     new.add_argument("scan", help="as for recon")
     add = new.add_argument
     if image:
         add("--prior", metavar="NAME", help=f"the method: {', '.join(WORDS[1:])} or a shipped network; default: "
             "wavelet")
-        add("--tune", choices=METHODS, help="choose its strength first; default: as the recipe says, else as it is")
+        add("--tune", choices=CRITERIA, help="choose its strength first; default: as the recipe says, else as it is")
     add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says")
     add("--accel", type=acceleration, metavar="R", help="undersample first; 2x2: along kz and ky, equispaced")
     add_mask(new)

@@ -10,12 +10,12 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
-    from pisolve.tuning import METHODS
+    from pisolve.tuning import CRITERIA
 
     add = new.add_argument
     add("scans", nargs="+", metavar="scan", help="fully sampled; the first one is home")
     add("--priors", type=names, required=True, metavar="NAME,...", help="methods, as for compare; zero-filled is none")
-    add("--tune", choices=METHODS, help="choose strengths at home; default: as they are")
+    add("--tune", choices=CRITERIA, help="choose strengths at home; default: as they are")
     add("--accels", type=numbers, default=[4.0], metavar="R,...", help="the first one is home; default: 4")
     add("--masks", type=names, default=["random"], metavar="KIND,...", help="default: random")
     add("--noises", type=numbers, default=[0.0], metavar="S,...", help="added, in units of the image's 99th "

@@ -21,7 +21,7 @@ from pisolve.priors._module import is_module
 from pisolve.recipe import Recipe
 from pisolve.recipe.format import encode
 from pisolve.recipe.named import named
-from pisolve.tuning import METHODS, TRIALS
+from pisolve.tuning import CRITERIA, TRIALS
 from pisolve.tuning.strength import COUNT, family
 
 PLAIN = ("slice", "coil", "ky", "kx")  # axes that go without saying
@@ -38,7 +38,7 @@ class Plan:
         sources: name -> how the scan can be found again, {"path": ..., "slices": ...}, or None.
         methods: name -> `Recipe`, None for the zero-filled image.
         samplings: `Sampling`, bool array as for `Scan`'s mask, or None (as measured), in turn.
-        tune: None, or a method of `pi.tune`.
+        tune: None, or a criterion of `pi.tune`.
         trials: most strengths that are tried for each prior.
         common: maps, whiten and compress of all recipes.
     """
@@ -161,7 +161,7 @@ def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None
     for recipe in (r for r in recipes.values() if r is not None):
         for scan in found.values():
             recipe.check_prior(scan)
-    _check.choice("tune", tune, (None, *METHODS))
+    _check.choice("tune", tune, (None, *CRITERIA))
     samplings = _samplings(accel, mask, seeds, center_fraction)
     plan = Plan(found, sources, recipes, samplings, tune, _check.integer("trials", trials, low=COUNT), _common(recipes))
     several = [n for n, s in found.items() if s.sets > 1]

@@ -40,7 +40,7 @@ from pisolve.recipe.reconstruction import WORST, Reconstruction
 from pisolve.recipe.run import run
 from pisolve.scan.parts import check_each
 from pisolve.solvers import Result, Solver, solve
-from pisolve.tuning import METHODS, tune_prepared
+from pisolve.tuning import CRITERIA, tune_prepared
 
 __all__ = ["SAMPLINGS", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "recon", "zero_filled_scale"]
 _PARTS = {c.__name__: c for c in (CoilImages, Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit,
@@ -64,7 +64,7 @@ class Recipe:
         sampling: retrospective undersampling to begin with, or None.
         max_iter, tol: as for `solve`.
         name: for tables.
-        tune: None, or a method of `pisolve.tune` that chooses the prior's strength first, on the middle slice
+        tune: None, or a criterion of `pisolve.tune` that chooses the prior's strength first, on the middle slice
             ("holdout", "sure", "discrepancy", "reference"): `prior` then says which prior, and its own strength does
             not count. The reconstruction's recipe holds the strength and no `tune`, and gives the same bits. For SENSE
             with one set of maps only.
@@ -117,7 +117,7 @@ class Recipe:
                                  ("sampling", Sampling | None, "a pi.Sampling(mask, accel)")):
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} must be {what}, got {brief(getattr(self, name))}")
-        choice("tune", self.tune, (None, *METHODS))
+        choice("tune", self.tune, (None, *CRITERIA))
         backend.check_device(self.device)
         integer("max_iter", self.max_iter, low=0)
         number("tol", self.tol, low=0)
@@ -189,8 +189,8 @@ class Recipe:
         recipe, tuning, seconds = self, None, {"maps": middle - start}
         with session(gpu, scan, self) as keep:
             if self.tune is not None:
-                tuning = tune_prepared(scan, self.prior, method=self.tune, solver=self.solver, max_iter=self.max_iter,
-                                       tol=self.tol, each=self.each, gpu=gpu, progress=progress)
+                tuning = tune_prepared(scan, self.prior, criterion=self.tune, solver=self.solver,
+                                       max_iter=self.max_iter, tol=self.tol, each=self.each, gpu=gpu, progress=progress)
                 recipe = replace(self, prior=tuning.prior, tune=None)
                 seconds["tune"] = time.perf_counter() - middle
             done = run(recipe, scan, gpu=gpu, keep=keep, callbacks=callbacks, progress=progress, folder=folder)
