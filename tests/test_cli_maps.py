@@ -53,9 +53,9 @@ def test_calib_has_every_option_of_the_function(run, scans, method):  # noqa: F8
 def test_several_sets_come_out_and_go_in(run, scans, source, suffix):  # noqa: F811
     assert run("calib", scans[source], "-o", f"m.{suffix}", "--maps", 2)[0] == 0
     scan = io.load(scans[source], mps=f"m.{suffix}")
-    np.testing.assert_array_equal(scan.mps, pi.calib.espirit(scan.kspace, maps=2))
+    np.testing.assert_array_equal(scan.mps, pi.calib.espirit(scan.kspace, sets=2))
     assert run("recon", scans[source], "-o", "x.npy", "--mps", f"m.{suffix}", "--max-iter", 2)[0] == 0
-    expected = pi.recon(io.load(scans[source]), maps=pi.Espirit(maps=2), max_iter=2).x
+    expected = pi.recon(io.load(scans[source]), maps=pi.Espirit(sets=2), max_iter=2).x
     np.testing.assert_array_equal(np.load("x.npy"), expected)
 
 

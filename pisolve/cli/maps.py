@@ -15,7 +15,7 @@ MAPS = {"espirit": Espirit, "walsh": Walsh, "inati": Inati, "jsense": JSense}
 def maps_of_recipe(asked: dict, mps) -> Maps:
     """Recipe's `maps`; takes --maps, --crop and --sets out of `asked`."""
     word = asked.pop("maps", None)
-    options = {name: asked.pop(key) for key, name in (("crop", "crop"), ("sets", "maps")) if key in asked}
+    options = {name: asked.pop(name) for name in ("crop", "sets") if name in asked}
     if (word or options) and mps:
         word = "crop" if "crop" in options else "sets" if options else "maps"
         raise ValueError(f"--{word} is for maps that are estimated: with --mps there is nothing to estimate")

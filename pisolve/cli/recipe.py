@@ -100,7 +100,7 @@ def _channels(asked: dict) -> dict:
     whiten, coils, gcc = (asked.pop(n, None) for n in ("prewhiten", "coils", "gcc"))
     if gcc and coils is None:
         raise ValueError("--gcc is for --coils N: without it no coils are compressed")
-    compress = None if coils is None else Compress(coils, method="gcc" if gcc else "svd")
+    compress = None if coils is None else Compress(coils, by="gcc" if gcc else "svd")
     return {"whiten": bool(whiten), "compress": compress}
 
 

@@ -19,7 +19,7 @@ from pisolve.prepare import SAMPLINGS, Sampling, as_scan, fully_sampled
 from pisolve.priors import Denoiser, Prior
 from pisolve.priors._module import is_module
 from pisolve.recipe import Recipe
-from pisolve.recipe.format import encode
+from pisolve.recipe.format import encode, spelled
 from pisolve.recipe.named import named
 from pisolve.tuning import CRITERIA, TRIALS
 from pisolve.tuning.strength import COUNT, family
@@ -130,7 +130,7 @@ def _digest(recipe: Recipe | None, digest) -> None:
         return
     modules = _modules(recipe)
     try:
-        digest.update(json.dumps(recipe.to_dict()).encode())
+        digest.update(json.dumps(spelled(recipe.to_dict(), first=True)).encode())
     except ValueError:
         if not modules:
             digest.update(secrets.token_bytes(16))
@@ -194,7 +194,7 @@ def has_strength(recipe: Recipe | None) -> bool:
         family(recipe.prior)
     except ValueError:
         return False
-    return getattr(recipe.maps, "maps", 1) == 1
+    return getattr(recipe.maps, "sets", 1) == 1
 
 
 def load(path: str, slices=None) -> io.Scan:

@@ -125,7 +125,7 @@ class Recipe:
             raise ValueError(f"tune={self.tune!r} is for SENSE: to hold samples back breaks the pattern that "
                              f"{type(self.method).__name__} fills, and noise in filled samples is not white: give the "
                              "prior a strength, or take Sense()")
-        if self.tune is not None and not (self.method.tunable and getattr(self.maps, "maps", 1) == 1):
+        if self.tune is not None and not (self.method.tunable and getattr(self.maps, "sets", 1) == 1):
             raise ValueError(f"tune={self.tune!r} is for SENSE with one set of maps: give the prior a strength")
         if self.consistency and self.network is None:
             raise ValueError("consistency is for a network: a prior's image has the data term")
@@ -139,8 +139,8 @@ class Recipe:
         kind = bool(self.network.needs_maps)
         if not kind and getattr(self.method, "networks", None):
             object.__setattr__(self, "method", CoilImages())
-        if getattr(self.method, "networks", None) is not kind or getattr(self.maps, "maps", 1) > 1:
-            raise ValueError("network goes with Sense() and one set of maps: leave method out, and Espirit(maps=...)")
+        if getattr(self.method, "networks", None) is not kind or getattr(self.maps, "sets", 1) > 1:
+            raise ValueError("network goes with Sense() and one set of maps: leave method out, and Espirit(sets=...)")
 
     def prepare(self, scan) -> io.Scan:
         """The scan after undersampling, with a mask and maps: all that solving needs, shared between recipes.
@@ -159,7 +159,7 @@ class Recipe:
         Raises:
             ValueError: no such axis, with those there are.
         """
-        sets = max(scan.sets, getattr(self.maps, "maps", 1) if scan.mps is None else 1)
+        sets = max(scan.sets, getattr(self.maps, "sets", 1) if scan.mps is None else 1)
         if self.prior is not None and self.method.needs_maps and sets == 1:
             names = tuple(a for a in scan.image_axes if a not in self.each)
             sizes = dict(zip(scan.image_axes, scan.encoding.shape))
