@@ -1,4 +1,4 @@
-"""Coil maps on the command line: their methods by name, from arguments to `Maps`, and the files that `recon` reads."""
+"""Coil maps on the command line: their kinds by name, from arguments to `Maps`, and the files that `recon` reads."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def maps_of_recipe(asked: dict, mps) -> Maps:
 
 
 def make_maps(a) -> Maps:
-    """How `calib` makes maps; an option that its method does not have is an error."""
-    cls = MAPS[a.method]
-    asked = given(a, {n for m in MAPS.values() for n in m.__dataclass_fields__})
+    """How `calib` makes maps; an option that these do not have is an error."""
+    cls = MAPS[a.maps]
+    asked = given(a, {n for kind in MAPS.values() for n in kind.__dataclass_fields__})
     unfit = sorted(asked.keys() - cls.__dataclass_fields__.keys())
     if unfit:
-        raise ValueError(f"{flag(unfit[0])} has no effect on --method {a.method}")
+        raise ValueError(f"{flag(unfit[0])} has no effect on --maps {a.maps}")
     return cls(**asked)
 
 
