@@ -59,6 +59,16 @@ def test_public_arguments_of_old(call, message):
         call()
 
 
+def test_warnings_name_the_users_line():
+    """Through what says the new words, too."""
+    undersampled = SCAN.undersample(pi.masks.random(SCAN.kspace.shape, 2, 0.3))
+    with pytest.warns(UserWarning, match="widen strengths") as found:
+        pi.tune(undersampled, pi.Tikhonov(), strengths=[1, 2, 4], max_iter=2, maps=pi.Espirit(crop=0.9999))
+    told = " ".join(str(w.message) for w in found)
+    assert "the coil maps are zero" in told
+    assert {w.filename for w in found} == {__file__}
+
+
 def test_an_old_recipe_is_read():
     """As versions before wrote it: Espirit's sets were `maps`, Compress's `by` was `method`."""
     old = {"pisolve": "0.2.0", "type": "Recipe", "maps": {"type": "Espirit", "calib_width": 20, "maps": 2},

@@ -42,7 +42,7 @@ class Maps:
             ndim: 2 or 3.
 
         Raises:
-            ValueError: 3-D k-space, for which there is no such method.
+            ValueError: 3-D k-space, for which there are no such maps.
         """
         if kspace.shape[-1 - ndim] == 1:
             return np.ones_like(kspace)
