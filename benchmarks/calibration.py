@@ -74,9 +74,9 @@ def jsense(case):
 
 
 def compress(case):
-    for method, option in (("svd", "-S"), ("gcc", "-G")):
-        yield f"compress {method}", {
-            "pisolve": lambda m=method: pi.calib.compress(case.full, coils=6, method=m),
+    for by, option in (("svd", "-S"), ("gcc", "-G")):
+        yield f"compress {by}", {
+            "pisolve": lambda by=by: pi.calib.compress(case.full, coils=6, by=by),
             **case.tool("cc", "-p6", option, "-r24", "full", "out")}
 
 

@@ -1,11 +1,11 @@
-"""How near `pi.tune` comes to the oracle: 4 scans at 4x random lines, 3 priors, every method.
+"""How near `pi.tune` comes to the oracle: 4 scans at 4x random lines, 3 priors, every criterion.
 
     python benchmarks/tuning.py [--only brain] [--table]
 
-The oracle is method "reference": the same grid and golden sections, but judged by the truth. For each method the PSNR
-of the reconstruction at the strength that it chose is compared with the oracle's: magnitudes over the body after one
-scale, as in benchmarks/quality.py. Truth: the RSS of the full data for measured scans, the RSS without noise for
-simulated ones. Nothing about the methods was chosen on these four scans. Writes benchmarks/results/tuning.json and
+The oracle is criterion "reference": the same grid and golden sections, but judged by the truth. For each criterion the
+PSNR of the reconstruction at the strength that it chose is compared with the oracle's: magnitudes over the body after
+one scale, as in benchmarks/quality.py. Truth: the RSS of the full data for measured scans, the RSS without noise for
+simulated ones. Nothing about the criteria was chosen on these four scans. Writes benchmarks/results/tuning.json and
 prints it as Markdown; --only runs the scans whose name contains this and replaces their rows; --table prints only.
 """
 
@@ -71,7 +71,7 @@ SCANS = {
 
 
 def compare(name, priors):
-    """One row for each prior and method."""
+    """One row for each prior and criterion."""
     full, truth = SCANS[name]()
     scan = pi.Recipe(sampling=pi.Sampling("random", 4, CENTRE, SEED)).prepare(full)
     scan = scan if truth is None else replace(scan, reference=truth)
@@ -84,22 +84,22 @@ def compare(name, priors):
 
     for word, (prior, options) in priors.items():
         found = {}
-        for method in ("reference", *BLIND):
-            tuning = pi.tune(scan, prior, method=method, refine=3, **options)
-            found[method] = {"psnr": psnr(tuning.prior, options), **tuning.to_dict()}
+        for criterion in ("reference", *BLIND):
+            tuning = pi.tune(scan, prior, criterion=criterion, refine=3, **options)
+            found[criterion] = {"psnr": psnr(tuning.prior, options), **tuning.to_dict()}
         best = found["reference"]["psnr"]
-        for method, row in found.items():
+        for criterion, row in found.items():
             row = {"scan": name, "prior_name": word, "loss_db": round(best - row["psnr"], 3), **row}
-            print(f"{name:34s}{word:9s}{method:12s} {row['psnr']:6.2f} dB, {row['loss_db']:+.2f} at "
+            print(f"{name:34s}{word:9s}{criterion:12s} {row['psnr']:6.2f} dB, {row['loss_db']:+.2f} at "
                   f"{row['strength']:.3g} {row['status']} {row['seconds']:.0f} s", flush=True)
             yield row
 
 
 def table(rows):
-    """The rows as Markdown: PSNR of the oracle, and how much each method loses."""
+    """The rows as Markdown: PSNR of the oracle, and how much each criterion loses."""
     print("\n| scan | prior | oracle | " + " | ".join(BLIND) + " |\n|---|---|---|" + "---|" * len(BLIND))
     for key in dict.fromkeys((r["scan"], r["prior_name"]) for r in rows):
-        mine = {r["method"]: r for r in rows if (r["scan"], r["prior_name"]) == key}
+        mine = {r["criterion"]: r for r in rows if (r["scan"], r["prior_name"]) == key}
         oracle = mine["reference"]
         cells = [f"{-mine[m]['loss_db']:+.2f} dB at {mine[m]['strength']:.2g}" for m in BLIND]
         print(f"| {key[0]} | {key[1]} | {oracle['psnr']:.2f} dB at {oracle['strength']:.2g} | {' | '.join(cells)} |")

@@ -143,22 +143,22 @@ def rows_of(head, rows) -> str:
 
 
 def tuning_table() -> str:
-    """benchmarks/results/tuning.json: the oracle, and what each method loses to it."""
+    """benchmarks/results/tuning.json: the oracle, and what each criterion loses to it."""
     report = json.loads((RESULTS / "tuning.json").read_text())
-    methods = [m for m in tuning.METHODS if m != "reference"]
+    criteria = [m for m in tuning.CRITERIA if m != "reference"]
     cells = {}
     for row in report["rows"]:
-        cells.setdefault((row["scan"], row["prior_name"]), {})[row["method"]] = row
+        cells.setdefault((row["scan"], row["prior_name"]), {})[row["criterion"]] = row
 
     def cell(row):
         note = "" if row["status"] == "ok" else f", {row['status']}"
         return f"{0 - row['loss_db'] + 0:.2f} dB at {row['strength']:.2g}{note}"
 
     rows = [[*key, f"{mine['reference']['psnr']:.2f} dB at {mine['reference']['strength']:.2g}",
-             *(cell(mine[m]) for m in methods)] for key, mine in cells.items()]
+             *(cell(mine[m]) for m in criteria)] for key, mine in cells.items()]
     worst = ", ".join("{} {:.2f} dB ({}, {})".format(m, *max((c[m]["loss_db"], *key) for key, c in cells.items()))
-                      for m in methods)
-    return (rows_of(["scan", "prior", "oracle", *methods], rows) + f"\n\nThe largest losses: {worst}. "
+                      for m in criteria)
+    return (rows_of(["scan", "prior", "oracle", *criteria], rows) + f"\n\nThe largest losses: {worst}. "
             f"Made by `{report['command']}`.")
 
 

@@ -8,6 +8,7 @@ native-endian array of the precision the library computes in.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import numbers
 import sys
@@ -228,6 +229,35 @@ def called(part) -> str:
     """A dataclass as it would be called: `Fit(lr=0.005)`, with what is not at its default."""
     given = ((f.name, getattr(part, f.name)) for f in dataclasses.fields(part) if getattr(part, f.name) != f.default)
     return f"{type(part).__name__}({', '.join(f'{name}={value!r}' for name, value in given)})"
+
+
+def renamed(**names):
+    """Decorate a function or a class, some of whose arguments are called otherwise now: an old word says the new one.
+
+    Args:
+        names: old="new". They stay with what is decorated, as `former`: files that have the old words are read by it.
+    """
+    def decorate(what):
+        call = what.__init__ if isinstance(what, type) else what
+
+        @functools.wraps(call)
+        def checked(*args, **kwargs):
+            for old in names.keys() & kwargs.keys():
+                raise TypeError(f"{old} is called {names[old]} now: {names[old]}={brief(kwargs[old])}")
+            return call(*args, **kwargs)
+
+        def attribute(self, name):
+            if name in names:
+                raise AttributeError(f"{name} is called {names[name]} now")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+        if isinstance(what, type):
+            what.__init__, what.__getattr__ = checked, attribute
+        done = what if isinstance(what, type) else checked
+        done.former = names
+        return done
+
+    return decorate
 
 
 def extra(module: str, name: str):

@@ -11,7 +11,7 @@ CROP = 0.8  # ESPIRiT's maps are 0 where the eigenvalue is below
 VARIANTS = ("raki", "residual", "linear")  # of RAKI
 SOLVERS = ("cg", "dataprox", "fista", "pogm", "gradientdescent", "gmres", "lsmr", "lsqr", "relaxed", "admm", "hqs",
            "pdhg")
-METHODS = ("holdout", "sure", "discrepancy", "reference")  # of tuning
+CRITERIA = ("holdout", "sure", "discrepancy", "reference")  # of tuning
 TRIALS = 12  # strengths to try, where several priors get the same number of them
 COUNTERS = ("encoding", "contrast", "phase", "repetition", "set")  # of raw data: all but encodings become axes
 

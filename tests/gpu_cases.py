@@ -96,7 +96,7 @@ RECIPES = {
     "cg": {"prior": pi.Zero()},
     "tv": {"prior": 1e-2 * pi.TV(), "solver": pi.ADMM()},
     "maps of another size": {"prior": 1e-2 * pi.Tikhonov(), "scan": pi.io.Scan(BRAIN.kspace, mps=3 * BRAIN.mps)},
-    "two sets of maps": {"prior": 1e-2 * pi.TV(), "maps": pi.Espirit(calib_width=16, maps=2)},
+    "two sets of maps": {"prior": 1e-2 * pi.TV(), "maps": pi.Espirit(calib_width=16, sets=2)},
     "grappa": {"method": pi.Grappa()},
     "spirit": {"method": pi.Spirit(), "prior": 1e-3 * pi.Wavelet()},
     "tuned": {"prior": pi.Tikhonov(), "tune": "holdout", "scan": pi.io.Scan(BRAIN.kspace)},
@@ -163,7 +163,7 @@ PLANNED = {
     "gmres": {"prior": pi.Zero(), "solver": pi.GMRES(restart=10)},
     "lsqr": {"prior": pi.Zero(), "solver": pi.LSQR()},
     "pdhg": {"prior": 1e-2 * pi.TV(), "solver": pi.PDHG()},
-    "two sets": {"prior": pi.Zero(), "maps": pi.Espirit(maps=2)},
+    "two sets": {"prior": pi.Zero(), "maps": pi.Espirit(sets=2)},
     "spirit": {"prior": pi.Zero(), "method": pi.Spirit()},
 }
 
@@ -177,7 +177,7 @@ CALIBRATION = {  # functions of k-space whose answer is where k-space is
     "espirit": lambda k: pi.calib.espirit(k, mask=KEPT, calib_width=14),
     "walsh": lambda k: pi.calib.walsh(k, mask=KEPT),
     "compression": lambda k: abs(pi.calib.compression(k, coils=3)(k)),
-    "gcc": lambda k: abs(pi.calib.compression(k, coils=3, method="gcc", axis=-2)(k)),
+    "gcc": lambda k: abs(pi.calib.compression(k, coils=3, by="gcc", axis=-2)(k)),
     "whitening": lambda k: pi.calib.prewhiten(k, pi.calib.noise_covariance(k.reshape(4, -1))),
     "virtual coils": lambda k: pi.calib.virtual_coils(k),
     "unfolding": lambda k: pi.calib.unfold(k * backend.like(REGULAR, k), backend.like(BRAIN.mps, k), REGULAR),

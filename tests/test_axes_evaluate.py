@@ -118,10 +118,10 @@ def test_tune_of_a_series_takes_temporal_priors():
     assert found.tuning.ok or found.tuning.status == "edge"
 
 
-@pytest.mark.parametrize("method", ["sure", "discrepancy", "reference"])
-def test_other_criteria_on_a_series(method):
+@pytest.mark.parametrize("criterion", ["sure", "discrepancy", "reference"])
+def test_other_criteria_on_a_series(criterion):
     scan = SCANS["series"]._with(reference=abs(object_of(AXES["series"])))
-    found = pi.tune(scan, pi.Tikhonov(), method=method, strengths=[1e-3, 3e-2, 10.0], refine=0, max_iter=6)
+    found = pi.tune(scan, pi.Tikhonov(), criterion=criterion, strengths=[1e-3, 3e-2, 10.0], refine=0, max_iter=6)
     assert found.strength < 10
 
 
@@ -254,9 +254,9 @@ def test_visibility_looks_at_planes():
 
 
 @pytest.mark.parametrize("kind", ["slices", "series", "3-D"])
-@pytest.mark.parametrize("method", ["replicas", "sure", "masks"])
-def test_uncertainty(kind, method):
-    found = evaluate.uncertainty(TIKHONOV, SCANS[kind], method=method, n=3)
+@pytest.mark.parametrize("by", ["replicas", "sure", "masks"])
+def test_uncertainty(kind, by):
+    found = evaluate.uncertainty(TIKHONOV, SCANS[kind], by=by, n=3)
     assert found.std.shape == found.image.shape == found.region.shape
     assert found.std[found.region].mean() > 0
     assert not np.isnan(found.std).any()
@@ -265,7 +265,7 @@ def test_uncertainty(kind, method):
 
 @pytest.mark.parametrize("kind", ["series", "3-D"])
 def test_stability(kind):
-    found = evaluate.stability(TIKHONOV, SCANS[kind], sizes=(0.01,), steps=2, method="search",
+    found = evaluate.stability(TIKHONOV, SCANS[kind], sizes=(0.01,), steps=2, by="search",
                                tests=("perturbation", "details"))
     row, = found.perturbation.rows
     assert found.perturbation.images.shape[1:] == object_of(AXES[kind]).shape
@@ -386,7 +386,7 @@ def test_compare_tunes_and_holds_out_on_a_series(tmp_path):
     found = evaluate.compare(SCANS["series"], {"tikhonov": pi.Recipe(pi.Tikhonov(), **RUN)}, trials=9,
                              folder=tmp_path / "kept")
     outcome = found.outcomes[0, "tikhonov"]
-    assert outcome.tuning["method"] == "holdout"
+    assert outcome.tuning["criterion"] == "holdout"
     assert 0 < outcome.values["holdout"] < 1
     assert len(outcome.slices["holdout"]) == SIZES["frame"]
     assert 0.2 < outcome.values["chi"] < 3

@@ -97,7 +97,7 @@ REFUSED = [
     (lambda: pi.Compress(None, 2), V, "energy must be <= 1"), (lambda: pi.Compress(None, 0), V, "energy must be > 0"),
     *[(lambda k=k: pi.Grappa(kernel=k), V, "kernel must be two sizes") for k in ((1, 1), (5,), (99, 5))],
     *[(lambda k=k: pi.Spirit(kernel=k), V, "kernel must be two odd") for k in ((4, 4), (1, 1), (5, 5, 5))],
-    (lambda: pi.Grappa(padded="no"), V, "padded must be one of"), (lambda: pi.Espirit(maps=0), V, "maps must be in 1"),
+    (lambda: pi.Grappa(padded="no"), V, "padded must be one of"), (lambda: pi.Espirit(sets=0), V, "sets must be in 1"),
     (lambda: pi.Espirit(crop=2), V, "crop .*must be < 1"), (lambda: pi.Espirit(thresh="x"), V, "thresh must be one of"),
     (lambda: pi.Espirit(calib_width=None), F, "calib_width must be"), (lambda: pi.Walsh(window=0), V, "window must be"),
     (lambda: pi.Walsh(thresh=1), V, "thresh .*must be < 1"), (lambda: pi.Inati(iterations=0), V, "iterations must be"),

@@ -95,7 +95,7 @@ def test_without_a_series_they_are_refused(run, word, scan):
 
 @pytest.mark.parametrize("word", SERIES)
 def test_compare_and_trust_refuse_them_as_well(run, word):
-    for words in (("compare", "slices.npz", "-o", "r", "--priors", f"tv,{word}", "--accel", 2),
+    for words in (("compare", "slices.npz", "-o", "r", "--methods", f"tv,{word}", "--accel", 2),
                   ("uncertainty", "slices.npz", "--prior", word, "--accel", 2, "--slices", 1)):
         code, out, err = run(*words)
         assert (code, out) == (2, "")

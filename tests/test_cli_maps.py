@@ -41,7 +41,7 @@ def test_calib_has_every_option_of_the_function(run, scans, method):  # noqa: F8
     """And a recipe's class has them, too: the same maps by all three."""
     name, options = method
     words = [w for n, v in options.items() for w in ([f"--{n.replace('_', '-')}"] + ([] if v is True else [v]))]
-    code, _, err = run("calib", scans["SLICE"], "-o", "m.npy", "--method", name, *words)
+    code, _, err = run("calib", scans["SLICE"], "-o", "m.npy", "--maps", name, *words)
     assert (code, err) == (0, "")
     expected = getattr(pi.calib, name)(SLICE, **options)
     np.testing.assert_array_equal(np.load("m.npy"), expected)
@@ -51,17 +51,26 @@ def test_calib_has_every_option_of_the_function(run, scans, method):  # noqa: F8
 @pytest.mark.parametrize("source", ["VOLUME", "ONE", "SLICE"])
 @pytest.mark.parametrize("suffix", ["npy", "npz", "h5", "cfl"])
 def test_several_sets_come_out_and_go_in(run, scans, source, suffix):  # noqa: F811
-    assert run("calib", scans[source], "-o", f"m.{suffix}", "--maps", 2)[0] == 0
+    assert run("calib", scans[source], "-o", f"m.{suffix}", "--sets", 2)[0] == 0
     scan = io.load(scans[source], mps=f"m.{suffix}")
-    np.testing.assert_array_equal(scan.mps, pi.calib.espirit(scan.kspace, maps=2))
+    np.testing.assert_array_equal(scan.mps, pi.calib.espirit(scan.kspace, sets=2))
     assert run("recon", scans[source], "-o", "x.npy", "--mps", f"m.{suffix}", "--max-iter", 2)[0] == 0
-    expected = pi.recon(io.load(scans[source]), maps=pi.Espirit(maps=2), max_iter=2).x
+    expected = pi.recon(io.load(scans[source]), maps=pi.Espirit(sets=2), max_iter=2).x
     np.testing.assert_array_equal(np.load("x.npy"), expected)
+
+
+def test_what_calib_called_method_is_read(run, scans, capsys):  # noqa: F811
+    code, _, err = run("calib", scans["SLICE"], "-o", "m.npy", "--method", "walsh")
+    assert (code, err) == (0, "pisolve: note: --method is called --maps now\n")
+    np.testing.assert_array_equal(np.load("m.npy"), pi.calib.walsh(SLICE))
+    with pytest.raises(SystemExit):
+        run("calib", "--help")
+    assert "--method" not in capsys.readouterr().out
 
 
 def test_sets_lie_where_bart_has_them(run, scans, tmp_path):  # noqa: F811
     """Dimension 4, both ways; BART's own two sets are read, with and without an axis of slices in the scan."""
-    assert run("calib", scans["VOLUME"], "-o", "m.cfl", "--maps", 2)[0] == 0
+    assert run("calib", scans["VOLUME"], "-o", "m.cfl", "--sets", 2)[0] == 0
     assert cfl.read("m.cfl").T.shape == (48, 48, 1, 4, 2, *[1] * 8, 2, 1, 1)
     bart(tmp_path, "ecalib", "-m2", "k", "theirs", k=SLICE[:, None])
     theirs = cfl.read("theirs").reshape(2, *SLICE.shape)
@@ -94,10 +103,12 @@ BAD = [
       for words in (("--maps", "walsh"), ("--sets", "2"), ("--crop", "0.1"), ("--mps", "f.npy"))],
     *[(("recon", "OWN", "-o", "x.h5", *words), f"{words[0]} is for maps that are estimated, and this scan brings")
       for words in (("--maps", "jsense"), ("--sets", "2"), ("--crop", "0.5"))],
-    (("calib", "SLICE", "-o", "m.npy", "--method", "walsh", "--crop", "0.5"), "--crop has no effect on --method walsh"),
-    (("calib", "SLICE", "-o", "m.npy", "--window", "5"), "--window has no effect on --method espirit"),
-    (("calib", "SLICE", "-o", "m.npy", "--method", "walsh", "--thresh", "auto"), "thresh must be a real number"),
-    (("calib", "SLICE", "-o", "m.npy", "--maps", "0"), "maps must be in 1"),
+    (("calib", "SLICE", "-o", "m.npy", "--maps", "walsh", "--crop", "0.5"), "--crop has no effect on --maps walsh"),
+    (("calib", "SLICE", "-o", "m.npy", "--window", "5"), "--window has no effect on --maps espirit"),
+    (("calib", "SLICE", "-o", "m.npy", "--maps", "walsh", "--thresh", "auto"), "thresh must be a real number"),
+    (("calib", "SLICE", "-o", "m.npy", "--sets", "0"), "sets must be in 1"),
+    (("calib", "SLICE", "-o", "m.npy", "--maps", "2"), "argument --maps: the number of sets is --sets 2 now"),
+    (("calib", "SLICE", "-o", "m.npy", "--maps", "best"), "argument --maps: invalid choice: 'best'"),
     (("recon", "SLICE", "-o", "x.h5", "--part", "repetition=1"), "part chooses from raw data"),
     (("info", "SLICE", "--part", "coil=1"), "part must be a dict of"),
     (("info", "SLICE", "--part", "repetition"), "--part"),

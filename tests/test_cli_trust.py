@@ -42,7 +42,7 @@ def scan(tmp_path):
 
 
 def test_compare_and_again(run, scan):
-    words = ("--accel", "2,3", "--priors", "zero-filled,sense,tikhonov", "--trials", 9, "--slices", "0:1", *QUICK)
+    words = ("--accel", "2,3", "--methods", "zero-filled,sense,tikhonov", "--trials", 9, "--slices", "0:1", *QUICK)
     code, out, _ = run("compare", scan, "-o", "report", *words)
     assert code == 0
     assert sorted(os.listdir("report")) == ["comparison.json", "parts", "records.csv", "report.html", "slices.csv",
@@ -69,13 +69,13 @@ def test_compare_and_again(run, scan):
     (("compare", "-o", "r"), "scan is needed"),
     (("compare", "head.npz", "-o", "head.npz"), "is a file"),
     (("compare", "head.npz", "-o", "r", "--recipe", "x.json"), "beside --recipe"),
-    (("compare", "head.npz", "-o", "r", "--priors", "magic"), "'magic'"),
+    (("compare", "head.npz", "-o", "r", "--methods", "magic"), "'magic'"),
     (("compare", "head.npz", "-o", "r", "--analyses", "luck", "--accel", "2"), "'luck'"),
     (("compare", "head.npz", "-o", "r", "--tune", "none", "--trials", "40"), "--trials has no effect with --tune none"),
     (("compare", "head.npz", "-o", "r", "--seeds", "2"), "no effect without accel"),
     (("compare", "head.npz", "-o", "r", "--accel", "2", "--mask", "poisson", "--center-fraction", "0.9"), "poisson"),
     (("consistency", "head.npz", "--mask", "random"), "--mask needs --accel"),
-    (("consistency", "head.npz", "--prior", "sense", "--tune", "sure"), "--tune has no effect on sense"),
+    (("consistency", "head.npz", "--method", "sense", "--tune", "sure"), "--tune has no effect on sense"),
     (("consistency", "head.npz", "--seed", "3"), "--seed has no effect without --accel or --probe"),
     (("consistency", "head.npz", "--seed", "3", "--recipe", "x.json"), "--seed has no effect"),
     (("visibility", "head.npz", "--seed", "3"), "--seed has no effect without --accel:"),
@@ -83,12 +83,16 @@ def test_compare_and_again(run, scan):
     (("visibility", "head.npz", "--prior", "tv"), "unrecognized arguments: --prior"),
     (("stability", "head.npz", "--noise", "0.1"), "unrecognized arguments: --noise"),
     (("consistency", "head.npz", "--prior", "zero-filled"), "no recipe"),
+    (("consistency", "head.npz", "--method", "zero-filled"), "no recipe"),
+    (("consistency", "head.npz", "--method", "sense", "--prior", "tv"), "--prior: not allowed with argument --method"),
+    (("consistency", "head.npz", "--method", "sense", "--recipe", "x.json"), "--method beside --recipe"),
+    (("shift", "head.npz"), "one of the arguments --methods is required"),
     (("visibility", "head.npz", "--png", "x.doc"), "--png must end in"),
     (("visibility", "head.npz", "--png", "no/x.png"), "folder of no/x.png"),
     (("stability", "head.npz", "--recipe", "x.json", "--accel", "2"), "--accel beside --recipe"),
-    (("shift", "head.npz", "--priors", "tv", "--masks", "star"), "star"),
-    (("shift", "head.npz", "--priors", "tv,zero-filled"), "zero-filled is no recipe"),
-    (("shift", "head.npz", "--priors", "sense,spirit", "--tune", "sure"), "--tune has no effect on sense, spirit"),
+    (("shift", "head.npz", "--methods", "tv", "--masks", "star"), "star"),
+    (("shift", "head.npz", "--methods", "tv,zero-filled"), "zero-filled is no recipe"),
+    (("shift", "head.npz", "--methods", "sense,spirit", "--tune", "sure"), "--tune has no effect on sense, spirit"),
     (("blinded", "a/out.npy", "b/out.npy", "-o", "study"), "a/out.npy and b/out.npy would both be the method 'out'"),
     (("unblind", "nowhere"), "key"),
 ])
@@ -122,6 +126,25 @@ def test_trust(run, scan, words):
     assert os.path.getsize("x.png") > 5000
 
 
+def test_a_prior_is_the_same_word_everywhere(run, scan, capsys):
+    """What --prior took beside priors is --method, and --priors is --methods: both are read, and said to be old."""
+    words, found = ("--slices", 0, "--accel", 2, *QUICK), {}
+    for more in (("--prior", "zero"), ("--method", "sense"), ("--prior", "sense")):
+        code, found[more], err = run("consistency", scan, *more, *words)
+        told = "pisolve: note: --prior sense is called --method sense now\n" if more == ("--prior", "sense") else ""
+        assert (code, err) == (0, told)
+    assert found["--method", "sense"] == found["--prior", "sense"] != found["--prior", "zero"]
+    words = (*words[2:], "--slices", "0:1", "--tune", "none")
+    first = run("compare", scan, "-o", "a", "--methods", "zero-filled,sense", *words)
+    old = run("compare", scan, "-o", "b", "--priors", "zero-filled,sense", *words)
+    assert (first[0], old[0]) == (0, 0)
+    assert old[2] == "pisolve: note: --priors is called --methods now\n" + first[2]
+    for word in ("compare", "shift"):
+        with pytest.raises(SystemExit):
+            run(word, "--help")
+        assert "--priors" not in capsys.readouterr().out
+
+
 def test_a_recipe_that_tunes(run, scan, monkeypatch):
     """Its strength is chosen, as `recipe(scan)` does, and the scan is read once; --seed is that of the noise."""
     recipe = pi.Recipe(pi.Tikhonov(), tune="reference", sampling=pi.Sampling("random", 2, seed=4))
@@ -148,7 +171,7 @@ def test_shift(run, scan):
     """Two scans of one name are two."""
     os.mkdir("other")
     np.savez("other/head.npz", kspace=phantom.brain((48, 48), 4, noise=0.01, seed=9).kspace)
-    code, out, _ = run("shift", scan, "other/head.npz", "--priors", "tikhonov", "--accels", "2,3", "--noises", "0",
+    code, out, _ = run("shift", scan, "other/head.npz", "--methods", "tikhonov", "--accels", "2,3", "--noises", "0",
                        *QUICK)
     assert code == 0
     assert "tikhonov" in out
@@ -160,7 +183,7 @@ def test_words_are_those_of_the_functions():
     """The command line's lists are the functions' own."""
     assert analyses.ANALYSES == named.ANALYSES
     assert stability.TESTS is named.TESTS
-    assert set(KINDS) == set(uncertainty.METHODS) - {"seeds"}
+    assert set(KINDS) == set(uncertainty.KINDS) - {"seeds"}
 
 
 def test_blinded_and_back(run, scan):

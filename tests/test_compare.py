@@ -474,7 +474,7 @@ def test_an_analysis_that_fails_loses_nothing(scan, tmp_path):
 
 
 def test_oracle_with_several_sets_of_maps(scan):
-    sets = pi.io.Scan(scan.kspace[0], mps=pi.calib.espirit(scan.kspace[0], maps=2))
+    sets = pi.io.Scan(scan.kspace[0], mps=pi.calib.espirit(scan.kspace[0], sets=2))
     with pytest.raises(ValueError, match="several"):
         pi.compare(sets, ["tikhonov"], accel=2, tune="reference")
 

@@ -15,7 +15,7 @@ COILS = 10
 FULL = phantom.brain((48, 40), COILS, noise=0.01, seed=1).kspace
 ROWS = np.zeros((48, 40), bool)
 ROWS[::2] = ROWS[16:32] = True
-METHODS = ("svd", "gcc")
+KINDS = ("svd", "gcc")
 
 
 def scan32(noise=0.05, seed=0):
@@ -81,14 +81,14 @@ def test_gcc_holds_as_much_signal_as_barts(virtual, noise, tmp_path):
     bart(tmp_path, "cc", "-M", "-G", "-r24", "k", "matrix", k=kspace[:, None])
     bart(tmp_path, "ccapply", f"-p{virtual}", "-G", "clean", "matrix", "out", clean=clean[:, None])
     theirs = cfl.read(tmp_path / "out")
-    ours = calib.compression(kspace, coils=virtual, method="gcc")(clean)
+    ours = calib.compression(kspace, coils=virtual, by="gcc")(clean)
     assert share(ours, clean) > share(theirs, clean) - 1e-4
 
 
 def test_gcc_of_one_position_is_its_svd():
     """Where noise cannot explain anything, each position has the eigenvectors of its own window."""
     clean = phantom.brain((48, 40), COILS).kspace.astype(np.complex128)
-    C = calib.compression(clean, coils=3, method="gcc", window=1, calib_width=None)
+    C = calib.compression(clean, coils=3, by="gcc", window=1, calib_width=None)
     hybrid = fft(clean, (-1,), inverse=True)
     for x in (15, 20, 26):
         s = np.linalg.svd(hybrid[:, :, x], compute_uv=False)
@@ -98,10 +98,10 @@ def test_gcc_of_one_position_is_its_svd():
 
 # ---- laws
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("by", KINDS)
 @pytest.mark.parametrize("virtual", [1, 4, COILS])
-def test_rows_are_orthonormal_so_white_noise_stays_white(method, virtual):
-    C = calib.compression(FULL, coils=virtual, method=method)
+def test_rows_are_orthonormal_so_white_noise_stays_white(by, virtual):
+    C = calib.compression(FULL, coils=virtual, by=by)
     M = C.matrix.reshape(-1, virtual, COILS)
     np.testing.assert_allclose(M @ M.conj().swapaxes(1, 2), np.broadcast_to(np.eye(virtual), (len(M), *2 * [virtual])),
                                atol=1e-12)
@@ -111,101 +111,101 @@ def test_rows_are_orthonormal_so_white_noise_stays_white(method, virtual):
     assert abs(calib.noise_covariance(virtual_noise) - np.eye(virtual)).max() < 0.05
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_all_coils_keep_everything(method):
-    C = calib.compression(FULL, coils=COILS, method=method)
+@pytest.mark.parametrize("by", KINDS)
+def test_all_coils_keep_everything(by):
+    C = calib.compression(FULL, coils=COILS, by=by)
     assert C.energy == pytest.approx(1, abs=1e-12)
     hybrid, virtual = (np.linalg.norm(fft(x, (-1,), inverse=True), axis=0) for x in (FULL, C(FULL)))
     np.testing.assert_allclose(virtual, hybrid, rtol=1e-4, atol=1e-5 * hybrid.max())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("by", KINDS)
 @pytest.mark.parametrize("energy", [0.5, 0.9, 0.99, 0.999, 1.0])
-def test_as_few_coils_as_the_energy_needs(method, energy):
-    C = calib.compression(FULL, energy=energy, method=method, calib_width=None)
+def test_as_few_coils_as_the_energy_needs(by, energy):
+    C = calib.compression(FULL, energy=energy, by=by, calib_width=None)
     virtual = C.matrix.shape[-2]
     assert C.energy >= energy - 1e-9
     assert share(C(FULL), FULL) == pytest.approx(C.energy, abs=1e-5)
     if virtual > 1:
-        assert calib.compression(FULL, coils=virtual - 1, method=method, calib_width=None).energy < energy
+        assert calib.compression(FULL, coils=virtual - 1, by=by, calib_width=None).energy < energy
 
 
 @pytest.mark.parametrize("axis", [-1, -2])
-@pytest.mark.parametrize("method", METHODS)
-def test_maps_and_kspace_are_compressed_alike(method, axis):
+@pytest.mark.parametrize("by", KINDS)
+def test_maps_and_kspace_are_compressed_alike(by, axis):
     """F maps(I) = C(F I): what a reconstruction from virtual coils rests on."""
-    C = calib.compression(FULL, coils=5, method=method, axis=axis)
+    C = calib.compression(FULL, coils=5, by=by, axis=axis)
     images = fft(FULL, (-2, -1), inverse=True)
     np.testing.assert_allclose(fft(C.maps(images), (-2, -1)), C(FULL), atol=1e-5 * abs(FULL).max())
 
 
 def test_readout_along_ky_is_the_transpose():
     turned = np.ascontiguousarray(FULL.swapaxes(1, 2))
-    np.testing.assert_allclose(calib.compress(turned, coils=4, method="gcc", axis=-2),
-                               calib.compress(FULL, coils=4, method="gcc").swapaxes(1, 2), atol=1e-4)
+    np.testing.assert_allclose(calib.compress(turned, coils=4, by="gcc", axis=-2),
+                               calib.compress(FULL, coils=4, by="gcc").swapaxes(1, 2), atol=1e-4)
 
 
 def test_matrices_turn_slowly_along_the_readout():
-    M = calib.compression(FULL, coils=5, method="gcc").matrix
+    M = calib.compression(FULL, coils=5, by="gcc").matrix
     loose = np.linalg.norm(np.diff(M, axis=0), axis=(1, 2))
     overlap = np.linalg.svd(M[1:] @ M[:-1].conj().swapaxes(1, 2), compute_uv=False)
     least = np.sqrt(np.maximum(2 * (5 - overlap.sum(1)), 0))  # min over unitary U of ||U M(x) - M(x - 1)||
     np.testing.assert_allclose(loose, least, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("by", KINDS)
 @pytest.mark.parametrize("change", ["scale 1e-20", "scale 1e20", "mask", "mask is data", "strided", "calib", "torch"])
-def test_law(method, change):
+def test_law(by, change):
     kspace, options = FULL * ROWS, {}
-    expected = calib.compress(kspace, coils=4, method=method)
+    expected = calib.compress(kspace, coils=4, by=by)
     factor = np.float32(change.split()[-1]) if change.startswith("scale") else np.float32(1)
     if change == "mask":
         kspace, options = FULL, {"mask": ROWS}
-        expected = calib.compression(FULL * ROWS, coils=4, method=method)(FULL)
+        expected = calib.compression(FULL * ROWS, coils=4, by=by)(FULL)
     elif change == "mask is data":
         options = {"mask": ROWS}
     elif change == "strided":
         kspace = np.asfortranarray(kspace)[:, :, ::-1][:, :, ::-1]
     elif change == "calib":
-        options = {"calib": kspace[:, 12:36] if method == "gcc" else kspace[:, 12:36, 8:32]}
+        options = {"calib": kspace[:, 12:36] if by == "gcc" else kspace[:, 12:36, 8:32]}
     elif change == "torch":
         kspace = pytest.importorskip("torch").from_numpy(kspace)
     before = to_numpy(kspace).copy()
     given = kspace if factor == 1 else kspace * factor
-    found = calib.compress(given, coils=4, method=method, **options)
+    found = calib.compress(given, coils=4, by=by, **options)
     assert type(found) is type(kspace)
     assert to_numpy(found).dtype == np.complex64
     np.testing.assert_allclose(to_numpy(found) / factor, expected, atol=2e-5 * abs(expected).max())
     np.testing.assert_array_equal(to_numpy(kspace), before)
-    np.testing.assert_array_equal(to_numpy(found), to_numpy(calib.compress(given, coils=4, method=method, **options)))
+    np.testing.assert_array_equal(to_numpy(found), to_numpy(calib.compress(given, coils=4, by=by, **options)))
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_slices_share_one_matrix(method):
+@pytest.mark.parametrize("by", KINDS)
+def test_slices_share_one_matrix(by):
     volume = np.stack([FULL, phantom.brain((48, 40), COILS, anatomy=2, noise=0.01).kspace])
-    C = calib.compression(volume, coils=5, method=method)
+    C = calib.compression(volume, coils=5, by=by)
     out = C(volume)
     assert out.shape == (2, 5, 48, 40)
     np.testing.assert_allclose(out[1], C(volume[1]), atol=1e-6)
     np.testing.assert_allclose(C.maps(volume)[0], C.maps(volume[0]), atol=1e-6)
-    if method == "svd":
+    if by == "svd":
         flat = np.moveaxis(volume[:, :, 12:36, 8:32], 1, 0).reshape(COILS, -1)
         np.testing.assert_allclose(abs(C.matrix @ np.linalg.svd(flat)[0][:, :5]), np.eye(5), atol=1e-3)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_dead_and_duplicate_coils(method):
+@pytest.mark.parametrize("by", KINDS)
+def test_dead_and_duplicate_coils(by):
     odd = FULL.copy()
     odd[3], odd[5] = 0, odd[4]
-    C = calib.compression(odd, coils=COILS, method=method)
+    C = calib.compression(odd, coils=COILS, by=by)
     assert np.isfinite(C(odd)).all()
-    few = calib.compression(odd, coils=4, method=method)
+    few = calib.compression(odd, coils=4, by=by)
     assert abs(few.matrix[..., 3]).max() < 1e-12
     assert abs(few.matrix[..., 4] - few.matrix[..., 5]).max() < 1e-6
 
 
 def test_samples_not_measured_stay_zero():
-    out = calib.compress(FULL * ROWS, coils=4, method="gcc")
+    out = calib.compress(FULL * ROWS, coils=4, by="gcc")
     assert not out[:, ~ROWS].any()
 
 
@@ -213,7 +213,7 @@ def test_samples_not_measured_stay_zero():
 
 @pytest.fixture(scope="module")
 def costs():
-    """(noise, acceleration, method, coils) -> relative increase of CG-SENSE's error by compression, true maps."""
+    """(noise, acceleration, kind, coils) -> relative increase of CG-SENSE's error by compression, true maps."""
     out = {}
     for noise in (0.005, 0.05, 0.2):
         kspace, mps, image = scan32(noise, seed=1)
@@ -221,17 +221,17 @@ def costs():
             mask = lines(128, accel)
             error = lambda x: np.linalg.norm(x - image)  # noqa: B023, E731
             base = error(cg_sense(mps, kspace, mask))
-            for method, virtual in (("svd", 8), ("gcc", 8), ("gcc", 12)):
-                C = calib.compression(kspace * mask, coils=virtual, method=method)
+            for by, virtual in (("svd", 8), ("gcc", 8), ("gcc", 12)):
+                C = calib.compression(kspace * mask, coils=virtual, by=by)
                 found = cg_sense(C.maps(mps), C(kspace * mask), mask)
-                out[noise, accel, method, virtual] = error(found) / base - 1
+                out[noise, accel, by, virtual] = error(found) / base - 1
     return out
 
 
 def test_32_coils_to_8_keep_99_percent():
     kspace, _, _ = scan32(0.05)
-    for method in METHODS:
-        assert calib.compression(kspace * lines(128, 2), coils=8, method=method).energy > 0.99
+    for by in KINDS:
+        assert calib.compression(kspace * lines(128, 2), coils=8, by=by).energy > 0.99
 
 
 @pytest.mark.parametrize(("noise", "accel", "coils", "most"), [
@@ -259,11 +259,11 @@ BAD = {
     "both": ((FULL,), {"coils": 4, "energy": 0.9}, "not both"),
     "no energy": ((FULL,), {"energy": 0}, "energy must be > 0"),
     "too much energy": ((FULL,), {"energy": 1.1}, "energy must be <= 1"),
-    "method": ((FULL,), {"method": "rovir"}, "method must be one of"),
+    "by": ((FULL,), {"by": "rovir"}, "by must be one of"),
     "axis": ((FULL,), {"axis": 0}, "axis must be one of"),
-    "readout with holes": ((HOLES,), {"method": "gcc"}, "not fully sampled along the readout"),
+    "readout with holes": ((HOLES,), {"by": "gcc"}, "not fully sampled along the readout"),
     "calib coils": ((FULL,), {"calib": FULL[:3]}, "calib has 3 coils"),
-    "calib readout": ((FULL,), {"calib": FULL[..., :20], "method": "gcc"}, "calib has 20 samples along"),
+    "calib readout": ((FULL,), {"calib": FULL[..., :20], "by": "gcc"}, "calib has 20 samples along"),
     "no centre": ((FULL * (abs(np.arange(40) - 20) > 15),), {"calib_width": 8}, "zero in its centre"),
 }
 
@@ -279,7 +279,7 @@ def test_bad_input_is_refused(case):
     (FULL[:4], "4 coils, the compression is for 10"), (FULL[..., :20], "20 samples along axis -1"),
     (FULL[0], "dimensions"), (NAN, "NaN")])
 def test_other_data_has_to_fit(x, message):
-    C = calib.compression(FULL, coils=4, method="gcc")
+    C = calib.compression(FULL, coils=4, by="gcc")
     for apply in (C, C.maps):
         with pytest.raises(ValueError, match=message):
             apply(x)

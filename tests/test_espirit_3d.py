@@ -44,7 +44,7 @@ def test_equals_the_definition(kspace):
     A = A.reshape(c, -1, 64).transpose(1, 0, 2)
     _, s, VH = np.linalg.svd(A.reshape(len(A), -1), full_matrices=False)
     V = VH[s > 0.02 * s[0]].reshape(-1, c, 4, 4, 4)
-    mps, lam = espirit(kspace.astype(complex), maps=2, eigenvalues=True, crop=0.5, **SMALL)
+    mps, lam = espirit(kspace.astype(complex), sets=2, eigenvalues=True, crop=0.5, **SMALL)
     assert mps.shape == (2, *kspace.shape)
     assert lam.shape == (2, *grid)
     tap = np.arange(4)

@@ -36,7 +36,7 @@ def kspace():
 
 @pytest.fixture(scope="module")
 def mps(kspace):
-    return espirit(kspace, maps=2)
+    return espirit(kspace, sets=2)
 
 
 # ---- eigenpairs
@@ -81,7 +81,7 @@ def test_equals_the_definition(kspace):
     _, s, VH = np.linalg.svd(A.reshape(len(A), -1), full_matrices=False)
     V = VH[s > 0.02 * s[0]].reshape(-1, c, 6, 6)
     tap = np.arange(6)
-    mps, lam = espirit(kspace, maps=3, eigenvalues=True)
+    mps, lam = espirit(kspace, sets=3, eigenvalues=True)
     assert mps.shape == (3, c, ny, nx)
     assert lam.shape == (3, ny, nx)
     assert lam.dtype == np.float64
@@ -104,17 +104,17 @@ def test_shapes_and_the_first_set(kspace, mps):
     assert mps.dtype == kspace.dtype
     assert lam.shape == kspace.shape[1:]
     assert (one == espirit(kspace)).all()
-    both = espirit(kspace, maps=2, eigenvalues=True)[1]
+    both = espirit(kspace, sets=2, eigenvalues=True)[1]
     apart = both[0] - both[1] > 0.02  # the closer two eigenvalues, the less their vectors are determined
     assert apart.mean() > 0.5
     np.testing.assert_allclose(mps[0][:, apart], one[:, apart], atol=1e-3)
-    volume = espirit(np.stack([kspace, 3 * kspace[::-1]]), maps=2)
+    volume = espirit(np.stack([kspace, 3 * kspace[::-1]]), sets=2)
     assert volume.shape == (2, 2, *kspace.shape)
     assert (volume[0] == mps).all()
 
 
 def test_sets_are_orthonormal_and_cut_by_their_own_eigenvalue(kspace, mps):
-    lam = espirit(kspace, maps=2, eigenvalues=True)[1]
+    lam = espirit(kspace, sets=2, eigenvalues=True)[1]
     assert (lam[0] >= lam[1]).all()
     assert lam.min() > -1e-6
     assert lam.max() < 1 + 1e-5
@@ -127,7 +127,7 @@ def test_sets_are_orthonormal_and_cut_by_their_own_eigenvalue(kspace, mps):
 
 
 def test_soft_crop_weights_each_set(kspace):
-    mps, lam = espirit(kspace, maps=2, soft_crop=True, eigenvalues=True)
+    mps, lam = espirit(kspace, sets=2, soft_crop=True, eigenvalues=True)
     t = np.clip((np.sqrt(np.maximum(lam, 0)) - 0.8) / 0.2, -1, 1)
     np.testing.assert_allclose(np.linalg.norm(mps, axis=1), (1 + t) ** 2 / (2 + 2 * t * t), atol=1e-4)
 
@@ -138,7 +138,7 @@ LAWS = LAWS | {"duplicate coil": (lambda k: np.concatenate([k, k[:1]]), lambda s
 @pytest.mark.parametrize("law", LAWS)
 def test_law(law, kspace, mps):
     change, expected = LAWS[law]
-    ours, expected = espirit(change(kspace), maps=2), expected(mps)
+    ours, expected = espirit(change(kspace), sets=2), expected(mps)
     assert np.isfinite(ours).all()
     if law == "duplicate coil":
         np.testing.assert_allclose(ours[:, -1], ours[:, 0], atol=1e-5)
@@ -152,22 +152,22 @@ def test_law(law, kspace, mps):
 
 def test_torch_and_threads(kspace, mps, monkeypatch):
     torch = pytest.importorskip("torch")
-    ours, lam = espirit(torch.from_numpy(kspace), maps=2, eigenvalues=True)
+    ours, lam = espirit(torch.from_numpy(kspace), sets=2, eigenvalues=True)
     assert isinstance(lam, torch.Tensor)
     np.testing.assert_allclose(projector(ours.numpy()), projector(mps), atol=1e-4)
     import sys
     monkeypatch.setattr(sys.modules["pisolve.calib.espirit"], "parallel",
                         lambda work, items: [work(i) for i in reversed(list(items))])
-    assert (espirit(kspace, maps=2) == mps).all()
+    assert (espirit(kspace, sets=2) == mps).all()
 
 
 def test_no_second_set_where_there_is_none():
-    mps = espirit(simulate(), maps=2)
+    mps = espirit(simulate(), sets=2)
     assert support(mps[1]).mean() < 0.05
 
 
 def test_spans_are_barts(kspace, tmp_path):
-    ours = espirit(kspace, maps=2)
+    ours = espirit(kspace, sets=2)
     theirs = ecalib(kspace, tmp_path, "-c0.8", maps=2)
     same = (support(ours[0]) == support(theirs[0])) & (support(ours[1]) == support(theirs[1]))
     assert same.mean() > 0.97
@@ -177,11 +177,11 @@ def test_spans_are_barts(kspace, tmp_path):
 
 # ---- an object larger than its field of view
 
-def residuals(kspace, maps):
+def residuals(kspace, sets):
     """Of the maps ||(1 - S S^H) images|| / ||images||, of CG-SENSE ||A x - y|| / ||y|| on all samples."""
     lines = masks.equispaced(kspace.shape, 2, 24 / kspace.shape[1], axis=-2)
-    S = espirit(kspace * lines, maps=maps)
-    S = S if maps > 1 else S[None]
+    S = espirit(kspace * lines, sets=sets)
+    S = S if sets > 1 else S[None]
     images = fft(kspace, (-2, -1), inverse=True)
     result = pi.solve(linops.soft_sense(S, lines), kspace * lines, 1e-6 * pi.Tikhonov(), max_iter=60, tol=1e-6)
     return (np.linalg.norm(images - projected(S, images)) / np.linalg.norm(images),

@@ -174,7 +174,7 @@ def test_a_lesion_that_is_there_does_not_contradict_the_data():
 @pytest.mark.filterwarnings("ignore:.*of the missing samples have no measured one")
 @pytest.mark.parametrize(("name", "recipe", "scan"), [
     ("grappa", pi.Recipe(method=pi.Grappa(), max_iter=20), None), ("spirit", pi.Recipe(method=pi.Spirit()), None),
-    ("soft", pi.Recipe(1e-3 * pi.Wavelet(shifts=4), maps=pi.Espirit(maps=2, calib_width=12)), None),
+    ("soft", pi.Recipe(1e-3 * pi.Wavelet(shifts=4), maps=pi.Espirit(sets=2, calib_width=12)), None),
     ("compressed", replace(WAVELET, compress=pi.Compress(4)), None), ("whole maps", WAVELET, P.mps),
     ("own", replace(WAVELET, prior=2e-3 * pi.TV()), MPS)], ids=lambda v: v if isinstance(v, str) else "")
 def test_any_recipe(name, recipe, scan):

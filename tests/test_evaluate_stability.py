@@ -12,7 +12,7 @@ from helpers import Own, refused
 import pisolve as pi
 from pisolve import backend, linops, nets
 from pisolve.evaluate.stability.details import STRUCTURES, insert
-from pisolve.evaluate.stability.perturbation import METHODS, perturb
+from pisolve.evaluate.stability.perturbation import KINDS, perturb
 from pisolve.evaluate.stability.replay import Replay
 from pisolve.evaluate.stability.stability import LARGE, stability
 from pisolve.prepare import Grappa, Spirit
@@ -87,16 +87,16 @@ OTHERS = {"function": pi.Recipe(pi.PnP(blur, sigma=0.05), max_iter=5), "GRAPPA":
           "SPIRiT": pi.Recipe(0.01 * pi.Tikhonov(), method=Spirit(), max_iter=20)}
 
 
-def worst(recipe, scan, sizes=(0.01,), *, steps=4, method="auto", seed=0):
-    return perturb(Replay(recipe, scan), sizes, steps=steps, method=method, seed=seed, tick=lambda: None)
+def worst(recipe, scan, sizes=(0.01,), *, steps=4, by="auto", seed=0):
+    return perturb(Replay(recipe, scan), sizes, steps=steps, by=by, seed=seed, tick=lambda: None)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("by", KINDS)
 @pytest.mark.parametrize("lam", [0.3, 0.01])
-def test_tikhonov_reaches_the_largest_singular_value(method, lam):
+def test_tikhonov_reaches_the_largest_singular_value(by, lam):
     A = linops.dense(linops.sense(SMALL.mps, SMALL.mask))
     inverse = np.linalg.solve(A.conj().T @ A + lam * np.eye(A.shape[1]), A.conj().T)
-    found = worst(pi.Recipe(lam * pi.Tikhonov(), max_iter=60, tol=1e-6), SMALL, (0.01,), steps=15, method=method)
+    found = worst(pi.Recipe(lam * pi.Tikhonov(), max_iter=60, tol=1e-6), SMALL, (0.01,), steps=15, by=by)
     unit = np.linalg.norm(found.image) / np.linalg.norm(SMALL.kspace)
     exact, data = np.linalg.norm(inverse, 2) / unit, np.linalg.norm(A @ inverse, 2)
     for row, e, x in zip(found.rows, found.errors, found.images):
@@ -112,7 +112,7 @@ def test_tikhonov_reaches_the_largest_singular_value(method, lam):
 @pytest.mark.parametrize("name", ["tikhonov", "wavelet", "TV"])
 def test_convex_priors_do_not_expand_the_data(name):
     recipe = replace(RECIPES[name], max_iter=150, tol=1e-6)
-    found = worst(recipe, SMALL, (0.005, 0.5), steps=2, method="search")
+    found = worst(recipe, SMALL, (0.005, 0.5), steps=2, by="search")
     assert found.bound == 1.0
     assert all(0.1 < row["data gain"] <= 1.002 for row in found.rows)
     assert found.rows[0]["gain"] > 1.5 * found.rows[0]["noise gain"]
@@ -120,16 +120,16 @@ def test_convex_priors_do_not_expand_the_data(name):
 
 def test_the_bound_is_for_minima_of_convex_problems_only():
     names = ("shifted wavelet", "PnP", "unrolled", "magnitude")
-    assert [worst(RECIPES[n], SCAN, steps=1, method="search").bound for n in names] == [None] * 4
+    assert [worst(RECIPES[n], SCAN, steps=1, by="search").bound for n in names] == [None] * 4
 
 
 @pytest.mark.parametrize("name", ["wavelet", "TV", "PnP"])
 def test_search_and_gradient_find_much_the_same(name):
-    by = {m: worst(RECIPES[name], SMALL, steps=5, method=m) for m in METHODS}
+    by = {m: worst(RECIPES[name], SMALL, steps=5, by=m) for m in KINDS}
     gains = {m: p.rows[0]["gain"] for m, p in by.items()}
     assert 0.6 * gains["gradient"] < gains["search"] < 1.2 * gains["gradient"]  # local maxima differ
     assert gains["auto"] > 0.9 * max(gains.values())
-    assert (by["search"].gradients, by["search"].method) == (0, "search")
+    assert (by["search"].gradients, by["search"].by) == (0, "search")
     assert by["gradient"].gradients > 0
 
 
@@ -158,7 +158,7 @@ def test_every_kind_of_recipe_has_its_curve(name):
                      tests=("perturbation", "details"))
     p = done.perturbation
     assert [row["size"] for row in p.rows] == [0.01, 0.05]
-    assert p.method == ("search" if name in OTHERS else "search, then gradient"), p.reason
+    assert p.by == ("search" if name in OTHERS else "search, then gradient"), p.reason
     assert (p.reason != "") == (name in OTHERS)
     assert all(row["gain"] >= row["noise gain"] > 0 for row in p.rows)
     assert all((row["data gain"] is None) == (name in ("magnitude", "SPIRiT")) for row in p.rows)
@@ -327,7 +327,7 @@ def test_a_volume_is_judged_by_its_middle_slice_in_the_scale_of_the_whole():
 
 def test_a_real_scan():
     scan = pi.io.load(data_path("kspace/invivo_brain_cimax_16ch.h5"))
-    done = stability(pi.Recipe(sampling=pi.Sampling("random", 4)), scan, sizes=(0.01,), steps=3, method="search",
+    done = stability(pi.Recipe(sampling=pi.Sampling("random", 4)), scan, sizes=(0.01,), steps=3, by="search",
                      structures=("lesion",), contrasts=(0.3,), tests=("perturbation", "details"))
     assert 8 < done.perturbation.rows[0]["gain"] < LARGE
     assert 0.5 < done.perturbation.rows[0]["noise gain"] < 1.2
@@ -342,13 +342,13 @@ def test_a_real_scan():
     (lambda: stability(RECIPES["TV"], SCAN, sizes=(2.0,)), ValueError, "sizes"),
     (lambda: stability(RECIPES["TV"], SCAN, contrasts=()), TypeError, "contrasts must be"),
     (lambda: stability(RECIPES["TV"], SCAN, steps=0), ValueError, "steps must be in 1.."),
-    (lambda: stability(RECIPES["TV"], SCAN, method="newton"), ValueError, "method must be one of auto"),
+    (lambda: stability(RECIPES["TV"], SCAN, by="newton"), ValueError, "by must be one of auto"),
     (lambda: stability(RECIPES["TV"], SCAN, structures=("cat",)), ValueError, "structures must be one of dot"),
     (lambda: stability(RECIPES["TV"], SCAN, tests="details"), TypeError, "tests must be a tuple"),
     (lambda: stability(RECIPES["TV"], FULL, accels=(0.5, 2)), ValueError, "accels must be >= 1"),
     (lambda: stability(RECIPES["TV"], SCAN, slice=1), ValueError, "slice must be in 0..0"),
     (lambda: stability(RECIPES["TV"], SCAN, seed=-1), ValueError, "seed"),
-    (lambda: stability(OTHERS["GRAPPA"], SCAN, method="gradient"), ValueError, "method='gradient' cannot be"),
+    (lambda: stability(OTHERS["GRAPPA"], SCAN, by="gradient"), ValueError, "by='gradient' cannot be"),
 ])
 def test_bad_input_is_refused(call, kind, message):
     refused(call, kind, message)

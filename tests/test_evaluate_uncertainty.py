@@ -124,13 +124,13 @@ def test_a_picture_that_is_always_the_same_has_no_std_but_a_risk():
     """It is off by half the truth: replicas, masks and seeds do not see it and say so; SURE does."""
     network = Network(lambda x: torch.from_numpy(0.5 * TRUTH * np.float32(pi.recon(SCAN, pi.Zero()).scale)))
     recipe = pi.Recipe(network=network)
-    for method, options in (("replicas", {"n": 3}), ("masks", {"n": 3})):
-        found = uncertainty(recipe, SCAN, method=method, reference=TRUTH, **options)
+    for by, options in (("replicas", {"n": 3}), ("masks", {"n": 3})):
+        found = uncertainty(recipe, SCAN, by=by, reference=TRUTH, **options)
         assert found.std.max() < 1e-6
         text = found.section()
         assert "A prior that" in text.text
         assert "kind that it does not contain" in str(text)
-    found = uncertainty(recipe, SCAN, method="sure", noise=SIGMA, reference=TRUTH)
+    found = uncertainty(recipe, SCAN, by="sure", noise=SIGMA, reference=TRUTH)
     error = (0.5 * abs(TRUTH[found.region])) ** 2
     np.testing.assert_allclose(found.mse, error.mean(), rtol=0.03)
     assert 0.9 < found.calibration.ratio < 1.1
@@ -150,7 +150,7 @@ def test_sure_is_the_true_error_within_5_percent(name, coils, one_thread):
     pairs = []
     for seed in (1, 2):
         scan, truth = simulated(128, coils, seed)
-        found = uncertainty(recipe, scan, method="sure", noise=SIGMA, n=2, seed=seed)
+        found = uncertainty(recipe, scan, by="sure", noise=SIGMA, n=2, seed=seed)
         error = ((found.image - truth) * np.exp(-1j * np.angle(truth))).real[found.region]
         pairs.append((found.mse, np.mean(error**2)))
         assert found.mean is None
@@ -164,7 +164,7 @@ def test_the_risk_is_where_the_error_is():
     left = torch.zeros(SIZE, SIZE)
     left[:, SIZE // 2:] = 1
     recipe = pi.Recipe(network=Network(lambda x: x * left))
-    found = uncertainty(recipe, SCAN, method="sure", noise=SIGMA, reference=TRUTH)
+    found = uncertainty(recipe, SCAN, by="sure", noise=SIGMA, reference=TRUTH)
     columns = np.arange(SIZE)[None]
     right = found.std[found.region & (columns > SIZE // 2 + 12)]
     wrong = found.std[found.region & (columns < SIZE // 2 - 12)]
@@ -173,7 +173,7 @@ def test_the_risk_is_where_the_error_is():
     assert found.calibration.correlation > 0.5
     assert found.calibration.ause < 0.4 * found.calibration.ause_random
     assert not found.std[~found.region].any()
-    again = uncertainty(recipe, SCAN, method="sure", noise=SIGMA)
+    again = uncertainty(recipe, SCAN, by="sure", noise=SIGMA)
     np.testing.assert_array_equal(again.std, found.std)
 
 
@@ -185,7 +185,7 @@ def test_sure_where_samples_are_missing_is_of_what_is_determined():
     pairs = []
     for seed in range(2):
         scan, truth = simulated(seed=seed, mask=MASK)
-        found = uncertainty(WAVELET, scan, method="sure", noise=SIGMA, n=2)
+        found = uncertainty(WAVELET, scan, by="sure", noise=SIGMA, n=2)
         (model,), scale = models_of(scan)
         judge = Risk(WAVELET, model, scale, noise=SIGMA, seed=0)
         seen = judge.B(judge.K((found.image - truth).astype(np.complex64)))[judge.region]
@@ -198,7 +198,7 @@ def test_sure_where_samples_are_missing_is_of_what_is_determined():
 
 
 def test_masks_are_subsets_or_new_patterns():
-    found = uncertainty(WAVELET, FOURTH, method="masks", n=6, keep=True, reference=TRUTH)
+    found = uncertainty(WAVELET, FOURTH, by="masks", n=6, keep=True, reference=TRUTH)
     assert found.samples.shape == (6, SIZE, SIZE)
     assert len({x.tobytes() for x in found.samples}) == 6
     np.testing.assert_allclose(found.mean, found.samples.mean(0), rtol=1e-6)
@@ -206,13 +206,13 @@ def test_masks_are_subsets_or_new_patterns():
     np.testing.assert_allclose(found.std, turned.std(0, ddof=1), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(found.image, WAVELET(FOURTH).x, rtol=1e-5, atol=1e-5)
     assert "no standard error" in found.section().text
-    same = uncertainty(WAVELET, FOURTH, method="masks", n=6)
+    same = uncertainty(WAVELET, FOURTH, by="masks", n=6)
     np.testing.assert_array_equal(same.std, found.std)
     assert same.samples is None
-    more = uncertainty(WAVELET, FOURTH, method="masks", n=6, share=0.6)
+    more = uncertainty(WAVELET, FOURTH, by="masks", n=6, share=0.6)
     assert more.std[body()].mean() > found.std[body()].mean()
     full = replace(WAVELET, sampling=pi.Sampling("random", 3), maps=pi.Espirit(calib_width=12))
-    drawn = uncertainty(full, replace(SCAN, mask=None), method="masks", n=3, keep=True)
+    drawn = uncertainty(full, replace(SCAN, mask=None), by="masks", n=3, keep=True)
     assert len({x.tobytes() for x in drawn.samples}) == 3
     assert drawn.calibration.pixels == body(SCAN.rss()).sum()
     assert "other random patterns" in drawn.section().text
@@ -222,13 +222,13 @@ def test_masks_are_subsets_or_new_patterns():
 
 def test_seeds_are_the_recipes():
     recipes = [WAVELET, replace(WAVELET, prior=0.02 * pi.TV()), LEAST]
-    found = uncertainty(recipes, FOURTH, method="seeds", keep=True)
+    found = uncertainty(recipes, FOURTH, by="seeds", keep=True)
     for x, recipe in zip(found.samples, recipes):
         np.testing.assert_array_equal(x, recipe(FOURTH).x)
     assert found.n == 3
     np.testing.assert_array_equal(found.image, found.samples[0])
     assert "agree may be wrong together" in found.section().text
-    assert uncertainty([WAVELET, WAVELET], FOURTH, method="seeds").std.max() < 1e-6
+    assert uncertainty([WAVELET, WAVELET], FOURTH, by="seeds").std.max() < 1e-6
 
 
 @pytest.mark.parametrize("kind", [nn.Dropout, nn.Dropout2d, nn.AlphaDropout])
@@ -242,13 +242,13 @@ def test_dropout_layers_stay_active(kind):
 
     network = Network(call, kind(p))
     state = torch.get_rng_state()
-    found = uncertainty(pi.Recipe(network=network), SCAN, method="dropout", n=30, keep=True)
+    found = uncertainty(pi.Recipe(network=network), SCAN, by="dropout", n=30, keep=True)
     assert torch.equal(torch.get_rng_state(), state)
     assert network.parts[0].training  # as it was
     assert not network.parts[0]._forward_hooks
-    again = uncertainty(pi.Recipe(network=network.eval()), SCAN, method="dropout", n=30)
+    again = uncertainty(pi.Recipe(network=network.eval()), SCAN, by="dropout", n=30)
     np.testing.assert_array_equal(again.std, found.std)
-    other = uncertainty(pi.Recipe(network=network), SCAN, method="dropout", n=30, seed=1)
+    other = uncertainty(pi.Recipe(network=network), SCAN, by="dropout", n=30, seed=1)
     assert not np.array_equal(other.std, found.std)
     assert not network.parts[0].training
     np.testing.assert_allclose(found.image, linops.sense(SCAN.mps).H(SCAN.kspace), rtol=1e-3, atol=1e-4)
@@ -262,15 +262,15 @@ def test_dropout_layers_stay_active(kind):
 def test_a_unet_with_dropout(one_thread):
     torch.manual_seed(0)
     unet = pi.nets.ZeroFilledUNet(chans=4, pools=1, drop_prob=0.2)
-    found = uncertainty(pi.Recipe(network=unet), replace(SCAN, mps=None), method="dropout", n=4)
+    found = uncertainty(pi.Recipe(network=unet), replace(SCAN, mps=None), by="dropout", n=4)
     assert found.std.max() > 0
     assert not found.image.imag.any()
 
 
 def test_a_volume():
     volume = pi.io.Scan(np.stack([FOURTH.kspace, 2 * FOURTH.kspace]), MASK, FOURTH.mps)
-    for method, n in (("replicas", 3), ("sure", 1), ("masks", 2)):
-        found = uncertainty(WAVELET, volume, method=method, n=n, reference=np.stack([TRUTH, 2 * TRUTH]))
+    for by, n in (("replicas", 3), ("sure", 1), ("masks", 2)):
+        found = uncertainty(WAVELET, volume, by=by, n=n, reference=np.stack([TRUTH, 2 * TRUTH]))
         assert found.std.shape == found.image.shape == found.region.shape == (2, SIZE, SIZE)
         assert found.calibration.ratio > 0
         json.dumps(found.to_dict())
@@ -281,7 +281,7 @@ def test_a_volume():
 def test_the_zero_filled_image_of_a_prospective_scan_is_no_truth():
     scan = pi.io.load(data_path("kspace/brain_sigpytut_8ch_undersampled.h5"))
     assert scan.reference is not None
-    found = uncertainty(pi.Recipe(2e-3 * pi.TV(), max_iter=10), scan, method="masks", n=2)
+    found = uncertainty(pi.Recipe(2e-3 * pi.TV(), max_iter=10), scan, by="masks", n=2)
     assert found.calibration is None
     assert found.std[found.region].mean() > 0
 
@@ -293,7 +293,7 @@ def test_failed_images_are_left_out():
         calls.append(0)
         return x * (float("nan") if len(calls) == 2 else 1)
 
-    found = uncertainty(pi.Recipe(network=Network(call)), FOURTH, method="masks", n=4)
+    found = uncertainty(pi.Recipe(network=Network(call)), FOURTH, by="masks", n=4)
     assert (found.n, found.failed) == (3, 1)
     assert "left out" in found.section().warnings[0]
 
@@ -301,25 +301,25 @@ def test_failed_images_are_left_out():
 @pytest.mark.parametrize(("recipe", "options", "kind", "message"), [
     (pi.TV(), {}, TypeError, "recipe must be a pi.Recipe"),
     (pi.Recipe(tune="sure"), {}, ValueError, "recipe tunes its strength"),
-    (WAVELET, {"method": "bootstrap"}, ValueError, "method must be one of"),
+    (WAVELET, {"by": "bootstrap"}, ValueError, "by must be one of"),
     (WAVELET, {"n": 1}, ValueError, "n must be in 2"),
     (WAVELET, {"noise": -1}, ValueError, "noise must be > 0"),
-    (WAVELET, {"share": 0.2}, ValueError, "share has no effect on method='replicas'"),
+    (WAVELET, {"share": 0.2}, ValueError, "share has no effect on by='replicas'"),
     (WAVELET, {"keep": True}, ValueError, "keep has no effect"),
-    (WAVELET, {"method": "masks", "noise": 0.1}, ValueError, "noise has no effect"),
-    (WAVELET, {"method": "masks", "window": 3}, ValueError, "window has no effect"),
-    (WAVELET, {"method": "masks", "share": 1}, ValueError, "share must be < 1"),
-    (replace(WAVELET, sampling=pi.Sampling()), {"method": "masks", "share": 0.2}, ValueError, "share has no effect"),
-    (WAVELET, {"method": "seeds"}, TypeError, "takes a list of recipes"),
-    ([WAVELET], {"method": "seeds"}, ValueError, "an ensemble has two"),
-    ([WAVELET, 3], {"method": "seeds"}, TypeError, "recipe must be a pi.Recipe"),
-    ([WAVELET, WAVELET], {"method": "seeds", "n": 2}, ValueError, "n has no effect"),
-    (WAVELET, {"method": "dropout"}, ValueError, "needs a recipe with a reconstruction network"),
-    (pi.Recipe(network=Network(lambda x: x)), {"method": "dropout"}, ValueError, "no dropout layer with p > 0"),
-    (pi.Recipe(network=Network(abs, nn.Dropout(0.0))), {"method": "dropout"}, ValueError, "no dropout layer with"),
-    (pi.Recipe(method=pi.Spirit()), {"method": "sure"}, ValueError, "method='sure' needs SENSE"),
-    (pi.Recipe(method=pi.Grappa()), {"method": "sure"}, ValueError, "method='sure' needs SENSE"),
-    (WAVELET, {"method": "masks", "n": 2, "reference": TRUTH[1:]}, ValueError, "reference has shape"),
+    (WAVELET, {"by": "masks", "noise": 0.1}, ValueError, "noise has no effect"),
+    (WAVELET, {"by": "masks", "window": 3}, ValueError, "window has no effect"),
+    (WAVELET, {"by": "masks", "share": 1}, ValueError, "share must be < 1"),
+    (replace(WAVELET, sampling=pi.Sampling()), {"by": "masks", "share": 0.2}, ValueError, "share has no effect"),
+    (WAVELET, {"by": "seeds"}, TypeError, "takes a list of recipes"),
+    ([WAVELET], {"by": "seeds"}, ValueError, "an ensemble has two"),
+    ([WAVELET, 3], {"by": "seeds"}, TypeError, "recipe must be a pi.Recipe"),
+    ([WAVELET, WAVELET], {"by": "seeds", "n": 2}, ValueError, "n has no effect"),
+    (WAVELET, {"by": "dropout"}, ValueError, "needs a recipe with a reconstruction network"),
+    (pi.Recipe(network=Network(lambda x: x)), {"by": "dropout"}, ValueError, "no dropout layer with p > 0"),
+    (pi.Recipe(network=Network(abs, nn.Dropout(0.0))), {"by": "dropout"}, ValueError, "no dropout layer with"),
+    (pi.Recipe(method=pi.Spirit()), {"by": "sure"}, ValueError, "by='sure' needs SENSE"),
+    (pi.Recipe(method=pi.Grappa()), {"by": "sure"}, ValueError, "by='sure' needs SENSE"),
+    (WAVELET, {"by": "masks", "n": 2, "reference": TRUTH[1:]}, ValueError, "reference has shape"),
     (WAVELET, {"seed": 1.5}, TypeError, "seed must be"),
 ])
 def test_bad_input(recipe, options, kind, message):

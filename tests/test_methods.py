@@ -32,9 +32,9 @@ RECIPES = {
     "walsh": pi.Recipe(pi.Zero(), maps=pi.Walsh()),
     "inati": pi.Recipe(pi.Zero(), maps=pi.Inati()),
     "jsense": pi.Recipe(pi.Zero(), maps=pi.JSense()),
-    "two sets": pi.Recipe(pi.Zero(), maps=pi.Espirit(maps=2)),
+    "two sets": pi.Recipe(pi.Zero(), maps=pi.Espirit(sets=2)),
     "svd": pi.Recipe(pi.Zero(), compress=pi.Compress(5)),
-    "gcc": pi.Recipe(pi.Zero(), compress=pi.Compress(5, method="gcc")),
+    "gcc": pi.Recipe(pi.Zero(), compress=pi.Compress(5, by="gcc")),
 }
 
 
@@ -80,13 +80,13 @@ DENOISER = pi.PnP(lambda x, s: pi.L1().prox(x, 0.1 * s), sigma=0.1)
 
 
 @pytest.mark.parametrize(("mps", "tol"), [(OWN, 0.03), (10 * OWN, 0.03), (1e-3 * RAMP * OWN, 0.03),
-                                          (calib.espirit(HALF.kspace, mask=MASK, maps=2), 0.06)])
+                                          (calib.espirit(HALF.kspace, mask=MASK, sets=2), 0.06)])
 def test_whitening_gives_units_of_the_noise_with_any_maps(mps, tol):
     """Maps of the scan, of any size, give the image that calibration on white channels gives, and its scale."""
     scan = io.Scan(calib.mix(MIXED, HALF.kspace), MASK, calib.mix(MIXED, mps), noise=0.02 * MIXED @ SAMPLES)
     before = scan.mps.copy()
     for prior in (pi.Zero(), 1e-2 * pi.Tikhonov(), DENOISER):
-        recipe = pi.Recipe(prior, whiten=True, max_iter=15, maps=pi.Espirit(maps=mps.shape[0] if mps.ndim == 4 else 1))
+        recipe = pi.Recipe(prior, whiten=True, max_iter=15, maps=pi.Espirit(sets=mps.shape[0] if mps.ndim == 4 else 1))
         own, made = recipe(scan), recipe(replace(scan, mps=None))
         size = np.linalg.norm(own.scan.mps, axis=-3)
         np.testing.assert_allclose(size[size > 0], 1, rtol=1e-5)
@@ -101,7 +101,7 @@ def test_whitening_gives_units_of_the_noise_with_any_maps(mps, tol):
 @pytest.mark.parametrize("name", ["sense", "pnp", "tikhonov", "wavelet", "sets", "grappa"])
 def test_the_size_of_the_maps_changes_the_image_and_nothing_else(name, factor):
     """factor * maps: the image / factor, and the same strength of the prior, status and number of steps."""
-    mps = calib.espirit(HALF.kspace, mask=MASK, maps=2) if name == "sets" else OWN
+    mps = calib.espirit(HALF.kspace, mask=MASK, sets=2) if name == "sets" else OWN
     prior = {"sense": pi.Zero(), "pnp": DENOISER, "tikhonov": 1e-2 * pi.Tikhonov()}.get(name, 2e-3 * pi.Wavelet())
     recipe = pi.Recipe(prior, max_iter=15, method=pi.Grappa() if name == "grappa" else pi.Sense())
     plain, scaled = recipe(replace(HALF, mps=mps)), recipe(replace(HALF, mps=(factor * mps).astype("c8")))
@@ -136,7 +136,7 @@ def test_where_maps_are_next_to_nothing_the_scale_is_not_one_of_noise():
         assert 1 / (scale * model.size) == pytest.approx(truth, rel=0.1)
 
 
-@pytest.mark.parametrize("options", [{}, {"soft_crop": True}, {"maps": 2}])
+@pytest.mark.parametrize("options", [{}, {"soft_crop": True}, {"sets": 2}])
 def test_normalised_maps_go_through_as_they_are(options):
     mps = calib.espirit(HALF.kspace, mask=MASK, **options)
     (model,), _ = prepare.models_of(replace(HALF, mps=mps))
@@ -151,7 +151,7 @@ APART = io.Scan(FULL.kspace * LATTICE, LATTICE, calib=FULL.kspace[:, 20:44])
 
 @pytest.mark.parametrize("slices", [None, 3])
 @pytest.mark.parametrize("method", [pi.Sense(), pi.Grappa(), pi.Spirit()])
-@pytest.mark.parametrize("maps", [pi.Espirit(), pi.Walsh(), pi.Espirit(maps=2)])
+@pytest.mark.parametrize("maps", [pi.Espirit(), pi.Walsh(), pi.Espirit(sets=2)])
 def test_separate_calibration_raises_no_alarm_and_may_hold_for_all_slices(slices, method, maps):
     scan = APART
     if slices:
@@ -209,11 +209,11 @@ def test_maps_of_slices_are_no_sets():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for crop in (0.8, 0):  # with 0 both sets are everywhere, but orthogonal
-            pi.recon(HALF, pi.Zero(), mps=calib.espirit(HALF.kspace, mask=MASK, maps=2, crop=crop), max_iter=3)
+            pi.recon(HALF, pi.Zero(), mps=calib.espirit(HALF.kspace, mask=MASK, sets=2, crop=crop), max_iter=3)
         pi.recon(HALF, pi.Zero(), mps=volume, method=pi.Spirit(), max_iter=3)
 
 
-@pytest.mark.parametrize("compress", [pi.Compress(4), pi.Compress(4, method="gcc"), pi.Compress(None, 0.95)])
+@pytest.mark.parametrize("compress", [pi.Compress(4), pi.Compress(4, by="gcc"), pi.Compress(None, 0.95)])
 def test_compression_looks_at_what_the_mask_says_is_sampled(compress):
     """Samples outside the mask change nothing, in the centre either."""
     mask = masks.random((SIZE, SIZE), 3, 0.1, seed=1)
@@ -223,9 +223,9 @@ def test_compression_looks_at_what_the_mask_says_is_sampled(compress):
 
 
 def test_compression_keeps_the_units_and_given_maps():
-    for method in ("svd", "gcc"):
+    for by in ("svd", "gcc"):
         scan = replace(HALF, mps=P.mps)
-        done = pi.Recipe(pi.Zero(), compress=pi.Compress(COILS - 1, method=method))(scan)
+        done = pi.Recipe(pi.Zero(), compress=pi.Compress(COILS - 1, by=by))(scan)
         whole = pi.Recipe(pi.Zero())(scan)
         assert done.scan.kspace.shape[-3] == done.scan.mps.shape[-3] == COILS - 1
         assert np.linalg.norm(done.x - whole.x) < 0.05 * np.linalg.norm(whole.x)
@@ -238,7 +238,7 @@ def test_compression_keeps_the_units_and_given_maps():
     (lambda: pi.Recipe(compress=8), TypeError, "compress must be"),
     (lambda: pi.Recipe(tune="sure", method=pi.Spirit()), ValueError, "tune"),
     (lambda: pi.Compress(None), ValueError, "coils or energy"),
-    (lambda: pi.Compress(8, method="best"), ValueError, "method"),
+    (lambda: pi.Compress(8, by="best"), ValueError, "by must be"),
     (lambda: pi.Grappa(kernel=5), TypeError, "kernel"),
     (lambda: pi.Grappa(kernel=(5, 4, 3)), ValueError, "kernel"),
     (lambda: pi.Spirit(weight=-1), ValueError, "weight"),

@@ -309,14 +309,14 @@ def gain(kind, examples, folder):
 
 def test_supervision_and_held_out_samples_teach_and_consistency_alone_does_not(examples, tmp_path):
     gains = {kind: gain(kind, examples, tmp_path / kind.__name__)
-             for kind in (nets.Reconstruction, nets.SSDU, Consistent)}
-    assert gains[nets.Reconstruction] > 2
+             for kind in (nets.ReconstructionTask, nets.SSDU, Consistent)}
+    assert gains[nets.ReconstructionTask] > 2
     assert gains[nets.SSDU] > 1
     assert gains[Consistent] < 0.2
 
 
 def test_networks_without_maps_are_compared_with_the_root_sum_of_squares(examples, tmp_path):
-    given = nets.Reconstruction(examples[0], examples[1], batch_size=2)
+    given = nets.ReconstructionTask(examples[0], examples[1], batch_size=2)
     batch = given.batch(0)
     network = Magnitude()
     output, target = given.output(network, batch)
@@ -342,12 +342,12 @@ def test_a_finite_set_is_gone_through_in_a_new_order_each_time():
         def __getitem__(self, n):
             return nets.Slices(torch.full((1, 1, 1, 1), n), torch.ones(1, 1, 1, 1))
 
-    given = nets.Reconstruction(Numbered(range(5)))
+    given = nets.ReconstructionTask(Numbered(range(5)))
     rounds = [[int(given.batch(5 * r + n).kspace.real) for n in range(5)] for r in range(3)]
     assert all(sorted(r) == list(range(5)) for r in rounds)
     assert rounds[0] != rounds[1]
     with pytest.raises(ValueError, match="group=2"):
-        nets.Reconstruction(nets.Simulated(SHAPES), batch_size=2)
+        nets.ReconstructionTask(nets.Simulated(SHAPES), batch_size=2)
 
 
 # --- configurations

@@ -191,7 +191,7 @@ D = pi.Denoiser(nets.DnCNN(2, 2, 2))
     ({"network": Own(adjoint), "tune": "sure"}, ValueError, "tune has no effect"),
     ({"network": Own(adjoint), "max_iter": 5}, ValueError, "max_iter has no effect"),
     ({"network": Own(adjoint), "method": pi.Grappa()}, ValueError, r"network goes with Sense\(\)"),
-    ({"network": Own(adjoint), "maps": pi.Espirit(maps=2)}, ValueError, "one set of maps"),
+    ({"network": Own(adjoint), "maps": pi.Espirit(sets=2)}, ValueError, "one set of maps"),
     ({"network": Own(magnitude, False), "method": pi.Spirit()}, ValueError, "network goes with"),
     ({"consistency": True}, ValueError, "consistency is for a network"),
     ({"network": Own(adjoint), "consistency": 1}, TypeError, "consistency must be True or False"),

@@ -65,7 +65,7 @@ def test_correlated_noise_and_whitening():
 
 @pytest.mark.parametrize("recipe", [
     replace(SENSE, method=pi.Grappa()), replace(SENSE, method=pi.Spirit(), max_iter=15),
-    replace(SENSE, compress=pi.Compress(4)), replace(SENSE, compress=pi.Compress(4, method="gcc")),
+    replace(SENSE, compress=pi.Compress(4)), replace(SENSE, compress=pi.Compress(4, by="gcc")),
     pi.Recipe(5e-3 * pi.Wavelet(), max_iter=20), pi.Recipe(5e-3 * pi.TV(), max_iter=20),
     pi.Recipe(pi.PnP(lambda x, sigma: 0.9 * x, sigma=0.1), max_iter=10),
 ], ids=["grappa", "spirit", "svd", "gcc", "wavelet", "tv", "pnp"])

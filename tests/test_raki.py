@@ -549,7 +549,7 @@ def test_seconds_count_the_fit(method, volume, clock):
     assert list(found) == ["maps", *fit, "solve"]
 
 
-@pytest.mark.parametrize("tune", pi.tuning.METHODS)
+@pytest.mark.parametrize("tune", pi.tuning.CRITERIA)
 @pytest.mark.parametrize("name", ["Grappa", "Raki"])
 def test_strengths_are_not_tuned_on_filled_data(tune, name):
     refused(lambda: pi.Recipe(pi.TV(), method=getattr(pi, name)(), tune=tune), ValueError,

@@ -77,7 +77,7 @@ def test_the_residual_knows_the_noise_where_outer_kspace_holds_signal(sigma, mas
 def test_one_coil_leaves_nothing_to_measure_noise_by():
     one = linops.sense(np.ones((1, *SHAPE), "c8"), SCAN.mask)
     assert tuning.residual_noise(Data(pi.Problem(one, Y[:1]))) is None
-    found = pi.tune(pi.Problem(one, Y[:1]), pi.L1(), method="sure", **FEW)
+    found = pi.tune(pi.Problem(one, Y[:1]), pi.L1(), criterion="sure", **FEW)
     assert found.noise == tuning.noise_level(Y[:1], SCAN.mask)
 
 
@@ -264,26 +264,26 @@ def test_other_operators_are_tuned_by_their_samples():
     score = scores.Holdout(data, *RUN, folds=2, share=0.2, seed=3)
     assert not score.seen.known
     assert 0 < score(1e-2 * pi.L1()) < 2
-    for method in ("holdout", "sure"):
-        assert pi.tune(pi.Problem(B, y), pi.L1(), method=method, noise=SIGMA * SCALE, **FEW).strength > 0
+    for criterion in ("holdout", "sure"):
+        assert pi.tune(pi.Problem(B, y), pi.L1(), criterion=criterion, noise=SIGMA * SCALE, **FEW).strength > 0
 
 
 def test_the_discrepancy_is_met():
-    found = pi.tune(SCAN, pi.TV(), method="discrepancy", noise=SIGMA, max_iter=40, refine=7)
+    found = pi.tune(SCAN, pi.TV(), criterion="discrepancy", noise=SIGMA, max_iter=40, refine=7)
     x = pi.solve(A, Y, found.prior, max_iter=40).x
     count = COILS * SCAN.mask.sum()
     assert found.ok
     assert found.noise == pytest.approx(SIGMA * SCALE)
     assert np.linalg.norm(A(x) - Y) ** 2 == pytest.approx(2 * (SIGMA * SCALE) ** 2 * count, rel=0.01)
     with pytest.warns(UserWarning, match="even at lam"):
-        assert pi.tune(SCAN, pi.TV(), method="discrepancy", noise=SIGMA / 10, max_iter=12).status == "unreachable"
+        assert pi.tune(SCAN, pi.TV(), criterion="discrepancy", noise=SIGMA / 10, max_iter=12).status == "unreachable"
     with pytest.warns(UserWarning, match="widen"):
-        assert pi.tune(SCAN, pi.TV(), method="discrepancy", noise=1.0, **FEW).status == "edge"
+        assert pi.tune(SCAN, pi.TV(), criterion="discrepancy", noise=1.0, **FEW).status == "edge"
 
 
 def test_reference_is_the_best_of_a_brute_force_search():
     truth = io.Scan(pi.phantom.brain(SHAPE, COILS).kspace).rss()
-    found = pi.tune(SCAN, pi.TV(), method="reference", reference=truth, **FEW)
+    found = pi.tune(SCAN, pi.TV(), criterion="reference", reference=truth, **FEW)
     body = metrics.body(truth)
     errors = {}
     for s, value in found.curve:
@@ -293,13 +293,13 @@ def test_reference_is_the_best_of_a_brute_force_search():
         assert value == pytest.approx(errors[s], rel=1e-4)
     assert found.strength == min(errors, key=errors.get)
     assert "oracle" in found.label
-    own = pi.tune(SCAN, pi.TV(), method="reference", **FEW)  # the scan's own: the RSS of the full, noisy data
+    own = pi.tune(SCAN, pi.TV(), criterion="reference", **FEW)  # the scan's own: the RSS of the full, noisy data
     assert own.curve != found.curve
 
 
-@pytest.mark.parametrize("method", ["holdout", "sure"])
+@pytest.mark.parametrize("criterion", ["holdout", "sure"])
 @pytest.mark.parametrize("prior", [pi.Wavelet(shifts=16), pi.TV()], ids=["wavelet", "tv"])
-def test_near_the_oracle(method, prior):
+def test_near_the_oracle(criterion, prior):
     """What it is for, in small: under 0.5 dB from the best strength, with the truth unseen."""
     truth = io.Scan(pi.phantom.brain(SHAPE, COILS).kspace).rss()
     body = metrics.body(truth)
@@ -308,7 +308,7 @@ def test_near_the_oracle(method, prior):
         image = abs(pi.solve(A, Y, p, max_iter=25).x)
         return metrics.psnr(truth, image * (image * truth)[body].sum() / (image[body] ** 2).sum(), region=body)
 
-    found = pi.tune(replace(SCAN, reference=None), prior, method=method, max_iter=25, refine=1)
+    found = pi.tune(replace(SCAN, reference=None), prior, criterion=criterion, max_iter=25, refine=1)
     best = max(psnr(s * prior) for s in np.geomspace(1e-3, 3e-2, 7))
     assert psnr(found.prior) > best - 0.5
 
@@ -353,16 +353,16 @@ def test_a_scan_is_tuned_in_the_recipes_units():
     np.testing.assert_allclose(tensor.curve, direct.curve, rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", tuning.METHODS)
-def test_twice_the_same_and_nothing_changed(method):
+@pytest.mark.parametrize("criterion", tuning.CRITERIA)
+def test_twice_the_same_and_nothing_changed(criterion):
     kept = SCAN.kspace.copy()
-    first, second = (pi.tune(SCAN, pi.PnP(shrink, 0.1), method=method, **FEW) for _ in range(2))
+    first, second = (pi.tune(SCAN, pi.PnP(shrink, 0.1), criterion=criterion, **FEW) for _ in range(2))
     assert first.curve == second.curve
     assert first.prior.sigma == first.strength
     np.testing.assert_array_equal(SCAN.kspace, kept)
     assert first.to_dict() | {"seconds": 0} == second.to_dict() | {"seconds": 0}
-    assert json.loads(json.dumps(first.to_dict(), allow_nan=False))["method"] == method
-    assert method in repr(first)
+    assert json.loads(json.dumps(first.to_dict(), allow_nan=False))["criterion"] == criterion
+    assert criterion in repr(first)
 
 
 def test_the_middle_slice_of_a_volume():
@@ -385,12 +385,12 @@ def test_runs_that_diverge_are_told():
 
 # ---- recipes and pictures --------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("method", ["holdout", "sure"])
-def test_a_recipe_tunes_and_keeps_what_it_chose(method):
-    recipe = pi.Recipe(2e-3 * pi.TV(), tune=method, max_iter=10)
-    assert pi.Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))).tune == method
+@pytest.mark.parametrize("criterion", ["holdout", "sure"])
+def test_a_recipe_tunes_and_keeps_what_it_chose(criterion):
+    recipe = pi.Recipe(2e-3 * pi.TV(), tune=criterion, max_iter=10)
+    assert pi.Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))).tune == criterion
     done = recipe(SCAN)
-    found = pi.tune(SCAN, pi.TV(), method=method, max_iter=10)
+    found = pi.tune(SCAN, pi.TV(), criterion=criterion, max_iter=10)
     assert done.tuning.curve == found.curve
     assert done.recipe.tune is None
     assert done.recipe.prior.lam == found.strength
@@ -398,8 +398,8 @@ def test_a_recipe_tunes_and_keeps_what_it_chose(method):
     np.testing.assert_array_equal(again(SCAN).x, done.x)
     assert again(SCAN).tuning is None
     assert set(done.seconds) == {"maps", "tune", "solve"}
-    if method == "holdout":
-        np.testing.assert_array_equal(pi.recon(SCAN, pi.TV(), tune=method, max_iter=10).x, done.x)
+    if criterion == "holdout":
+        np.testing.assert_array_equal(pi.recon(SCAN, pi.TV(), tune=criterion, max_iter=10).x, done.x)
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
@@ -420,16 +420,17 @@ P, ONE = pi.Problem(A, Y), pi.Denoiser(shrink, level=0.1)
 @pytest.mark.parametrize(("data", "prior", "options", "message"), [
     (SCAN, None, {}, "prior is needed"), (SCAN, pi.Zero(), {}, "no strength"), (P, None, {}, "no strength"),
     (SCAN, "TV", {}, "prior must be"), (SCAN, 0 * pi.TV(), {}, "without its factor"), ("none.h5", pi.TV(), {}, "exist"),
-    (SCAN, pi.PnP(ONE), {}, "one noise level only"), (SCAN, pi.TV(), {"method": "gcv"}, "method must be one of"),
+    (SCAN, pi.PnP(ONE), {}, "one noise level only"), (SCAN, pi.TV(), {"criterion": "gcv"}, "criterion must be one of"),
     (SCAN, pi.TV(), {"strengths": [1, 2]}, "3 at least"),
     (SCAN, pi.TV(), {"strengths": [0, 1, 2]}, "strengths must be"),
     (SCAN, pi.TV(), {"strengths": 0.1}, "list of numbers"), (SCAN, pi.TV(), {"noise": 0}, "noise must be > 0"),
     (SCAN, pi.TV(), {"solver": "FISTA"}, "solver must be"), (SCAN, pi.TV(), {"max_iter": 0}, "max_iter"),
     (SCAN, pi.TV(), {"tol": -1}, "tol"), (SCAN, pi.TV(), {"seed": 0.5}, "seed"), (SCAN, pi.TV(), {"slice": 1}, "slice"),
     (SCAN, pi.TV(), {"refine": -1}, "refine"), (P, pi.TV(), {"slice": 0}, "are for scans"),
-    (P, pi.TV(), {"method": "reference"}, "needs the truth"), (SCAN, lambda s: s, FEW, "prior must be a pisolve prior"),
-    (P, pi.TV(), {"method": "reference", "reference": np.ones((3, 3))}, "reference has shape"),
-    (SCAN, pi.TV(), {"method": "reference", "reference": np.ones((3, 3, 3))}, "reference has"),
+    (P, pi.TV(), {"criterion": "reference"}, "needs the truth"),
+    (SCAN, lambda s: s, FEW, "prior must be a pisolve prior"),
+    (P, pi.TV(), {"criterion": "reference", "reference": np.ones((3, 3))}, "reference has shape"),
+    (SCAN, pi.TV(), {"criterion": "reference", "reference": np.ones((3, 3, 3))}, "reference has"),
     (pi.Problem(A, 0 * Y), pi.TV(), {}, "zero everywhere"),
 ])
 def test_bad_input_is_refused(data, prior, options, message):
@@ -440,7 +441,7 @@ def test_bad_input_is_refused(data, prior, options, message):
 def test_nothing_outside_the_centre_to_withhold():
     mask = np.zeros((48, 1), bool)
     mask[16:32] = True
-    with pytest.raises(ValueError, match="take method='sure'"):
+    with pytest.raises(ValueError, match="take criterion='sure'"):
         pi.tune(pi.Problem(linops.sense(A.mps, mask), PHANTOM.kspace), pi.TV())
 
 

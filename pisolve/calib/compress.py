@@ -21,7 +21,7 @@ class Compression:
     """A coil compression that `compression` found, to be applied to anything the same coils measured.
 
     Attributes:
-        matrix: numpy complex128, orthonormal rows, so white noise stays white: (virtual, coil) for method "svd",
+        matrix: numpy complex128, orthonormal rows, so white noise stays white: (virtual, coil) by "svd",
             (positions, virtual, coil) for "gcc", one for each pixel along the readout.
         energy: share of the calibration samples' energy that the virtual coils hold, 0..1.
         axis: the readout of "gcc", -2 or -1.
@@ -73,11 +73,12 @@ class Compression:
             raise ValueError(f"{name} has {x.shape[-3]} coils, the compression is for {self.matrix.shape[-1]}")
         if self.matrix.ndim == 3 and x.shape[self.axis] != len(self.matrix):
             raise ValueError(f"{name} has {x.shape[self.axis]} samples along axis {self.axis}, the compression is for "
-                             f"{len(self.matrix)} along this readout: method 'svd' has one matrix for all sizes")
+                             f"{len(self.matrix)} along this readout: by='svd' has one matrix for all sizes")
         return x
 
 
-def compression(kspace, *, coils: int | None = None, energy: float | None = None, method: str = "svd",
+@_check.renamed(method="by")
+def compression(kspace, *, coils: int | None = None, energy: float | None = None, by: str = "svd",
                 calib_width: int | None = 24, window: int = 5, mask=None, calib=None, axis: int = -1) -> Compression:
     """Find the virtual coils that hold most energy: the leading eigenvectors of the coils' Gram matrix.
 
@@ -101,7 +102,7 @@ def compression(kspace, *, coils: int | None = None, energy: float | None = None
         coils: number of virtual coils. None: 8, or as many as `energy` needs.
         energy: share of the energy to hold at the least, 0 < energy <= 1: the smallest number of coils is taken that
             does.
-        method: "svd" or "gcc".
+        by: "svd" or "gcc".
         calib_width: the samples used are the central ones, at most this many along ky and kx (for "gcc" across the
             readout only); None: all.
         window: number of readout positions whose Gram matrices are added, "gcc" only.
@@ -118,7 +119,7 @@ def compression(kspace, *, coils: int | None = None, energy: float | None = None
         T. Zhang et al., Coil compression for accelerated imaging with Cartesian sampling, ibid. 69:571-582 (2013).
     """
     kspace = _check.array("kspace", kspace, ndim=(3, 4), nonzero=True)
-    _check.choice("method", method, ("svd", "gcc"))
+    _check.choice("by", by, ("svd", "gcc"))
     _check.choice("axis", axis, (-2, -1))
     calib_width = _check.integer("calib_width", calib_width, low=1, allow_none=True)
     window = _check.integer("window", window, low=1)
@@ -131,8 +132,8 @@ def compression(kspace, *, coils: int | None = None, energy: float | None = None
     coils = min(8, count) if coils is None else _check.integer("coils", coils, low=1)
     if coils > count:
         raise ValueError(f"coils is {coils}, but there are only {count} to compress: take at most that many")
-    x = _samples(kspace, calib, mask, calib_width, method, axis)
-    if method == "gcc":
+    x = _samples(kspace, calib, mask, calib_width, by, axis)
+    if by == "gcc":
         x = np.moveaxis(fft(x, (axis,), inverse=True), axis, 0)  # (position, slice, coil, line)
         x = x.transpose(0, 2, 1, 3).reshape(len(x), count, -1)
         gram = x @ x.conj().swapaxes(1, 2)
@@ -148,37 +149,38 @@ def compression(kspace, *, coils: int | None = None, energy: float | None = None
         coils = int(min(np.searchsorted(kept, energy * (1 - 1e-12)) + 1, count))
     M = V[:, :, :coils].conj().swapaxes(1, 2)
     M = M * unit(np.take_along_axis(M, abs(M).argmax(2)[:, :, None], 2)).conj()  # eigenvectors have any phase
-    if method == "svd":
+    if by == "svd":
         return Compression(np.ascontiguousarray(M[0]), min(float(kept[coils - 1]), 1.0), axis)
     return Compression(_aligned(M, int(np.trace(grams, axis1=1, axis2=2).real.argmax())),
                        min(float(kept[coils - 1]), 1.0), axis)
 
 
-def compress(kspace, *, coils: int | None = None, energy: float | None = None, method: str = "svd",
+@_check.renamed(method="by")
+def compress(kspace, *, coils: int | None = None, energy: float | None = None, by: str = "svd",
              calib_width: int | None = 24, window: int = 5, mask=None, calib=None, axis: int = -1):
     """K-space of fewer virtual coils: `compression(kspace, ...)(kspace)`, with the same arguments.
 
     Returns:
         (..., virtual, ky, kx), precision and kind of `kspace`. Samples that are zero in all coils stay zero.
     """
-    return compression(kspace, coils=coils, energy=energy, method=method, calib_width=calib_width, window=window,
+    return compression(kspace, coils=coils, energy=energy, by=by, calib_width=calib_width, window=window,
                        mask=mask, calib=calib, axis=axis)(kspace)
 
 
-def _samples(kspace, calib, mask, calib_width, method, axis):
+def _samples(kspace, calib, mask, calib_width, by, axis):
     """The samples (slice, coil, y, x) to look at, complex128 with a peak of 1; checked for "gcc"."""
     x, name = kspace, "kspace"
     if calib is not None:
         x, name = _check.array("calib", calib, ndim=(3, 4), nonzero=True), "calib"
         if x.shape[-3] != kspace.shape[-3]:
             raise ValueError(f"calib has {x.shape[-3]} coils, kspace {kspace.shape[-3]}: they must be the same coils")
-        if method == "gcc" and x.shape[axis] != kspace.shape[axis]:
+        if by == "gcc" and x.shape[axis] != kspace.shape[axis]:
             raise ValueError(f"calib has {x.shape[axis]} samples along the readout, axis {axis}, kspace "
-                             f"{kspace.shape[axis]}: for method 'gcc' they must be equal")
+                             f"{kspace.shape[axis]}: with by='gcc' they must be equal")
         mask = calib_width = None
     mask = None if mask is None else _check.mask("mask", mask, x.shape)
     sizes = [n if calib_width is None else min(calib_width, n) for n in x.shape[-2:]]
-    if method == "gcc":
+    if by == "gcc":
         sizes[axis] = x.shape[axis]
     block = tuple(middle(n, size) for n, size in zip(x.shape[-2:], sizes))
     x = to_numpy(x)[(..., *block)]
@@ -190,11 +192,11 @@ def _samples(kspace, calib, mask, calib_width, method, axis):
     if peak == 0:
         raise ValueError(f"{name} is zero in its centre: nothing to calibrate the compression on; give calib_width="
                          "None for all samples, or calib=...")
-    if method == "gcc":
+    if by == "gcc":
         lines = measured.any(axis)
         if not (measured.sum(axis)[lines] == sizes[axis]).all():
-            raise ValueError(f"{name} is not fully sampled along the readout, axis {axis}: method 'gcc' needs it; take "
-                             "method='svd', or the other axis if that is the readout")
+            raise ValueError(f"{name} is not fully sampled along the readout, axis {axis}: by='gcc' needs it; take "
+                             "by='svd', or the other axis if that is the readout")
     return x / peak
 
 

@@ -18,8 +18,9 @@ BLOCK = 1 << 17  # entries of G held by one thread at a time: 1 MB in single pre
 GEMM = 1 << 16  # largest m n k of a matrix product in a thread: above, OpenBLAS starts threads of its own
 
 
+@_check.renamed(maps="sets")
 def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, thresh: float | str = 0.02,
-            crop: float = 0.8, soft_crop: bool = False, maps: int = 1, ndim: int = 2, eigenvalues: bool = False,
+            crop: float = 0.8, soft_crop: bool = False, sets: int = 1, ndim: int = 2, eigenvalues: bool = False,
             mask=None, calib=None):
     """Coil sensitivity maps by ESPIRiT: the dominant eigenvectors of G(r) at every pixel.
 
@@ -53,7 +54,7 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
         soft_crop: instead of the step at `crop`, multiply by w = s((sqrt(lam_1) - crop) / (1 - crop)) with
             s(t) = (1 + t)^2 / (2 + 2 t^2) clipped to 0 for t < -1 and 1 for t > 1, as BART's `ecalib -S` does. Then
             sum_c |mps_c|^2 = w^2.
-        maps: number of sets of maps, each cut where its own eigenvalue is at most `crop`. A second set is what
+        sets: number of sets of maps, each cut where its own eigenvalue is at most `crop`. A second set is what
             `linops.soft_sense` needs where two things are seen at one pixel, as with an object larger than its field
             of view. Where two eigenvalues are close any rotation of the two vectors is as good, and maps may turn fast.
         ndim: 2, or 3 for a volume with k-space neighbourhoods of k x k x k. G(r) is then evaluated plane by plane along
@@ -66,7 +67,7 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
             looked at.
 
     Returns:
-        mps: shape, precision and kind of `kspace`; with maps > 1 (set, coil, ky, kx), (slice, set, coil, ky, kx) or
+        mps: shape, precision and kind of `kspace`; with sets > 1 (set, coil, ky, kx), (slice, set, coil, ky, kx) or
         (set, coil, z, y, x). With `eigenvalues` the tuple (mps, lam), lam real, of the shape of mps without coils.
 
     Raises:
@@ -80,23 +81,22 @@ def espirit(kspace, *, calib_width: int = 24, kernel_width: int | None = None, t
     ndim = _check.choice("ndim", ndim, (2, 3))
     calib_width = _check.integer("calib_width", calib_width, low=1)
     kernel_width = _check.integer("kernel_width", kernel_width, low=1, allow_none=True)
-    maps = _check.integer("maps", maps, low=1)
+    sets = _check.integer("sets", sets, low=1)
     check = partial(_check.choice, options=("auto",)) if isinstance(thresh, str) else _coils.fraction
     thresh = check("thresh", thresh)
     crop = _coils.fraction("crop", crop)
     def fit(name, samples, measured, grid, dtype):
-        if maps > len(samples):
-            raise ValueError(f"maps = {maps} sets of maps are more than the {len(samples)} coils of kspace: give fewer "
-                             "maps")
+        if sets > len(samples):
+            raise ValueError(f"sets = {sets} sets of maps are more than the {len(samples)} coils of kspace: give fewer")
         block, k = sizes(name, measured, calib_width, kernel_width)
         centre = _coils.centre(name, samples, block)
-        mps, lam = _field(centre, k, thresh, _Cut(crop, soft_crop, maps, eigenvalues), grid, dtype)
+        mps, lam = _field(centre, k, thresh, _Cut(crop, soft_crop, sets, eigenvalues), grid, dtype)
         if not mps.any():
             raise ValueError(f"{name} gives maps that are zero everywhere, no eigenvalue is above crop = {crop:g}: the "
                              f"calibration region ({' x '.join(map(str, block))} samples, kernel {k}) is too small or "
                              "holds noise; lower crop or thresh, or give calib=... or mps from another scan")
         mps[:, ~centre.any(tuple(range(1, ndim + 1)))] = 0  # a dead coil is 0, and not LAPACK's rounding
-        return (mps, lam) if maps > 1 else (mps[0], lam[0])
+        return (mps, lam) if sets > 1 else (mps[0], lam[0])
 
     mps, lam = _coils.by_slice(kspace, mask, calib, fit, ndim)
     return (mps, lam) if eigenvalues else mps
@@ -108,15 +108,15 @@ class _Cut:
 
     crop: float
     soft: bool
-    maps: int
+    sets: int
     everywhere: bool  # eigenvalues are wanted below `crop`, too
 
     def __call__(self, G):
-        """(lam, v, weight) of (n, c, c): (n, maps), (n, maps, c), (n, maps)."""
+        """(lam, v, weight) of (n, c, c): (n, sets), (n, sets, c), (n, sets)."""
         floor = 0.0 if self.everywhere else max(2 * self.crop - 1, 0) ** 2 if self.soft else self.crop
         tol = 1e-5 if G.dtype == np.complex64 else 1e-10
-        if self.maps > 1:
-            lam, v = leading(G, self.maps, floor=floor, tol=tol)
+        if self.sets > 1:
+            lam, v = leading(G, self.sets, floor=floor, tol=tol)
         else:
             lam, v = (x[:, None] for x in dominant(G, floor=floor, tol=tol))
         if not self.soft:
@@ -132,8 +132,8 @@ def _field(centre, k, thresh, cut, grid, dtype):
     lag = np.r_[0:k, -k:0]
     waves = [np.exp(2j * np.pi / n * np.outer(np.arange(n) - n // 2, lag)).astype(dtype) for n in grid]
     lags = correlations(centre, k, thresh).astype(dtype)
-    out = np.empty((cut.maps, c, *grid), dtype)
-    values = np.empty((cut.maps, *grid), out.real.dtype)
+    out = np.empty((cut.sets, c, *grid), dtype)
+    values = np.empty((cut.sets, *grid), out.real.dtype)
     if len(grid) == 2:
         _plane(lags.reshape(2 * k, 2 * k, c * c).swapaxes(0, 1), waves, cut, conj_u, out, values, parallel)
     else:  # plane by plane along x
@@ -144,7 +144,7 @@ def _field(centre, k, thresh, cut, grid, dtype):
             _plane(here, waves[:2], cut, conj_u, out[..., x], values[..., x], _serial)
 
         parallel(plane, range(grid[2]))
-    for s in range(1, cut.maps):
+    for s in range(1, cut.sets):
         _turn(out[s])
     return out, values
 
@@ -168,7 +168,7 @@ def _plane(lags, waves, cut, conj_u, out, values, run):
         v *= weight[:, :, None]
         v[weight == 0] = 0  # not -0
         columns = slice(x.start * width, min(x.stop * width, nx))
-        for s in range(cut.maps):
+        for s in range(cut.sets):
             target = out[s, :, y, columns]
             target[...] = np.moveaxis(v[:, s].reshape(len(G), -1, c), 2, 0)[:, :, :target.shape[2]]
             values[s, y, columns] = lam[:, s].reshape(len(G), -1)[:, :target.shape[2]]

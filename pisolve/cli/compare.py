@@ -1,6 +1,6 @@
 """The word `compare`: methods on the same scans, on equal terms."""
 
-from pisolve.cli.options import add_progress, add_slices, given, names, numbers
+from pisolve.cli.options import add_methods, add_progress, add_slices, given, names, numbers
 from pisolve.cli.parser import add_word
 from pisolve.cli.say import say, table, warn
 
@@ -14,21 +14,20 @@ def add(words) -> None:
 
 def _options(new) -> None:
     from pisolve.prepare import SAMPLINGS
-    from pisolve.recipe.named import ANALYSES, WORDS
-    from pisolve.tuning import METHODS, TRIALS
+    from pisolve.recipe.named import ANALYSES
+    from pisolve.tuning import CRITERIA, TRIALS
 
     add = new.add_argument
     add("scans", nargs="*", metavar="scan", help="as for recon; several are compared together")
     add("-o", "--output", required=True, metavar="FOLDER", help="for report.html, tables and what is done "
         "so far: a comparison that was stopped goes on there")
-    add("--priors", type=names, metavar="NAME,...", help=f"what to compare: {', '.join(WORDS)} and shipped networks; "
-        "default: zero-filled,sense,wavelet,tv,pnp")
+    add_methods(new, "zero-filled,sense,wavelet,tv,pnp")
     add("--accel", type=numbers, metavar="R,...", help="undersample first; default: as measured, without a reference")
     add("--mask", type=names, metavar="KIND,...", help=f"patterns for --accel: {', '.join(SAMPLINGS)}; default: "
         "random")
     add("--seeds", type=int, metavar="N", help="patterns of each kind and acceleration; default: 1")
     add("--center-fraction", type=float, metavar="F", help="share of lines in the full centre; default: fastMRI's")
-    add("--tune", choices=(*METHODS, "none"), help="how strengths are chosen, with as many trials for each prior; "
+    add("--tune", choices=(*CRITERIA, "none"), help="how strengths are chosen, with as many trials for each prior; "
         "default: holdout (reference: an oracle)")
     add("--trials", type=int, metavar="N", help=f"strengths that are tried for each prior; default: {TRIALS}")
     add_slices(new)
@@ -70,7 +69,7 @@ def _asked(a):
 
     from pisolve.evaluate import compare, rerun
 
-    asked = given(a, ("priors", "accel", "mask", "seeds", "center_fraction", "tune", "trials", "slices"))
+    asked = given(a, ("methods", "accel", "mask", "seeds", "center_fraction", "tune", "trials", "slices"))
     if a.recipe:
         if a.scans or asked:
             raise ValueError(f"{next(iter(asked), 'scan')} beside --recipe: that file says it all")
@@ -81,5 +80,5 @@ def _asked(a):
         if "trials" in asked:
             raise ValueError("--trials has no effect with --tune none: leave one of them out")
         asked["tune"] = None
-    methods = [asked.pop("priors")] if "priors" in asked else []
+    methods = [asked.pop("methods")] if "methods" in asked else []
     return partial(compare, a.scans, *methods, **asked)

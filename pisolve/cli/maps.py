@@ -1,4 +1,4 @@
-"""Coil maps on the command line: their methods by name, from arguments to `Maps`, and the files that `recon` reads."""
+"""Coil maps on the command line: their kinds by name, from arguments to `Maps`, and the files that `recon` reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAPS = {"espirit": Espirit, "walsh": Walsh, "inati": Inati, "jsense": JSense}
 def maps_of_recipe(asked: dict, mps) -> Maps:
     """Recipe's `maps`; takes --maps, --crop and --sets out of `asked`."""
     word = asked.pop("maps", None)
-    options = {name: asked.pop(key) for key, name in (("crop", "crop"), ("sets", "maps")) if key in asked}
+    options = {name: asked.pop(name) for name in ("crop", "sets") if name in asked}
     if (word or options) and mps:
         word = "crop" if "crop" in options else "sets" if options else "maps"
         raise ValueError(f"--{word} is for maps that are estimated: with --mps there is nothing to estimate")
@@ -25,12 +25,12 @@ def maps_of_recipe(asked: dict, mps) -> Maps:
 
 
 def make_maps(a) -> Maps:
-    """How `calib` makes maps; an option that its method does not have is an error."""
-    cls = MAPS[a.method]
-    asked = given(a, {n for m in MAPS.values() for n in m.__dataclass_fields__})
+    """How `calib` makes maps; an option that these do not have is an error."""
+    cls = MAPS[a.maps]
+    asked = given(a, {n for kind in MAPS.values() for n in kind.__dataclass_fields__})
     unfit = sorted(asked.keys() - cls.__dataclass_fields__.keys())
     if unfit:
-        raise ValueError(f"{flag(unfit[0])} has no effect on --method {a.method}")
+        raise ValueError(f"{flag(unfit[0])} has no effect on --maps {a.maps}")
     return cls(**asked)
 
 

@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from pisolve.cli.say import say
+
 
 def given(a, names) -> dict:
     """Those of the arguments `names` that the command line has, by name."""
@@ -53,6 +55,30 @@ def number_or(word: str):
         return text if text == word else float(text)
 
     return number
+
+
+class Old(argparse.Action):
+    """An option that is called otherwise now, in `const`: it is read, and said to be old."""
+
+    def __init__(self, option_strings, dest, const, **more):
+        super().__init__(option_strings, const.removeprefix("--"), const=const, default=argparse.SUPPRESS,
+                         help=argparse.SUPPRESS, **more)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Take it, and say so."""
+        say("note", f"{option_string} is called {self.const} now")
+        setattr(namespace, self.dest, values)
+
+
+def add_methods(new, default: str = "") -> None:
+    """Which methods, by their names; without a `default` some are needed."""
+    from pisolve.recipe.named import WORDS
+
+    group = new.add_mutually_exclusive_group(required=not default)
+    words = WORDS if default else WORDS[1:]
+    group.add_argument("--methods", type=names, metavar="NAME,...", help=f"{', '.join(words)} and shipped networks"
+                       + (f"; default: {default}" if default else ""))
+    group.add_argument("--priors", type=names, action=Old, const="--methods")
 
 
 def add_part(new) -> None:
@@ -111,15 +137,18 @@ def add_progress(new, what: str = "a bar") -> None:
 
 def add_method(new, *, image: bool, noise: bool, seed: str) -> None:
     """Which scan, by which recipe where an `image` is made; `seed` says what of, besides the pattern."""
-    from pisolve.recipe.named import WORDS
-    from pisolve.tuning import METHODS
+    from pisolve.recipe.named import DEFAULTS, WORDS
+    from pisolve.tuning import CRITERIA
 
     new.add_argument("scan", help="as for recon")
     add = new.add_argument
     if image:
-        add("--prior", metavar="NAME", help=f"the method: {', '.join(WORDS[1:])} or a shipped network; default: "
-            "wavelet")
-        add("--tune", choices=METHODS, help="choose its strength first; default: as the recipe says, else as it is")
+        which = new.add_mutually_exclusive_group()
+        which.add_argument("--prior", metavar="NAME", help=f"as for recon: {', '.join(DEFAULTS)}; default: wavelet")
+        others = (w for w in WORDS[1:] if w not in DEFAULTS)
+        which.add_argument("--method", metavar="NAME", help=f"by its name in compare: {', '.join(others)} or a shipped "
+                           "network")
+        add("--tune", choices=CRITERIA, help="choose its strength first; default: as the recipe says, else as it is")
     add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says")
     add("--accel", type=acceleration, metavar="R", help="undersample first; 2x2: along kz and ky, equispaced")
     add_mask(new)

@@ -22,7 +22,7 @@ EXAMPLES = """examples:
   pisolve recon cine.npz -o out.npy --axes frame,coil,ky,kx --prior llr      a series, all frames at once
   pisolve recon cine.npz -o out.npy --accel 6 --mask vista --prior l+s
   pisolve recon volume.npy -o out.npy --axes coil,kz,ky,kx --accel 2x2 --prior tv     3-D
-  pisolve compare scan.h5 --accel 4,8 --priors sense,wavelet,tv,pnp -o report
+  pisolve compare scan.h5 --accel 4,8 --methods sense,wavelet,tv,pnp -o report
   pisolve calib scan.h5 -o maps.npy                       coil maps, for: recon ... --mps maps.npy
   pisolve train examples/configs/denoiser-fast.toml --out run    train a network; goes on with --resume
 

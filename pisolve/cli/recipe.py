@@ -100,7 +100,7 @@ def _channels(asked: dict) -> dict:
     whiten, coils, gcc = (asked.pop(n, None) for n in ("prewhiten", "coils", "gcc"))
     if gcc and coils is None:
         raise ValueError("--gcc is for --coils N: without it no coils are compressed")
-    compress = None if coils is None else Compress(coils, method="gcc" if gcc else "svd")
+    compress = None if coils is None else Compress(coils, by="gcc" if gcc else "svd")
     return {"whiten": bool(whiten), "compress": compress}
 
 
@@ -117,21 +117,21 @@ def check_maps(a, recipe: Recipe, scan=None) -> None:
 
 def _tune(word: str, asked: dict) -> dict:
     """Recipe's `tune` where a strength is to be chosen; takes --tune and auto out of `asked`."""
-    method = asked.pop("tune", None)
+    criterion = asked.pop("tune", None)
     auto = [n for n in ("lam", "sigma") if asked.get(n) == AUTO]
     strength = next((n for n in ("lam", "sigma") if n in DEFAULTS[word]), None)
-    if method is None and not auto:
+    if criterion is None and not auto:
         return {}
     for name in auto:
         if strength is not None and name != strength:
             raise ValueError(f"--{name} auto: what is chosen for {word} is {strength}, --{strength} auto")
         del asked[name]
     if strength is None:
-        what = "tune" if method else f"{auto[0]} auto"
+        what = "tune" if criterion else f"{auto[0]} auto"
         raise ValueError(f"--{what} has no effect on {word}, which has no strength to choose")
     if strength in asked:
-        raise ValueError(f"--tune {method} chooses {strength}: leave --{strength} out, or write --{strength} auto")
-    return {"tune": method or "holdout"}
+        raise ValueError(f"--tune {criterion} chooses {strength}: leave --{strength} out, or write --{strength} auto")
+    return {"tune": criterion or "holdout"}
 
 
 def default_run(word: str) -> dict:

@@ -25,7 +25,7 @@ def _options(new) -> None:
 def _prior(group) -> None:
     from pisolve.cli.recipe import AUTO
     from pisolve.recipe.named import DEFAULTS, DENOISER
-    from pisolve.tuning import METHODS
+    from pisolve.tuning import CRITERIA
 
     strengths = "; ".join(f"{word} {', '.join(f'{k} {v:g}' for k, v in values.items()) or '(SENSE)'}"
                           for word, values in DEFAULTS.items())
@@ -33,7 +33,7 @@ def _prior(group) -> None:
     add("--prior", choices=DEFAULTS, help="default: wavelet")
     add("--lam", type=strength, help=f"strength, or auto: chosen by --tune; defaults of lam and sigma: {strengths}")
     add("--sigma", type=strength, help="noise level of a denoiser, or auto; one with a level of its own works at that")
-    add("--tune", choices=METHODS, help="how auto chooses; default: holdout (reference: an oracle, with --accel)")
+    add("--tune", choices=CRITERIA, help="how auto chooses; default: holdout (reference: an oracle, with --accel)")
     add("--denoiser", metavar="NAME|FILE", help=f"for pnp and red: a shipped one or weights; default: {DENOISER}")
     add("--level", type=number_or("blind"), help="sigma that the weights were trained for, or blind, where they do not "
         "say it")

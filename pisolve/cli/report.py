@@ -52,9 +52,9 @@ def _steps(done) -> int:
 
 def tuned(tuning) -> str:
     """How a strength was chosen, in words."""
-    seen = "; the reference was seen, this is an oracle's choice" if tuning.method == "reference" else ""
-    return (f"{tuning.kind} {tuning.strength:.3g} by {tuning.method}, {tuning.status}, {len(tuning.curve)} strengths "
-            f"from {tuning.curve[0][0]:.2g} to {tuning.curve[-1][0]:.2g}{seen}")
+    seen = "; the reference was seen, this is an oracle's choice" if tuning.criterion == "reference" else ""
+    return (f"{tuning.kind} {tuning.strength:.3g} by {tuning.criterion}, {tuning.status}, {len(tuning.curve)} "
+            f"strengths from {tuning.curve[0][0]:.2g} to {tuning.curve[-1][0]:.2g}{seen}")
 
 
 def metrics_table(reference, images) -> None:

@@ -1,6 +1,6 @@
 """The word `shift`: methods away from the conditions that they were tuned for."""
 
-from pisolve.cli.options import add_png, add_progress, names, numbers
+from pisolve.cli.options import add_methods, add_png, add_progress, names, numbers
 from pisolve.cli.parser import add_word
 
 
@@ -10,12 +10,12 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
-    from pisolve.tuning import METHODS
+    from pisolve.tuning import CRITERIA
 
     add = new.add_argument
     add("scans", nargs="+", metavar="scan", help="fully sampled; the first one is home")
-    add("--priors", type=names, required=True, metavar="NAME,...", help="methods, as for compare; zero-filled is none")
-    add("--tune", choices=METHODS, help="choose strengths at home; default: as they are")
+    add_methods(new)
+    add("--tune", choices=CRITERIA, help="choose strengths at home; default: as they are")
     add("--accels", type=numbers, default=[4.0], metavar="R,...", help="the first one is home; default: 4")
     add("--masks", type=names, default=["random"], metavar="KIND,...", help="default: random")
     add("--noises", type=numbers, default=[0.0], metavar="S,...", help="added, in units of the image's 99th "
@@ -32,7 +32,7 @@ def run(a) -> None:
     from pisolve.evaluate.plan import scans_of
 
     check_picture(a)
-    recipes = {word: named_recipe("priors", word) for word in a.priors}
+    recipes = {word: named_recipe("methods", word) for word in a.methods}
     if a.tune is not None:
         check_tunable(*recipes.values())
     scans, _ = scans_of(a.scans)

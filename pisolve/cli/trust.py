@@ -9,12 +9,13 @@ from pisolve import io
 from pisolve._check import extra
 from pisolve.cli.options import flag, given
 from pisolve.cli.recipe import make_sampling, read_recipe
-from pisolve.cli.say import table, warn
+from pisolve.cli.say import say, table, warn
 from pisolve.cli.scans import check_folder, read, selected
 from pisolve.evaluate.figure import SUFFIXES
 from pisolve.evaluate.plan import has_strength
+from pisolve.priors import Zero
 from pisolve.recipe import Recipe
-from pisolve.recipe.named import ZERO_FILLED, named
+from pisolve.recipe.named import DEFAULTS, ZERO_FILLED, named
 
 
 def check_picture(a) -> None:
@@ -39,14 +40,26 @@ def recipe_of(a, *, seeded: bool = True) -> Recipe:
         more = " or --probe" if hasattr(a, "probe") else ""
         raise ValueError(f"--seed has no effect without --accel{more}: leave it out")
     if a.recipe:
-        if asked := given(a, ("prior", "accel", "mask", "vary", "tune")):
+        if asked := given(a, ("prior", "method", "accel", "mask", "vary", "tune")):
             raise ValueError(f"{flag(next(iter(asked)))} beside --recipe: the recipe says it all")
         return read_recipe(a.recipe)
-    recipe = named_recipe("prior", getattr(a, "prior", None) or "wavelet")
+    recipe = _asked(getattr(a, "prior", None), getattr(a, "method", None))
     if a.accel is None:  # --seed is of more than the pattern
         make_sampling(given(a, ("mask", "vary")))
         return recipe
     return replace(recipe, sampling=make_sampling(given(a, ("accel", "mask", "vary", "seed"))))
+
+
+def _asked(prior: str | None, method: str | None) -> Recipe:
+    """The recipe of --prior or --method, whose names --prior took, too."""
+    if method is not None:
+        return named_recipe("method", method)
+    if prior == "zero":
+        return Recipe(Zero(), name=prior)
+    recipe = named_recipe("prior", prior or "wavelet")
+    if prior is not None and prior not in DEFAULTS:
+        say("note", f"--prior {prior} is called --method {prior} now")
+    return recipe
 
 
 def named_recipe(option: str, word: str) -> Recipe:

@@ -87,7 +87,7 @@ def _stability(recipes, plan, one, where, progress) -> list[Section]:
     gains = {n: ([100 * r["size"] for r in s.perturbation.rows], [r["gain"] for r in s.perturbation.rows])
              for n, s in found.items()}
     rows = [{"method": n, **{f"gain at {100 * r['size']:g} %": r["gain"] for r in s.perturbation.rows},
-             "gain of noise": s.perturbation.rows[-1]["noise gain"], "found by": s.perturbation.method}
+             "gain of noise": s.perturbation.rows[-1]["noise gain"], "found by": s.perturbation.by}
             for n, s in found.items()]
     out = [Section("Stability: perturbed data", "The worst change of the data that was found, of 0.5 to 5 % of their "
                    "norm, beside white noise of the same size: gain = relative change of the image over relative "
@@ -126,7 +126,7 @@ def _uncertainty(recipes, plan, one, where, progress) -> list[Section]:
         found = uncertainty(recipe, one, progress=progress)
         part = found.section()
         text = text or part.text.split("\n\nAgainst")[0]
-        rows.append({"method": name, **{k: v for k, v in part.rows[0].items() if k not in ("method",)}})
+        rows.append({"method": name, **{k: v for k, v in part.rows[0].items() if k != "by"}})
         pictures[name] = part.pictures["std"]
         notes += [f"{name}: {w}" for w in part.warnings]
     high = max((p.high for p in pictures.values()), default=1.0)

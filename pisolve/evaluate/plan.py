@@ -19,9 +19,9 @@ from pisolve.prepare import SAMPLINGS, Sampling, as_scan, fully_sampled
 from pisolve.priors import Denoiser, Prior
 from pisolve.priors._module import is_module
 from pisolve.recipe import Recipe
-from pisolve.recipe.format import encode
+from pisolve.recipe.format import encode, spelled
 from pisolve.recipe.named import named
-from pisolve.tuning import METHODS, TRIALS
+from pisolve.tuning import CRITERIA, TRIALS
 from pisolve.tuning.strength import COUNT, family
 
 PLAIN = ("slice", "coil", "ky", "kx")  # axes that go without saying
@@ -38,7 +38,7 @@ class Plan:
         sources: name -> how the scan can be found again, {"path": ..., "slices": ...}, or None.
         methods: name -> `Recipe`, None for the zero-filled image.
         samplings: `Sampling`, bool array as for `Scan`'s mask, or None (as measured), in turn.
-        tune: None, or a method of `pi.tune`.
+        tune: None, or a criterion of `pi.tune`.
         trials: most strengths that are tried for each prior.
         common: maps, whiten and compress of all recipes.
     """
@@ -130,7 +130,7 @@ def _digest(recipe: Recipe | None, digest) -> None:
         return
     modules = _modules(recipe)
     try:
-        digest.update(json.dumps(recipe.to_dict()).encode())
+        digest.update(json.dumps(spelled(recipe.to_dict(), first=True)).encode())
     except ValueError:
         if not modules:
             digest.update(secrets.token_bytes(16))
@@ -161,7 +161,7 @@ def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None
     for recipe in (r for r in recipes.values() if r is not None):
         for scan in found.values():
             recipe.check_prior(scan)
-    _check.choice("tune", tune, (None, *METHODS))
+    _check.choice("tune", tune, (None, *CRITERIA))
     samplings = _samplings(accel, mask, seeds, center_fraction)
     plan = Plan(found, sources, recipes, samplings, tune, _check.integer("trials", trials, low=COUNT), _common(recipes))
     several = [n for n, s in found.items() if s.sets > 1]
@@ -194,7 +194,7 @@ def has_strength(recipe: Recipe | None) -> bool:
         family(recipe.prior)
     except ValueError:
         return False
-    return getattr(recipe.maps, "maps", 1) == 1
+    return getattr(recipe.maps, "sets", 1) == 1
 
 
 def load(path: str, slices=None) -> io.Scan:

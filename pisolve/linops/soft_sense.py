@@ -200,7 +200,7 @@ def soft_sense(mps, mask=None, weights=None, *, axes=None, shape=None) -> SoftSe
     mps = checked_maps(mps, None if axes or shape else (4, 5))
     names = None if axes is None else _axes.words("axes", axes)
     if names is not None and len(_axes.encoded(names)) > 2:
-        raise ValueError("several sets of maps are for 2-D scans: take one set, calib.espirit(maps=1), or give "
+        raise ValueError("several sets of maps are for 2-D scans: take one set, calib.espirit(sets=1), or give "
                          "each=('slice', 'x') for planes of a 3-D scan")
     if shape is not None:
         mps = spread(mps, (*shape[:-3], mps.shape[-4], *shape[-3:]), 3)

@@ -13,7 +13,7 @@ from pisolve.nets.filters import FilterBank
 from pisolve.nets.gradient_step import GradientStep, curvature
 from pisolve.nets.lipschitz import AveragedDnCNN
 from pisolve.nets.measure import equivariance
-from pisolve.nets.reconstruction import SSDU, Reconstruction
+from pisolve.nets.reconstruction import SSDU, ReconstructionTask
 from pisolve.nets.run import Training
 from pisolve.nets.simulate import Simulation, simulate
 from pisolve.nets.slices import Slices, collate
@@ -25,7 +25,13 @@ from pisolve.nets.variants import admm_net, cascade, modl, primal_dual, varnet
 
 __all__ = ["DIP", "SSDU", "VNU", "AveragedDnCNN", "ConvDecoder", "DataConsistency", "DeepDecoder", "Denoising",
            "DisplayOnly", "DnCNN", "E2EVarNet", "FastMRI", "FastMRIUNet", "FilterBank", "GradientStep",
-           "Reconstruction", "ResBlock", "Scans", "Simulated", "Simulation", "Slices", "Training", "UNet", "Unrolled",
-           "ZeroFilledUNet", "admm_net", "available", "build", "card", "cascade", "collate", "curvature", "dither",
-           "equivariance", "kspace_correction", "lines", "load", "losses", "modl", "primal_dual", "rounded", "save",
-           "simulate", "train", "varnet"]
+           "ReconstructionTask", "ResBlock", "Scans", "Simulated", "Simulation", "Slices", "Training", "UNet",
+           "Unrolled", "ZeroFilledUNet", "admm_net", "available", "build", "card", "cascade", "collate", "curvature",
+           "dither", "equivariance", "kspace_correction", "lines", "load", "losses", "modl", "primal_dual", "rounded",
+           "save", "simulate", "train", "varnet"]
+
+
+def __getattr__(name):
+    if name == "Reconstruction":
+        raise AttributeError("pisolve.nets.Reconstruction is called ReconstructionTask now")
+    raise AttributeError(f"module 'pisolve.nets' has no attribute {name!r}")

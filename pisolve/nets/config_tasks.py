@@ -12,7 +12,7 @@ from pisolve import _check
 from pisolve.nets import data
 from pisolve.nets.datasets import FastMRI, Simulated, lines
 from pisolve.nets.denoising import Denoising
-from pisolve.nets.reconstruction import SSDU, Reconstruction, needs_maps
+from pisolve.nets.reconstruction import SSDU, ReconstructionTask, needs_maps
 from pisolve.nets.simulate import Simulation
 
 PROFILES = slice(16, 32)  # coils of maps/neonatal_32ch.h5 that trainings may use; the others are held out
@@ -35,7 +35,7 @@ def _denoising(values, given, loss, network):
                 held_out=data.held_out_images(folder), loss_function=loss)
 
 
-def _reconstruction(values, given, loss, network, kind=Reconstruction):
+def _reconstruction(values, given, loss, network, kind=ReconstructionTask):
     make = {"volumes": _simulated, "fastmri": _files}
     source = _check.choice("[data] kind", given.pop("kind", "volumes"), make)
     maps = "espirit" if needs_maps(network) else None

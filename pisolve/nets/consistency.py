@@ -92,7 +92,7 @@ class _Prox(torch.autograd.Function):
         return q, of_rho, of_b, None, None
 
 
-class Slices(Problem):
+class SliceProblem(Problem):
     """A problem on torch tensors whose inner problems are solved slice by slice, as unrolled networks need it.
 
     Args:
@@ -218,6 +218,6 @@ class DataConsistency(nn.Module):
     def forward(self, A, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """The image z (..., y, x), made consistent with the data y of A: complex tensors, differentiable."""
         rho = 0.0 if self.log_nu is None else (-self.log_nu).exp()
-        problem = Slices(A, y)
+        problem = SliceProblem(A, y)
         z = _check.array("z", z, shape=problem.ishape).to(problem.AHy.dtype)
         return problem.data_prox(z, rho, z, self.inner)

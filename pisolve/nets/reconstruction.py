@@ -15,7 +15,7 @@ from pisolve.nets.slices import Slices, collate
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class ReconstructionTask:
     """Reconstruct undersampled slices: minimise over the weights the mean loss against the truth.
 
     A network with maps (`needs_maps` True) is called `network(A, y)` with all slices of the batch at once and compared
@@ -119,12 +119,12 @@ class Reconstruction:
         network.eval()
         for number in range(len(self.validation)):
             with torch.no_grad():
-                output, target = Reconstruction.output(self, network, self.validation[number].to(device))
+                output, target = ReconstructionTask.output(self, network, self.validation[number].to(device))
             yield output.cpu().numpy(), target.cpu().numpy()
 
 
 @dataclass(frozen=True)
-class SSDU(Reconstruction):
+class SSDU(ReconstructionTask):
     """Self-supervision by splitting k-space: what is measured, Omega, becomes Theta, which the network sees, and
     Lambda, which its output is compared on; no truth is needed.
 
@@ -134,7 +134,7 @@ class SSDU(Reconstruction):
     has seen teaches nothing that makes up for those that are missing. The network needs maps.
 
     Args:
-        examples, validation, batch_size, loss_function, seed: as in `Reconstruction`; loss_function takes (v, u).
+        examples, validation, batch_size, loss_function, seed: as in `ReconstructionTask`; loss_function takes (v, u).
         rho: |Lambda| / |Omega|.
         selection: "gaussian" prefers samples near the centre, "uniform" takes all alike.
         centre: side of the square about the centre of k-space that stays in Theta.

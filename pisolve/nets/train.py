@@ -29,7 +29,7 @@ def train(network: torch.nn.Module, task, settings: Training, *, folder, resume:
     Args:
         network: what is trained; see the task for how it is called.
         task: `batch(step, rank, world)`, `loss(network, batch)` -> scalar tensor, `validate(network)` -> dict of
-            floats; optionally `picture(network)` -> 2-D array in [0, 1]. Such as `Denoising` or `Reconstruction`.
+            floats; optionally `picture(network)` -> 2-D array in [0, 1]. Such as `Denoising` or `ReconstructionTask`.
         settings: the run's settings.
         folder: where the checkpoint and the log are written; made if it is not there.
         resume: go on from the checkpoint in `folder`, or start where there is none.

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from pisolve import _check, solvers
 from pisolve.nets.blocks import as_network, describe
-from pisolve.nets.consistency import Slices
+from pisolve.nets.consistency import SliceProblem
 from pisolve.nets.filters import FilterBank
 from pisolve.priors import Denoiser, Prior
 from pisolve.problem import Split
@@ -90,7 +90,7 @@ class Unrolled(nn.Module):
             falls for HQS alone, with the solver's schedule.
         channels, noise_input: as for `pisolve.Denoiser`, for modules that do not tell by their convolutions.
         tol: None: inner problems are solved by `inner` conjugate gradient steps, or in closed form (see
-            `consistency.Slices`). A number: as `pi.solve` does, which uses 0.1.
+            `consistency.SliceProblem`). A number: as `pi.solve` does, which uses 0.1.
         implicit: derivatives of the inner problems by solving once more, else through all their iterations.
         checkpoint: keep one image a step and compute the step again for its derivative: less memory, one more forward.
 
@@ -200,7 +200,7 @@ class Unrolled(nn.Module):
         c is the curvature of the data term, ||A b||^2 / ||b||^2 at b = A^H y of each slice: 1 for full data.
         """
         prior = self.prior or _Learned(self)
-        problem = Slices(A, y, prior, tol=self.tol, implicit=self.implicit)
+        problem = SliceProblem(A, y, prior, tol=self.tol, implicit=self.implicit)
         weight = next(self.parameters())
         if weight.device != y.device:
             raise ValueError(f"y is on {y.device}, the network on {weight.device}: move one with .to(...)")

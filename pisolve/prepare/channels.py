@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pisolve import calib, io, masks
-from pisolve._check import choice, integer, number
+from pisolve._check import choice, integer, number, renamed
 
 
+@renamed(method="by")
 @dataclass(frozen=True)
 class Compress:
     """Coil compression, the arguments of `calib.compression`: fewer virtual coils that hold nearly all of the signal.
@@ -18,15 +19,15 @@ class Compress:
     Args:
         coils: number of virtual coils; a scan with no more coils stays as it is. None: as many as `energy` wants.
         energy: share of the energy to keep, where `coils` is None.
-        method: "svd" (one matrix) or "gcc" (one for each position along the fully sampled readout).
+        by: "svd" (one matrix) or "gcc" (one for each position along the fully sampled readout).
     """
 
     coils: int | None = 8
     energy: float | None = None
-    method: str = "svd"
+    by: str = "svd"
 
     def __post_init__(self):
-        choice("method", self.method, ("svd", "gcc"))
+        choice("by", self.by, ("svd", "gcc"))
         if (self.coils is None) == (self.energy is None):
             raise ValueError(f"give coils or energy: coils is {self.coils}, energy {self.energy}")
         integer("coils", self.coils, low=1, allow_none=True)
@@ -105,7 +106,7 @@ def _compression(still, compress):
             middle = [slice(n // 2 - m // 2, n // 2 + m // 2) for n, m in zip(filled.shape, size)]
             separate = kspace[(..., *middle, slice(None))]
         kspace, separate, mask = _flat(kspace), _flat(separate), None
-    return calib.compression(kspace, coils=compress.coils, energy=compress.energy, method=compress.method,
+    return calib.compression(kspace, coils=compress.coils, energy=compress.energy, by=compress.by,
                              calib=separate, mask=mask, axis=axis)
 
 

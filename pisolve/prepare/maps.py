@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from pisolve import calib
-from pisolve._check import choice, integer, number
+from pisolve._check import choice, integer, number, renamed
 from pisolve._words import CROP
 from pisolve.calib._coils import fraction
 
@@ -42,7 +42,7 @@ class Maps:
             ndim: 2 or 3.
 
         Raises:
-            ValueError: 3-D k-space, for which there is no such method.
+            ValueError: 3-D k-space, for which there are no such maps.
         """
         if kspace.shape[-1 - ndim] == 1:
             return np.ones_like(kspace)
@@ -60,19 +60,20 @@ class Maps:
         return getattr(calib, type(self).__name__.lower())(kspace, mask=mask, calib=separate, **options)
 
 
+@renamed(maps="sets")
 @dataclass(frozen=True)
 class Espirit(Maps):
-    """The arguments of `calib.espirit`; with `maps` > 1 the model is soft SENSE."""
+    """The arguments of `calib.espirit`; with `sets` > 1 the model is soft SENSE."""
 
     calib_width: int = 24
     kernel_width: int | None = None
     thresh: float | str = 0.02
     crop: float = CROP
     soft_crop: bool = False
-    maps: int = 1
+    sets: int = 1
     volumes = True
     _checks = {"calib_width": _COUNT, "kernel_width": _ANY_COUNT, "thresh": _threshold, "crop": fraction,
-               "maps": _COUNT}
+               "sets": _COUNT}
 
 
 @dataclass(frozen=True)

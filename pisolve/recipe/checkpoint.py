@@ -15,6 +15,7 @@ import numpy as np
 
 from pisolve import io
 from pisolve._check import brief
+from pisolve.recipe.format import spelled
 from pisolve.solvers import Result, load_state, save_state
 from pisolve.solvers.solve import STATUSES
 
@@ -74,7 +75,7 @@ class Checkpoints:
             with io.atomic(path) as temporary:
                 temporary.write_text(json.dumps(mine))
             return
-        found = {"weights": mine["weights"]} | _read(path)  # which a folder's version may not have written yet
+        found = spelled({"weights": mine["weights"]} | _read(path))  # which a folder's version may not have written yet
         for name, what in (("recipe", "another recipe"), ("data", "another scan"), ("weights", "other weights")):
             if _given(found.get(name)) != _given(mine[name]):
                 raise ValueError(f"checkpoint={str(folder)!r} is of {what}: give an empty folder, or what it was begun "

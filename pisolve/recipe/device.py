@@ -93,7 +93,7 @@ def plan(scan, recipe=None, *, free: int | None = None, gpu: int | None = None) 
     recipe = recipe or SimpleNamespace(prior=None, solver=None, network=None, method=SENSE, maps=None, each=EACH)
     count, lead, (coils, *size), itemsize = _shape(scan, recipe.each)
     free = backend.free_memory(gpu) if free is None else _check.integer("free", free, low=1)
-    frames, image, sets = prod(lead), prod(size) * itemsize, getattr(recipe.maps, "maps", 1)
+    frames, image, sets = prod(lead), prod(size) * itemsize, getattr(recipe.maps, "sets", 1)
     pixels = frames * image
     maps = sets * coils * image if recipe.method.needs_maps else 0
     whole = 3 * coils * pixels  # of a group of coils: times the map, its FFT, times the weight

@@ -7,6 +7,7 @@ import inspect
 import numpy as np
 
 from pisolve import _check, priors, solvers
+from pisolve.prepare import Compress, Espirit
 from pisolve.priors import Denoiser, Prior
 from pisolve.priors._module import is_module
 from pisolve.priors.base import Scaled, Sum
@@ -15,6 +16,7 @@ from pisolve.solvers import Solver
 _KNOWN = {cls.__name__: cls for module in (priors, solvers) for cls in vars(module).values()
           if isinstance(cls, type) and issubclass(cls, Prior | Solver) and cls not in (Prior, Solver)}
 _KNOWN |= {"Scaled": Scaled, "Sum": Sum}
+_FORMER = {cls.__name__: cls.former for cls in (Compress, Espirit)}  # what arguments were called in older files
 _FITTED = ("Fit", "Untrained", "ZeroShot")  # of `scan_specific`, which loads torch
 
 
@@ -57,7 +59,7 @@ def decode(value, further: dict | None = None):
         return [decode(v, further) for v in value]
     if not isinstance(value, dict) or "architecture" in value:
         return value
-    arguments = {k: decode(v, further) for k, v in value.items() if k != "type"}
+    arguments = {k: decode(v, further) for k, v in _words(value).items() if k != "type"}
     name = value.get("type")
     try:
         if name in ("Denoiser", "Network"):
@@ -73,6 +75,20 @@ def decode(value, further: dict | None = None):
         return _MAKERS.get(name, known[name])(**arguments)
     except TypeError as error:
         raise ValueError(f"a recipe's {name} does not fit this version of pisolve: {error}") from error
+
+
+def spelled(value, *, first: bool = False):
+    """A description in the words of this version; `first`: in those that it was first written with."""
+    if isinstance(value, list):
+        return [spelled(v, first=first) for v in value]
+    return {k: spelled(v, first=first) for k, v in _words(value, first).items()} if isinstance(value, dict) else value
+
+
+def _words(value: dict, first: bool = False) -> dict:
+    kind = value.get("type")
+    words = _FORMER.get(kind, {}) if isinstance(kind, str) else {}
+    words = {new: old for old, new in words.items()} if first else words
+    return {words.get(k, k): v for k, v in value.items()}
 
 
 def _scaled(prior, lam):

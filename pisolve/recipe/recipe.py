@@ -41,7 +41,7 @@ from pisolve.recipe.reconstruction import WORST, Reconstruction
 from pisolve.recipe.run import run
 from pisolve.scan.parts import check_each
 from pisolve.solvers import Result, Solver, solve
-from pisolve.tuning import METHODS, tune_prepared
+from pisolve.tuning import CRITERIA, tune_prepared
 
 __all__ = ["SAMPLINGS", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "recon", "zero_filled_scale"]
 _PARTS = {c.__name__: c for c in (CoilImages, Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit,
@@ -65,7 +65,7 @@ class Recipe:
         sampling: retrospective undersampling to begin with, or None.
         max_iter, tol: as for `solve`.
         name: for tables.
-        tune: None, or a method of `pisolve.tune` that chooses the prior's strength first, on the middle slice
+        tune: None, or a criterion of `pisolve.tune` that chooses the prior's strength first, on the middle slice
             ("holdout", "sure", "discrepancy", "reference"): `prior` then says which prior, and its own strength does
             not count. The reconstruction's recipe holds the strength and no `tune`, and gives the same bits. For SENSE
             with one set of maps only.
@@ -118,7 +118,7 @@ class Recipe:
                                  ("sampling", Sampling | None, "a pi.Sampling(mask, accel)")):
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} must be {what}, got {brief(getattr(self, name))}")
-        choice("tune", self.tune, (None, *METHODS))
+        choice("tune", self.tune, (None, *CRITERIA))
         backend.check_device(self.device)
         integer("max_iter", self.max_iter, low=0)
         number("tol", self.tol, low=0)
@@ -126,7 +126,7 @@ class Recipe:
             raise ValueError(f"tune={self.tune!r} is for SENSE: to hold samples back breaks the pattern that "
                              f"{type(self.method).__name__} fills, and noise in filled samples is not white: give the "
                              "prior a strength, or take Sense()")
-        if self.tune is not None and not (self.method.tunable and getattr(self.maps, "maps", 1) == 1):
+        if self.tune is not None and not (self.method.tunable and getattr(self.maps, "sets", 1) == 1):
             raise ValueError(f"tune={self.tune!r} is for SENSE with one set of maps: give the prior a strength")
         if self.consistency and self.network is None:
             raise ValueError("consistency is for a network: a prior's image has the data term")
@@ -140,8 +140,8 @@ class Recipe:
         kind = bool(self.network.needs_maps)
         if not kind and getattr(self.method, "networks", None):
             object.__setattr__(self, "method", CoilImages())
-        if getattr(self.method, "networks", None) is not kind or getattr(self.maps, "maps", 1) > 1:
-            raise ValueError("network goes with Sense() and one set of maps: leave method out, and Espirit(maps=...)")
+        if getattr(self.method, "networks", None) is not kind or getattr(self.maps, "sets", 1) > 1:
+            raise ValueError("network goes with Sense() and one set of maps: leave method out, and Espirit(sets=...)")
 
     def prepare(self, scan) -> io.Scan:
         """The scan after undersampling, with a mask and maps: all that solving needs, shared between recipes.
@@ -160,7 +160,7 @@ class Recipe:
         Raises:
             ValueError: no such axis, with those there are.
         """
-        sets = max(scan.sets, getattr(self.maps, "maps", 1) if scan.mps is None else 1)
+        sets = max(scan.sets, getattr(self.maps, "sets", 1) if scan.mps is None else 1)
         if self.prior is not None and self.method.needs_maps and sets == 1:
             names = tuple(a for a in scan.image_axes if a not in self.each)
             sizes = dict(zip(scan.image_axes, scan.encoding.shape))
@@ -190,8 +190,8 @@ class Recipe:
         recipe, tuning, seconds = self, None, {"maps": middle - start}
         with session(gpu, scan, self) as keep:
             if self.tune is not None:
-                tuning = tune_prepared(scan, self.prior, method=self.tune, solver=self.solver, max_iter=self.max_iter,
-                                       tol=self.tol, each=self.each, gpu=gpu, progress=progress)
+                tuning = tune_prepared(scan, self.prior, criterion=self.tune, solver=self.solver,
+                                       max_iter=self.max_iter, tol=self.tol, each=self.each, gpu=gpu, progress=progress)
                 recipe = replace(self, prior=tuning.prior, tune=None)
                 seconds["tune"] = time.perf_counter() - middle
             done = run(recipe, scan, gpu=gpu, keep=keep, callbacks=callbacks, progress=progress, folder=folder)

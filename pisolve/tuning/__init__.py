@@ -1,8 +1,8 @@
 """Choosing the strength of a prior: `pisolve.tune`."""
 
-from pisolve._words import METHODS, TRIALS
+from pisolve._words import CRITERIA, TRIALS
 from pisolve.tuning.choose import tune, tune_prepared
 from pisolve.tuning.noise import noise_level, residual_noise
 from pisolve.tuning.result import Tuning
 
-__all__ = ["METHODS", "TRIALS", "Tuning", "noise_level", "residual_noise", "tune", "tune_prepared"]
+__all__ = ["CRITERIA", "TRIALS", "Tuning", "noise_level", "residual_noise", "tune", "tune_prepared"]

@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from pisolve import io
-from pisolve._check import array, choice, integer, number
-from pisolve._words import METHODS
+from pisolve._check import array, choice, integer, number, outside, renamed
+from pisolve._words import CRITERIA
 from pisolve.backend import to_numpy
 from pisolve.prepare import EACH, Espirit, Maps, models_of, prepare
 from pisolve.problem import Problem
@@ -26,7 +26,8 @@ from pisolve.tuning.strength import COUNT, checked, family
 FOLDS, SHARE = 3, 0.25  # holdout
 
 
-def tune(data, prior=None, *, method: str = "holdout", strengths=None, solver: Solver | None = None,
+@renamed(method="criterion")
+def tune(data, prior=None, *, criterion: str = "holdout", strengths=None, solver: Solver | None = None,
          noise: float | None = None, reference=None, max_iter: int = 100, tol: float = 1e-4, seed: int = 0,
          refine: int = 4, slice: int | None = None, maps: Maps | None = None, each=EACH,
          progress: bool = False) -> Tuning:
@@ -58,7 +59,7 @@ def tune(data, prior=None, *, method: str = "holdout", strengths=None, solver: S
             `Problem`, whose units it then is in.
         prior: of any strength: a factor it has does not count. PnP(D, sigma): sigma is chosen; lam * RED(D, sigma):
             lam. Or a function strength -> prior. None: that of the problem.
-        method: see above.
+        criterion: see above.
         strengths: at least 3 to try; None: 9 from 1e-4 to 1e-1, for sigma from 1e-2 to 0.3 (with a `Problem` times its
             own level), continued by up to 4 where the best is at an end.
         solver, max_iter, tol: as for `solve`: those of the reconstruction to come. 30 iterations suit PnP.
@@ -85,52 +86,52 @@ def tune(data, prior=None, *, method: str = "holdout", strengths=None, solver: S
         Eldar, IEEE Trans Signal Process 57 (2009) 471 (GSURE); Yaman et al., Magn Reson Med 84 (2020) 3172 (withheld
         samples); Morozov, Soviet Math Dokl 7 (1966) 414.
     """
-    run = _checked(method, solver, max_iter, tol)
-    options = {"method": method, "strengths": strengths, "noise": number("noise", noise, low=0, strict=True,
+    run = _checked(criterion, solver, max_iter, tol)
+    options = {"criterion": criterion, "strengths": strengths, "noise": number("noise", noise, low=0, strict=True,
                allow_none=True), "seed": integer("seed", seed, low=0), "refine": integer("refine", refine, low=0),
                "progress": progress}
     if not isinstance(data, Problem):
         if prior is None:
             raise ValueError("prior is needed: for example pi.tune(scan, pi.TV())")
-        scan = prepare(data, Espirit() if maps is None else maps, each=each, stacklevel=3)
+        scan = prepare(data, Espirit() if maps is None else maps, each=each, stacklevel=4)
         if reference is not None:
             scan = replace(scan, reference=_image(reference, scan))
-        return _told(_of_scan(scan, prior, run, slice, options, each=each), 3)
+        return _told(_of_scan(scan, prior, run, slice, options, each=each))
     if slice is not None or maps is not None or each != EACH:
         raise ValueError("slice, maps and each are for scans: a Problem is tuned as it is")
     if reference is not None:
         reference = to_numpy(array("reference", reference, shape=data.ishape, complex_=False, nonzero=True))
-    return _told(_tune(data, data.prior if prior is None else prior, run, reference, lambda x: x, **options), 3)
+    return _told(_tune(data, data.prior if prior is None else prior, run, reference, lambda x: x, **options))
 
 
-def tune_prepared(scan: io.Scan, prior, *, method: str, solver=None, max_iter: int = 100, tol: float = 1e-4,
+def tune_prepared(scan: io.Scan, prior, *, criterion: str, solver=None, max_iter: int = 100, tol: float = 1e-4,
                   trials: int | None = None, memo: dict | None = None, each=EACH, gpu: int | None = None,
                   progress: bool = False) -> Tuning:
     """`tune` of a scan that has its mask and maps, as a recipe does it.
 
     Args:
         scan: prepared, see `prepare`.
-        prior, method, solver, max_iter, tol, progress: as for `tune`.
+        prior, criterion, solver, max_iter, tol, progress: as for `tune`.
         trials: most strengths that are tried, 9 of them as a grid; None: 9, up to 4 more and 4 refinements.
         memo: what is known of the scores, filled as they are found: with it a search that was cut off goes on.
         each: the axes along which the scan is taken apart.
         gpu: the GPU it runs on, None: the CPU.
     """
-    run = _checked(method, solver, max_iter, tol)
-    options = {"method": method, "strengths": None, "noise": None, "seed": 0, "refine": 4, "progress": progress,
+    run = _checked(criterion, solver, max_iter, tol)
+    options = {"criterion": criterion, "strengths": None, "noise": None, "seed": 0, "refine": 4, "progress": progress,
                "trials": integer("trials", trials, low=COUNT) if trials is not None else None, "memo": memo}
-    return _told(_of_scan(scan, prior, run, None, options, gpu, each), 4)
+    return _told(_of_scan(scan, prior, run, None, options, gpu, each))
 
 
-def _told(tuning, stacklevel) -> Tuning:
-    """The tuning, after its warnings have been given; 3 is the line that called the public function."""
+def _told(tuning) -> Tuning:
+    """The tuning, after its warnings have been given."""
     for note in tuning.warnings:
-        warnings.warn(f"tune: {note}", stacklevel=stacklevel)
+        warnings.warn(f"tune: {note}", stacklevel=outside())
     return tuning
 
 
-def _checked(method, solver, max_iter, tol):
-    choice("method", method, METHODS)
+def _checked(criterion, solver, max_iter, tol):
+    choice("criterion", criterion, CRITERIA)
     if solver is not None and not isinstance(solver, Solver):
         raise TypeError(f"solver must be a solver such as pi.FISTA(), got {type(solver).__name__}")
     return solver, integer("max_iter", max_iter, low=1), number("tol", tol, low=0)
@@ -165,15 +166,15 @@ def _part(labels, index, filled) -> int:
     return min((k for k in range(len(labels)) if filled[k]), key=lambda k: (abs(k - middle), k))
 
 
-def _tune(problem, prior, run, reference, view, *, method, strengths, noise, seed, refine, progress, trials=None,
+def _tune(problem, prior, run, reference, view, *, criterion, strengths, noise, seed, refine, progress, trials=None,
           memo=None) -> Tuning:
     start = time.perf_counter()
     chosen = family(prior)
     grid = chosen.grid(problem) if strengths is None else checked(strengths)
     data, notes = Data(problem), []
-    if method in ("sure", "discrepancy") and noise is None:
+    if criterion in ("sure", "discrepancy") and noise is None:
         noise = _estimate(data)
-    score = _score(method, (data, *run), noise, reference, view, seed)
+    score = _score(criterion, (data, *run), noise, reference, view, seed)
     score.memo = {} if memo is None else memo
     from tqdm import tqdm
 
@@ -194,10 +195,10 @@ def _tune(problem, prior, run, reference, view, *, method, strengths, noise, see
         notes.append(f"{lost} of {len(curve)} runs diverged or became non-finite")
     notes += {"edge": [f"the best {chosen.kind}, {best:.3g}, is at the end of those tried: widen strengths"],
               "unreachable": [f"the residual exceeds the noise even at {chosen.kind} {best:.3g}: noise is too low, or "
-                              "the maps do not explain the data; take method='holdout'"],
+                              "the maps do not explain the data; take criterion='holdout'"],
               "failed": ["no run ended well: take another solver"]}.get(status, [])
-    used = noise if method in ("sure", "discrepancy") else None
-    return Tuning(chosen.make(best), best, tuple(sorted(curve.items())), method, score.label, chosen.kind, status,
+    used = noise if criterion in ("sure", "discrepancy") else None
+    return Tuning(chosen.make(best), best, tuple(sorted(curve.items())), criterion, score.label, chosen.kind, status,
                   tuple(notes), used, time.perf_counter() - start)
 
 
@@ -206,17 +207,17 @@ def _estimate(data):
     outer = noise_level(data.y, data.sampled, ndim=data.ndim) if data.is_sense else None
     found = [s for s in (residual_noise(data), outer) if s]
     if not found:
-        raise ValueError("noise cannot be estimated from this data: give noise=..., or take method='holdout'")
+        raise ValueError("noise cannot be estimated from this data: give noise=..., or take criterion='holdout'")
     return min(found)
 
 
-def _score(method, run, noise, reference, view, seed):
-    if method == "holdout":
+def _score(criterion, run, noise, reference, view, seed):
+    if criterion == "holdout":
         return scores.Holdout(*run, folds=FOLDS, share=SHARE, seed=seed)
-    if method == "sure":
+    if criterion == "sure":
         return scores.Sure(*run, noise=noise, seed=seed)
-    if method == "discrepancy":
+    if criterion == "discrepancy":
         return scores.Discrepancy(*run, noise=noise)
     if reference is None:
-        raise ValueError("method 'reference' needs the truth: give reference=..., or undersample a full scan")
+        raise ValueError("criterion='reference' needs the truth: give reference=..., or undersample a full scan")
     return scores.Reference(*run, reference=abs(reference), view=view)

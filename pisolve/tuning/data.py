@@ -122,7 +122,7 @@ class Data:
         units = number[outer.any(axis=shared, keepdims=True)]
         if len(units) < 2:
             raise ValueError(f"holdout needs samples outside the full centre of k-space, and finds {len(units)} "
-                             f"{'lines' if shared else 'points'}: take method='sure'")
+                             f"{'lines' if shared else 'points'}: take criterion='sure'")
         units = np.random.default_rng(seed).permutation(units)
         count, sets = max(1, round(share * len(units))), []
         for k in range(min(folds, len(units))):

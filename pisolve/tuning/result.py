@@ -13,6 +13,7 @@ from pisolve.priors import Prior
 SUFFIXES = (".png", ".pdf", ".svg")
 
 
+@_check.renamed(method="criterion")
 @dataclass(frozen=True)
 class Tuning:
     """A strength, and how it was chosen.
@@ -21,7 +22,7 @@ class Tuning:
         prior: the prior at the chosen strength.
         strength: lam or sigma, in the units of the scaled image for a scan and of the problem for a `Problem`.
         curve: ((strength, score), ...), ascending; a score is inf where the run failed.
-        method: how: holdout, sure, discrepancy or reference.
+        criterion: how: holdout, sure, discrepancy or reference.
         label: what the score is.
         kind: what the strength is: "lam", "sigma", or "strength" of a function.
         status: "ok"; "edge": the best is the first or last strength tried; "unreachable": no strength reaches the
@@ -34,7 +35,7 @@ class Tuning:
     prior: Prior
     strength: float
     curve: tuple
-    method: str
+    criterion: str
     label: str
     kind: str
     status: str = "ok"
@@ -44,13 +45,13 @@ class Tuning:
 
     @property
     def ok(self) -> bool:
-        """Whether the strength is where the method wants it."""
+        """Whether the strength is where the criterion wants it."""
         return self.status == "ok"
 
     def to_dict(self) -> dict:
         """Plain values for `json`: all but the prior, which is there as text; a failed run's score is None."""
         curve = [[s, v if math.isfinite(v) else None] for s, v in self.curve]
-        return {"method": self.method, "kind": self.kind, "strength": self.strength, "prior": repr(self.prior),
+        return {"criterion": self.criterion, "kind": self.kind, "strength": self.strength, "prior": repr(self.prior),
                 "status": self.status, "warnings": list(self.warnings), "noise": self.noise,
                 "label": self.label, "curve": curve, "seconds": self.seconds}
 
@@ -72,7 +73,7 @@ class Tuning:
         if points:
             axes.plot(*zip(*points), "o-", color="#1f6feb", markersize=4, linewidth=1)
         axes.axvline(self.strength, color="#d1570c", linewidth=1, label=f"{self.kind} = {self.strength:.3g}")
-        axes.set(xscale="log", xlabel=self.kind, ylabel=self.label, title=f"{self.method}: {self.prior!r}")
+        axes.set(xscale="log", xlabel=self.kind, ylabel=self.label, title=f"{self.criterion}: {self.prior!r}")
         axes.title.set_fontsize(9)
         axes.yaxis.label.set_fontsize(8)
         axes.legend(frameon=False, fontsize=9)
@@ -80,5 +81,5 @@ class Tuning:
             figure.savefig(temporary, dpi=150)
 
     def __repr__(self):
-        return (f"Tuning({self.kind}={self.strength:.3g} by {self.method}, {self.status}, {len(self.curve)} strengths "
-                f"from {self.curve[0][0]:.3g} to {self.curve[-1][0]:.3g})")
+        return (f"Tuning({self.kind}={self.strength:.3g} by {self.criterion}, {self.status}, {len(self.curve)} "
+                f"strengths from {self.curve[0][0]:.3g} to {self.curve[-1][0]:.3g})")

@@ -201,7 +201,7 @@ def prepared(scan):
     """The scan with mask and one set of maps."""
     scan = prepare(scan, Espirit(), stacklevel=4)
     if not one_set(scan):
-        raise ValueError(f"scan has {scan.sets} sets of coil maps: this needs one, Espirit(maps=1)")
+        raise ValueError(f"scan has {scan.sets} sets of coil maps: this needs one, Espirit(sets=1)")
     return scan
 
 

@@ -15,7 +15,7 @@ LARGEST = 4e9  # bytes that the derivative of a whole run may hold
 _KEPT = {False: 40, True: 1000}  # images that a step keeps: 26 for TV by ADMM, 200 for a small denoiser were measured
 DAMPING = 1e-4  # of the search's inverse; with 1e-2 it found half of the gain of wavelets
 GROWTH = 1.01  # two steps that gain less together are the last ones
-METHODS = ("auto", "gradient", "search")
+KINDS = ("auto", "gradient", "search")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Perturbation:
         images: f(y + e), complex (size, y, x), in the scan's units.
         noisy: f(y + noise) of the largest size, complex (y, x).
         image: f(y), complex (y, x).
-        method: "gradient" or "search".
+        by: "gradient" or "search".
         reason: why not by the gradient; "" where it was.
         bound: of the data gain, 1 for the minimum of a convex problem; None where there is none.
         runs: number of reconstructions.
@@ -44,14 +44,14 @@ class Perturbation:
     images: np.ndarray
     noisy: np.ndarray
     image: np.ndarray
-    method: str
+    by: str
     reason: str
     bound: float | None
     runs: int
     gradients: int
 
 
-def perturb(replay: Replay, sizes, *, steps: int, method: str, seed: int, tick: Callable) -> Perturbation:
+def perturb(replay: Replay, sizes, *, steps: int, by: str, seed: int, tick: Callable) -> Perturbation:
     """Look for max ||f(y + e) - f(y)|| over ||e|| = size ||y||, e only where k-space was sampled.
 
     "gradient": e <- size ||y|| g / ||g|| with g the gradient of ||f(y + e) - f(y)||^2 through the whole run, the
@@ -66,7 +66,7 @@ def perturb(replay: Replay, sizes, *, steps: int, method: str, seed: int, tick: 
         replay: f, y and f(y).
         sizes: ||e|| / ||y||, ascending.
         steps: of the search for every size.
-        method: "auto" takes the gradient where there is one.
+        by: "auto" takes the gradient where there is one.
         seed: of the noise.
         tick: called after every reconstruction (a step by the gradient counts as one).
 
@@ -77,12 +77,12 @@ def perturb(replay: Replay, sizes, *, steps: int, method: str, seed: int, tick: 
     y, before = replay.kspace, replay.runs
     length = float(np.linalg.norm(y))
     noise = _unit(rng.standard_normal((*y.shape, 2)).view(complex)[..., 0] * replay.mask)
-    slope, reason = _choose(replay, method)
+    slope, reason = _choose(replay, by)
     rows, errors, images, worst, extra = [], [], [], noise, 0
     for size in sizes:
         f = _Seen(replay, size * length, tick)
         plain = f(noise)
-        if slope is None or method == "auto":
+        if slope is None or by == "auto":
             _search(f, worst, steps)
         else:
             f(worst)
@@ -90,14 +90,14 @@ def perturb(replay: Replay, sizes, *, steps: int, method: str, seed: int, tick: 
             try:
                 extra += _ascend(f, slope, steps)
             except (RuntimeError, TypeError, ValueError, FloatingPointError) as error:
-                if method == "gradient":
+                if by == "gradient":
                     raise
                 slope, reason = None, str(error).partition("\n")[0] or type(error).__name__
         worst = f.best["e"]
         rows.append(_row(replay, size, f, plain))
         errors.append((size * length * worst).astype(y.dtype))
         images.append(f.best["x"])
-    used = "search" if slope is None else "gradient" if method == "gradient" else "search, then gradient"
+    used = "search" if slope is None else "gradient" if by == "gradient" else "search, then gradient"
     bound = 1.0 if _at_minimum(replay.recipe) else None
     return Perturbation(rows, np.stack(errors), np.stack(images), plain["x"], replay.image, used, reason, bound,
                         replay.runs - before, extra)
@@ -132,15 +132,15 @@ def _row(replay, size, f, plain):
             "data gain": None if replay.magnitude else f.data, "largest change": change, "status": f.best["status"]}
 
 
-def _choose(replay, method):
+def _choose(replay, by):
     """(e -> value and gradient, or None; why not)."""
-    if method == "search":
+    if by == "search":
         return None, "only the search was asked for"
     try:
         return _gradient_of(replay), ""
     except (ImportError, NotImplementedError) as error:
-        if method == "gradient":
-            raise ValueError(f"method='gradient' cannot be: {error}; take 'search' or 'auto'") from None
+        if by == "gradient":
+            raise ValueError(f"by='gradient' cannot be: {error}; take 'search' or 'auto'") from None
         return None, str(error)
 
 

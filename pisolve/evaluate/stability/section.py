@@ -77,7 +77,7 @@ def _about_perturbation(p) -> str:
              "perturbation; above that the iteration is not there yet.")
     return (
         "Among all changes e of the sampled data of a given size ||e|| / ||y|| the worst was looked for "
-        f"{how[p.method]}. gain = (||f(y + e) - f(y)|| / ||f(y)||) / (||e|| / ||y||): with a gain of 5 a change of the "
+        f"{how[p.by]}. gain = (||f(y + e) - f(y)|| / ||f(y)||) / (||e|| / ||y||): with a gain of 5 a change of the "
         "data by 1 % changes the image by 5 %. noise gain is the same for white noise, ratio the one over the other: "
         "how much worse than bad luck the worst is. data gain = ||A (f(y + e) - f(y))|| / ||e||: what the change of "
         f"the image means in the data.{bound} largest change is that of one pixel's magnitude, over the image's 99th "

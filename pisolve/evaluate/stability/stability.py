@@ -12,7 +12,7 @@ from pisolve._words import TESTS
 from pisolve.evaluate.planes import one_part, which
 from pisolve.evaluate.section import Section
 from pisolve.evaluate.stability.details import STRUCTURES, Details, insert
-from pisolve.evaluate.stability.perturbation import METHODS, Perturbation, perturb
+from pisolve.evaluate.stability.perturbation import KINDS, Perturbation, perturb
 from pisolve.evaluate.stability.replay import GOOD, Replay
 from pisolve.evaluate.stability.samples import masks_of, run_samples
 from pisolve.evaluate.stability.section import merged, percent, sections
@@ -50,7 +50,7 @@ class Stability:
         p, d = self.perturbation, self.details
         return {"name": self.name, "slice": self.slice, "runs": self.runs, "notes": list(self.notes),
                 "warnings": self.warnings,
-                "perturbation": p and {"method": p.method, "reason": p.reason, "bound": p.bound, "runs": p.runs,
+                "perturbation": p and {"by": p.by, "reason": p.reason, "bound": p.bound, "runs": p.runs,
                                        "rows": [dict(r) for r in p.rows]},
                 "details": d and {"rows": [dict(r) for r in d.rows], "left_out": list(d.left_out)},
                 "samples": self.samples and [dict(r) for r in self.samples]}
@@ -86,7 +86,8 @@ class Stability:
         return merged(self)
 
 
-def stability(recipe: Recipe, scan, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: int = 5, method: str = "auto",
+@_check.renamed(method="by")
+def stability(recipe: Recipe, scan, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: int = 5, by: str = "auto",
               structures=tuple(STRUCTURES), contrasts=(0.1, 0.3), accels=None, tests=TESTS, slice: int | None = None,
               seed: int = 0, progress: bool = False) -> Stability:
     """Antun's three tests of a recipe on a scan: perturbed data, inserted structures, more and fewer samples.
@@ -111,7 +112,7 @@ def stability(recipe: Recipe, scan, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: i
         sizes: ||e|| / ||y||, > 0, at most 1.
         steps: of the search, and again of the ascent by gradients, for each size; each size starts from the worst of
             the size before. More make the bound tighter.
-        method: "search" calls the recipe only: a power iteration by finite differences. "gradient" is projected
+        by: "search" calls the recipe only: a power iteration by finite differences. "gradient" is projected
             gradient ascent through network or iterations by torch. "auto": the search, then the gradient where there is
             one, which the result tells.
         structures: out of "dot", "line", "lesion", "text".
@@ -136,7 +137,7 @@ def stability(recipe: Recipe, scan, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: i
     sizes = _numbers("sizes", sizes, high=1)
     contrasts = _numbers("contrasts", contrasts)
     steps, seed = _check.integer("steps", steps, low=1), _check.integer("seed", seed, low=0)
-    _check.choice("method", method, METHODS)
+    _check.choice("by", by, KINDS)
     tests, structures = _names("tests", tests, TESTS), _names("structures", structures, tuple(STRUCTURES))
     raw, notes = as_scan(scan), []
     replay = Replay(recipe, raw, slice=slice)
@@ -150,12 +151,12 @@ def stability(recipe: Recipe, scan, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: i
         made, home = _undersampled(recipe, raw, slice, accels, notes)
     from tqdm import tqdm
 
-    per_size = 2 + 2 * steps * (1 + (method == "auto"))
+    per_size = 2 + 2 * steps * (1 + (by == "auto"))
     total = len(sizes) * per_size * ("perturbation" in tests) + len(structures) * len(contrasts) * ("details" in tests)
     with tqdm(total=total + len(made), desc="stability", disable=not progress, leave=False) as bar:
         worst = details = samples = None
         if "perturbation" in tests:
-            worst = perturb(replay, sizes, steps=steps, method=method, seed=seed, tick=bar.update)
+            worst = perturb(replay, sizes, steps=steps, by=by, seed=seed, tick=bar.update)
         if "details" in tests:
             details = insert(replay, structures, contrasts, seed=seed, tick=bar.update)
             notes += [f"The object is too small for the structure {name}." for name in details.left_out]

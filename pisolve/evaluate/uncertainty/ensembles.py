@@ -70,13 +70,13 @@ def dropped(recipe: Recipe, scan, *, n: int, seed: int, bar):
 def dropout_layers(recipe: Recipe) -> list:
     """The layers of the recipe's network that drop something; ValueError where there are none."""
     if recipe.network is None:
-        raise ValueError("method='dropout' needs a recipe with a reconstruction network: Recipe(network=...)")
+        raise ValueError("by='dropout' needs a recipe with a reconstruction network: Recipe(network=...)")
     from torch.nn.modules.dropout import _DropoutNd
 
     layers = [m for m in recipe.network.modules() if isinstance(m, _DropoutNd) and m.p > 0]
     if not layers:
         raise ValueError(f"{name_of(recipe.network)} has no dropout layer with p > 0, so every pass gives the same "
-                         "image: take method='replicas', or several trained networks with method='seeds'")
+                         "image: take by='replicas', or several trained networks with by='seeds'")
     return layers
 
 
@@ -117,7 +117,7 @@ def _solved(recipe, scan, models, scale):
 def checked_recipes(recipes) -> list:
     """An ensemble: at least two recipes with fixed strengths."""
     if not isinstance(recipes, list | tuple):
-        raise TypeError(f"method='seeds' takes a list of recipes, got {_check.brief(recipes)}: one for each training "
+        raise TypeError(f"by='seeds' takes a list of recipes, got {_check.brief(recipes)}: one for each training "
                         "seed")
     if len(recipes) < 2:
         raise ValueError(f"recipe holds {len(recipes)} recipes: an ensemble has two at least")

@@ -19,12 +19,14 @@ from pisolve.prepare import as_scan, fully_sampled, like_rss, models_of, spread_
 from pisolve.recipe import check_fixed
 from pisolve.recipe.reconstruction import empty
 
-METHODS = ("replicas", "sure", "masks", "seeds", "dropout")
+KINDS = ("replicas", "sure", "masks", "seeds", "dropout")
 _COUNT = {"replicas": 30, "sure": 4, "masks": 8, "dropout": 20}
 _SHARE, _WINDOW = 0.25, 11
 _USED = {"noise": ("replicas", "sure"), "share": ("masks",), "window": ("sure",), "keep": ("masks", "seeds", "dropout"),
          "seed": ("replicas", "sure", "masks", "dropout")}
 
+
+@_check.renamed(method="by")
 @dataclass(frozen=True)
 class Uncertainty:
     """What `uncertainty` returns; images have the axes of the reconstruction, and its units.
@@ -34,7 +36,7 @@ class Uncertainty:
             the signal is well above the noise. For "sure" the root of the estimated squared error.
         image: the reconstruction as it is, complex (of the first recipe for "seeds").
         mean: of the samples, complex; None for "sure".
-        method, n: as given, or chosen.
+        by, n: as given, or chosen.
         region: where std is meant, bool: inside the coil maps; for "sure" the body.
         samples: (n, ...) complex with `keep`, else None.
         failed: samples that diverged or became non-finite; they are left out.
@@ -47,7 +49,7 @@ class Uncertainty:
     std: np.ndarray
     image: np.ndarray
     mean: np.ndarray | None
-    method: str
+    by: str
     n: int
     region: np.ndarray = field(repr=False)
     samples: np.ndarray | None = field(default=None, repr=False)
@@ -60,19 +62,19 @@ class Uncertainty:
     def to_dict(self) -> dict:
         """Plain values for `json`, without the images."""
         inside = self.std[self.region]
-        return {"method": self.method, "n": self.n, "failed": self.failed, "noise": self.noise, "mse": self.mse,
+        return {"by": self.by, "n": self.n, "failed": self.failed, "noise": self.noise, "mse": self.mse,
                 "std_mean": float(inside.mean()), "std_max": float(inside.max()), **self.details,
                 "calibration": None if self.calibration is None else self.calibration.to_dict()}
 
     def section(self) -> Section:
         """For the report."""
         level = float(np.percentile(abs(self.image), 99)) or 1.0
-        text = DONE[self.method].format(n=self.n, **self.details)
+        text = DONE[self.by].format(n=self.n, **self.details)
         text += f" Noise level: {self.noise}." if self.noise else ""
         text += (" std is that of the component in phase with the object, in % of the image's level (99th percentile)."
-                 f"\n\n{LACKS[self.method]}")
+                 f"\n\n{LACKS[self.by]}")
         inside = 100 * self.std[self.region] / level
-        rows = [{"method": self.method, "images": self.n, "std, median [%]": float(np.median(inside)),
+        rows = [{"by": self.by, "images": self.n, "std, median [%]": float(np.median(inside)),
                  "std, largest [%]": float(inside.max())}]
         curves, found = [], self.calibration
         if found is None:
@@ -98,10 +100,11 @@ class Uncertainty:
         std, image = (middle(x) for x in (self.std * self.region, abs(self.image)))
         high = max(100 * float(np.percentile(std, 99.5)) / level, 1e-9)
         pictures = {"image": Picture(image, 0.0, level), "std": Picture(100 * std / level, 0.0, high, "%", "heat")}
-        return Section(f"Uncertainty: {self.method}", text, rows, pictures, curves, warn)
+        return Section(f"Uncertainty: {self.by}", text, rows, pictures, curves, warn)
 
 
-def uncertainty(recipe, scan, *, method: str = "replicas", n: int | None = None, noise: float | None = None,
+@_check.renamed(method="by")
+def uncertainty(recipe, scan, *, by: str = "replicas", n: int | None = None, noise: float | None = None,
                 share: float | None = None, window: int | None = None, keep: bool = False, seed: int = 0,
                 reference=None, progress: bool = False) -> Uncertainty:
     """How much the image of a recipe could have come out otherwise, as a standard deviation at every pixel.
@@ -121,7 +124,7 @@ def uncertainty(recipe, scan, *, method: str = "replicas", n: int | None = None,
     Args:
         recipe: a `Recipe` with a fixed strength, or a list of them for "seeds".
         scan: a `Scan`, the path of one, or k-space.
-        method: see above.
+        by: see above.
         n: images to make (probes for "sure"); None: 30 replicas, 4 probes, 8 masks, 20 passes.
         noise: "replicas" and "sure": standard deviation of the real and of the imaginary part of a sample; None: the
             scan's noise samples, else an estimate.
@@ -133,7 +136,7 @@ def uncertainty(recipe, scan, *, method: str = "replicas", n: int | None = None,
         progress: show a bar.
 
     Raises:
-        TypeError, ValueError: no recipe, one that tunes, an option of another method, fewer than two good images, a
+        TypeError, ValueError: no recipe, one that tunes, an option of another kind, fewer than two good images, a
             network without dropout, no SENSE for "sure".
 
     Reference:
@@ -144,29 +147,29 @@ def uncertainty(recipe, scan, *, method: str = "replicas", n: int | None = None,
     Example:
         pi.evaluate.uncertainty(recipe, scan, n=50).section()
     """
-    _check.choice("method", method, METHODS)
+    _check.choice("by", by, KINDS)
     given = {"noise": noise is not None, "share": share is not None, "window": window is not None, "keep": keep,
              "seed": seed != 0}
     for name, used in _USED.items():
-        if given[name] and method not in used:
-            raise ValueError(f"{name} has no effect on method={method!r}: it is for {' and '.join(used)}")
-    if method == "seeds":
+        if given[name] and by not in used:
+            raise ValueError(f"{name} has no effect on by={by!r}: it is for {' and '.join(used)}")
+    if by == "seeds":
         if n is not None:
-            raise ValueError("n has no effect on method='seeds': the list of recipes says how many")
+            raise ValueError("n has no effect on by='seeds': the list of recipes says how many")
         ensembles.checked_recipes(recipe)
     else:
         check_fixed(recipe)
-        n = _COUNT[method] if n is None else _check.integer("n", n, low=1 if method == "sure" else 2)
+        n = _COUNT[by] if n is None else _check.integer("n", n, low=1 if by == "sure" else 2)
     noise = _check.number("noise", noise, low=0, strict=True, allow_none=True)
     seed, scan = _check.integer("seed", seed, low=0), as_scan(scan)
-    prepared = (recipe[0] if method == "seeds" else recipe).prepare(scan)
-    if method == "replicas":
+    prepared = (recipe[0] if by == "seeds" else recipe).prepare(scan)
+    if by == "replicas":
         found = _replicas(recipe, scan, prepared, n, noise, seed, progress)
-    elif method == "sure":
+    elif by == "sure":
         window = _WINDOW if window is None else _check.integer("window", window, low=1)
         found = _sure(recipe, prepared, n, noise, window, seed, progress)
     else:
-        found = _ensemble(recipe, scan, prepared, method, n, share, keep, seed, progress)
+        found = _ensemble(recipe, scan, prepared, by, n, share, keep, seed, progress)
     return _calibrated(found, scan, prepared, reference)
 
 
@@ -194,8 +197,8 @@ def _sure(recipe, prepared, n, noise, window, seed, progress) -> Uncertainty:
     from tqdm import tqdm
 
     if not recipe.method.tunable or not one_set(prepared):
-        raise ValueError("method='sure' needs SENSE with one set of maps, where the image predicts k-space: take "
-                         "method='replicas'")
+        raise ValueError("by='sure' needs SENSE with one set of maps, where the image predicts k-space: take "
+                         "by='replicas'")
     if recipe.whiten and noise is not None:
         raise ValueError("noise has no effect with whiten=True, which makes it 1 / sqrt(2): leave it out")
     level = noise_of(prepared, noise)
@@ -224,19 +227,19 @@ def _sure(recipe, prepared, n, noise, window, seed, progress) -> Uncertainty:
                        details={"window": window})
 
 
-def _ensemble(recipe, scan, prepared, method, n, share, keep, seed, progress) -> Uncertainty:
+def _ensemble(recipe, scan, prepared, by, n, share, keep, seed, progress) -> Uncertainty:
     from tqdm import tqdm
 
     details, total = {}, n or len(recipe)
-    if method == "masks" and recipe.sampling is not None and share is not None:
+    if by == "masks" and recipe.sampling is not None and share is not None:
         raise ValueError("share has no effect on a recipe with a sampling, whose patterns are drawn anew: leave it out")
     with tqdm(total=total, desc="uncertainty", disable=not progress, leave=False) as bar:
-        if method == "seeds":
+        if by == "seeds":
             images = ensembles.members(recipe, scan, bar=bar)
-        elif method == "masks" and recipe.sampling is not None:
+        elif by == "masks" and recipe.sampling is not None:
             details = {"how": f"with other random patterns of the same kind, {recipe.sampling}, maps included"}
             images = ensembles.patterns(recipe, scan, n=n, seed=recipe.sampling.seed + seed, bar=bar)
-        elif method == "masks":
+        elif by == "masks":
             share = _check.number("share", _SHARE if share is None else share, low=0, high=1, strict=True)
             details = {"how": f"from random subsets of the samples, each without {share:.0%} of the lines or points "
                               "outside the full centre"}
@@ -253,8 +256,8 @@ def _ensemble(recipe, scan, prepared, method, n, share, keep, seed, progress) ->
     samples = np.stack(good)
     mean = samples.mean(0)
     std = (samples * backend.unit(mean).conj()).real.std(0, ddof=1)
-    image = good[0] if method == "seeds" else ensembles.plain(recipe, prepared)
-    return Uncertainty(std, image, mean, method, len(good), _inside(prepared), samples if keep else None,
+    image = good[0] if by == "seeds" else ensembles.plain(recipe, prepared)
+    return Uncertainty(std, image, mean, by, len(good), _inside(prepared), samples if keep else None,
                        len(made) - len(good), details=details)
 
 
