@@ -194,7 +194,7 @@ def low_rank(case, repeats, seconds):
     values = curve(case, prior, pi.POGM(), seconds)
     row = {"minimum": min(values.values()), "iterations": {}, "BART's gaps": {}}
     best = None
-    for scale in (0.25, 0.5, 1, 2, 4):
+    for scale in (0.03, 0.06, 0.125, 0.25, 0.5, 1):
         words = [f"-RL:3:3:{2e-2 * scale}", "-b8"]
         for n in (20, 50, 100, 200):
             gap = value(case.bart(*words, f"-i{n}")) / row["minimum"] - 1
@@ -205,6 +205,38 @@ def low_rank(case, repeats, seconds):
     row |= {"gap": gap, "iterations": {"pisolve": steps, "BART": n}, "options": " ".join(words)}
     return row | ratio(timed({"pisolve": lambda: pi.solve(case.A, case.y, prior, pi.POGM(), max_iter=steps, tol=0),
                               "BART": lambda: case.bart(*words, f"-i{n}")}, repeats))
+
+
+SLICES = """
+import sys, time
+import numpy as np
+import pisolve as pi
+full = pi.phantom.brain((256, 256), 8, noise=0.02).kspace
+mask = pi.masks.random(full.shape, 4, seed=1)
+scan = pi.io.Scan(np.stack([full * (1 + 0.05 * k) for k in range(12)]) * mask, mask)
+prior = eval(sys.argv[1])
+pi.recon(scan.select(0), prior, max_iter=5)
+start = time.perf_counter()
+pi.recon(scan, prior, max_iter=40)
+print(time.perf_counter() - start)
+"""
+
+
+def slices(repeats):
+    """Twelve slices, maps included, on one thread and on two: seconds, processes taking turns, medians."""
+    rows = {}
+    for prior in ("1e-3 * pi.TV()", "2e-3 * pi.Wavelet(shifts=16)"):
+        taken = {"1": [], "2": []}
+        for _ in range(repeats):
+            for threads, times in taken.items():
+                place = os.environ | {"PISOLVE_THREADS": threads, "OMP_NUM_THREADS": threads}
+                done = subprocess.run([sys.executable, "-c", SLICES, prior], cwd=ROOT, env=place, capture_output=True,
+                                      text=True, check=True)
+                times.append(float(done.stdout))
+        one, two = (float(np.median(t)) for t in taken.values())
+        rows[prior.partition("pi.")[2]] = {"seconds": {"1 thread": round(one, 2), "2 threads": round(two, 2)},
+                                           "gain": round(one / two, 2)}
+    return rows
 
 
 def memory(case):
@@ -218,13 +250,13 @@ def memory(case):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", default="", help="normal, cg, tv, memory or cine, put into the last results")
+    parser.add_argument("--only", default="", help="normal, cg, tv, memory, slices or cine, put into the last results")
     parser.add_argument("--seconds", type=float, default=60, help="of each of our curves of the objective")
     a = parser.parse_args()
     report = json.loads(OUT.read_text()) if a.only and OUT.exists() else {}
     report |= {"command": "OMP_NUM_THREADS=2 python benchmarks/volumes.py", "threads": backend.threads()}
     with tempfile.TemporaryDirectory() as folder:
-        if a.only != "cine":
+        if a.only not in ("cine", "slices"):
             case = Volume(folder)
             tasks = {"normal": lambda: normal(case, a.repeats), "cg": lambda: least_squares(case, a.repeats),
                      "tv": lambda: variation(case, a.repeats, a.seconds), "memory": lambda: memory(case)}
@@ -233,6 +265,10 @@ def main():
                     report[name] = task()
                     print(name, json.dumps(report[name]), flush=True)
                     keep(OUT, report)
+        if a.only in ("", "slices"):
+            report["slices"] = slices(a.repeats)
+            print("slices", json.dumps(report["slices"]), flush=True)
+            keep(OUT, report)
         if a.only in ("", "cine") and DATA.exists():
             report["cine"] = low_rank(Cine(folder), a.repeats, a.seconds / 2)
             print("cine", json.dumps(report["cine"]), flush=True)
