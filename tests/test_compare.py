@@ -83,13 +83,13 @@ def test_equal_terms(done, scan):
 
 
 @pytest.mark.parametrize("trials", [9, 10, 12, 16])
-@pytest.mark.parametrize("method", ["holdout", "discrepancy"])
-def test_trials(scan, trials, method):
+@pytest.mark.parametrize("criterion", ["holdout", "discrepancy"])
+def test_trials(scan, trials, criterion):
     """The budget is kept, and where the minimum is inside it is spent."""
     tuning = pi.tuning.tune_prepared(plan.Recipe(sampling=pi.Sampling("random", 3)).prepare(scan), pi.Tikhonov(),
-                                     method=method, max_iter=5, trials=trials)
+                                     criterion=criterion, max_iter=5, trials=trials)
     assert len(tuning.curve) <= trials
-    if method == "holdout" and tuning.ok:
+    if criterion == "holdout" and tuning.ok:
         assert len(tuning.curve) == trials
 
 
