@@ -128,12 +128,17 @@ def models_of(one: Scan, method: Method = SENSE, *, each=EACH, gpu: int | None =
     return models, zero_filled_scale(models)
 
 
+def holds(part: Scan) -> bool:
+    """Whether a part has anything to solve: a sample that is not zero, and maps that are not."""
+    return bool(part.kspace.any()) and (part.mps is None or bool(part.mps.any()))
+
+
 def model_of(part: Scan, method: Method, *, gpu: bool = False) -> Model | None:
     """The `Model` of a part of a prepared scan, its k-space and maps moved to the current GPU first if `gpu`.
 
     None where there is nothing to solve: no sample that is not zero, or maps that are zero everywhere.
     """
-    if not part.kspace.any() or (part.mps is not None and not part.mps.any()):
+    if not holds(part):
         return None
     if gpu:
         import cupy

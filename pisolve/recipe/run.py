@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from pisolve import backend
-from pisolve.prepare import model_of, models_of
+from pisolve.prepare import holds, model_of, models_of
 from pisolve.recipe.checkpoint import Checkpoints
 from pisolve.recipe.device import home, networks
 from pisolve.recipe.reconstruction import empty, plain
@@ -38,7 +38,7 @@ def run(recipe, scan, *, gpu=None, keep=None, callbacks=(), progress=False, fold
     """
     kept = None if folder is None else Checkpoints(folder, recipe.to_dict(), scan, networks(recipe))
     parts, start = scan.parts(recipe.each), time.perf_counter()
-    method = recipe.method.watched(len(parts), progress=progress, folder=folder)
+    method = recipe.method.watched(sum(map(holds, parts)), progress=progress, folder=folder)
     try:
         models, scale = models_of(scan, method, each=recipe.each, gpu=gpu, keep=keep)
         fit = time.perf_counter() - start if recipe.method.fits else None
