@@ -26,7 +26,7 @@ def quiet():
         yield
 
 
-def refused(call, kinds, message):
+def check_refused(call, kinds, message):
     with pytest.raises(kinds, match=message):
         call()
 
@@ -40,7 +40,7 @@ def error(x, truth):
 def test_priors(kind, name):
     scan, prior = SCANS[kind], PRIORS[name]
     if name == "low rank" and kind not in SERIES:
-        refused(lambda: pi.recon(scan, prior), ValueError, "LLR.* is for a series of images")
+        check_refused(lambda: pi.recon(scan, prior), ValueError, "LLR.* is for a series of images")
         return
     done = pi.recon(scan, prior, max_iter=25)
     truth = object_of(AXES[kind])
@@ -133,13 +133,13 @@ def test_three_axes_beat_planes():
     ("slice", ("x",), "this one is 2-D"), ("series", "frames", "each='frames': the scan has the axes frame"),
     ("series", 3, "each must be names")])
 def test_what_cannot_be_taken_apart(kind, each, message):
-    refused(lambda: pi.recon(SCANS[kind], pi.Zero(), each=each), (TypeError, ValueError), message)
+    check_refused(lambda: pi.recon(SCANS[kind], pi.Zero(), each=each), (TypeError, ValueError), message)
 
 
 @pytest.mark.parametrize("method", [pi.Grappa(), pi.Spirit(), pi.Raki()])
 @pytest.mark.parametrize("kind", ["series", "3-D", "series of slices"])
 def test_methods_of_planes_say_how(kind, method):
-    refused(lambda: pi.recon(SCANS[kind], method=method), ValueError, r"give each=\('slice', '(frame|x)'\)")
+    check_refused(lambda: pi.recon(SCANS[kind], method=method), ValueError, r"give each=\('slice', '(frame|x)'\)")
 
 
 def test_side_by_side_gives_the_same_bits(monkeypatch):
@@ -169,7 +169,7 @@ def test_rows_are_never_taken_for_time():
                   pi.DCT(axes=(0,)), pi.TV(axes=("frame",)), pi.TemporalFFT(axis=0), 0.1 * pi.TV() + 0.1 * pi.Nuclear(),
                   pi.InfimalConvolution(pi.Nuclear(), pi.TemporalFFT())):
         for kind in ("slice", "slices", "3-D"):
-            refused(lambda p=prior, k=kind: pi.recon(SCANS[k], 1e-2 * p), ValueError,
+            check_refused(lambda p=prior, k=kind: pi.recon(SCANS[k], 1e-2 * p), ValueError,
                     "the unknown|which has the axes|the scan has")
 
 
@@ -234,8 +234,8 @@ def test_empty_slices_are_zero_and_the_others_whole():
     mps = np.stack([HEAD_MPS, HEAD_MPS, 0 * HEAD_MPS])
     done = pi.recon(pi.io.Scan(np.concatenate([scan.kspace, scan.kspace[:1]]), scan.mask, mps), pi.Zero())
     assert [r.status for r in done.results][2] == "empty"
-    refused(lambda: pi.recon(pi.io.Scan(scan.kspace, scan.mask, np.where(np.arange(SIDE) < 0, HEAD_MPS, 0) + 1e-30)),
-            ValueError, "mps")
+    none = np.where(np.arange(SIDE) < 0, HEAD_MPS, 0) + 1e-30
+    check_refused(lambda: pi.recon(pi.io.Scan(scan.kspace, scan.mask, none)), ValueError, "mps")
 
 
 def test_one_slice_that_diverges_does_not_end_the_others():
@@ -270,7 +270,7 @@ def test_an_array_in_another_order_is_noticed():
     (("Frame", "coil", "ky", "kx"), (2, 3, 8, 8), "lower-case"), (("maps", "coil", "ky", "kx"), (2, 3, 8, 8), "sets"),
     (None, (2, 2, 3, 8, 8), "name them"), (("frame", "coil", "y", "x"), (2, 3, 8, 8), "write 'ky'")])
 def test_names_at_the_door(axes, shape, message):
-    refused(lambda: pi.io.Scan(np.ones(shape, complex), axes=axes), ValueError, message)
+    check_refused(lambda: pi.io.Scan(np.ones(shape, complex), axes=axes), ValueError, message)
 
 
 def test_wavelets_of_a_single_row_have_levels():

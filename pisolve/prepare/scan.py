@@ -112,7 +112,7 @@ def _parallel_sets(one: Scan) -> bool:
     return False
 
 
-def models_of(one: Scan, method: Method = SENSE, *, each=EACH, gpu: int | None = None,
+def models_of(one: Scan, method: Method = SENSE, *, each=EACH, parts: list[Scan] | None = None, gpu: int | None = None,
               keep: int | None = None) -> tuple[Sequence[Model | None], float]:
     """(one `Model` a part, scale) of a prepared scan: scale * model.y is solved; None for a part that holds nothing.
 
@@ -120,10 +120,11 @@ def models_of(one: Scan, method: Method = SENSE, *, each=EACH, gpu: int | None =
         one: of `prepare`.
         method: what makes a model of a part.
         each: the axes along which the scan is taken apart.
+        parts: `one.parts(each)`, where they are there already: planes of a 3-D scan cost a Fourier transform.
         gpu: the GPU on which the models are made, None for the CPU.
         keep: how many of a GPU's models are kept at most; the others are made again. None: all of them.
     """
-    parts = one.parts(each)
+    parts = one.parts(each) if parts is None else parts
     models = _OnGpu(parts, method, keep) if gpu is not None else [model_of(p, method) for p in parts]
     return models, zero_filled_scale(models)
 

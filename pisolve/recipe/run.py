@@ -40,12 +40,12 @@ def run(recipe, scan, *, gpu=None, keep=None, callbacks=(), progress=False, fold
     parts, start = scan.parts(recipe.each), time.perf_counter()
     method = recipe.method.watched(sum(map(holds, parts)), progress=progress, folder=folder)
     try:
-        models, scale = models_of(scan, method, each=recipe.each, gpu=gpu, keep=keep)
+        models, scale = models_of(scan, method, parts=parts, gpu=gpu, keep=keep)
         fit = time.perf_counter() - start if recipe.method.fits else None
         one = _Part(recipe, parts, models, scale, gpu, kept, tuple(callbacks), progress)
         bar = _bar(progress and len(parts) > 1, len(parts))
         with bar:
-            pairs = list(_side_by_side(one, bar) if one.alone else _in_turns(one, bar))
+            pairs = list(_side_by_side(one, bar) if one.independent else _in_turns(one, bar))
     except BaseException:  # a folder in which nothing was kept is not bound to what was refused or cut
         if kept is not None:
             kept.release()
@@ -62,7 +62,7 @@ class _Part:
         self.cut = False  # Ctrl-C ended a fit: those that were not begun are as they would begin
 
     @property
-    def alone(self) -> bool:
+    def independent(self) -> bool:
         """Whether parts can run side by side: nothing but arrays of their own, no network and no call of the user's."""
         return (len(self.parts) > 1 and backend.threads() > 1 and self.gpu is None and not self.callbacks
                 and self.recipe.network is None and self.recipe.prior.solver() is None

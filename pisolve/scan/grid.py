@@ -51,6 +51,12 @@ class Grid:
                      if (self.mask != np.take(self.mask, [0], axis=i - first)).any())
 
     @property
+    def inside(self) -> np.ndarray | None:
+        """The mask as an array that broadcasts to k-space with its coils, or None."""
+        inner = len(self.encoded)
+        return self.mask if self.mask is None or self.mask.ndim == inner else np.expand_dims(self.mask, -1 - inner)
+
+    @property
     def fraction(self) -> float:
         """The share of k-space that was sampled."""
         return 1.0 if self.mask is None else float(self.mask.mean())
@@ -162,9 +168,9 @@ def check_mask(name: str, x, axes, shape) -> np.ndarray:
                          "change, or the encoded axes alone")
     if not pattern.any():
         raise ValueError(f"{name} is False everywhere: no sample is left")
-    missing = (1,) * (max(len(axes), pattern.ndim) - pattern.ndim) if pattern.ndim > inner else ()
-    pattern = pattern.reshape(*missing, *pattern.shape)
-    return np.broadcast_to(pattern, (*pattern.shape[:max(pattern.ndim - inner, 0)], *shape[-inner:])).copy()
+    if pattern.ndim > inner:  # an axis for each of the others
+        pattern = pattern.reshape((1,) * (len(axes) - pattern.ndim) + pattern.shape)
+    return np.broadcast_to(pattern, (*pattern.shape[:-inner], *shape[-inner:])).copy()
 
 
 def shortened(mask, axes) -> np.ndarray:
@@ -174,6 +180,12 @@ def shortened(mask, axes) -> np.ndarray:
         first = np.take(mask, [0], axis=axis)
         if (mask == first).all():
             mask = first
+    return squeezed(mask, mask.ndim - lead)
+
+
+def squeezed(mask, inner: int) -> np.ndarray:
+    """A mask of its last `inner` axes alone where those before them have size 1."""
+    lead = mask.ndim - inner
     return mask[(0,) * lead] if all(n == 1 for n in mask.shape[:lead]) else mask
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from pisolve import _axes
 from pisolve.backend import fft
+from pisolve.scan.grid import squeezed
 
 
 def check_each(each) -> tuple[str, ...]:
@@ -59,9 +60,8 @@ def split(scan, each) -> list[dict]:
     for index in np.ndindex(*sizes):
         at = dict(zip(names, index))
         fields = {n: _taken(a, own, at) for n, (a, own) in arrays.items()}
-        mask = fields.get("mask")
-        if mask is not None and mask.ndim > inner and all(n == 1 for n in mask.shape[:-inner]):
-            fields["mask"] = mask[(0,) * (mask.ndim - inner)]
+        if "mask" in fields:
+            fields["mask"] = squeezed(fields["mask"], inner)
         parts.append({"axes": left, **fields})
     return parts
 

@@ -138,9 +138,7 @@ class Scan:
     @property
     def inside(self) -> np.ndarray | None:
         """The mask as an array that broadcasts to `kspace`, or None."""
-        if self.mask is None or self.mask.ndim == len(self.encoding.encoded):
-            return self.mask
-        return np.expand_dims(self.mask, -1 - len(self.encoding.encoded))
+        return self.encoding.inside
 
     def named(self) -> dict:
         """The arrays that have axes of the scan, with the names of these: what is None included."""
@@ -230,8 +228,7 @@ class Scan:
         reference = self.reference
         if reference is None and (self.mask is None or self.mask.all()):
             reference = self.rss()
-        inside = self._with(mask=less.mask).inside
-        return replace(self, kspace=np.where(inside, self.kspace, 0), mask=less.mask, reference=reference)
+        return replace(self, kspace=np.where(less.inside, self.kspace, 0), mask=less.mask, reference=reference)
 
     def time_average(self) -> Scan:
         """The mean over frames, echoes and whatever else is no slice: each sample over those that measured it.
