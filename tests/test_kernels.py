@@ -10,6 +10,7 @@ import pytest
 from pisolve import backend, linops, testing
 from pisolve.linops._fft import LARGEST, plan
 from pisolve.linops._normal import Normal
+from pisolve.solvers import _multiplier
 
 DTYPES = pytest.mark.parametrize(("dtype", "tol"), [("complex64", 1e-6), ("complex128", 1e-13)])
 
@@ -119,9 +120,12 @@ def test_wavelet_equals_pywavelets_at_every_size(shape, name, dtype, tol, rng, m
 
 @DTYPES
 @pytest.mark.parametrize("boundary", ["periodic", "neumann"])
-@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (6, 1), (2, 2), (3, 2), (9, 14), (2, 5, 3)])
-def test_gradient_equals_its_plain_form(shape, boundary, dtype, tol, rng, monkeypatch):
-    G = linops.gradient(shape, boundary=boundary)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (6, 1), (2, 2), (3, 2), (9, 14), (2, 5, 3), (1, 4, 3),
+                                   (2, 17, 5, 4)])
+@pytest.mark.parametrize("axes", [(-2, -1), (-3, -2, -1)])
+def test_gradient_equals_its_plain_form(axes, shape, boundary, dtype, tol, rng, monkeypatch):
+    shape = (2,) * (3 - len(shape)) + shape if len(axes) == 3 else shape
+    G = linops.gradient(shape, axes, boundary=boundary)
     x, d = testing.random(shape, rng, dtype), testing.random(G.oshape, rng, dtype)
     plain = G(x), G.H(d), G.N(x)
     monkeypatch.setattr(backend, "compiles", lambda x: True)
@@ -148,6 +152,24 @@ def test_shrink_equals_its_formula(threshold, axes, dtype, tol, rng, always):
 
 
 @DTYPES
+@pytest.mark.parametrize("a", [1.0, 1.6])
+def test_the_passes_of_admm_equal_their_formulas(a, dtype, tol, rng, monkeypatch):
+    u, Gx, z, z_new = (testing.random((3, 40, 1700), rng, dtype) for _ in range(4))
+    found = []
+    for large in (True, False):
+        monkeypatch.setattr(_multiplier, "_large", lambda *arrays, large=large: large)
+        v = _multiplier.relaxed(u, Gx, z, a)
+        np.testing.assert_allclose(v, u + a * Gx + (1 - a) * z, atol=10 * tol)
+        new, primal, dual = _multiplier.updated(v.copy(), Gx, z, z_new)
+        np.testing.assert_array_equal(new, v - z_new)
+        norm = np.linalg.norm
+        assert primal == pytest.approx(norm(Gx - z_new) / max(norm(Gx), norm(z_new)), rel=10 * tol)
+        assert dual == pytest.approx(norm(z_new - z) / max(norm(new), norm(z_new)), rel=10 * tol)
+        found.append(new)
+    np.testing.assert_array_equal(*found)
+
+
+@DTYPES
 def test_shrink_keeps_what_is_not_finite_and_what_is_tiny_or_huge(dtype, tol, always):
     x = np.array([np.nan, 1e18, 1e-12, 0], dtype)
     out = backend.shrink(x, 1e-13)
@@ -165,7 +187,9 @@ def test_shrink_over_other_axes_and_of_real_arrays(rng):
 
 PROGRAM = """
 import hashlib, numpy as np
-from pisolve import linops, testing
+from pisolve import backend, linops, testing
+from pisolve.solvers import _multiplier
+_multiplier._large = lambda *arrays: True
 rng = np.random.default_rng(0)
 total = hashlib.sha256()
 mps = testing.random((5, 84, 90), rng)
@@ -173,6 +197,10 @@ for shape in ((84, 1), (84, 90)):
     A = linops.sense(mps, weights=rng.random(shape))
     assert A.N.function.compiled
     total.update(A.N(testing.random((84, 90), rng)))
+G = linops.gradient((33, 90, 84), (0, 1, 2))
+d = backend.shrink(G(testing.random(G.ishape, rng)), 0.5, axes=(0,))
+for array in (d, G.H(d), G.N(G.H(d)), *_multiplier.updated(d.copy(), d, 2 * d, 3 * d)):
+    total.update(array)
 W = linops.wavelet((3, 90, 84))
 total.update(W.H(W(testing.random((3, 90, 84), rng))))
 print(total.hexdigest())

@@ -33,7 +33,7 @@ from pisolve.backend._jit import jit
 
 __all__ = ["Constant", "OutOfMemory", "check_device", "compiles", "copy", "dot", "fft", "find_gpu", "free_memory",
            "from_torch", "jit", "joined", "like", "namespace", "norm", "one_blas_thread", "parallel", "real",
-           "release", "shrink", "shrink_factor", "side_by_side", "sqrt", "threads", "to_numpy", "to_torch",
+           "pieces", "release", "shrink", "shrink_factor", "side_by_side", "sqrt", "threads", "to_numpy", "to_torch",
            "torch_device", "unit", "vdot", "working_on", "workspace", "zeros", "zeros_like"]
 
 
@@ -85,6 +85,11 @@ def parallel(work, items) -> list:
     if threads() == 1 or len(items) == 1:
         return [work(i) for i in items]
     return list(_pool(os.getpid()).map(work, items))
+
+
+def pieces(work, n: int, size: int = 1 << 16) -> list:
+    """`[work(start, stop), ...]` over pieces of range(n) on the library's threads; `size` alone says where they end."""
+    return parallel(lambda start: work(start, min(start + size, n)), range(0, n, size))
 
 
 def side_by_side(work, items, cut: threading.Event | None = None) -> list:
@@ -236,7 +241,8 @@ def shrink(x, threshold, *, axes=()):
 
             x = np.require(x, requirements=["C", "W"])
             out, real, flat = np.empty_like(x), x.real.dtype, (len(x) if axes else 1, -1)
-            shrink_(x.view(real).reshape(flat), real.type(threshold), out.view(real).reshape(flat))
+            pieces(lambda *ends: shrink_(x.view(real).reshape(flat), real.type(threshold), out.view(real).reshape(flat),
+                                         *ends), x.size // flat[0])
             return out
     if not axes:
         return x * shrink_factor(abs(x), threshold)

@@ -8,13 +8,15 @@ from pisolve.backend._jit import jit
 
 
 @jit
-def shrink(x, threshold, out):
-    """One pass over (group, sample) of reals, real and imaginary parts in turn; `threshold` > 0 is of their type."""
-    groups, n = x.shape
-    n //= 2
+def shrink(x, threshold, out, first, last):
+    """One pass over the samples from `first` to `last` of (group, sample) reals, real and imaginary parts in turn.
+
+    `threshold` > 0 is of their type.
+    """
+    groups = len(x)
     factor, one, none = np.empty(512, x.dtype), x.dtype.type(1), x.dtype.type(0)
-    for start in range(0, n, 512):
-        count = min(512, n - start)
+    for start in range(first, last, 512):
+        count = min(512, last - start)
         for g in range(groups):
             row = x[g, 2 * start:]
             for i in range(count):

@@ -6,6 +6,8 @@ import numpy as np
 
 from pisolve.linops._normal import Normal, takes
 
+PLANES = 32  # so many at a time: their copies are small, and stay in the cache
+
 
 class NormalVolume:
     """x -> A^H A x for maps (..., coil, kz, ky, kx) and squared weights with the origin first.
@@ -22,7 +24,9 @@ class NormalVolume:
         weights = np.squeeze(w2, self.axis)
         own = weights.ndim > 2  # each frame has weights of its own
         each = list(np.ndindex(*lead)) if own or not shared else [()]
-        self.parts = [Normal(planes if shared else planes[i], weights[i] if own else weights) for i in each]
+        some = range(0, planes.shape[-4], PLANES)
+        self.parts = [[Normal((planes if shared else planes[i])[k:k + PLANES], weights[i] if own else weights)
+                       for k in some] for i in each]
 
     @staticmethod
     def fits(mps, axes) -> bool:
@@ -33,13 +37,13 @@ class NormalVolume:
         return takes(mps.size, [mps.shape[a] for a in plane], mps.dtype, [plane.index(a) for a in axes])
 
     def __call__(self, x):
-        flat, out = x.reshape(-1, *x.shape[-3:]), None
-        for i, volume in enumerate(flat):
-            normal = self.parts[i if len(self.parts) > 1 else 0]
-            planes = normal(np.ascontiguousarray(np.moveaxis(volume, self.axis, 0)))
-            out = np.empty(flat.shape, x.dtype) if out is None else out  # not before: a volume less at the peak
-            out[i] = np.moveaxis(planes, 0, self.axis)
-        return out.reshape(x.shape)
+        out = np.empty(x.shape, x.dtype)
+        volumes = zip(*(np.moveaxis(a.reshape(-1, *x.shape[-3:]), self.axis, 1) for a in (x, out)), strict=True)
+        for i, (planes, new) in enumerate(volumes):
+            for k, normal in enumerate(self.parts[i if len(self.parts) > 1 else 0]):
+                some = slice(k * PLANES, (k + 1) * PLANES)
+                new[some] = normal(np.ascontiguousarray(planes[some]))
+        return out
 
 
 def _across(varying) -> int:

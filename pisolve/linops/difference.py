@@ -47,17 +47,17 @@ class Gradient(Linop):
 
     def _compiled(self, x) -> bool:
         """True where a compiled kernel knows these axes and this kind of array."""
-        last = len(self.ishape) - 2
-        return self.axes == (last, last + 1) and backend.compiles(x)
+        n = len(self.ishape)
+        return self.axes in ((n - 2, n - 1), (n - 3, n - 2, n - 1)) and backend.compiles(x)
 
     def _run(self, kernel, x, shape):
         from pisolve.linops import _stencil
 
         out = np.empty(tuple(shape), x.dtype)
-        ny, nx = self.ishape[-2:]
+        *volume, ny, nx = self.ishape[-len(self.axes):]
         flat = (lambda a: np.require(a, requirements=["C", "W"]).view(a.real.dtype)  # noqa: E731
-                .reshape(*a.shape[:a.ndim - len(self.ishape)], -1, ny, 2 * nx))
-        getattr(_stencil, kernel)(flat(x), flat(out), self.boundary == "periodic")
+                .reshape(*a.shape[:a.ndim - len(self.ishape)], -1, *volume, ny, 2 * nx))
+        _stencil.run(getattr(_stencil, kernel), flat(x), flat(out), self.boundary == "periodic")
         return out
 
     def _adjoint_linop(self):

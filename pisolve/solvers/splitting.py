@@ -10,6 +10,7 @@ from pisolve._check import integer, number
 from pisolve.backend import real
 from pisolve.priors._dual import squared_norm
 from pisolve.priors.base import Composed, Scaled, Separable, Sum
+from pisolve.solvers._multiplier import relaxed, updated
 from pisolve.solvers.base import Solver, State, relative_change
 
 
@@ -108,12 +109,9 @@ class ADMM(Solver):
         x = _data_step(problem, rho, z - u, x, self.inner)
         Gx = split.G(x)
         a = self.relaxation or (1.0 if problem.prior.implicit else 1.6)
-        relaxed = Gx if a == 1 else a * Gx + (1 - a) * z
-        u = u + relaxed
-        z_new = split.f.at(state.k).prox(u, 1 / rho)
-        u = u - z_new
-        primal = backend.norm(Gx - z_new) / (max(backend.norm(Gx), backend.norm(z_new)) + 1e-30)
-        dual = backend.norm(z_new - z) / (max(backend.norm(u), backend.norm(z_new)) + 1e-30)
+        v = relaxed(u, Gx, z, a)
+        z_new = split.f.at(state.k).prox(v, 1 / rho)
+        u, primal, dual = updated(v, Gx, z, z_new)
         if self.balance and state.k < 50:  # (3.13)
             factor = 2.0 if primal > 10 * dual else 0.5 if dual > 10 * primal else 1.0
             rho, u = rho * factor, u / factor
