@@ -1,14 +1,16 @@
 """The command line on series, volumes and slices: axes, parts, sampling for each frame, and parts that fail."""
 
+import csv
 import json
 import re
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
 import pisolve as pi
-from pisolve import cli, io, nets
+from pisolve import cli, evaluate, io, nets
 from pisolve._words import DEFAULTS, SERIES
 from pisolve.prepare import zero_filled
 from pisolve.recipe.named import named
@@ -91,6 +93,29 @@ def test_without_a_series_they_are_refused(run, word, scan):
     assert (code, out) == (2, "")
     assert re.fullmatch(r"pisolve: error: .*(axes y, x|no 'frame'|series).*\n", err)
     assert "axes=('frame', 'coil', 'ky', 'kx')" in err
+
+
+def test_compare_takes_a_series_and_a_volume_from_files_without_names(run, files):
+    words = ("--methods", "zero-filled,tikhonov", "--tune", "none", "--accel", "2", "--mask", "equispaced")
+    code, _, err = run("compare", "cine.npy", "-o", "a", *CINE, "--select", "frame=1:4", "--vary", "frame", *words)
+    assert code == 0, err
+    about = json.loads(Path("a/comparison.json").read_text())["about"]["plan"]
+    assert about["scans"]["cine"]["select"] == {"frame": {"from": [1, 4, None]}}
+    assert about["samplings"][0]["vary"] == "frame"
+    scan = io.load(files / "cine.npy", axes=CINE[1].split(",")).select(frame=slice(1, 4))
+    found = evaluate.compare(scan, ["zero-filled", "tikhonov"], tune=None, accel=2, mask="equispaced", vary="frame")
+    rows = list(csv.DictReader(Path("a/records.csv").read_text().splitlines()))
+    for (_, name), outcome in found.outcomes.items():
+        psnr, = (float(row["psnr"]) for row in rows if row["method"] == name)
+        assert psnr == pytest.approx(outcome.values["psnr"], abs=1e-4)
+    assert run("compare", "--recipe", "a/comparison.json", "-o", "again")[0] == 0
+    code, _, err = run("compare", "volume.npy", "-o", "b", "--axes", "coil,kz,ky,kx", *words[:4], "--accel", "2,2x2",
+                         "--mask", "equispaced")
+    assert code == 0, err
+    assert len(json.loads(Path("b/comparison.json").read_text())["about"]["plan"]["samplings"]) == 2
+    code, _, err = run("compare", "slices.npz", "-o", "c", "--slices", "1", "--select", "slice=1", *words)
+    assert code == 2
+    assert "give one of them" in err
 
 
 @pytest.mark.parametrize("word", SERIES)

@@ -12,7 +12,7 @@ import pisolve as pi
 from pisolve import cli, phantom
 from pisolve.cli.uncertainty import KINDS
 from pisolve.evaluate import analyses
-from pisolve.evaluate.plan import load
+from pisolve.evaluate.sources import load
 from pisolve.evaluate.stability import stability
 from pisolve.evaluate.uncertainty import uncertainty
 from pisolve.recipe import named

@@ -32,8 +32,8 @@ from pisolve.backend._cuda import (
 from pisolve.backend._jit import jit
 
 __all__ = ["Constant", "OutOfMemory", "check_device", "compiles", "copy", "dot", "fft", "find_gpu", "free_memory",
-           "from_torch", "jit", "joined", "like", "namespace", "norm", "one_blas_thread", "parallel", "real",
-           "pieces", "release", "shrink", "shrink_factor", "side_by_side", "sqrt", "threads", "to_numpy", "to_torch",
+           "from_torch", "jit", "joined", "like", "namespace", "norm", "one_blas_thread", "parallel", "pieces",
+           "real", "release", "shrink", "shrink_factor", "side_by_side", "sqrt", "threads", "to_numpy", "to_torch",
            "torch_device", "unit", "vdot", "working_on", "workspace", "zeros", "zeros_like"]
 
 

@@ -1,6 +1,6 @@
 """The word `compare`: methods on the same scans, on equal terms."""
 
-from pisolve.cli.options import add_methods, add_progress, add_slices, given, names, numbers
+from pisolve.cli.options import accelerations, add_methods, add_progress, add_select, add_vary, given, names
 from pisolve.cli.parser import add_word
 from pisolve.cli.say import say, table, warn
 
@@ -22,15 +22,17 @@ def _options(new) -> None:
     add("-o", "--output", required=True, metavar="FOLDER", help="for report.html, tables and what is done "
         "so far: a comparison that was stopped goes on there")
     add_methods(new, "zero-filled,sense,wavelet,tv,pnp")
-    add("--accel", type=numbers, metavar="R,...", help="undersample first; default: as measured, without a reference")
+    add("--accel", type=accelerations, metavar="R,...", help="undersample first, in 3-D also 2x2; default: as "
+        "measured, without a reference")
     add("--mask", type=names, metavar="KIND,...", help=f"patterns for --accel: {', '.join(SAMPLINGS)}; default: "
         "random")
+    add_vary(new)
     add("--seeds", type=int, metavar="N", help="patterns of each kind and acceleration; default: 1")
     add("--center-fraction", type=float, metavar="F", help="share of lines in the full centre; default: fastMRI's")
     add("--tune", choices=(*CRITERIA, "none"), help="how strengths are chosen, with as many trials for each prior; "
         "default: holdout (reference: an oracle)")
     add("--trials", type=int, metavar="N", help=f"strengths that are tried for each prior; default: {TRIALS}")
-    add_slices(new)
+    add_select(new)
     add("--analyses", type=names, metavar="NAME,...", default=[], help=f"further sections of the report: "
         f"{', '.join(ANALYSES)}")
     add("--workers", type=int, default=1, metavar="N", help="processes beside each other; default: 1")
@@ -69,7 +71,8 @@ def _asked(a):
 
     from pisolve.evaluate import compare, rerun
 
-    asked = given(a, ("methods", "accel", "mask", "seeds", "center_fraction", "tune", "trials", "slices"))
+    asked = given(a, ("methods", "accel", "mask", "vary", "seeds", "center_fraction", "tune", "trials", "slices",
+                      "select", "axes"))
     if a.recipe:
         if a.scans or asked:
             raise ValueError(f"{next(iter(asked), 'scan')} beside --recipe: that file says it all")

@@ -39,6 +39,11 @@ def acceleration(text: str):
     return tuple(float(n) for n in text.split("x")) if "x" in text else float(text)
 
 
+def accelerations(text: str) -> list:
+    """Accelerations between commas."""
+    return [acceleration(one) for one in text.split(",")]
+
+
 def names(text: str) -> list[str]:
     """Words between commas."""
     return [word.strip() for word in text.split(",")]
@@ -121,6 +126,11 @@ def add_mask(new) -> None:
     from pisolve.prepare import SAMPLINGS
 
     new.add_argument("--mask", choices=SAMPLINGS, help="pattern for --accel; default: random")
+    add_vary(new)
+
+
+def add_vary(new) -> None:
+    """What has a pattern of its own."""
     new.add_argument("--vary", type=names, metavar="AXIS,...", help="a pattern of its own for each of these, such as "
                      "frame; default: one for all, vista: frame")
 

@@ -29,7 +29,7 @@ def run(a) -> None:
     """Try methods under other conditions than their own."""
     from pisolve.cli.trust import check_picture, check_tunable, named_recipe, tell
     from pisolve.evaluate import shift
-    from pisolve.evaluate.plan import scans_of
+    from pisolve.evaluate.sources import scans_of
 
     check_picture(a)
     recipes = {word: named_recipe("methods", word) for word in a.methods}

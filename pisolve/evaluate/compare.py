@@ -28,7 +28,8 @@ _FACTOR, _BASE = 40, 600 * 2**20  # bytes of a job: per byte of one slice's k-sp
 
 def compare(scans, methods=("zero-filled", "sense", "wavelet", "tv", "pnp"), *, accel=None, mask=None, seeds: int = 1,
             center_fraction: float | None = None, tune: str | None = "holdout", trials: int = TRIALS, reference=None,
-            slices=None, analyses=(), folder=None, report=None, workers: int = 1, progress: bool = False) -> Comparison:
+            slices=None, select=None, axes=None, vary=None, analyses=(), folder=None, report=None, workers: int = 1,
+            progress: bool = False) -> Comparison:
     """Compressed sensing, learned priors and networks on the same scans, on equal terms.
 
     Every method gets the same k-space, mask, coil maps and scale, and every prior that has a strength the same number
@@ -43,7 +44,8 @@ def compare(scans, methods=("zero-filled", "sense", "wavelet", "tv", "pnp"), *, 
     Args:
         scans: a `Scan`, the path of one, k-space, a list of these, or a dict from names to them.
         methods: a list of words (`named.words()`), priors, recipes and networks, or a dict from names to them.
-        accel: undersample to this acceleration, or to each of a list; None: take the scans as they were measured.
+        accel: undersample to this acceleration, or to each of a list, in which a pair (2, 2) is for kz and ky; None:
+            take the scans as they were measured.
         mask: kind of pattern, "random" by default, or a list of kinds, see `Sampling`; or a bool array as for `Scan`.
         seeds: number of random patterns for each acceleration and kind.
         center_fraction: share of lines in the full centre; None: fastMRI's.
@@ -51,6 +53,9 @@ def compare(scans, methods=("zero-filled", "sense", "wavelet", "tv", "pnp"), *, 
         trials: most strengths that are tried for each prior.
         reference: image with the axes of the scan's, such as (slice, y, x) or (y, x), to compare a single scan with.
         slices: only these of every scan: an index, a list of them or a `slice`.
+        select: the same for any axis that is not encoded, such as {"slice": slice(3, 5), "frame": slice(0, 8)}.
+        axes: names of the axes of k-space as it stands in the files or arrays; None: as they say themselves.
+        vary: the axis whose parts have a pattern each, such as "frame", see `Sampling`.
         analyses: further sections of the report, out of "stability" (minutes), "uncertainty" and "visibility", on the
             middle slice of the first scan under the first sampling.
         folder: where everything is kept: a comparison that was stopped or killed goes on there, and what is done is not
@@ -70,7 +75,7 @@ def compare(scans, methods=("zero-filled", "sense", "wavelet", "tv", "pnp"), *, 
         pi.compare("scan.h5", ["wavelet", "tv", "pnp"], accel=4, folder="report")
     """
     plan = make(scans, methods, accel=accel, mask=mask, seeds=seeds, center_fraction=center_fraction, tune=tune,
-                trials=trials, reference=reference, slices=slices)
+                trials=trials, reference=reference, slices=slices, select=select, axes=axes, vary=vary)
     return execute(plan, analyses=analyses, folder=folder, report=report, workers=workers, progress=progress)
 
 

@@ -85,7 +85,8 @@ class Setting:
         """The sampling in a few words."""
         if self.accel is None:
             return "as measured"
-        return f"{self.accel:g}x {self.mask}" + (f", mask {self.seed}" if self.seed else "")
+        accel = f"{self.accel:g}x" if np.ndim(self.accel) == 0 else "x".join(f"{a:g}" for a in self.accel)
+        return f"{accel} {self.mask}" + (f", mask {self.seed}" if self.seed else "")
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
-from pisolve import _check, io
+from pisolve import _check
 from pisolve._version import __version__
 from pisolve._words import ZERO_FILLED
+from pisolve.evaluate.sources import load, scans_of
 from pisolve.prepare import SAMPLINGS, Sampling, as_scan, fully_sampled
 from pisolve.priors import Denoiser, Prior
 from pisolve.priors._module import is_module
@@ -35,7 +35,7 @@ class Plan:
 
     Attributes:
         scans: name -> `Scan`.
-        sources: name -> how the scan can be found again, {"path": ..., "slices": ...}, or None.
+        sources: name -> how the scan can be found again, what `load` takes, or None.
         methods: name -> `Recipe`, None for the zero-filled image.
         samplings: `Sampling`, bool array as for `Scan`'s mask, or None (as measured), in turn.
         tune: None, or a criterion of `pi.tune`.
@@ -149,9 +149,11 @@ def _modules(part, depth: int = 5) -> list:
 
 
 def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None, tune="holdout", trials=TRIALS,
-         reference=None, slices=None) -> Plan:
+         reference=None, slices=None, select=None, axes=None, vary=None) -> Plan:
     """The plan of what the user asks for; see `compare` for the arguments."""
-    found, sources = scans_of(scans, slices)
+    if slices is not None and "slice" in (select or {}):
+        raise ValueError("slices beside select={'slice': ...}: give one of them")
+    found, sources = scans_of(scans, slices, select, axes)
     if reference is not None:
         if len(found) > 1:
             raise ValueError("reference is for one scan: give others theirs by Scan(kspace, reference=...)")
@@ -162,7 +164,7 @@ def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None
         for scan in found.values():
             recipe.check_prior(scan)
     _check.choice("tune", tune, (None, *CRITERIA))
-    samplings = _samplings(accel, mask, seeds, center_fraction)
+    samplings = _samplings(accel, mask, seeds, center_fraction, vary)
     plan = Plan(found, sources, recipes, samplings, tune, _check.integer("trials", trials, low=COUNT), _common(recipes))
     several = [n for n, s in found.items() if s.sets > 1]
     if tune == "reference" and several:
@@ -195,35 +197,6 @@ def has_strength(recipe: Recipe | None) -> bool:
     except ValueError:
         return False
     return getattr(recipe.maps, "sets", 1) == 1
-
-
-def load(path: str, slices=None) -> io.Scan:
-    """A scan, or some slices of it: an index, a list of them, or {"from": [start, stop, step]} for a `slice`."""
-    scan = as_scan(path)
-    return scan if slices is None else scan.select(slice(*slices["from"]) if isinstance(slices, dict) else slices)
-
-
-def scans_of(scans, slices=None) -> tuple[dict, dict]:
-    """name -> scan, and name -> source, of what the user gives; files of one name are told apart by a number."""
-    slices = {"from": [slices.start, slices.stop, slices.step]} if isinstance(slices, slice) else (
-        slices if slices is None or isinstance(slices, int | np.integer) else [int(z) for z in slices])
-    if isinstance(scans, Mapping):
-        given = dict(scans)
-    else:
-        several = list(scans) if isinstance(scans, list | tuple) else [scans]
-        given = {}
-        for k, scan in enumerate(several):
-            path = isinstance(scan, str) or hasattr(scan, "__fspath__")
-            name = Path(scan).stem if path else "scan" if len(several) == 1 else f"scan {k + 1}"
-            given[name if name not in given else f"{name} ({k + 1})"] = scan
-    if not given:
-        raise ValueError("scans is empty: at least one scan is needed")
-    found, sources = {}, {}
-    for name, scan in given.items():
-        path = isinstance(scan, str) or hasattr(scan, "__fspath__")
-        found[str(name)] = load(scan, slices)
-        sources[str(name)] = {"path": str(Path(scan).resolve()), "slices": slices} if path else None
-    return found, sources
 
 
 def _methods(methods) -> dict:
@@ -274,24 +247,25 @@ def _common(recipes) -> dict:
     return {part: getattr(first, part) for part in _ONCE}
 
 
-def _samplings(accel, mask, seeds, center_fraction) -> tuple:
+def _samplings(accel, mask, seeds, center_fraction, vary) -> tuple:
     if mask is not None and _check.is_array(mask):
-        if accel is not None or seeds != 1 or center_fraction is not None:
-            raise ValueError("mask is a pattern already: leave accel, seeds and center_fraction out")
+        if accel is not None or seeds != 1 or center_fraction is not None or vary is not None:
+            raise ValueError("mask is a pattern already: leave accel, seeds, center_fraction and vary out")
         return (np.asarray(mask) != 0,)
     if accel is None:
-        given = [n for n, v in (("mask", mask), ("center_fraction", center_fraction)) if v is not None]
+        given = [n for n, v in (("mask", mask), ("center_fraction", center_fraction), ("vary", vary)) if v is not None]
         if given or seeds != 1:
             raise ValueError(f"{given[0] if given else 'seeds'} has no effect without accel: give accel=4, say")
         return (None,)
-    accels = [_check.number("accel", a, low=1) for a in (accel if isinstance(accel, list | tuple) else [accel])]
+    accels = [a if isinstance(a, tuple) else _check.number("accel", a, low=1)
+              for a in (accel if isinstance(accel, list | tuple) else [accel])]
     kinds = list(mask) if isinstance(mask, list | tuple) else ["random" if mask is None else mask]
     for kind in kinds:
         _check.choice("mask", kind, SAMPLINGS)
     if center_fraction is not None and all(k in ("poisson", "variable_density") for k in kinds):
         raise ValueError(f"center_fraction has no effect on {kinds[0]}: leave it out")
     count = _check.integer("seeds", seeds, low=1)
-    drawn = [Sampling(k, a, None if k in ("poisson", "variable_density") else center_fraction, s)
+    drawn = [Sampling(k, a, None if k in ("poisson", "variable_density") else center_fraction, s, vary)
              for k in kinds for a in accels for s in range(count)]
     if not drawn or len(set(drawn)) < len(drawn):
         raise ValueError("accel and mask must name at least one sampling, and none twice")

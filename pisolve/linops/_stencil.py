@@ -1,8 +1,8 @@
 """Differences along the last two axes, compiled: one pass over (slice, y, 2 x), the view of complex arrays as reals.
 
-Volumes are taken plane by plane, with the differences across them while a plane is in the cache. In the kernels rows are
-cut out first: an index such as j - 2 could count from the end for all that the compiler knows. To be imported
-where it is run, since it loads numba.
+Volumes are taken plane by plane, with the differences across them while a plane is in the cache. In the kernels rows
+are cut out first: an index such as j - 2 could count from the end for all that the compiler knows. To be imported where
+it is run, since it loads numba.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def stability(recipe: Recipe, scan, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: i
 
 def _undersampled(recipe, scan, slice, accels, notes):
     """({acceleration: undersampled slice}, the recipe's acceleration); why there are none is added to the notes."""
-    home = recipe.sampling.accel if recipe.sampling else None
+    home = recipe.sampling.accel if recipe.sampling and np.ndim(recipe.sampling.accel) == 0 else None
     if accels is None:
         chosen = sorted({*ACCELS, *([home] if home else [])})
     else:
