@@ -127,8 +127,8 @@ def add_mask(new) -> None:
 
 def add_no_sampling(add) -> None:
     """Whether the recipe's own pattern counts, by an `add_argument`."""
-    add("--no-sampling", action="store_const", const=True, help="of --recipe all but its undersampling, for a scan that "
-        "was measured undersampled; --accel 1 is the same")
+    add("--no-sampling", action="store_const", const=True, help="of --recipe all but its undersampling, for a scan "
+        "that was measured undersampled; --accel 1 is the same")
 
 
 def add_png(new, what: str = "the pictures") -> None:

@@ -38,7 +38,7 @@ def make_recipe(a) -> Recipe:
 def _recipe(a) -> Recipe:
     asked = given(a, ARGUMENTS)
     if a.recipe:
-        return other_sampling(a, read_recipe(a.recipe), asked)
+        return recipe_in(a, asked)
     check_no_sampling(a, asked)
     drawn = make_sampling(asked)
     run = _channels(asked) | {"maps": maps_of_recipe(asked, a.mps)}
@@ -65,12 +65,12 @@ def check_no_sampling(a, asked: dict) -> None:
         raise ValueError(f"{flag(pattern[0])} beside --no-sampling: leave one of them out")
 
 
-def other_sampling(a, recipe: Recipe, asked: dict) -> Recipe:
+def recipe_in(a, asked: dict) -> Recipe:
     """The recipe of --recipe, with the undersampling of this command where there is one: --accel 1 is none."""
     check_no_sampling(a, asked)
-    drawn = make_sampling(asked)
-    if asked:
-        raise ValueError(f"{'/'.join(map(flag, asked))} beside --recipe: the recipe says it all, but the undersampling")
+    if others := [flag(n) for n in asked if n not in PATTERN]:
+        raise ValueError(f"{'/'.join(others)} beside --recipe: the recipe says it all, but the undersampling")
+    drawn, recipe = make_sampling(asked), read_recipe(a.recipe)
     return replace(recipe, sampling=drawn) if a.no_sampling or a.accel is not None else recipe
 
 
@@ -83,7 +83,7 @@ def make_sampling(asked: dict) -> Sampling | None:
         raise ValueError(f"--center-fraction is for lines, not for --mask {sampling['mask']}")
     if isinstance(sampling.get("accel"), tuple):
         sampling.setdefault("mask", "equispaced")
-    return Sampling(**sampling) if sampling and sampling["accel"] != 1 else None
+    return Sampling(**sampling) if sampling else None
 
 
 def _method(asked: dict) -> Method:

@@ -7,12 +7,12 @@ from itertools import product
 import numpy as np
 
 from pisolve.backend import fft, to_numpy
-from pisolve.scan.look import Look, Small
+from pisolve.scan.look import Look
 
 # Measured on maps of ESPIRiT, Walsh, Inati and JSENSE, on true and on measured ones: up to 0.012 is left unexplained.
 _LEFT = {True: 0.03, False: 0.1}  # of maps that were given, and of maps that were made of the scan
 _MENDED = 0.2  # of what was left, beside the noise: a change of the maps that leaves less is what happened to them
-_ALIKE = 0.97  # correlation of the maps' size with the object's (good: up to 0.8)
+_UNEVEN, _ALIKE = 0.45, 0.85  # deviation of the maps' size (good: 0.39), its correlation with the object's (good: 0.2)
 _NOISE = 2.0  # times the energy that noise alone leaves
 
 
@@ -56,13 +56,15 @@ def maps_against_data(scan, look: Look, given: bool) -> list[str]:
     maps = to_numpy(scan.mps)
     maps = maps[small.number] if small.number is not None and maps.ndim > 1 + look.inner else maps
     at = small.of(maps)
-    if not at.any():
+    peak = abs(at).max()
+    if not peak:
         return []
+    at = at / peak
     left = unexplained(small.images, at)
     variance = 2 * (look.noise / small.peak) ** 2 * small.spread
     noise = variance * (scan.coils - scan.sets) * np.prod([len(p) for p in small.pixels])
     noise = float(noise / np.linalg.norm(small.images) ** 2)
-    if given and scan.sets == 1 and _images_as_maps(small, maps):
+    if given and scan.sets == 1 and _images_as_maps(small, at):
         return ["the coil maps look like images of the object, whose root sum of squares is theirs, and then the image "
                 "is flat: divide them by it, or take maps of pisolve.calib.espirit"]
     if left < _LEFT[given] + _NOISE * noise:
@@ -71,7 +73,7 @@ def maps_against_data(scan, look: Look, given: bool) -> list[str]:
     if not given:
         return [f"{told}, though they were made of it: the object may be larger than the field of view (take "
                 "Espirit(sets=2), --sets 2), or coils are damaged"]
-    cause = _cause(small, maps, _MENDED * left + (1 - _MENDED) * noise) if scan.sets == 1 else None
+    cause = _cause(small, maps / peak, _MENDED * left + (1 - _MENDED) * noise) if scan.sets == 1 else None
     return [f"{told}{f'; {cause}' if cause else ', as maps of another scan, slice or order of coils do'}"]
 
 
@@ -79,12 +81,16 @@ def _images_as_maps(small, maps) -> bool:
     """Whether the maps' root sum of squares is that of the images, at the resolution of these."""
     size = np.linalg.norm(maps, axis=0)
     seen = size[size > 1e-2 * size.max()]
-    if seen.std() < 0.15 * seen.mean():
+    if seen.std() < _UNEVEN * seen.mean():
         return False
     axes = tuple(range(size.ndim))
-    middle = tuple(slice(n // 2 - w // 2, n // 2 - w // 2 + w) for n, w in zip(size.shape, small.width))
-    blurred = Small(fft(size.astype(np.complex64), axes)[middle][None], size.shape, 1.0)
-    return np.corrcoef(abs(blurred.images).ravel(), np.linalg.norm(small.images, axis=0).ravel())[0, 1] > _ALIKE
+    spectrum = fft(size.astype(np.complex64), axes)
+    for axis, (n, w) in enumerate(zip(size.shape, small.width)):  # what the centre of k-space holds of it
+        k = np.arange(n) - n // 2
+        window = np.where(abs(k) <= w // 2, np.cos(np.pi * k / (w + 2)) ** 2, 0)
+        spectrum = spectrum * window.reshape([-1 if a == axis else 1 for a in axes])
+    blurred = abs(fft(spectrum, axes, inverse=True)).ravel()
+    return np.corrcoef(blurred, np.linalg.norm(small.images, axis=0).ravel())[0, 1] > _ALIKE
 
 
 def _cause(small, maps, limit: float) -> str | None:

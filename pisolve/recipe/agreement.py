@@ -19,8 +19,7 @@ from pisolve.solvers.base import walk
 # Measured on the shared scans and on simulations, by TV and wavelets; what good ones reach stands behind.
 _CHI, _FOREIGN = 1.2, 0.02  # times the noise (0.9), and of the data's energy beyond it (0): what no image explains
 _TOO_LITTLE, _SHARE = 3.0, 0.003  # the same of what an image would explain, over its share of the noise (0.8, 0.002)
-_PULL = 0.005  # of the data's energy: what a prior pulls away from it, where the above is worth its A^H
-_NOTHING, _LITTLE = 1e-3, 0.05  # a prior's value (0.02), and its pull, beside the data term
+_NOTHING, _LITTLE = 1e-3, 0.2  # a prior's value (0.02), and its pull, beside the data term
 _SHORT = 1e-2  # relative step of a run that was cut off while it still moved
 
 
@@ -28,7 +27,7 @@ class Misfit(NamedTuple):
     """What is left of a part's data, in scaled units: r = y - A x over the measured samples.
 
     `residual` = ||r||^2, `energy` = ||y||^2, `noise` what of it noise alone would leave; `within` = ||A^H r||^2, and
-    `prior` = g(x), where they were asked for.
+    `prior` = g(x), where they are known.
     """
 
     residual: float
@@ -128,13 +127,13 @@ _UNITS = "for data of a 99th percentile of 1 (--lam, --sigma)"
 
 
 def _too_little(told, result, recipe) -> str:
-    """Where an image would explain what is left: the run was cut off, or the prior outweighs the data."""
-    if result.status in ("max_iter", "stopped") and real(result.state.residual) > _SHORT:
-        return f"{told}: the run ended on its way, after {result.state.k} iterations: more by max_iter (--max-iter)"
+    """Where an image would explain what is left: the prior outweighs the data, or the run was cut off."""
     if recipe.network is not None:
         return f"{told}: the network is not for such data, or consistency=True (--consistency) is missing"
+    cut = result.status in ("max_iter", "stopped") and real(result.state.residual) > _SHORT
     return (f"{told}: the image is more prior than data, whose strength is too large {_UNITS}: try a tenth, or "
-            "tune='holdout' (--lam auto)")
+            "tune='holdout' (--lam auto)" + (f"; or the run ended on its way, after {result.state.k} iterations: give "
+                                             "more by max_iter (--max-iter)" if cut else ""))
 
 
 def _foreign(told, result, recipe) -> str:
@@ -147,21 +146,43 @@ def misfit(model, result, part, recipe, scale: float, sigma: float) -> Misfit | 
     """The `Misfit` of a part's result, on the device where it was solved; None of an image that predicts no samples."""
     if not result.ok or result.status == "empty" or (recipe.network is not None and not recipe.network.needs_maps):
         return None
-    x, A, method, kind = result.x, model.A, recipe.method, model.y.real.dtype.type
-    if method.needs_maps and not method.fills:
-        y, r = model.y * kind(scale), A(x)
-    else:
-        inside = 1 if part.inside is None else backend.like(part.inside, model.y)
-        y = backend.like(part.kspace, model.y) * kind(scale)
-        r = (A(x) if method.needs_maps else backend.fft(x, (-2, -1))) * inside
-    pull = real(backend.dot(r, y)) - real(backend.dot(r, r))  # Re <A x, y - A x>
-    r -= y
-    left, energy = real(backend.dot(r, r)), real(backend.dot(y, y))
     samples = part.kspace.size if part.mask is None else part.mask.sum() * (part.kspace.size // part.mask.size)
-    out = Misfit(left, energy, 2 * (sigma * scale) ** 2 * int(samples))
-    if method.needs_maps and (left > _CHI**2 * out.noise or pull > _PULL * energy):
-        back = A.H(r)
-        out = out._replace(within=real(backend.dot(back, back)))
-    if recipe.prior is not None and pull < _LITTLE * left / 2 and not any(p.implicit for p in walk(recipe.prior)):
-        out = out._replace(prior=result.problem.prior.value(x) or None)  # 0 of one without a strength
-    return out
+    left = _normal if recipe.method.needs_maps and not recipe.method.fills else _plain
+    residual, energy, pull, within = left(model, result, part, recipe, model.y.real.dtype.type(scale))
+    prior = _value(result) if recipe.prior is not None and pull < _LITTLE * residual / 2 else None
+    return Misfit(residual, energy, 2 * (sigma * scale) ** 2 * int(samples), within, prior)
+
+
+def _value(result) -> float | None:
+    """g(x); None of a prior without a value or a strength, and where it would be a minimisation of its own."""
+    prior = result.problem.prior
+    if any(p.implicit for p in walk(prior)):
+        return None
+    _, K = prior.split(result.problem.ishape)
+    lifted = len(getattr(getattr(K, "domain", None), "shapes", ())) > 1
+    return None if lifted else prior.value(result.x) or None
+
+
+def _normal(model, result, part, recipe, scale):
+    """(||r||^2, ||y||^2, Re<A x, r>, ||A^H r||^2) by A^H A, which is the fastest; y was measured as it is."""
+    kept = 1e2 * float(np.finfo(model.y.real.dtype).eps)  # of the digits, where large numbers cancel
+    x, problem = result.x, getattr(result, "problem", None)
+    N, b = model.A.N(x), model.A.H(model.y) * scale if problem is None else problem.AHy
+    size, cross = real(backend.dot(x, N)), real(backend.dot(x, b))
+    energy = real(backend.dot(model.y, model.y)) * float(scale) ** 2
+    rest, residual = b - N, size - 2 * cross + energy
+    if residual < kept * max(energy, real(backend.dot(x, x))):
+        r = model.y * scale - model.A(x)
+        rest, residual = model.A.H(r), real(backend.dot(r, r))
+    return residual, energy, cross - size, real(backend.dot(rest, rest))
+
+
+def _plain(model, result, part, recipe, scale):
+    """The same but ||A^H r||^2, by the samples that were measured: k-space was filled, or coil images were solved."""
+    y = backend.like(part.kspace, model.y) * scale
+    r = model.A(result.x) if recipe.method.needs_maps else backend.fft(result.x, (-2, -1))
+    if part.inside is not None:
+        r = r * backend.like(part.inside, model.y)
+    pull = real(backend.dot(r, y)) - real(backend.dot(r, r))
+    r = y - r
+    return real(backend.dot(r, r)), real(backend.dot(y, y)), pull, None

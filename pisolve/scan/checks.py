@@ -18,8 +18,8 @@ def complex_samples(name: str, kspace) -> None:
         return
     kind = ("c" if kspace.is_complex() else "f") if _check.is_torch(kspace) else kspace.dtype.kind
     if kind in "biuf":
-        raise TypeError(f"{name} has dtype {_check.dtype_name(kspace)}, complex is needed: was the magnitude stored, or "
-                        "real and imaginary part on an axis of their own?")
+        raise TypeError(f"{name} has dtype {_check.dtype_name(kspace)}, complex is needed: was the magnitude stored, "
+                        "or real and imaginary part on an axis of their own?")
 
 
 def ordered(array, given, wanted):

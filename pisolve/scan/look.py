@@ -24,7 +24,7 @@ class Look:
     """
 
     def __init__(self, scan):
-        self.scan, self.inner = scan, len(scan.encoding.encoded)
+        self.scan, self.inner, self._profiles = scan, len(scan.encoding.encoded), {}
         magnitude = abs(to_numpy(scan.kspace))
         self.peak = float(magnitude.max())
         magnitude /= self.peak  # squares then neither over- nor underflow
@@ -39,7 +39,7 @@ class Look:
     def coils(self) -> np.ndarray:
         """(coil,) root of the energy of each coil."""
         flat = self.magnitude.reshape(*self.magnitude.shape[:2], -1)
-        return np.sqrt(np.einsum("pcn,pcn->c", flat, flat, dtype=np.float64))
+        return np.sqrt(np.einsum("pcn,pcn->pc", flat, flat).sum(axis=0, dtype=np.float64))
 
     @cached_property
     def power(self) -> np.ndarray:
@@ -49,11 +49,14 @@ class Look:
 
     def profile(self, axis: int) -> tuple[np.ndarray, float]:
         """(mean energy of a sample along an encoded axis, -1 the last, above its floor; this floor, of noise)."""
+        if axis in self._profiles:
+            return self._profiles[axis]
         others = tuple(a for a in range(self.power.ndim) if a != axis % self.power.ndim)
         count = self.measured.sum(axis=others)
         mean = self.power.sum(axis=others, dtype=np.float64) / np.maximum(count, 1)
         floor = np.sort(mean[count > 0])[: max(len(mean) // 10, 1)].mean() if (count > 0).sum() > 10 else 0.0
-        return np.maximum(mean - floor, 0) * (count > 0), float(floor)
+        self._profiles[axis] = np.maximum(mean - floor, 0) * (count > 0), float(floor)
+        return self._profiles[axis]
 
     @cached_property
     def level(self) -> float:
@@ -129,7 +132,7 @@ def small(scan) -> Small | None:
     peak = abs(kspace).max()
     if not peak:
         return None
-    kspace = kspace / peak
+    kspace = kspace.astype(np.complex128) / peak
     axes = [a for a in scan.axes if a in _axes.further(scan.axes)]
     number = None
     if _axes.SLICE in axes:
