@@ -11,6 +11,7 @@ from pisolve.scan.look import Look
 
 # Measured on maps of ESPIRiT, Walsh, Inati and JSENSE, on true and on measured ones: up to 0.012 is left unexplained.
 _LEFT = {True: 0.03, False: 0.1}  # of maps that were given, and of maps that were made of the scan
+_MOST = 0.3  # what images in the place of maps leave (up to 0.22, by their sharp edges)
 _MENDED = 0.2  # of what was left, beside the noise: a change of the maps that leaves less is what happened to them
 _UNEVEN, _ALIKE = 0.45, 0.85  # deviation of the maps' size (good: 0.39), its correlation with the object's (good: 0.2)
 _NOISE = 2.0  # times the energy that noise alone leaves
@@ -64,15 +65,15 @@ def maps_against_data(scan, look: Look, given: bool) -> list[str]:
     variance = 2 * (look.noise / small.peak) ** 2 * small.spread
     noise = variance * (scan.coils - scan.sets) * np.prod([len(p) for p in small.pixels])
     noise = float(noise / np.linalg.norm(small.images) ** 2)
-    if given and scan.sets == 1 and _images_as_maps(small, at):
+    if given and scan.sets == 1 and left < _MOST and _images_as_maps(small, at):
         return ["the coil maps look like images of the object, whose root sum of squares is theirs, and then the image "
                 "is flat: divide them by it, or take maps of pisolve.calib.espirit"]
     if left < _LEFT[given] + _NOISE * noise:
         return []
     told = f"coil maps and data disagree: the maps leave {left:.0%} of the energy in the centre of k-space unexplained"
     if not given:
-        return [f"{told}, though they were made of it: the object may be larger than the field of view (take "
-                "Espirit(sets=2), --sets 2), or coils are damaged"]
+        return [f"{told}, though they were made of it: it is too small or too noisy for them (give mps, --mps, or a "
+                "larger centre), or the object is larger than the field of view (Espirit(sets=2), --sets 2)"]
     cause = _cause(small, maps / peak, _MENDED * left + (1 - _MENDED) * noise) if scan.sets == 1 else None
     return [f"{told}{f'; {cause}' if cause else ', as maps of another scan, slice or order of coils do'}"]
 

@@ -19,7 +19,7 @@ from pisolve.solvers.base import walk
 # Measured on the shared scans and on simulations, by TV and wavelets; what good ones reach stands behind.
 _CHI, _FOREIGN = 1.2, 0.02  # times the noise (0.9), and of the data's energy beyond it (0): what no image explains
 _TOO_LITTLE, _SHARE = 3.0, 0.003  # the same of what an image would explain, over its share of the noise (0.8, 0.002)
-_NOTHING, _LITTLE = 1e-3, 0.2  # a prior's value (0.02), and its pull, beside the data term
+_NOTHING, _LITTLE = 1e-4, 0.2  # a prior's value (7e-4), and its pull, beside the data term
 _SHORT = 1e-2  # relative step of a run that was cut off while it still moved
 
 
@@ -131,9 +131,9 @@ def _too_little(told, result, recipe) -> str:
     if recipe.network is not None:
         return f"{told}: the network is not for such data, or consistency=True (--consistency) is missing"
     cut = result.status in ("max_iter", "stopped") and real(result.state.residual) > _SHORT
-    return (f"{told}: the image is more prior than data, whose strength is too large {_UNITS}: try a tenth, or "
-            "tune='holdout' (--lam auto)" + (f"; or the run ended on its way, after {result.state.k} iterations: give "
-                                             "more by max_iter (--max-iter)" if cut else ""))
+    before = f"the run ended on its way, after {result.state.k} iterations, give more by max_iter (--max-iter); or "
+    return (f"{told}: {before if cut else ''}the image is more prior than data, whose strength is too large {_UNITS}: "
+            "try a tenth, or tune='holdout' (--lam auto)")
 
 
 def _foreign(told, result, recipe) -> str:
