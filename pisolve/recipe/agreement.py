@@ -131,7 +131,7 @@ def _too_little(told, result, recipe) -> str:
     if recipe.network is not None:
         return f"{told}: the network is not for such data, or consistency=True (--consistency) is missing"
     cut = result.status in ("max_iter", "stopped") and real(result.state.residual) > _SHORT
-    before = f"the run ended on its way, after {result.state.k} iterations, give more by max_iter (--max-iter); or "
+    before = f"the run ended on its way, at max_iter={result.state.k} (--max-iter), give more; or "
     return (f"{told}: {before if cut else ''}the image is more prior than data, whose strength is too large {_UNITS}: "
             "try a tenth, or tune='holdout' (--lam auto)")
 
