@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import sigpy.mri
 
 import pisolve as pi
 from pisolve import calib, linops, testing, trajectories
@@ -23,13 +22,12 @@ def test_spokes_are_straight_lines_through_the_centre(angles):
     np.testing.assert_allclose(k[3:], later, atol=1e-10)
 
 
-def test_golden_angles_are_those_of_sigpy():
-    k = trajectories.radial((32, 32), 9, 64)
+@pytest.mark.parametrize(("angles", "degrees"), [("golden", 111.246), ("tiny golden", 23.628), ("uniform", 20),
+                                                  ("uniform full", 40)])
+def test_angles_are_those_of_the_papers(angles, degrees):
+    k = trajectories.radial((32, 32), 9, angles=angles)
     steps = np.diff(np.unwrap(np.arctan2(k[:, -1, 0], k[:, -1, 1])))
-    assert np.rad2deg(steps) % 360 == pytest.approx(np.full(8, 111.246), abs=1e-3)
-    theirs = sigpy.mri.radial((9, 64, 2), (32, 32), golden=True)
-    ends = np.rad2deg(np.diff(np.unwrap(np.arctan2(theirs[:, -1, 1], theirs[:, -1, 0]))))
-    assert ends % 180 == pytest.approx(np.rad2deg(steps) % 180, abs=1e-3)
+    assert np.rad2deg(steps) == pytest.approx(np.full(8, degrees), abs=1e-3)
 
 
 def test_spokes_in_3d_cover_the_sphere_evenly():
@@ -76,14 +74,14 @@ def test_check_says_what_a_scanner_needs():
 
 @pytest.mark.parametrize("d", [2, 3])
 def test_density_is_the_area_of_spokes(d):
-    n, spokes = (64, 120) if d == 2 else (16, 700)
+    n, spokes = (64, 120) if d == 2 else (24, 800)
     shape = (n,) * d
     k = trajectories.radial(shape, spokes, angles="uniform") if d == 2 else trajectories.radial_3d(shape, spokes)
     w, r = calib.density(k, shape), radius(k, shape) * n / 2
     step = n / k.shape[1]
     ideal = np.pi * r * step / spokes if d == 2 else 2 * np.pi * r**2 * step / spokes
     there = (r > 3) & (r < 0.85 * n / 2)
-    assert w[there].mean() == pytest.approx(ideal[there].mean(), rel=0.02)
+    assert w[there].mean() == pytest.approx(ideal[there].mean(), rel=0.02 if d == 2 else 0.05)
     assert np.median(abs(w[there] / ideal[there] - 1)) < (0.02 if d == 2 else 0.2)
     assert w.sum() == pytest.approx((np.pi / 4 if d == 2 else np.pi / 6) * n**d, rel=0.05)
 
@@ -97,8 +95,10 @@ def test_gridding_gives_the_object_in_its_own_units(make):
     A = linops.nufft((n, n), k)
     gridded = A.H(calib.density(k, (n, n)).astype("f4") * A(x))
     far = np.hypot(*np.meshgrid(np.arange(n) - n // 2, np.arange(n) - n // 2)) > n // 2
-    assert testing.distance(np.where(far, 0, gridded), np.where(far, 0, x)) < 0.08
-    assert abs(np.vdot(x, gridded) / np.vdot(x, x)) == pytest.approx(1, abs=0.02)
+    F = linops.fft((n, n))
+    round_ = F.H(F(x) * ~far)  # the corners of k-space were not measured, those of the image fold in
+    assert testing.distance(np.where(far, 0, gridded), np.where(far, 0, round_)) < 0.05
+    assert abs(np.vdot(round_, gridded) / np.vdot(round_, round_)) == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize(("call", "error"), [

@@ -43,6 +43,5 @@ def check(coord, fov, dwell: float, *, gmax: float = 40e-3, smax: float = 180.0)
             ratio = (values.max() / limit) ** (1 if name == "gradient" else 0.5)
             told.append(f"the {name} reaches {values.max():.4g} {unit} at sample {where[-1]} of shot "
                         f"{', '.join(map(str, where[:-1])) or 0}, and the limit is {limit:g}: "
-                        f"a dwell time {ratio:.3g} times as long "
-                        "would do")
+                        f"a dwell time {ratio:.4g} times as long would do")
     return {"gradient": float(gradient.max()), "slew": float(slew.max()), "playable": not told, "told": told}

@@ -20,8 +20,8 @@ def radial(shape, spokes: int, samples: int | None = None, *, angles: str = "gol
         shape: of the image, (y, x).
         spokes: how many.
         samples: of a spoke; twice the larger side by default, as scanners oversample the readout.
-        angles: "golden", a = s pi / ((1 + sqrt 5) / 2), about 111.2 degrees; "tiny golden", s pi / (5 + golden ratio),
-            about 27.2 degrees, whose steps are small; "uniform", s pi / spokes; "uniform full", s 2 pi / spokes.
+        angles: "golden", a = s pi / ((1 + sqrt 5) / 2), about 111.2 degrees; "tiny golden", s pi / (6 + golden ratio),
+            the seventh of its kind, about 23.6 degrees: small steps, which eddy currents bear better; "uniform", s pi / spokes; "uniform full", s 2 pi / spokes.
         first: the number of the first spoke, for frames of a series that goes on turning.
 
     Raises:
@@ -33,7 +33,7 @@ def radial(shape, spokes: int, samples: int | None = None, *, angles: str = "gol
     shape = sizes(shape, 2)
     count = integer("spokes", spokes, low=1)
     choice("angles", angles, ANGLES)
-    step = {"golden": np.pi / GOLDEN, "tiny golden": np.pi / (5 + GOLDEN - 1), "uniform": np.pi / count,
+    step = {"golden": np.pi / GOLDEN, "tiny golden": np.pi / (6 + GOLDEN), "uniform": np.pi / count,
             "uniform full": 2 * np.pi / count}[angles]
     a = step * (integer("first", first, low=0) + np.arange(count))
     r = _along(shape, samples)
