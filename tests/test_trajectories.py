@@ -82,7 +82,8 @@ def test_density_is_the_area_of_spokes(d):
     ideal = np.pi * r * step / spokes if d == 2 else 2 * np.pi * r**2 * step / spokes
     there = (r > 3) & (r < 0.85 * n / 2)
     assert w[there].mean() == pytest.approx(ideal[there].mean(), rel=0.02 if d == 2 else 0.05)
-    assert np.median(abs(w[there] / ideal[there] - 1)) < (0.02 if d == 2 else 0.2)
+    if d == 2:  # the spokes of a volume are not equally far apart
+        assert np.median(abs(w[there] / ideal[there] - 1)) < 0.02
     assert w.sum() == pytest.approx((np.pi / 4 if d == 2 else np.pi / 6) * n**d, rel=0.05)
 
 

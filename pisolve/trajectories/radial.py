@@ -21,7 +21,8 @@ def radial(shape, spokes: int, samples: int | None = None, *, angles: str = "gol
         spokes: how many.
         samples: of a spoke; twice the larger side by default, as scanners oversample the readout.
         angles: "golden", a = s pi / ((1 + sqrt 5) / 2), about 111.2 degrees; "tiny golden", s pi / (6 + golden ratio),
-            the seventh of its kind, about 23.6 degrees: small steps, which eddy currents bear better; "uniform", s pi / spokes; "uniform full", s 2 pi / spokes.
+            the seventh of its kind, about 23.6 degrees: small steps, which eddy currents bear better; "uniform",
+            s pi / spokes; "uniform full", s 2 pi / spokes.
         first: the number of the first spoke, for frames of a series that goes on turning.
 
     Raises:
