@@ -3,7 +3,7 @@
 from pisolve.calib.body_coil import body_coil
 from pisolve.calib.compress import Compression, compress, compression
 from pisolve.calib.coverage import coverage
-from pisolve.calib.density import density
+from pisolve.calib.density import density, gridded
 from pisolve.calib.espirit import espirit
 from pisolve.calib.grappa import GrappaWeights, grappa
 from pisolve.calib.jsense import jsense
@@ -18,6 +18,6 @@ from pisolve.calib.walsh import inati, walsh
 
 __all__ = ["Compression", "FoldWarning", "GrappaWeights", "RakiWeights", "SliceGrappa", "body_coil",
            "calibration_region", "centre_phase", "compress", "compression", "coverage", "density", "espirit",
-           "gfactor", "grappa", "homodyne", "inati", "jsense", "mix", "noise_covariance", "pocs", "prewhiten", "raki",
-           "slice_grappa", "sms_collapse", "sms_shift", "spirit_kernel", "unfold", "virtual_coils", "walsh",
-           "whitening_matrix"]
+           "gfactor", "grappa", "gridded", "homodyne", "inati", "jsense", "mix", "noise_covariance", "pocs",
+           "prewhiten", "raki", "slice_grappa", "sms_collapse", "sms_shift", "spirit_kernel", "unfold",
+           "virtual_coils", "walsh", "whitening_matrix"]
