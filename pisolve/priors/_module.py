@@ -74,7 +74,7 @@ def planes_of(d, x, sigma, weight):
     elif d.channels == "parts":
         planes = torch.cat([x.real, x.imag])[:, None]
     else:
-        planes = x.abs()[:, None]
+        planes = backend.magnitude(x)[:, None]
     if (d.scale, d.offset) != (1, 0):
         planes = planes * d.scale + d.offset
     if weight is not None:
@@ -144,8 +144,7 @@ def _forward(d, x, sigma, weight):
     if d.channels == "parts":
         n = len(x)
         return torch.complex(out[:n, 0], out[n:, 0])
-    phase = torch.where(x == 0, torch.ones_like(x), torch.sgn(x)).to(out.device)
-    return out[:, 0] * phase
+    return out[:, 0] * backend.unit(x).to(out.device)
 
 
 def is_module(obj) -> bool:

@@ -174,7 +174,7 @@ class Denoiser:
             if self.channels == "parts":
                 out.append(self._call(image.real, sigma, 1) + 1j * self._call(image.imag, sigma, 1))
             else:
-                out.append(self._call(abs(image), sigma, 1) * backend.unit(image))
+                out.append(self._call(backend.magnitude(image), sigma, 1) * backend.unit(image))
         return xp.stack(out).reshape(x.shape)
 
     def _call(self, x, sigma, unit):

@@ -55,7 +55,7 @@ class _Magnitudes(Prior):
         return ()
 
     def _length(self, x):
-        return abs(x)
+        return backend.magnitude(x)
 
     def value(self, x):
         t = self._length(x)

@@ -98,7 +98,7 @@ class Wavelet(_SparseTransform):
         axes: the axes transformed, names or numbers; None: the spatial ones.
 
     Raises:
-        ValueError: unknown or biorthogonal wavelet; axes that the unknown has not.
+        ValueError: unknown wavelet, or one that is not orthogonal; axes that the unknown has not.
 
     Reference:
         Lustig et al., Magn Reson Med 58 (2007) 1182; Coifman and Donoho (1995) for cycle spinning.
