@@ -325,7 +325,7 @@ def test_a_network_with_both_kinds_of_convolutions_has_to_be_told():
     np.testing.assert_allclose(D(x), 2 * x)
     with pytest.raises(ValueError, match="volumes"):
         D(x[0])
-    with pytest.raises(ValueError, match="ndim must be in 2..3"):
+    with pytest.raises(ValueError, match=r"ndim must be in 2\.\.3"):
         Denoiser(Mixed(), ndim=4)
 
 

@@ -45,6 +45,19 @@ class WaveletTransform(Linop):
     def __reduce__(self):
         return WaveletTransform, (tuple(self.oshape), self.name, self.levels, self.axes)
 
+    def bands(self) -> np.ndarray:
+        """What each coefficient belongs to, numbers of the image's shape: 0 the coarsest image, then coarse to fine.
+
+        `weights[W.bands()]` makes an array of strengths for `L1` of weights for each level.
+        """
+        out = np.zeros(self.ishape, int)
+        for k, region in enumerate(self._regions()):
+            inner = tuple(slice((r.stop + 1) // 2) if a in self.axes else r for a, r in enumerate(region))
+            kept = out[inner].copy()
+            out[region] = self.levels - k
+            out[inner] = kept
+        return out
+
     def _regions(self):
         """Index of the approximation at each level: the leading ceil(n / 2^level) entries of every axis."""
         size = [self.ishape[a] for a in self.axes]

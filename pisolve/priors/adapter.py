@@ -170,10 +170,17 @@ class Denoiser:
 
     def _levels(self, sigma, shape):
         """Checked levels of each pixel or image, an array that broadcasts to `shape`."""
+        return self.check_map(_check.levels("sigma", sigma, shape))
+
+    def check_map(self, sigma):
+        """Refuse an array of levels where the denoiser takes none; returns it.
+
+        Raises:
+            ValueError: it knows one level only, is told none, or takes one number for an image.
+        """
         if self.level is not None or self.noise_input is None:
             why = f"was trained for {self.level:g} only" if self.level is not None else "is told no noise level"
             raise ValueError(f"sigma is an array of shape {tuple(sigma.shape)}, but {self.name} {why}: give one number")
-        sigma = _check.levels("sigma", sigma, shape)
         one = set(sigma.shape[-self.ndim:]) == {1} and self.is_module and self.noise_input != "float"
         if self.noise_input not in ("map", "field") and not one:
             raise ValueError(f"sigma is an array of shape {tuple(sigma.shape)}, but {self.name} is called with one "
