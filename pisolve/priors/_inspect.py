@@ -124,7 +124,7 @@ def choose(network, channels: str, noise_input: str | None, ndim: int) -> tuple[
         if takes is None:
             raise ValueError(f"the arguments of {type(network).__name__}.forward do not tell whether one of them is a "
                              "noise level: give noise_input='scalar' where the second is, else 'map' or None")
-        noise_input = "scalar" if takes else "auto"
+        noise_input = getattr(inside(network), "level_input", "scalar") if takes else "auto"
     layers = [(a, b) for n, a, b in convolutions(network) if n == ndim]
     first, last = (layers[0][0], layers[-1][1]) if layers else (0, 0)
     for way in ([_by_layers(first, last, channels, noise_input)] if layers else []) + [None]:
@@ -200,7 +200,7 @@ def seconds(keyword, noise_input, level, first: str | None = None) -> list:
 
 def potential_takes_level(network) -> bool:
     """Whether a module's `potential` is called as potential(x, sigma), not as potential(x)."""
-    takes = [p for p in inspect.signature(network.potential).parameters.values()
+    takes = [p for p in inspect.signature(inside(network).potential).parameters.values()
              if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return len(takes) > 1 and (takes[1].default is _EMPTY or takes[1].name in LEVELS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pisolve import _check, backend
-from pisolve.priors._inspect import REFUSALS, ready, seconds
+from pisolve.priors._inspect import REFUSALS, inside, ready, seconds
 
 _PIXELS = 2**19  # per call of a network: 64 float32 feature channels of them take 128 MiB
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64)  # that are tried where a network refuses a size
@@ -64,7 +64,7 @@ def energy(d, x, sigma) -> float:
             given = with_map(planes, level) if d.noise_input == "map" else planes
             told = d.noise_input if d.tells_potential else None
             _, values, named = seconds(d.keyword, told, level, d.form)[0]
-            total += float(d.network.potential(given, *values, **named).double().sum())
+            total += float(inside(d.network).potential(given, *values, **named).detach().double().sum())
     return total
 
 

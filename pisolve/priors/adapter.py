@@ -191,7 +191,8 @@ class Denoiser:
     @property
     def has_potential(self) -> bool:
         """True where D(x) = x - grad g(x) with a g that `potential` evaluates, as `nets.GradientStep` has it."""
-        return self.is_module and callable(getattr(self.network, "potential", None)) and not self.residual
+        return (self.is_module and not self.residual
+                and callable(getattr(_inspect.inside(self.network), "potential", None)))
 
     def potential(self, x, sigma: float | None = None) -> float:
         """g(x), summed over the images (..., y, x), with x - D(x, sigma) = grad g(x).
