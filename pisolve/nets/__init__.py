@@ -27,9 +27,9 @@ from pisolve.nets.variants import admm_net, cascade, modl, primal_dual, varnet
 __all__ = ["DIP", "IRCNN", "SSDU", "VNU", "AveragedDnCNN", "ConvDecoder", "DRUNet", "DataConsistency", "DeepDecoder",
            "Denoising", "DisplayOnly", "DnCNN", "E2EVarNet", "FFDNet", "FastMRI", "FastMRIUNet", "FilterBank",
            "GradientStep", "ReconstructionTask", "ResBlock", "Scans", "Simulated", "Simulation", "Slices", "Training",
-           "UNet", "Unrolled", "ZeroFilledUNet", "admm_net", "available", "build", "card", "cascade", "collate", "curvature",
-           "dither", "equivariance", "kspace_correction", "lines", "load", "losses", "modl", "primal_dual", "rounded",
-           "save", "simulate", "train", "varnet"]
+           "UNet", "Unrolled", "ZeroFilledUNet", "admm_net", "available", "build", "card", "cascade", "collate",
+           "curvature", "dither", "equivariance", "kspace_correction", "lines", "load", "losses", "modl", "primal_dual",
+           "rounded", "save", "simulate", "train", "varnet"]
 
 
 def __getattr__(name):
