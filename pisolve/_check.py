@@ -128,6 +128,21 @@ def number(name: str, x, *, low=None, high=None, strict: bool = False, allow_non
     return value
 
 
+def levels(name: str, x, shape=None, *, zero: bool = False):
+    """Check an array of strengths, real, finite and > 0 (`zero`: >= 0), that broadcasts to `shape`; returns it."""
+    x = array(name, x, complex_=False)
+    if dtype_name(x).startswith("complex"):
+        raise TypeError(f"{name} has dtype {dtype_name(x)}: real numbers are needed")
+    if bool((x < 0).any()) or not (zero or bool((x > 0).all())):
+        raise ValueError(f"{name} holds values down to {float(x.min()):g}: all must be {'>= 0' if zero else '> 0'}")
+    if shape is not None:
+        own, whole = tuple(x.shape), tuple(shape)
+        if len(own) > len(whole) or any(a not in (1, b) for a, b in zip(own[::-1], whole[::-1])):
+            raise ValueError(f"{name} has shape {own}, which does not broadcast to {whole}: give it an entry for each "
+                             "of these, or axes of size 1")
+    return x
+
+
 def integer(name: str, x, *, low=None, high=None, allow_none: bool = False):
     """Check a whole number within `low..high`; returns it as an int."""
     if x is None and allow_none:

@@ -161,6 +161,7 @@ REFERENCE = (np.arange(12 * 10).reshape(12, 10) * (1 + 0.5j) / 100).astype("comp
 # volumes, dynamic-... on series of volumes
 SHAPE, SERIES, VOLUME, DYNAMIC = (12, 10), (3, 9, 7), (4, 6, 5), (3, 4, 5, 6)
 ZYX, FZYX = ("z", "y", "x"), ("frame", "z", "y", "x")  # names that `Problem` tells a prior
+WEIGHTS = np.linspace(0, 2, 12 * 10).reshape(12, 10)  # of single places, 0 among them
 PRIORS = {
     "zero": pi.Zero(),
     "tikhonov": pi.Tikhonov(),
@@ -195,6 +196,22 @@ PRIORS = {
     "real-non-negative": pi.RealNonNegative(),
     "quadratic": 0.3 * pi.Quadratic(linops.gradient(SHAPE)),
     "quadratic-reference": pi.Quadratic(linops.gradient(SHAPE, boundary="neumann"), REFERENCE),
+    "l1-weights": 0.5 * pi.L1(weights=WEIGHTS),
+    "l1-weights-fft": WEIGHTS * pi.L1() @ linops.fft(SHAPE),
+    "l1-weights-gradient": 0.1 * pi.L1(weights=WEIGHTS) @ linops.gradient(SHAPE),
+    "l1-weights-huber": WEIGHTS * pi.L1(delta=0.3),
+    "l21-weights": pi.L21(weights=WEIGHTS[:1]),
+    "wavelet-weights": WEIGHTS * pi.Wavelet("haar", levels=1),
+    "wavelet-bands": 0.5 * pi.Wavelet("haar", levels=2, weights=(0, 1, 0.5)),
+    "wavelet-bands-shifted": pi.Wavelet("db2", levels=1, weights=(0.2, 1), shifts=8).at(3),
+    "dct-weights": WEIGHTS[:, :1] * pi.DCT(),
+    "tv-weights": 0.3 * pi.TV(weights=WEIGHTS),
+    "tv-weights-anisotropic": WEIGHTS * pi.TV(isotropic=False, boundary="neumann"),
+    "tv-weights-huber": WEIGHTS * pi.TV(delta=0.1),
+    "sum-weights": WEIGHTS * (0.1 * pi.TV() + 0.05 * pi.Wavelet("haar")),
+    "series-temporal-fft-weights": pi.TemporalFFT(weights=np.array([1.0, 0, 1])[:, None, None]),
+    "series-tv-weights": 0.1 * pi.TV(axes=(0, -2, -1), weights=np.linspace(0, 1, 63).reshape(9, 7)),
+    "volume-tv-weights": (np.linspace(0, 1, 120).reshape(4, 6, 5) * pi.TV()).bind(ZYX),
     "series-l21": pi.L21(axis=(0, 2)),
     "series-l21-wavelet": 0.5 * pi.L21() @ linops.wavelet(SERIES, "haar"),
     "series-temporal-fft": 0.3 * pi.TemporalFFT(),
@@ -274,6 +291,8 @@ OBJECTIVES = {
     "dct": 0.02 * pi.DCT(),
     "nuclear": 0.05 * pi.Nuclear(axis="y"),
     "quadratic": 0.05 * pi.Quadratic(linops.gradient((16, 16)), np.full((16, 16), 0.5 + 0j)),
+    "tv-weights": 0.02 * (np.linspace(0, 2, 256).reshape(16, 16) * pi.TV()),
+    "wavelet-bands": 0.02 * pi.Wavelet("db2", 2, weights=(0, 1, 0.5)),
     "box": pi.Box(high=1.1),
     "box+tv": pi.Box(high=1.1) + 0.02 * pi.TV(),
 }

@@ -25,9 +25,19 @@ class Spy(nn.Module):
         self.conv = nn.Conv2d(channels + extra, channels, 1, bias=False)
         self.channels, self.gain, self.shift, self.seen = channels, gain, shift, []
 
-    def forward(self, x, *more):
-        self.seen.append((x.detach().clone(), *more))
-        return self.gain * x[:, : self.channels] + self.shift
+    def forward(self, x):
+        return self.look(x)
+
+    def look(self, *given):
+        self.seen.append((given[0].detach().clone(), *given[1:]))
+        return self.gain * given[0][:, : self.channels] + self.shift
+
+
+class Told(Spy):
+    """Called with sigma as a second argument."""
+
+    def forward(self, x, sigma):
+        return self.look(x, sigma)
 
 
 class Drunet(nn.Module):
@@ -106,7 +116,7 @@ def test_scale_offset_and_residual_algebra(channels, residual):
 
 @pytest.mark.parametrize("noise_input", ["map", "scalar"])
 def test_noise_level_reaches_the_network_in_its_own_units(noise_input):
-    net = Spy(1, extra=int(noise_input == "map"))
+    net = Spy(1, extra=1) if noise_input == "map" else Told(1)
     Denoiser(net, channels="parts", noise_input=noise_input, scale=0.5)(images(2, 4, 4), 0.2)
     if noise_input == "map":
         assert torch.all(net.seen[0][0][:, 1] == 0.1)

@@ -255,3 +255,66 @@ def test_the_shipped_gradient_step_has_an_objective_that_falls_to_a_better_image
     assert all(b <= a for a, b in pairwise(found))
     assert nets.curvature(D, truth, 0.05) < prior.lipschitz  # on which the descent rests
     assert distance(result.x, truth) < 0.9 * distance(pi.solve(A, y, 3e-3 * pi.TV()).x, truth)
+
+
+class Potential(torch.nn.Module):
+    """Called as deepinv's GSDRUNet: forward(x, sigma, gamma) and potential(x, sigma, *args, **kwargs)."""
+
+    def __init__(self, channels=1):
+        super().__init__()
+        self.head = torch.nn.Conv2d(channels + 1, 4, 3, padding=1)
+        self.tail = torch.nn.Conv2d(4, channels, 3, padding=1)
+
+    def student(self, x, sigma):
+        level = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1, 1, 1).expand(len(x), 1, *x.shape[2:])
+        return self.tail(torch.tanh(self.head(torch.cat([x, level], 1))))
+
+    def potential(self, x, sigma, *args, **kwargs):
+        return 0.5 * (x - self.student(x, sigma)).square().sum((1, 2, 3))
+
+    def forward(self, x, sigma, gamma=1):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.potential(x, sigma).sum(), x)
+        return x.detach() - gamma * slope
+
+
+class Blind(Potential):
+    """forward(x, sigma), but potential(x)."""
+
+    def potential(self, x, sigma=None):
+        return super().potential(x, 0.1)
+
+    def forward(self, x, sigma):
+        return super().forward(x, sigma)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("wrap", [lambda n: n, torch.nn.DataParallel])
+def test_a_potential_that_takes_sigma_is_an_objective(channels, wrap):
+    torch.manual_seed(0)
+    net, rng = Potential(channels).double(), np.random.default_rng(0)
+    x, e = rng.standard_normal((2, 2, 6, 7, 2)).view(complex)[..., 0]
+    prior = pi.RED(wrap(net), sigma=0.2)
+    assert not prior.implicit
+    planes = np.stack([x.real, x.imag], 1) if channels == 2 else np.concatenate([x.real, x.imag])[:, None]
+    expected = float(net.potential(torch.from_numpy(planes), 0.2).sum().detach())
+    assert prior.value(x) == pytest.approx(expected)
+    h = 1e-6
+    slope = (prior.value(x + h * e) - prior.value(x - h * e)) / (2 * h)
+    assert slope == pytest.approx(np.vdot(prior.grad(x), e).real, rel=1e-6)
+    A = pi.linops.identity((2, 6, 7))
+    done = pi.solve(A, x, 0.1 * prior, pi.DataProx(momentum=False), max_iter=30)
+    told = done.report()
+    total = 0.5 * np.linalg.norm(done.x - x) ** 2 + 0.1 * prior.value(done.x)
+    assert told["objective"]["total"] == pytest.approx(total)
+    many = pi.RED(net, sigma=np.array([0.1, 0.3])[:, None, None])
+    assert many.value(x) == pytest.approx(sum(pi.RED(net, sigma=s).value(v) for s, v in zip((0.1, 0.3), x)))
+
+
+def test_a_potential_of_the_image_alone_is_called_so():
+    torch.manual_seed(0)
+    net = Blind().double()
+    x = np.random.default_rng(0).standard_normal((6, 7, 2)).view(complex)[..., 0]
+    planes = torch.from_numpy(np.stack([x.real, x.imag]))[:, None]
+    assert pi.RED(net, sigma=0.2).value(x) == pytest.approx(float(net.potential(planes).sum().detach()))

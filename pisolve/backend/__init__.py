@@ -6,10 +6,6 @@ functions ask the array's type and import nothing that is not loaded already.
 
 from __future__ import annotations
 
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from weakref import WeakSet
 
 import numpy as np
@@ -30,95 +26,13 @@ from pisolve.backend._cuda import (
     working_on,
 )
 from pisolve.backend._jit import jit
+from pisolve.backend._magnitude import compiles, magnitude, namespace, shrink, shrink_factor, sqrt, unit
+from pisolve.backend._threads import parallel, pieces, side_by_side, threads
 
 __all__ = ["Constant", "OutOfMemory", "check_device", "compiles", "copy", "dot", "fft", "find_gpu", "free_memory",
-           "from_torch", "jit", "joined", "like", "namespace", "norm", "one_blas_thread", "parallel", "pieces",
-           "real", "release", "shrink", "shrink_factor", "side_by_side", "sqrt", "threads", "to_numpy", "to_torch",
-           "torch_device", "unit", "vdot", "working_on", "workspace", "zeros", "zeros_like"]
-
-
-def namespace(x):
-    """The module (numpy, cupy or torch) that the array `x` belongs to."""
-    if is_torch(x):
-        import torch
-
-        return torch
-    if is_cupy(x):
-        import cupy
-
-        return cupy
-    return np
-
-
-_here = threading.local()  # `inside` is set in the threads of `side_by_side`
-
-
-def threads() -> int:
-    """Number of CPU threads to use: `PISOLVE_THREADS`, else `OMP_NUM_THREADS`, else the cores this process may use.
-
-    One within a thread of `side_by_side`, whose others are busy as well.
-    """
-    return 1 if getattr(_here, "inside", False) else _available()
-
-
-@cache
-def _available() -> int:
-    for name in ("PISOLVE_THREADS", "OMP_NUM_THREADS"):
-        value = os.environ.get(name, "")
-        if value.isdigit() and int(value) > 0:
-            return int(value)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@cache
-def _pool(pid: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads(), thread_name_prefix="pisolve")
-
-
-def parallel(work, items) -> list:
-    """`[work(i) for i in items]` on the library's threads (numpy and scipy.fft release the interpreter's lock).
-
-    Results come in order, so a sum over them does not depend on the number of threads. `work` must not call
-    `parallel` itself.
-    """
-    items = list(items)
-    if threads() == 1 or len(items) == 1:
-        return [work(i) for i in items]
-    return list(_pool(os.getpid()).map(work, items))
-
-
-def pieces(work, n: int, size: int = 1 << 16) -> list:
-    """`[work(start, stop), ...]` over pieces of range(n) on the library's threads; `size` alone says where they end."""
-    return parallel(lambda start: work(start, min(start + size, n)), range(0, n, size))
-
-
-def side_by_side(work, items, cut: threading.Event | None = None) -> list:
-    """`[work(i) for i in items]` for long, independent pieces of work: each runs on one thread, as many as there are.
-
-    Args:
-        work: called with an item; what it calls sees one thread, so that results are those of one thread.
-        items: of the work.
-        cut: is set at Ctrl-C or after an error, for work that is running to look at; what was not begun stays so.
-    """
-    def alone(item):
-        _here.inside = True
-        return work(item)
-
-    pool = ThreadPoolExecutor(threads(), thread_name_prefix="pisolve-part")
-    try:
-        with one_blas_thread():
-            return list(pool.map(alone, items))
-    except BaseException:
-        if cut is not None:
-            cut.set()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def compiles(x) -> bool:
-    """True for complex numpy arrays that are large enough to be worth a kernel's compilation (seconds, once)."""
-    return isinstance(x, np.ndarray) and x.dtype.char in "FD" and x.size >= 1 << 14
+           "from_torch", "jit", "joined", "like", "magnitude", "namespace", "norm", "one_blas_thread", "parallel",
+           "pieces", "real", "release", "shrink", "shrink_factor", "side_by_side", "sqrt", "threads", "to_numpy",
+           "to_torch", "torch_device", "unit", "vdot", "working_on", "workspace", "zeros", "zeros_like"]
 
 
 def vdot(a, b):
@@ -212,12 +126,6 @@ class Constant:
 CACHES.append(Constant.forget)
 
 
-def unit(x):
-    """e^(i phase) of every entry, x / |x|, and 1 where x is 0."""
-    size = abs(x)
-    return namespace(x).where(size > 0, x / (size + (size == 0)), 1)
-
-
 def zeros_like(x):
     """An array of zeros of the same shape, dtype, kind and device."""
     return namespace(x).zeros_like(x)
@@ -226,54 +134,6 @@ def zeros_like(x):
 def copy(x):
     """A copy that shares no memory with `x` (differentiable for torch)."""
     return x.clone() if is_torch(x) else x.copy()
-
-
-def shrink(x, threshold, *, axes=()):
-    """Soft thresholding of magnitudes, x * max(1 - threshold / |x|, 0); the phase is kept, 0 stays 0.
-
-    With `axes` |x| is the Euclidean length over these axes: what lies along them goes to zero together.
-    """
-    axes = tuple(a % x.ndim for a in axes)
-    if axes in ((), (0,)) and compiles(x) and np.ndim(threshold) == 0:
-        low, high = _SAFE[x.dtype.char]
-        if low <= threshold <= high:
-            from pisolve.backend._shrink import shrink as shrink_
-
-            x = np.require(x, requirements=["C", "W"])
-            out, real, flat = np.empty_like(x), x.real.dtype, (len(x) if axes else 1, -1)
-            pieces(lambda *ends: shrink_(x.view(real).reshape(flat), real.type(threshold), out.view(real).reshape(flat),
-                                         *ends), x.size // flat[0])
-            return out
-    if not axes:
-        return x * shrink_factor(abs(x), threshold)
-    square = x.real**2 + x.imag**2
-    if is_torch(x):  # the square root's slope at 0 is cut off, not NaN
-        square = square.sum(axes, keepdim=True).clamp_min(namespace(x).finfo(square.dtype).tiny)
-    else:
-        square = square.sum(axes, keepdims=True)
-    return x * shrink_factor(sqrt(square), threshold)
-
-
-# thresholds with which a magnitude whose square under- or overflows is 0 or itself to rounding, as it should be
-_SAFE = {"F": (1e-18, 1e11), "D": (1e-150, 1e135)}
-
-
-def shrink_factor(magnitude, threshold):
-    """max(1 - threshold / magnitude, 0), and 0 where magnitude <= threshold: no division by zero, smooth in torch."""
-    xp = namespace(magnitude)
-    if xp is not np:
-        safe = xp.where(magnitude > threshold, magnitude, xp.ones_like(magnitude))
-        return xp.where(magnitude > threshold, 1 - threshold / safe, xp.zeros_like(magnitude))
-    threshold = np.asarray(threshold, magnitude.dtype)
-    factor = np.maximum(magnitude, np.maximum(threshold, np.finfo(magnitude.dtype).tiny))  # 1 - t/t = 0 below t
-    np.divide(-threshold, factor, out=factor)  # no further temporaries: this is the hot line of every sparse prior
-    factor += 1
-    return factor
-
-
-def sqrt(x):
-    """Square root of the array's own kind."""
-    return namespace(x).sqrt(x)
 
 
 def fft(x, axes, *, inverse: bool = False, centred: bool = True):

@@ -14,20 +14,31 @@ def _function():
     import torch
 
     class Apply(torch.autograd.Function):
-        """forward: A x; backward: A^H g, itself through `Apply`, so that gradients of gradients work."""
-
-        generate_vmap_rule = False
+        """A x, whose backward is A^H g and whose forward derivative is A t, both by `Apply` again, so that derivatives
+        of derivatives work, and those of `torch.func`.
+        """
 
         @staticmethod
-        def forward(ctx, x, A):
-            ctx.A = A
+        def forward(x, A):
             with backend.joined(x):
                 y = A(backend.from_torch(x))
                 return backend.to_torch(y).to(x.device)
 
         @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.A = inputs[1]
+
+        @staticmethod
         def backward(ctx, g):
             return Apply.apply(g, ctx.A.H), None
+
+        @staticmethod
+        def jvp(ctx, t, _):
+            return Apply.apply(t, ctx.A)
+
+        @staticmethod
+        def vmap(info, in_dims, x, A):
+            return torch.stack([Apply.apply(one, A) for one in x.movedim(in_dims[0], 0)]), 0
 
     return Apply
 
@@ -66,7 +77,8 @@ def as_torch(A) -> TorchLinop:
     """`A` as a differentiable function of native complex torch tensors; `.H` and `.N` likewise.
 
     The vector-Jacobian product of y = A x is A^H g (torch's convention for complex gradients); it is taken through the
-    same function, so second derivatives work too. On the CPU memory is shared, not copied.
+    same function, so second derivatives work too, and so do `torch.func.grad`, `jvp`, `vjp`, `jacrev`, `jacfwd` and
+    `vmap`, which applies A to one after another. On the CPU memory is shared, not copied.
 
     Args:
         A: any `sigpy.linop.Linop`, pisolve's own or not.

@@ -13,6 +13,7 @@ from pisolve.nets.filters import FilterBank
 from pisolve.nets.gradient_step import GradientStep, curvature
 from pisolve.nets.lipschitz import AveragedDnCNN
 from pisolve.nets.measure import equivariance
+from pisolve.nets.published import IRCNN, DRUNet, FFDNet
 from pisolve.nets.reconstruction import SSDU, ReconstructionTask
 from pisolve.nets.run import Training
 from pisolve.nets.simulate import Simulation, simulate
@@ -23,12 +24,12 @@ from pisolve.nets.unet import UNet
 from pisolve.nets.unrolled import Unrolled
 from pisolve.nets.variants import admm_net, cascade, modl, primal_dual, varnet
 
-__all__ = ["DIP", "SSDU", "VNU", "AveragedDnCNN", "ConvDecoder", "DataConsistency", "DeepDecoder", "Denoising",
-           "DisplayOnly", "DnCNN", "E2EVarNet", "FastMRI", "FastMRIUNet", "FilterBank", "GradientStep",
-           "ReconstructionTask", "ResBlock", "Scans", "Simulated", "Simulation", "Slices", "Training", "UNet",
-           "Unrolled", "ZeroFilledUNet", "admm_net", "available", "build", "card", "cascade", "collate", "curvature",
-           "dither", "equivariance", "kspace_correction", "lines", "load", "losses", "modl", "primal_dual", "rounded",
-           "save", "simulate", "train", "varnet"]
+__all__ = ["DIP", "IRCNN", "SSDU", "VNU", "AveragedDnCNN", "ConvDecoder", "DRUNet", "DataConsistency", "DeepDecoder",
+           "Denoising", "DisplayOnly", "DnCNN", "E2EVarNet", "FFDNet", "FastMRI", "FastMRIUNet", "FilterBank",
+           "GradientStep", "ReconstructionTask", "ResBlock", "Scans", "Simulated", "Simulation", "Slices", "Training",
+           "UNet", "Unrolled", "ZeroFilledUNet", "admm_net", "available", "build", "card", "cascade", "collate",
+           "curvature", "dither", "equivariance", "kspace_correction", "lines", "load", "losses", "modl", "primal_dual",
+           "rounded", "save", "simulate", "train", "varnet"]
 
 
 def __getattr__(name):

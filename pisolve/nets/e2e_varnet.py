@@ -165,8 +165,8 @@ class E2EVarNet(_Cascades):
             return backend.fft(x[:, None] * maps, (-2, -1))
 
         if self.intermediates == "image":
-            return self.run(reduce(kspace), lambda x: reduce(torch.where(mask, expand(x) - kspace, 0)), _same,
-                            _same).abs()
+            x = self.run(reduce(kspace), lambda x: reduce(torch.where(mask, expand(x) - kspace, 0)), _same, _same)
+            return backend.magnitude(x)
         k = self.run(kspace, lambda k: torch.where(mask, k - kspace, 0), reduce, expand)
         return torch.linalg.vector_norm(backend.fft(k, (-2, -1), inverse=True), dim=1)
 

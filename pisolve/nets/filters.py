@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pisolve import _check
+from pisolve import _check, backend
 
 
 def _dct(size: int) -> np.ndarray:
@@ -90,7 +90,7 @@ class FilterBank(nn.Module):
 
     def shrink(self, z: torch.Tensor) -> torch.Tensor:
         """h_l(|z_l|) z_l / |z_l|: complex (..., filter, y, x) -> the same shape."""
-        t = z.abs() / self.spacing
+        t = backend.magnitude(z) / self.spacing
         values = F.pad(self.values, (1, 0))
         slopes = torch.cat([values.diff(dim=1), torch.full_like(values[:, :1], self.spacing)], 1)
         knot = t.detach().floor().clamp(max=values.shape[1] - 1).long()

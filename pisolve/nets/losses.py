@@ -107,7 +107,7 @@ class L1(Loss):
     """mean |output - target|; for complex images mean sqrt(re^2 + im^2) of the difference."""
 
     def value(self, output, target, data_range):
-        return (output - target).abs().mean()
+        return backend.magnitude(output - target).mean()
 
 
 class L2(Loss):
@@ -192,7 +192,7 @@ class SSIM(Loss):
         if min(output.shape[-2:]) < self.window:
             raise ValueError(f"output has shape {tuple(output.shape)}: SSIM needs {self.window}x{self.window} pixels")
         if output.is_complex():
-            output, target = output.abs(), target.abs()
+            output, target = backend.magnitude(output), target.abs()
         peak = self._peak(target, data_range)
         a, b = ((x / peak).flatten(0, -3) if x.ndim > 2 else (x / peak)[None] for x in (output, target))
         means = F.avg_pool2d(torch.stack([a, b, a * a, b * b, a * b], 1), self.window, 1)
@@ -245,7 +245,7 @@ class Frequency(Loss):
 
     def value(self, output, target, data_range):
         error = backend.fft(output - target, (-2, -1))
-        error = error.abs() if self.norm == "l1" else _square(error)
+        error = backend.magnitude(error) if self.norm == "l1" else _square(error)
         return (error * self.weight(error)).mean() if self.power else error.mean()
 
     def weight(self, like: torch.Tensor) -> torch.Tensor:

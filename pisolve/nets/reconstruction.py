@@ -213,7 +213,7 @@ def held_out_samples(mask: np.ndarray, rho: float = 0.4, rng=0, *, selection: st
 
 def normalised(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """mean over slices of ||u - v||_2 / ||u||_2 + ||u - v||_1 / ||u||_1 of (slice, ...), u the target."""
-    error, size = ((z.abs() ** 2 + 1e-20).sqrt().flatten(1) for z in (target - output, target))
+    error, size = ((backend.magnitude(z) ** 2 + 1e-20).sqrt().flatten(1) for z in (target - output, target))
     return (error.norm(dim=1) / size.norm(dim=1) + error.sum(1) / size.sum(1)).mean()
 
 

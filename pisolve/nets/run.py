@@ -93,10 +93,15 @@ class Run:
         self.checkpoint = folder / "checkpoint.pt"
         self.device = torch.device(settings.resolved_device())
         network.to(self.device)
+        if not any(p.requires_grad for p in network.parameters()):
+            raise ValueError(f"{type(network).__name__} has no weights to train, all are frozen: set free what is to "
+                             "be trained, for example by network.requires_grad_(True)")
         self.optimiser = torch.optim.Adam(network.parameters(), lr=settings.lr)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "float16")
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self.infinite = {k for k, b in network.named_buffers() if not torch.isfinite(b).all()}  # of masks: inf - inf
         self.total = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.broken = torch.full((), settings.steps, device=self.device)  # first step whose gradient was not finite
         self.step = self.count = 0
         self.seconds, self.since = 0.0, time.perf_counter()
         self.about = {"settings": dataclasses.asdict(settings), "network": repr(getattr(network, "config", None)),
@@ -114,11 +119,14 @@ class Run:
         with torch.random.fork_rng(devices):  # what dropout draws depends on the step only
             torch.manual_seed((s.seed * s.steps + self.step) * self.group.world + self.group.rank)
             with torch.autocast(self.device.type, kind, enabled=low):
-                value = self.task.loss(self.network, _moved(batch, self.device))
+                value = _scalar(self.task.loss(self.network, _moved(batch, self.device)), self.task)
         self.scaler.scale(value).backward()
         stop = self.group.average_gradients(self.network, asked)
         self.scaler.unscale_(self.optimiser)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), s.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), s.clip)
+        if not self.scaler.is_enabled():  # which leaves out such steps, and lowers its factor
+            fine = norm.isfinite() | ~value.detach().isfinite()  # no waiting for the device here
+            self.broken = torch.where(fine, self.broken, self.broken.clamp(max=self.step))
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.total += value.detach()
@@ -126,7 +134,9 @@ class Run:
         keep = min(s.ema, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
             for name, weight in self.network.state_dict().items():
-                if weight.is_floating_point() or weight.is_complex():
+                if name in self.infinite:
+                    self.average[name].copy_(weight)
+                elif weight.is_floating_point() or weight.is_complex():
                     self.average[name].lerp_(weight, 1 - keep)
                 else:
                     self.average[name].copy_(weight)
@@ -134,10 +144,19 @@ class Run:
         return stop
 
     def check(self) -> None:
-        """Refuse to go on, or to write a checkpoint, where the loss is no longer a number."""
+        """Refuse to go on, or to write a checkpoint, where loss, gradient or weights are no longer numbers."""
+        kept = f"the last checkpoint, {self.checkpoint}, is from before" if self.checkpoint.exists() else \
+            "there is no checkpoint yet"
+        if int(self.broken) < self.settings.steps:
+            raise ValueError(f"the gradient is not finite at step {int(self.broken) + 1}, though the loss is: look for "
+                             f"a square root or a division at 0 in the network or the loss; {kept}")
         if not math.isfinite(float(self.total)):
             raise ValueError(f"the loss is not finite at step {self.step}: take a smaller lr or clip, or another "
-                             "precision; the last checkpoint is from before")
+                             f"precision; {kept}")
+        bad = [name for name, weight in self.network.named_parameters() if not torch.isfinite(weight).all()]
+        if bad:
+            raise ValueError(f"the weights {bad[0]} are not finite at step {self.step}: take a smaller lr or clip, or "
+                             f"another precision; {kept}")
 
     def summary(self, bar, log) -> dict:
         """The row of the log: the mean loss since the last one, over all processes, and the validation of the average.
@@ -197,6 +216,21 @@ class Run:
         self.scaler.load_state_dict(state["scaler"])
         self.average, self.step, self.count = state["average"], state["step"], state["count"]
         self.total, self.seconds = state["total"].to(self.device), state["seconds"]
+
+
+def _scalar(value, task):
+    """What a task's `loss` returned, checked to be one real number that a gradient can be taken of."""
+    name = f"{type(task).__name__}.loss"
+    if not torch.is_tensor(value):
+        raise TypeError(f"{name} must return a tensor of one number, got {type(value).__name__}: without float() or "
+                        ".item()")
+    if value.numel() != 1 or not value.is_floating_point():
+        raise TypeError(f"{name} must return one real number, got shape {tuple(value.shape)} of {value.dtype}: take "
+                        "its mean(), of complex numbers that of abs()")
+    if not value.requires_grad:
+        raise TypeError(f"{name} does not depend on any weight that is trained: no gradient can be taken of what went "
+                        "through numpy, detach() or no_grad()")
+    return value.reshape(())
 
 
 def _moved(batch, device):

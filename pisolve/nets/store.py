@@ -22,6 +22,8 @@ from pisolve.nets.fastmri_unet import FastMRIUNet, ZeroFilledUNet
 from pisolve.nets.filters import FilterBank
 from pisolve.nets.gradient_step import GradientStep
 from pisolve.nets.lipschitz import AveragedDnCNN
+from pisolve.nets.published import IRCNN, DRUNet, FFDNet
+from pisolve.nets.recognise import CHAINS, one_of_many, recognise, unpacked
 from pisolve.nets.unet import UNet
 from pisolve.nets.unrolled import Unrolled
 from pisolve.priors.adapter import Denoiser
@@ -29,6 +31,9 @@ from pisolve.priors.adapter import Denoiser
 ARCHITECTURES = {
     "UNet": UNet,
     "DnCNN": DnCNN,
+    "IRCNN": IRCNN,
+    "FFDNet": FFDNet,
+    "DRUNet": DRUNet,
     "GradientStep": GradientStep,
     "AveragedDnCNN": AveragedDnCNN,
     "FilterBank": FilterBank,
@@ -56,27 +61,33 @@ def card(name: str) -> str:
 
 
 def load(name_or_path, *, channels: str = "auto", level: float | str | None = None, scale: float = 1.0,
-         offset: float = 0.0, rescale: bool = False, phases: int = 1) -> Denoiser | torch.nn.Module:
+         offset: float = 0.0, rescale: bool = False, phases: int = 1,
+         architecture: str | None = None) -> Denoiser | torch.nn.Module:
     """A trained network, in eval mode, from a shipped name or a weights file.
 
     Of a denoiser it is the `Denoiser` D(x, sigma) on complex images; a reconstruction network (with an attribute
     `needs_maps`) comes as it is, for `pi.recon(scan, network=...)`.
 
-    Files are `.safetensors` written by `save`, or DnCNN state dicts (`model.0.weight`, `model.2.weight`, ...; depth,
-    width, channels and biases are read from them) as `.safetensors`, `.pth` or `.pt`, such as those of the KAIR model
-    zoo. Pickled code is never run. The file's own training level and range stand in a denoiser's `note`, and the
-    arguments in the result's `source`, so that a recipe can load it again (a relative path from the same folder).
+    Files are `.safetensors` written by `save`, or state dicts as `.safetensors`, `.pth` or `.pt`, such as those of the
+    KAIR model zoo, of a DnCNN (with batch norm, too, which is folded), an IRCNN, FFDNet, DRUNet or fastMRI's U-Net,
+    grey or complex; all sizes are read from them. They may lie in a checkpoint (`params_ema`, `state_dict`, ...) and
+    their names begin with `module.` or the like. Pickled code is never run. The file's own training level and range
+    stand in a denoiser's `note`, and the arguments in the result's `source`, so that a recipe can load it again (a
+    relative path from the same folder).
 
     Args:
         name_or_path: one of `available()`, or the path of a file.
         channels, scale, offset, rescale, phases: as for `Denoiser`; not for reconstruction networks.
-        level: the one sigma that a DnCNN was trained for, in the units of the image (the network's own divided by
-            `scale`); "blind" for one trained on a range of sigmas. None: from the file, else from a name such as
-            dncnn_gray_25, which is 25/255.
+        level: the one sigma that a network was trained for that is not told sigma (DnCNN, IRCNN, U-Net), in the units
+            of the image (the network's own divided by `scale`); "blind" for one trained on a range of sigmas. None:
+            from the file, else from a name such as dncnn_gray_25, which is 25/255. Of IRCNN's file of 25 networks
+            that for this level is taken.
+        architecture: "DnCNN" or "IRCNN" for a file of seven convolutions whose name does not tell, since its tensors
+            do not.
 
     Raises:
-        ValueError: no such name or file, a corrupt or pickled file, weights that fit no known network, a DnCNN whose
-            level is not known, or options of a denoiser for another network.
+        ValueError: no such name or file, a corrupt or pickled file, weights that fit no known network or two of them, a
+            network whose level is not known, or options of a denoiser for another network.
 
     Reference:
         Zhang et al., "Beyond a Gaussian denoiser", IEEE TIP 26 (2017); github.com/cszn/KAIR.
@@ -89,16 +100,20 @@ def load(name_or_path, *, channels: str = "auto", level: float | str | None = No
                          f"{', '.join(available())}")
     if isinstance(level, str):
         _check.choice("level", level, ("blind",))
+    _check.choice("architecture", architecture, (None, *CHAINS))
     given = _options(channels, level, scale, offset, rescale, phases)
-    weights, about = _read(path)
+    given |= {} if architecture is None else {"architecture": architecture}
+    weights, about = _read(path, level if level is None or level == "blind" else level * scale)
     if "architecture" in about:
+        if architecture is not None:
+            raise ValueError(f"architecture has no effect on {path.name}, which says itself what it is: leave it out")
         network, note = _rebuild(about, path), about.get("note", "")
         if level is None and about.get("level") is not None:
             level = about["level"] / scale
     else:
-        network = _infer(weights, path)
-        note = f"DnCNN of {path.name}"
-        if level is None:
+        network, weights = recognise(weights, path, architecture)
+        note = f"{type(network).__name__} of {path.name}"
+        if level is None and not isinstance(network, DRUNet | FFDNet):
             level, note = _level_and_note(path, scale, note)
     try:
         network.load_state_dict(weights, strict=True)  # half-precision weights become float32 in it
@@ -238,7 +253,7 @@ def _write(path: Path, blob: bytes) -> None:
         part.write_bytes(blob)
 
 
-def _read(path: Path) -> tuple[dict, dict]:
+def _read(path: Path, level=None) -> tuple[dict, dict]:
     """The tensors of a file and what it says about itself ({} for files that are not of this package)."""
     broken = (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError,
               UnicodeDecodeError, AttributeError, TypeError, ValueError)
@@ -250,11 +265,12 @@ def _read(path: Path) -> tuple[dict, dict]:
         else:
             weights, about = torch.load(path, map_location="cpu", weights_only=True), {}
     except broken as error:
+        if "TorchScript" in str(error):
+            raise ValueError(f"{path.name} is a TorchScript module, which is code: load it yourself, if you trust it, "
+                             "by torch.jit.load, and give it to pisolve.Denoiser") from error
         raise ValueError(f"{path.name} is no file of plain weights ({type(error).__name__}): it is corrupt or holds "
                          "pickled code; save the state dict alone, best as .safetensors") from error
-    for key in ("state_dict", "params", "model"):
-        if isinstance(weights, dict) and isinstance(weights.get(key), dict):
-            weights = weights[key]
+    weights = one_of_many(unpacked(weights), path, level)
     if not isinstance(weights, dict) or not weights or not all(torch.is_tensor(v) for v in weights.values()):
         raise ValueError(f"{path.name} holds no state dict (names and tensors): save module.state_dict()")
     if not all(torch.isfinite(v).all() for v in weights.values()):
@@ -270,19 +286,6 @@ def _rebuild(about: dict, path: Path) -> torch.nn.Module:
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RecursionError) as error:
         raise ValueError(f"{path.name} names the network {about['architecture']!r} with a configuration unknown here: "
                          "it was written by another version of pisolve") from error
-
-
-def _infer(weights: dict, path: Path) -> DnCNN:
-    """The DnCNN that a state dict belongs to."""
-    kernels = [v for v in weights.values() if v.ndim == 4]
-    keys = {f"model.{2 * n}.{part}" for n in range(len(kernels)) for part in ("weight", "bias")}
-    if len(kernels) < 2 or "model.0.weight" not in weights or not set(weights) <= keys:
-        raise ValueError(f"{path.name} is no DnCNN (model.0.weight, model.2.weight, ... without batch norm): build "
-                         "your network, load its state dict and give it to pisolve.Denoiser")
-    channels = weights["model.0.weight"].shape[1]
-    if channels not in (1, 2):
-        raise ValueError(f"{path.name} is a network for {channels} channels: one (grey) or two (complex) are needed")
-    return DnCNN(channels, len(kernels), weights["model.0.weight"].shape[0], bias="model.0.bias" in weights)
 
 
 def _options(channels, level, scale, offset, rescale, phases) -> dict:

@@ -36,7 +36,11 @@ def train(network: torch.nn.Module, task, settings: Training, *, folder, resume:
         progress: show a bar.
 
     Raises:
-        ValueError: a checkpoint of other settings, task or network; a loss that is not finite.
+        TypeError: a network that is no module, a task without one of its methods, or a loss that is not one real number
+            with a gradient.
+        ValueError: a checkpoint of other settings, task or network; a network whose weights are all frozen; a loss,
+            gradient or weight that is not finite. What is not finite is never written: the checkpoint in `folder` is
+            the last one from before.
         FileExistsError: a checkpoint in `folder`, and no `resume`.
         KeyboardInterrupt: the run was interrupted, after its checkpoint was written.
     """
@@ -45,6 +49,9 @@ def train(network: torch.nn.Module, task, settings: Training, *, folder, resume:
     for part in ("batch", "loss", "validate"):
         if not callable(getattr(task, part, None)):
             raise TypeError(f"task must have {part}(...), {type(task).__name__} has none: such as nets.Denoising")
+    if not isinstance(network, torch.nn.Module):
+        raise TypeError(f"network must be a torch module, got {type(network).__name__}"
+                        f"{': give its .network' if hasattr(network, 'network') else ''}")
     group = parallel.Group()
     run = Run(network, task, settings, Path(folder), group)
     if resume and run.checkpoint.exists():

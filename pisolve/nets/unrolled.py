@@ -149,6 +149,9 @@ class Unrolled(nn.Module):
             if self.channels == "magnitude":
                 raise ValueError("channels='magnitude' loses the phase, which an unrolled network has to see: give "
                                  "'complex' or 'parts'")
+            if about.ndim == 3 or self.channels == "native" or self.noise_input not in (None, "map", "scalar"):
+                raise ValueError(f"{about.name} takes volumes, complex numbers, or sigma in another form than "
+                                 "(B, 1, 1, 1), which an unrolled network does not give: wrap it in a module that does")
 
     def _parameters_of_steps(self, sigma, count, learn):
         first = {n: getattr(self.solver, _FIELD.get(n, n), None) or v for n, v in self.solver.learnable.items()}

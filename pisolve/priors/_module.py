@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
-from contextlib import contextmanager
+import math
 
 from pisolve import _check, backend
+from pisolve.priors._inspect import REFUSALS, inside, ready, seconds
 
 _PIXELS = 2**19  # per call of a network: 64 float32 feature channels of them take 128 MiB
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64)  # that are tried where a network refuses a size
+__all__ = ["energy", "is_module", "pad_to_multiple", "ready", "run"]
 
 
-@contextmanager
-def ready(network, gradients: bool):
-    """The network in eval mode, its own mode restored afterwards; without `gradients` none are recorded."""
-    import torch
-
-    modes = [m for m in network.modules() if m.training]
-    if modes:
-        network.eval()
-    try:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and gradients):
-            yield
-    finally:
-        for module in modes:
-            module.training = True
-
-
-def chunks(d, tensor):
-    """(images (n, y, x), one of the network's weights or None) for one call of the network after another."""
-    height, width = tensor.shape[-2:]
-    weight = next(d.network.parameters(), None)
-    images = tensor.reshape(-1, height, width)
-    return ((part, weight) for part in images.split(max(1, _PIXELS // (height * width))))
+def chunks(d, tensor, sigma):
+    """(images (n, *space), their levels, one of the network's weights or None) for one call after another."""
+    space = tensor.shape[-d.ndim:]
+    weight = next(d.network.parameters(), d.frozen)
+    count = max(1, _PIXELS // math.prod(space))
+    parts = tensor.reshape(-1, *space).split(count)
+    if getattr(sigma, "ndim", 0):  # of each image or pixel its own
+        levels = sigma.reshape(-1, *sigma.shape[-d.ndim:]).split(count)
+    else:
+        levels = [sigma] * len(parts)
+    return zip(parts, levels, [weight] * len(parts))
 
 
 def run(d, x, sigma):
@@ -42,10 +32,19 @@ def run(d, x, sigma):
     with backend.joined(x), ready(d.network, _check.is_torch(x)):
         tensor = backend.to_torch(x)
         follow(d.network, x, tensor)
-        parts = [_forward(d, part, sigma, weight) for part, weight in chunks(d, tensor)]
+        parts = [_forward(d, *part) for part in chunks(d, tensor, _spread(d, sigma, tensor))]
         result = parts[0] if len(parts) == 1 else torch.cat(parts)
         result = result.to(tensor.device, tensor.dtype).reshape(tensor.shape)
         return result if _check.is_torch(x) else backend.from_torch(result, x)
+
+
+def _spread(d, sigma, tensor):
+    """An array of levels as a tensor (..., *space) or, where each image has one, (..., 1, ...); numbers as they are."""
+    if not getattr(sigma, "ndim", 0):
+        return sigma
+    sigma = (sigma if _check.is_torch(sigma) else backend.to_torch(sigma)).to(tensor.device, tensor.real.dtype)
+    whole = (1,) * d.ndim if set(sigma.shape[-d.ndim:]) == {1} else tensor.shape[-d.ndim:]
+    return sigma.expand(*tensor.shape[:-d.ndim], *whole)
 
 
 def follow(network, x, tensor) -> None:
@@ -60,83 +59,104 @@ def energy(d, x, sigma) -> float:
     with backend.joined(x), ready(d.network, _check.is_torch(x)):
         total, tensor = 0.0, backend.to_torch(x)
         follow(d.network, x, tensor)
-        for part, weight in chunks(d, tensor):
-            total += float(d.network.potential(with_map(d, *planes_of(d, part, sigma, weight))).double().sum())
+        for part, level, weight in chunks(d, tensor, _spread(d, sigma, tensor)):
+            planes, level = planes_of(d, part, level, weight)
+            given = with_map(planes, level) if d.noise_input == "map" else planes
+            told = d.noise_input if d.tells_potential else None
+            _, values, named = seconds(d.keyword, told, level, d.form)[0]
+            total += float(inside(d.network).potential(given, *values, **named).detach().double().sum())
     return total
 
 
 def planes_of(d, x, sigma, weight):
-    """The planes (B, C, y, x) of complex images (n, y, x), in new memory, and the level (B, 1, 1, 1) or None."""
+    """The planes (B, C, *space) of complex images (n, *space), in new memory, and the level (B, 1, ...) or None."""
     import torch
 
     if d.channels == "complex":
         planes = torch.stack([x.real, x.imag], 1)
     elif d.channels == "parts":
         planes = torch.cat([x.real, x.imag])[:, None]
+    elif d.channels == "native":
+        planes = x[:, None].clone().resolve_conj()
     else:
-        planes = x.abs()[:, None]
+        planes = backend.magnitude(x)[:, None]
     if (d.scale, d.offset) != (1, 0):
-        planes = planes * d.scale + d.offset
+        planes = planes * d.scale + d.offset * (1 + 1j if d.channels == "native" else 1)
     if weight is not None:
-        planes = planes.to(weight.device, weight.dtype)
+        dtype = weight.dtype if weight.is_complex() or d.channels != "native" else weight.dtype.to_complex()
+        planes = planes.to(weight.device, dtype)
     if d.noise_input is None:
         return planes, None
-    level = torch.as_tensor(sigma, dtype=planes.dtype, device=planes.device).reshape(1, 1, 1, 1) * d.scale
-    return planes, level.expand(len(planes), 1, 1, 1)
+    ones = (1,) * d.ndim
+    level = torch.as_tensor(sigma, dtype=planes.real.dtype, device=planes.device)
+    level = level.reshape(-1, 1, *(level.shape[-d.ndim:] if level.ndim > d.ndim else ones)) * d.scale
+    if d.channels == "parts" and len(level) > 1:
+        level = torch.cat([level, level])
+    space = planes.shape[2:] if d.noise_input == "field" else level.shape[2:]
+    return planes, level.expand(len(planes), 1, *space)
 
 
-def with_map(d, planes, level):
-    """What a network gets whose noise level, if any, is a further channel."""
+def with_map(planes, level):
+    """What a network gets whose noise level is a further channel."""
     import torch
 
-    if level is None:
-        return planes
-    return torch.cat([planes, level.expand(-1, 1, *planes.shape[-2:])], 1)
+    return torch.cat([planes, level.expand(-1, 1, *planes.shape[2:]).to(planes.dtype)], 1)
 
 
 def _answer(d, planes, level):
-    """The network's answer, (B, C, y, x): padded to sizes that it takes and cropped; it gets memory of its own."""
+    """The network's answer, (B, C, *space): padded to sizes that it takes and cropped; it gets memory of its own."""
     import torch
 
-    failure, tried = None, set()
+    failure, tried, space = None, set(), planes.shape[2:]
+    expected = REFUSALS if d.noise_input == "scalar" else RuntimeError  # a wrong size, channels, form of sigma
     for multiple in [d.multiple] if d.fixed else [m for m in _MULTIPLES if m >= d.multiple]:
         given = pad_to_multiple(planes, multiple)
         if given.shape in tried:
             continue
         tried.add(given.shape)
-        arguments = (given.clone() if given is planes else given,)
-        if d.noise_input == "map":
-            arguments = (with_map(d, given, level),)
-        elif d.noise_input == "scalar":
-            arguments += (level,)
-        try:
-            out = d.network(*arguments)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:  # a size or a number of channels that it cannot take
-            failure = failure or (f"failed on {tuple(arguments[0].shape)}: {str(error).splitlines()[0][:120]}", error)
-            continue
-        if not torch.is_tensor(out) or not out.is_floating_point():
-            got = out.dtype if torch.is_tensor(out) else type(out).__name__
-            raise TypeError(f"{d.name} must return a float tensor (B, C, y, x), got {got}: wrap it so that it "
-                            "does")
-        if out.shape == given.shape:
-            d.multiple = multiple
-            return out[..., : planes.shape[-2], : planes.shape[-1]]
-        failure = failure or (f"returned shape {tuple(out.shape)} for {tuple(given.shape)}", None)
-    raise ValueError(f"{d.name} {failure[0]}: set channels, noise_input or multiple to what the network was "
+        noise = level if level is None or level.shape[2:] != space else pad_to_multiple(level, multiple)
+        for form, values, named in seconds(d.keyword, d.noise_input, noise, d.form):
+            image = with_map(given, noise) if d.noise_input == "map" else given.clone()
+            try:
+                out = d.network(image, *values, **named)
+            except torch.OutOfMemoryError:
+                raise
+            except expected as error:
+                said = (str(error).splitlines() or [type(error).__name__])[0][:120]
+                failure = failure or (f"failed on {tuple(image.shape)}: {said}", error)
+                continue
+            _check_numbers(d, out)
+            if out.shape == given.shape:
+                d.multiple, d.form = multiple, form
+                return out[(..., *map(slice, space))]
+            failure = failure or (f"returned shape {tuple(out.shape)} for {tuple(given.shape)}", None)
+    raise ValueError(f"{d.name} {failure[0]}: set channels, noise_input, ndim or multiple to what the network was "
                      "trained with") from failure[1]
 
 
+def _check_numbers(d, out) -> None:
+    import torch
+
+    native = d.channels == "native"
+    if not torch.is_tensor(out) or not (out.is_complex() if native else out.is_floating_point()):
+        got = out.dtype if torch.is_tensor(out) else type(out).__name__
+        space = "z, y, x" if d.ndim == 3 else "y, x"
+        other = "; give channels='native' to one that takes complex ones" if torch.is_tensor(out) and not native else ""
+        raise TypeError(f"{d.name} must return a {'complex' if native else 'float'} tensor (B, C, {space}), got {got}: "
+                        f"wrap it so that it does{other}")
+
+
 def _forward(d, x, sigma, weight):
-    """One chunk (n, y, x) of complex torch images through the module, all in new memory."""
+    """One chunk (n, *space) of complex torch images through the module, all in new memory."""
     import torch
 
     planes, level = planes_of(d, x, sigma, weight)
     out = _answer(d, planes, level)
     out = planes - out if d.residual else out
     if (d.scale, d.offset) != (1, 0):
-        out = (out - d.offset) / d.scale
+        out = (out - d.offset * (1 + 1j if d.channels == "native" else 1)) / d.scale
+    if d.channels == "native":
+        return out[:, 0]
     if out.dtype not in (torch.float32, torch.float64):
         out = out.float()  # complex needs it
     if d.channels == "complex":
@@ -144,8 +164,7 @@ def _forward(d, x, sigma, weight):
     if d.channels == "parts":
         n = len(x)
         return torch.complex(out[:n, 0], out[n:, 0])
-    phase = torch.where(x == 0, torch.ones_like(x), torch.sgn(x)).to(out.device)
-    return out[:, 0] * phase
+    return out[:, 0] * backend.unit(x).to(out.device)
 
 
 def is_module(obj) -> bool:
@@ -154,40 +173,12 @@ def is_module(obj) -> bool:
 
 
 def pad_to_multiple(x, multiple: int):
-    """Pad a tensor (B, C, y, x) below and on the right to multiples of `multiple`: reflected, repeated if too small."""
+    """Pad a tensor (B, C, *space) at its ends to multiples of `multiple`: reflected, repeated where it is too small."""
     import torch
 
-    height, width = x.shape[-2:]
-    bottom, right = -height % multiple, -width % multiple
-    if not (bottom or right):
+    space = x.shape[2:]
+    more = [-n % multiple for n in space]
+    if not any(more):
         return x
-    mode = "reflect" if bottom < height and right < width else "replicate"
-    return torch.nn.functional.pad(x, (0, right, 0, bottom), mode=mode)
-
-
-def choose(network, channels: str, noise_input: str | None) -> tuple[str, str | None]:
-    """The automatic settings of a module, from the channels of its first and last convolution."""
-    if "auto" not in (channels, noise_input):
-        return channels, noise_input
-    import torch
-
-    layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.ConvTranspose2d)]
-    first, last = (layers[0].in_channels, layers[-1].out_channels) if layers else (0, 0)
-    images = {"complex": 2, "parts": 1, "magnitude": 1, "auto": last}[channels]
-    if noise_input == "auto":
-        noise_input = "scalar" if _takes_sigma(network) else {0: None, 1: "map"}.get(first - images)
-    more = {None: (0,), "map": (1,), "scalar": (0, 1)}[noise_input]  # those who take sigma may make the map themselves
-    fits = images == last in (1, 2) and first - images in more
-    if not fits:
-        seen = f"{first} to {last} channels" if layers else "no Conv2d"
-        raise ValueError(f"the input of {type(network).__name__} cannot be told from its layers ({seen}): give "
-                         "channels='complex', 'parts' or 'magnitude', and noise_input='map', 'scalar' or None")
-    return ({1: "parts", 2: "complex"}[last] if channels == "auto" else channels), noise_input
-
-
-def _takes_sigma(network) -> bool:
-    """Whether a module's forward has a second argument that it needs, or that is called a noise level."""
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    arguments = [p for p in inspect.signature(network.forward).parameters.values() if p.kind in positional]
-    return len(arguments) > 1 and (arguments[1].default is inspect.Parameter.empty
-                                   or arguments[1].name in ("sigma", "noise", "noise_level", "level"))
+    mode = "reflect" if all(m < n for m, n in zip(more, space)) else "replicate"
+    return torch.nn.functional.pad(x, [n for m in reversed(more) for n in (0, m)], mode=mode)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 
 from pisolve import backend
-from pisolve._check import number
+from pisolve._check import is_array, number
 from pisolve.linops import Blocks, apply, identity, opnorm
 from pisolve.priors._dual import dual_prox
+from pisolve.priors._weights import Weighable
 
 
-class Prior:
+class Prior(Weighable):
     """g(x), what we believe about images, in minimise 1/2 ||A x - y||^2 + g(x).
 
     Attributes:
@@ -88,7 +89,7 @@ class Prior:
         return None
 
     def __mul__(self, lam):
-        return Scaled(self, number("lam", lam, low=0))
+        return self.weighted(lam) if is_array(lam) and lam.ndim else Scaled(self, number("lam", lam, low=0))
 
     __rmul__ = __mul__
 

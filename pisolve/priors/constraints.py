@@ -47,7 +47,7 @@ class Box(Prior):
         return 0.0 if real(abs(x).max()) <= self.high * (1 + _slack(x)) else math.inf
 
     def prox(self, x, step):
-        return x / (abs(x) / self.high).clip(min=1)
+        return x / (backend.magnitude(x) / self.high).clip(min=1)
 
 
 class RealNonNegative(Prior):

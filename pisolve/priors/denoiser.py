@@ -5,9 +5,10 @@ from __future__ import annotations
 from copy import copy
 
 from pisolve import _axes, backend
-from pisolve._check import integer, number
+from pisolve._check import integer, is_array, levels, number
 from pisolve.backend import real
 from pisolve.priors._names import ByName
+from pisolve.priors._weights import Weights
 from pisolve.priors.adapter import as_denoiser
 from pisolve.priors.base import Prior
 
@@ -29,11 +30,16 @@ class PnP(ByName, Prior):
         denoiser: a callable D(x, sigma) on complex images (..., y, x), a `torch.nn.Module`, or a `Denoiser`, which says
             how a network takes complex images.
         sigma: noise level, the standard deviation of the real and of the imaginary part, in the image's units. None:
-            the level that the network was trained for, if it has only one.
+            the level that the network was trained for, if it has only one. An array s, a level for each pixel, is
+            short for its root mean square and weights = s / sigma.
         lam: strength of the coupled form, instead of `sigma`.
+        weights: > 0, an array that broadcasts to x, by which the level is multiplied pixel by pixel, for denoisers that
+            take a map of levels, see `Denoiser`. `tune` chooses sigma or lam and leaves them.
 
     Raises:
-        ValueError: neither sigma nor lam for a denoiser without a level of its own, or both; either of them not > 0.
+        TypeError: a sigma that is neither a number nor a real array.
+        ValueError: neither sigma nor lam for a denoiser without a level of its own, or both; either of them not > 0;
+            weights for a denoiser that takes one level for an image.
 
     Reference:
         Venkatakrishnan et al., GlobalSIP 2013; Zhang et al., IEEE TPAMI 44 (2022) 6360 (DPIR, the coupled form).
@@ -46,7 +52,7 @@ class PnP(ByName, Prior):
     implicit = True
     planes = (-2, -1)  # of the unknown that the denoiser sees
 
-    def __init__(self, denoiser, sigma: float | None = None, *, lam: float | None = None):
+    def __init__(self, denoiser, sigma: float | None = None, *, lam: float | None = None, weights=None):
         self.denoiser = as_denoiser(denoiser)
         self.level = self.denoiser.level
         if sigma is not None and lam is not None:
@@ -55,6 +61,13 @@ class PnP(ByName, Prior):
             if self.level is None:
                 raise ValueError("sigma is needed: this denoiser takes any noise level, for example PnP(D, sigma=0.03)")
             sigma = self.level
+        if is_array(sigma) and sigma.ndim:
+            if weights is not None:
+                raise ValueError("sigma is an array, and weights are given, too: give one number, or no weights")
+            sigma, weights = _taken_apart(sigma)
+        self.weights = Weights.of(weights)
+        if self.weights is not None:
+            self.denoiser.check_map(levels("weights", self.weights.array))
         self.sigma = number("sigma", sigma, low=0, strict=True, allow_none=True)
         self.lam = number("lam", lam, low=0, strict=True, allow_none=True)
         one_level = self.level is not None and not self.denoiser.rescale
@@ -72,14 +85,22 @@ class PnP(ByName, Prior):
 
     def prox(self, x, step):
         sigma = self.sigma if self.lam is None else (self.lam * step) ** 0.5
+        sigma = _level(x, sigma, self.weights)
         if self.planes == (-2, -1):
             return self.denoiser(x, sigma)
         xp = backend.namespace(x)
+        if self.weights is not None:
+            sigma = xp.moveaxis(xp.broadcast_to(sigma, x.shape), self.planes, (-2, -1))
         return xp.moveaxis(self.denoiser(xp.moveaxis(x, self.planes, (-2, -1)), sigma), (-2, -1), self.planes)
 
+    def split(self, shape):
+        if self.weights is not None:
+            levels("weights", self.weights.array, shape)
+        return self, None
+
     def at(self, k):
-        """Of a volume the planes (y, x), (z, x) and (z, y) in turns."""
-        if self.names is None or len(_axes.spatial(self.names)) < 3:
+        """Of a volume the planes (y, x), (z, x) and (z, y) in turns, for a denoiser of planes."""
+        if self.denoiser.ndim == 3 or self.names is None or len(_axes.spatial(self.names)) < 3:
             return self
         other = copy(self)
         other.planes = ((-2, -1), (-3, -1), (-3, -2))[k % 3]
@@ -95,12 +116,25 @@ class PnP(ByName, Prior):
     def __mul__(self, lam):
         if self.lam is None:
             raise ValueError("lam has no effect on PnP(D, sigma): its strength is sigma; or give PnP(D, lam=...)")
-        return PnP(self.denoiser, lam=self.lam * number("lam", lam, low=0, strict=True))
+        return PnP(self.denoiser, lam=self.lam * number("lam", lam, low=0, strict=True), weights=self.weights)
 
     __rmul__ = __mul__
 
     def __repr__(self):
-        return f"PnP(sigma={self.sigma:g})" if self.lam is None else f"PnP(lam={self.lam:g})"
+        strength = f"sigma={self.sigma:g}" if self.lam is None else f"lam={self.lam:g}"
+        return f"PnP({strength}{'' if self.weights is None else f', weights={self.weights!r}'})"
+
+
+def _taken_apart(sigma):
+    """(root mean square, what remains of it) of an array of levels."""
+    sigma = levels("sigma", sigma)
+    size = real((sigma**2).mean() ** 0.5)
+    return size, Weights(sigma / size, "sigma")
+
+
+def _level(x, sigma, weights):
+    """sigma at each pixel of x, or one number."""
+    return sigma if weights is None else weights.like(x) * sigma
 
 
 class RED(Prior):
@@ -114,7 +148,7 @@ class RED(Prior):
         as PnP, where a gradient is wanted: it adds up with any prior in FISTA.
 
     Args:
-        denoiser, sigma: as for `PnP`.
+        denoiser, sigma, weights: as for `PnP`.
         inner: most iterations of the prox; it stops earlier at a relative change of 1e-4.
         lipschitz: of x - D(x), which bounds solvers' steps. 2 holds for a non-expansive denoiser; for a potential,
             whose descent rests on it, `nets.curvature` measures what it is near an image.
@@ -135,26 +169,28 @@ class RED(Prior):
     slow_prox = True
     has_grad = True
 
-    def __init__(self, denoiser, sigma: float | None = None, *, inner: int = 20, lipschitz: float = 2.0):
-        pnp = PnP(denoiser, sigma)
-        self.denoiser, self.sigma = pnp.denoiser, pnp.sigma
+    def __init__(self, denoiser, sigma: float | None = None, *, inner: int = 20, lipschitz: float = 2.0, weights=None):
+        pnp = PnP(denoiser, sigma, weights=weights)
+        self.denoiser, self.sigma, self.weights = pnp.denoiser, pnp.sigma, pnp.weights
         self.inner = integer("inner", inner, low=1)
         self.lipschitz = number("lipschitz", lipschitz, low=0, strict=True)
         self.implicit = not self.denoiser.has_potential
         self.slow_prox = self.implicit  # of the potential, which is not convex, the iteration finds no certain prox
 
     def value(self, x):
-        return None if self.implicit else self.denoiser.potential(x, self.sigma)
+        return None if self.implicit else self.denoiser.potential(x, _level(x, self.sigma, self.weights))
 
     def grad(self, x):
-        return x - self.denoiser(x, self.sigma)
+        return x - self.denoiser(x, _level(x, self.sigma, self.weights))
+
+    split = PnP.split
 
     def prox(self, x, step):
         if not self.implicit:
             return super().prox(x, step)
-        u = x
+        u, sigma = x, _level(x, self.sigma, self.weights)
         for _ in range(self.inner):
-            new = (x + step * self.denoiser(u, self.sigma)) / (1 + step)
+            new = (x + step * self.denoiser(u, sigma)) / (1 + step)
             change, size = real(backend.norm(new - u)), real(backend.norm(new))
             u = new
             if not change > 1e-4 * size:
@@ -162,4 +198,4 @@ class RED(Prior):
         return u
 
     def __repr__(self):
-        return f"RED(sigma={self.sigma:g})"
+        return f"RED(sigma={self.sigma:g}{'' if self.weights is None else f', weights={self.weights!r}'})"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+from copy import copy
 from functools import lru_cache
 
 from pisolve import _axes, _check, backend
@@ -11,6 +13,7 @@ from pisolve.backend import real
 from pisolve.linops import apply, gradient
 from pisolve.priors._dual import dual_prox
 from pisolve.priors._names import ByName
+from pisolve.priors._weights import Weights
 from pisolve.priors.base import Prior
 
 
@@ -46,34 +49,51 @@ class _Magnitudes(Prior):
 
     __repr__ = as_call
 
-    def __init__(self, delta):
-        self.delta = number("delta", delta, low=0)
+    def __init__(self, delta, weights=None):
+        self.delta, self.weights = number("delta", delta, low=0), Weights.of(weights)
         self.has_grad, self.homogeneous = self.delta > 0, self.delta == 0
-        self.lipschitz = 1 / self.delta if self.delta else 0.0
+        self.lipschitz = (1 if self.weights is None else self.weights.largest) / self.delta if self.delta else 0.0
 
     def _axes(self, ndim):
         return ()
 
     def _length(self, x):
-        return abs(x)
+        return backend.magnitude(x)
+
+    def weighted(self, weights):
+        other, own = copy(self), self.weights
+        _Magnitudes.__init__(other, self.delta, weights if own is None else own.array * Weights.of(weights).array)
+        return other
+
+    def _weighted(self, x, value):
+        """value times the weights of the magnitudes of x, where there are any."""
+        if self.weights is None:
+            return value
+        own = self._axes(x.ndim)
+        return self.weights.like(x, [1 if a - x.ndim in own or a in own else n for a, n in enumerate(x.shape)]) * value
 
     def value(self, x):
         t = self._length(x)
-        if not self.delta:
-            return real(t.sum())
-        near = t.clip(max=self.delta)
-        return real((near**2 / (2 * self.delta) + (t - near)).sum())
+        if self.delta:
+            near = t.clip(max=self.delta)
+            t = near**2 / (2 * self.delta) + (t - near)
+        return real(self._weighted(x, t).sum())
 
     def prox(self, x, step):
+        step = self._weighted(x, step)
         if not self.delta:
             return backend.shrink(x, step, axes=self._axes(x.ndim))
         return x * (1 - step / self._length(x).clip(min=self.delta + step))
 
     def grad(self, x):
-        return x / self._length(x).clip(min=self.delta) if self.delta else super().grad(x)
+        return self._weighted(x, x / self._length(x).clip(min=self.delta)) if self.delta else super().grad(x)
 
     def dual_norm(self, x):
-        return super().dual_norm(x) if self.delta else real(self._length(x).max())
+        if self.delta or self.weights is None:
+            return super().dual_norm(x) if self.delta else real(self._length(x).max())
+        t, w, xp = self._length(x), self._weighted(x, 1.0), backend.namespace(x)
+        free = w == 0  # where nothing is penalised the ball is a point
+        return math.inf if bool(((t > 0) & free).any()) else real((t / xp.where(free, xp.ones_like(w), w)).max())
 
 
 class L1(_Magnitudes):
@@ -86,9 +106,11 @@ class L1(_Magnitudes):
     Args:
         delta: in the units of x; > 0 makes it Huber's function of the magnitudes, |x|^2 / (2 delta) up to delta and
             |x| - delta/2 beyond: gradient x / max(|x|, delta), prox x (1 - step / max(|x|, delta + step)).
+        weights: w >= 0, an array that broadcasts to x, for g(x) = sum w |x|: what `w * L1()` makes.
 
     Raises:
-        ValueError: a negative delta.
+        TypeError: weights that are no real array.
+        ValueError: a negative delta or weight; with an image, weights that do not broadcast to it.
 
     Reference:
         Donoho, IEEE Trans Inf Theory 41 (1995) 613; Huber, Ann Math Stat 35 (1964) 73.
@@ -97,8 +119,8 @@ class L1(_Magnitudes):
         pi.recon(scan, 2e-3 * pi.L1() @ pi.linops.wavelet(shape, "haar"))
     """
 
-    def __init__(self, *, delta: float = 0.0):
-        super().__init__(delta)
+    def __init__(self, *, delta: float = 0.0, weights=None):
+        super().__init__(delta, weights)
 
 
 class L21(ByName, _Magnitudes):
@@ -113,9 +135,10 @@ class L21(ByName, _Magnitudes):
     Args:
         axis: the joint axis, a name or a number, or a tuple of them.
         delta: as in `L1`, Huber's function of the lengths of the groups.
+        weights: w >= 0 of the groups, an array that broadcasts to x with `axis` of size 1.
 
     Raises:
-        TypeError, ValueError: axes that are no whole numbers, or one twice; a negative delta.
+        TypeError, ValueError: axes that are no whole numbers, or one twice; a negative delta; weights as in `L1`.
 
     Reference:
         Yuan and Lin, J R Stat Soc B 68 (2006) 49; Majumdar and Ward, Magn Reson Imaging 29 (2011) 408.
@@ -124,8 +147,8 @@ class L21(ByName, _Magnitudes):
         pi.recon(scan, 1e-3 * pi.L21() @ pi.linops.gradient(shape, boundary="neumann"))
     """
 
-    def __init__(self, axis: str | int | tuple = 0, *, delta: float = 0.0):
-        super().__init__(delta)
+    def __init__(self, axis: str | int | tuple = 0, *, delta: float = 0.0, weights=None):
+        super().__init__(delta, weights)
         self.axis = axis_tuple("axis", axis) if isinstance(axis, tuple | list) else one_axis("axis", axis)
 
     def _axes(self, ndim):
@@ -206,9 +229,12 @@ class TV(ByName, Prior):
             spatial axes, two or three.
         delta: > 0 rounds the norm off below delta, as in `L1`; `lipschitz` is then ||G||^2 / delta.
         boundary: "periodic" (as SigPy and BART) or "neumann" (for time: the last frame has no successor).
+        weights: w >= 0, an array that broadcasts to x, for sum_r w(r) ...: less where there is detail, more where there
+            is none. It is what `w * TV()` makes.
 
     Raises:
-        TypeError, ValueError: axes that are no tuple of distinct whole numbers, a negative delta, unknown boundary.
+        TypeError, ValueError: axes that are no tuple of distinct whole numbers, a negative delta, unknown boundary;
+            weights as in `L1`.
 
     Reference:
         Rudin, Osher and Fatemi, Physica D 60 (1992) 259; Block, Uecker and Frahm, Magn Reson Med 57 (2007) 1086.
@@ -220,10 +246,12 @@ class TV(ByName, Prior):
     has_prox = False
     __repr__ = as_call
 
-    def __init__(self, isotropic: bool = True, *, axes=None, delta: float = 0.0, boundary: str = "periodic"):
+    def __init__(self, isotropic: bool = True, *, axes=None, delta: float = 0.0, boundary: str = "periodic",
+                 weights=None):
         self.isotropic, self.axes = bool(isotropic), axis_tuple("axes", axes)
         self.boundary = choice("boundary", boundary, ("periodic", "neumann"))
-        self.f = L21(delta=delta) if isotropic else L1(delta=delta)
+        self.f = (L21 if isotropic else L1)(delta=delta, weights=weights)
+        self.weights = self.f.weights
         self.delta, self.has_grad, self.homogeneous = self.f.delta, self.f.has_grad, self.f.homogeneous
         self.slow_prox = self.homogeneous
 
@@ -232,6 +260,12 @@ class TV(ByName, Prior):
         """4 for each axis, the bound of the differences' squared norm, times Huber's."""
         count = len(self.axes or _axes.spatial(self.names or (None, None)))
         return 4 * count * self.f.lipschitz
+
+    def weighted(self, weights):
+        other = copy(self)
+        other.f = self.f.weighted(weights)
+        other.weights = other.f.weights
+        return other
 
     def value(self, x):
         f, G = self.split(x.shape)
@@ -245,6 +279,8 @@ class TV(ByName, Prior):
         return apply(G.H, f.grad(apply(G, x)))
 
     def split(self, shape):
+        if self.weights is not None:
+            _check.levels("weights", self.weights.array, shape, zero=True)
         return self.f, _gradient(tuple(shape), self.places("axes", self.axes, len(shape)), self.boundary)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import lru_cache
 
 import numpy as np
 
 from pisolve import _axes, backend
-from pisolve._check import integer
+from pisolve._check import integer, number
+from pisolve._check import levels as check_levels
 from pisolve.linops import apply, dct, fft, wavelet
 from pisolve.priors._names import ByName
 from pisolve.priors.base import Prior
@@ -60,25 +62,41 @@ class _SparseTransform(ByName, Spinning):
     """||W x||_1 with an orthonormal W, made by `W(shape)`: exact prox W^H shrink(W x)."""
 
     homogeneous = True
-    f = L1()
     __repr__ = as_call
+
+    def __init__(self, weights=None):
+        self.f = L1(weights=weights)
+        self.weights = self.f.weights
 
     def W(self, shape):
         """The transform for an image of this shape."""
         raise NotImplementedError
 
+    def norm(self, W):
+        """The norm of the coefficients that W makes."""
+        return self.f
+
+    def weighted(self, weights):
+        other = copy(self)
+        _SparseTransform.__init__(other, self.f.weighted(weights).weights)
+        return other
+
     def value(self, x):
-        return self.f.value(apply(self.W(x.shape), x))
+        W = self.W(x.shape)
+        return self.norm(W).value(apply(W, x))
 
     def prox(self, x, step):
         W = self.W(x.shape)
-        return apply(W.H, self.f.prox(apply(W, x), step))
+        return apply(W.H, self.norm(W).prox(apply(W, x), step))
 
     def dual_norm(self, x):
-        return self.f.dual_norm(apply(self.W(x.shape), x))
+        W = self.W(x.shape)
+        return self.norm(W).dual_norm(apply(W, x))
 
     def split(self, shape):
-        self.W(shape)  # axes that do not fit the image are refused here
+        f = self.norm(self.W(shape))  # axes and weights that do not fit the image are refused here
+        if f.weights is not None:
+            check_levels("weights", f.weights.array, shape, zero=True)
         return self, None
 
 
@@ -96,9 +114,14 @@ class Wavelet(_SparseTransform):
             many seeded random offsets, which removes the blocks of a decimated transform. 0: none, the exact minimiser.
         seed: of the offsets.
         axes: the axes transformed, names or numbers; None: the spatial ones.
+        weights: w >= 0 for g(x) = sum w |W x|: of the coefficients, an array that broadcasts to the image's shape, as
+            `w * Wavelet()` makes it (without shifts, since these move the coefficients); or a tuple of numbers, of the
+            coarsest image and of the details from coarse to fine, levels + 1 in all: (0, 1, 1, 0.5).
 
     Raises:
-        ValueError: unknown or biorthogonal wavelet; axes that the unknown has not.
+        TypeError: weights that are no real array and no tuple of numbers.
+        ValueError: unknown wavelet, or one that is not orthogonal; axes that the unknown has not; a negative weight,
+            an array of weights with shifts; with an image, weights of another number of levels or another shape.
 
     Reference:
         Lustig et al., Magn Reson Med 58 (2007) 1182; Coifman and Donoho (1995) for cycle spinning.
@@ -107,17 +130,37 @@ class Wavelet(_SparseTransform):
         pi.recon(scan, 2e-3 * pi.Wavelet(shifts=16))
     """
 
-    def __init__(self, name: str = "db4", levels: int | None = None, *, shifts: int = 0, seed: int = 0, axes=None):
+    def __init__(self, name: str = "db4", levels: int | None = None, *, shifts: int = 0, seed: int = 0, axes=None,
+                 weights=None):
         self.name, self.levels = name, integer("levels", levels, low=0, allow_none=True)
         self.shifts, self.seed = integer("shifts", shifts, low=0), integer("seed", seed, low=0)
         self.axes = axis_tuple("axes", axes)
         wavelet((8, 8), name, 1)  # an unknown name is refused here, not in the middle of a run
+        bands = weights if isinstance(weights, tuple | list) else None
+        super().__init__(None if bands else weights)
+        self.bands = bands and tuple(number("weights", w, low=0) for w in bands)
+        self.weights = self.bands or self.weights
+        self._still()
+
+    def _still(self):
+        if self.shifts and self.f.weights is not None:
+            raise ValueError("weights of single coefficients do not go with shifts, which move the coefficients: give "
+                             "shifts=0, or a number for each level such as weights=(0, 1, 1)")
+
+    def weighted(self, weights):
+        other = super().weighted(weights)
+        other._still()
+        return other
 
     def W(self, shape):
         return _wavelet(tuple(shape), self.name, self.levels, axes=self.places("axes", self.axes, len(shape)))
 
+    def norm(self, W):
+        return self.f if self.bands is None else _banded(W, self.bands, self.f.weights)
+
     def __repr__(self):
-        return f"Wavelet({self.name!r}{f', shifts={self.shifts}' if self.shifts else ''})"
+        weights = "" if self.weights is None else f", weights={self.weights!r}"
+        return f"Wavelet({self.name!r}{f', shifts={self.shifts}' if self.shifts else ''}{weights})"
 
 
 class DCT(_SparseTransform):
@@ -128,9 +171,10 @@ class DCT(_SparseTransform):
 
     Args:
         axes: the axes transformed, names or numbers; None: the spatial ones.
+        weights: w >= 0 of the coefficients, an array that broadcasts to x, for g(x) = sum w |C x|; or `w * DCT()`.
 
     Raises:
-        TypeError, ValueError: axes that are no tuple of distinct whole numbers.
+        TypeError, ValueError: axes that are no tuple of distinct whole numbers; weights as in `L1`.
 
     Reference:
         Ahmed, Natarajan and Rao, IEEE Trans Comput C-23 (1974) 90.
@@ -139,7 +183,8 @@ class DCT(_SparseTransform):
         pi.recon(scan, 2e-3 * pi.DCT())
     """
 
-    def __init__(self, axes=None):
+    def __init__(self, axes=None, *, weights=None):
+        super().__init__(weights)
         self.axes = axis_tuple("axes", axes)
 
     def W(self, shape):
@@ -156,9 +201,11 @@ class TemporalFFT(_SparseTransform):
 
     Args:
         axis: the axis of the frames, a name or a number.
+        weights: w >= 0 of the coefficients, an array that broadcasts to x, for g(x) = sum w |F_t x|, such as 0 for the
+            temporal mean, which is at index N // 2; or `w * TemporalFFT()`.
 
     Raises:
-        TypeError, ValueError: no axis, or one that the unknown has not.
+        TypeError, ValueError: no axis, or one that the unknown has not; weights as in `L1`.
 
     Reference:
         Jung et al., "k-t FOCUSS", Magn Reson Med 61 (2009) 103; Feng et al., Magn Reson Med 70 (2013) 64.
@@ -167,11 +214,22 @@ class TemporalFFT(_SparseTransform):
         pi.solve(A, y, 0.03 * pi.TemporalFFT(), max_iter=30)
     """
 
-    def __init__(self, axis: str | int = "frame"):
+    def __init__(self, axis: str | int = "frame", *, weights=None):
+        super().__init__(weights)
         self.axis = one_axis("axis", axis)
 
     def W(self, shape):
         return _fft(tuple(shape), self.places("axis", self.axis, len(shape)))
+
+
+@lru_cache(32)
+def _banded(W, bands, weights) -> L1:
+    """The norm whose weights are those of the bands of W, times others."""
+    if len(bands) != W.levels + 1:
+        raise ValueError(f"weights has {len(bands)} numbers, a wavelet of {W.levels} levels on {tuple(W.ishape)} needs "
+                         f"{W.levels + 1}: of the coarsest image and of each level, or give levels={len(bands) - 1}")
+    own = np.array(bands)[W.bands()]
+    return L1(weights=own if weights is None else own * weights.array)
 
 
 # Operators are made once for each shape.

@@ -10,6 +10,7 @@ from pisolve import _check, priors, solvers
 from pisolve.prepare import Compress, Espirit
 from pisolve.priors import Denoiser, Prior
 from pisolve.priors._module import is_module
+from pisolve.priors._weights import Weights
 from pisolve.priors.base import Scaled, Sum
 from pisolve.solvers import Solver
 
@@ -38,12 +39,15 @@ def encode(value):
                              "save its weights and load them with pi.nets.load(path)")
         return {"type": "Denoiser" if isinstance(value, Denoiser) else "Network", **source}
     cls = type(value)
+    if isinstance(value, Weights):
+        raise ValueError(f"{value.name}, an {value!r}, cannot be written into a recipe: make the prior in Python")
     if _check.is_array(value) or _KNOWN.get(cls.__name__, cls) is not cls or not cls.__module__.startswith("pisolve."):
         raise ValueError(f"a {cls.__name__} cannot be written into a recipe: only pisolve's own priors and solvers can")
     names = list(inspect.signature(cls).parameters)
     missing = [n for n in names if not hasattr(value, n)]
     if missing:
         raise ValueError(f"{value!r} cannot be written into a recipe")
+    names = [n for n in names if n != "weights" or value.weights is not None]  # older files say nothing of them
     return {"type": cls.__name__, **{n: encode(getattr(value, n)) for n in names}}
 
 

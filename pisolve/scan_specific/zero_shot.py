@@ -112,6 +112,9 @@ def _unrolled(prior: PnP) -> Unrolled:
     D = prior.denoiser
     if not isinstance(D.network, torch.nn.Module):
         raise TypeError(f"{prior!r} holds no torch module, whose weights could be fitted")
+    if prior.weights is not None:
+        raise ValueError(f"{prior!r} has a level for each pixel, an unrolled network one for each step: leave weights "
+                         "out")
     first, last = _UNROLLED["sigma"]
     last = last if prior.sigma is None else prior.sigma
     return Unrolled(_UNROLLED["solver"], copy.deepcopy(D.network), _UNROLLED["iterations"],

@@ -46,8 +46,9 @@ class Family:
 def family(prior) -> Family:
     """What the strengths of a prior, or of a function strength -> prior, are.
 
-    A factor that the prior has already does not count: 2e-3 * TV() is TV(). In a sum the largest factor becomes the
-    strength and the others keep their ratio to it. PnP(D, sigma) has its sigma, PnP(D, lam=...) its lam.
+    A factor that the prior has already does not count: 2e-3 * TV() is TV(), but weights of single places stay. In a sum
+    the largest factor becomes the strength and the others keep their ratio to it. PnP(D, sigma) has its sigma,
+    PnP(D, lam=...) its lam.
     """
     if isinstance(prior, PnP):
         D = prior.denoiser
@@ -55,8 +56,8 @@ def family(prior) -> Family:
             raise ValueError(f"{D.name} knows one noise level only, so there is no strength to choose: load it with "
                              "rescale=True, or give a function strength -> prior")
         if prior.lam is None:
-            return Family(lambda s: PnP(D, sigma=s), "sigma", *SIGMAS, 1)
-        return Family(lambda s: PnP(D, lam=s), "lam", *(s**2 for s in SIGMAS), 0)
+            return Family(lambda s: PnP(D, sigma=s, weights=prior.weights), "sigma", *SIGMAS, 1)
+        return Family(lambda s: PnP(D, lam=s, weights=prior.weights), "lam", *(s**2 for s in SIGMAS), 0)
     if not isinstance(prior, Prior):
         if not callable(prior):
             raise TypeError(f"prior must be a prior such as pi.TV(), or a function strength -> prior, got "

@@ -1,0 +1,75 @@
+"""The library's threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from pisolve.backend._blas import one_blas_thread
+
+_here = threading.local()  # `inside` is set in the threads of `side_by_side`
+
+
+def threads() -> int:
+    """Number of CPU threads to use: `PISOLVE_THREADS`, else `OMP_NUM_THREADS`, else the cores this process may use.
+
+    One within a thread of `side_by_side`, whose others are busy as well.
+    """
+    return 1 if getattr(_here, "inside", False) else _available()
+
+
+@cache
+def _available() -> int:
+    for name in ("PISOLVE_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "")
+        if value.isdigit() and int(value) > 0:
+            return int(value)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pool(pid: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads(), thread_name_prefix="pisolve")
+
+
+def parallel(work, items) -> list:
+    """`[work(i) for i in items]` on the library's threads (numpy and scipy.fft release the interpreter's lock).
+
+    Results come in order, so a sum over them does not depend on the number of threads. `work` must not call
+    `parallel` itself.
+    """
+    items = list(items)
+    if threads() == 1 or len(items) == 1:
+        return [work(i) for i in items]
+    return list(_pool(os.getpid()).map(work, items))
+
+
+def pieces(work, n: int, size: int = 1 << 16) -> list:
+    """`[work(start, stop), ...]` over pieces of range(n) on the library's threads; `size` alone says where they end."""
+    return parallel(lambda start: work(start, min(start + size, n)), range(0, n, size))
+
+
+def side_by_side(work, items, cut: threading.Event | None = None) -> list:
+    """`[work(i) for i in items]` for long, independent pieces of work: each runs on one thread, as many as there are.
+
+    Args:
+        work: called with an item; what it calls sees one thread, so that results are those of one thread.
+        items: of the work.
+        cut: is set at Ctrl-C or after an error, for work that is running to look at; what was not begun stays so.
+    """
+    def alone(item):
+        _here.inside = True
+        return work(item)
+
+    pool = ThreadPoolExecutor(threads(), thread_name_prefix="pisolve-part")
+    try:
+        with one_blas_thread():
+            return list(pool.map(alone, items))
+    except BaseException:
+        if cut is not None:
+            cut.set()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
