@@ -20,8 +20,8 @@ from volumes import write
 
 import pisolve as pi
 from pisolve import backend
+from pisolve.backend.points import PointTransform
 from pisolve.io import cfl
-from pisolve.linops._points import Points
 from pisolve.linops._toeplitz import Toeplitz
 
 OUT = Path(__file__).parent / "results" / "radial.json"
@@ -57,7 +57,7 @@ def main():
     images, data = np.empty_like(mps), np.empty((COILS, SPOKES * SAMPLES), "c8")
     programs = {"pisolve": lambda: A.N(x), "SigPy": lambda: theirs.N(x)}
     for eps in (1e-6, 1e-4):
-        points = Points(coord.reshape(-1, 2), (N, N), eps)
+        points = PointTransform(coord.reshape(-1, 2), (N, N), eps)
 
         def pair(points=points):
             points.forward(mps * x, data)

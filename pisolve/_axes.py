@@ -1,7 +1,7 @@
 """The names of axes: one word for one thing, in k-space, in images, in files and on the command line.
 
-K-space has the encoded axes "ky" and "kx", in 3-D "kz" too, of which the transform makes "z", "y" and "x"; "coil";
-"slice", whose slices are problems of their own; and any further axes of the unknown: "frame", "echo", "repetition",
+K-space has the encoded axes "ky" and "kx", in 3-D "kz" too, of which the transform makes "z", "y" and "x"; or, where
+samples lie anywhere, "shot" (a spoke, an interleave) and "sample"; "coil"; "slice", whose slices are problems of their own; and any further axes of the unknown: "frame", "echo", "repetition",
 "set", or a word of your own.
 """
 
@@ -11,14 +11,18 @@ import re
 
 from pisolve import _check
 
-SPATIAL = {"kz": "z", "ky": "y", "kx": "x"}  # encoded axis: what the Fourier transform makes of it
-ENCODED = {image: encoded for encoded, image in SPATIAL.items()}
+GRID = {"kz": "z", "ky": "y", "kx": "x"}  # encoded axis: what the Fourier transform makes of it
+POINTS = {"segment": "z", "shot": "y", "sample": "x"}  # of samples anywhere: as many as the image has, in their order
+SPATIAL = GRID | POINTS
+ENCODED = {image: encoded for encoded, image in GRID.items()}
 COIL, SLICE, MAPS = "coil", "slice", "maps"  # `maps`: of several sets of coil maps, one image each
 FURTHER = ("frame", "echo", "repetition", "set", "average")  # what files count, in the order in which they are stored
 _MEANT = {"coils": COIL, "channel": COIL, "channels": COIL, "slices": SLICE, "frames": "frame", "time": "frame",
           "t": "frame", "phase": "frame", "phases": "frame", "echoes": "echo", "contrast": "echo", "contrasts": "echo",
           "te": "echo", "repetitions": "repetition", "rep": "repetition", "sets": "set", "averages": "average",
-          "x": "kx", "y": "ky", "z": "kz", "row": "ky", "column": "kx"}
+          "x": "kx", "y": "ky", "z": "kz", "row": "ky", "column": "kx", "spoke": "shot", "spokes": "shot",
+          "shots": "shot", "interleave": "shot", "interleaves": "shot", "arm": "shot", "readout": "sample",
+          "samples": "sample", "point": "sample"}
 
 
 def checked(axes, shape) -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 from pisolve.calib.body_coil import body_coil
 from pisolve.calib.compress import Compression, compress, compression
 from pisolve.calib.coverage import coverage
-from pisolve.calib.density import density, gridded
 from pisolve.calib.espirit import espirit
 from pisolve.calib.grappa import GrappaWeights, grappa
+from pisolve.calib.gridded import gridded
 from pisolve.calib.jsense import jsense
 from pisolve.calib.noise import mix, noise_covariance, prewhiten, whitening_matrix
 from pisolve.calib.partial_fourier import centre_phase, homodyne, pocs, virtual_coils
@@ -15,6 +15,7 @@ from pisolve.calib.slice_grappa import SliceGrappa, slice_grappa, sms_collapse, 
 from pisolve.calib.spirit import spirit_kernel
 from pisolve.calib.unfold import FoldWarning, gfactor, unfold
 from pisolve.calib.walsh import inati, walsh
+from pisolve.scan.density import density
 
 __all__ = ["Compression", "FoldWarning", "GrappaWeights", "RakiWeights", "SliceGrappa", "body_coil",
            "calibration_region", "centre_phase", "compress", "compression", "coverage", "density", "espirit",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 
-from pisolve.linops._points import Points, checked_coord
+from pisolve.backend.points import PointTransform, checked_coord
 
 
 @cache
@@ -23,7 +23,7 @@ def _function():
         def forward(ctx, x, coord, shape, eps, adjoint):
             ctx.save_for_backward(x, coord)
             ctx.rest = shape, eps, adjoint
-            points = Points(checked_coord(coord, shape).reshape(-1, len(shape)), shape, eps)
+            points = PointTransform(checked_coord(coord, shape).reshape(-1, len(shape)), shape, eps)
             size = shape if adjoint else coord.shape[:-1]
             lead = x.shape[:x.ndim - (coord.ndim - 1 if adjoint else len(shape))]
             flat = x.detach().resolve_conj().reshape(math.prod(lead), -1).numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
-from pisolve.linops._points import Points, checked_coord
+from pisolve.backend.points import PointTransform, checked_coord
 from pisolve.linops._toeplitz import Toeplitz
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
@@ -28,7 +28,7 @@ class NUFFT(Linop):
                              f"encoded of an image of shape {shape}{turned}")
         self.tensor = coord if _check.is_torch(coord) and coord.requires_grad else None
         self.coord = checked_coord(coord, shape[-d:])
-        self.points = Points(self.coord.reshape(-1, d), shape[-d:], self.eps)
+        self.points = PointTransform(self.coord.reshape(-1, d), shape[-d:], self.eps)
         self.lead = shape[:len(shape) - d]
         super().__init__((*self.lead, *self.coord.shape[:-1]), shape)
 

@@ -264,7 +264,7 @@ def sense(mps, mask=None, weights=None, *, coord=None, axes=None, shape=None, ep
     if axes is None:  # what stands before the coils is not known
         A.iaxes = A.oaxes = None
         if not A.lead:
-            A.oaxes = (_axes.COIL, *tuple(_axes.SPATIAL)[-ndim:])
+            A.oaxes = (_axes.COIL, *tuple(_axes.GRID)[-ndim:])
     else:
         A.oaxes = _axes.checked(axes, mps.shape)
         if _axes.canonical(A.oaxes) != A.oaxes:

@@ -6,8 +6,8 @@ import numpy as np
 
 from pisolve import _axes, _check
 from pisolve._check import array
+from pisolve.backend.points import PointTransform, checked_coord
 from pisolve.linops._maps import checked_maps, spread
-from pisolve.linops._points import Points, checked_coord
 from pisolve.linops._toeplitz import Toeplitz
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 from pisolve.linops.nufft import accuracy
@@ -30,7 +30,7 @@ class SensePoints(Linop):
         where = coord.shape[self.own:-1]
         self.root = None if weights is None else np.sqrt(weights)
         shape = mps.shape[-d:]
-        self.points = {i: Points(coord[i].reshape(-1, d), shape, self.eps)
+        self.points = {i: PointTransform(coord[i].reshape(-1, d), shape, self.eps)
                        for i in np.ndindex(coord.shape[:self.own])}
         super().__init__((*self.lead, mps.shape[-1 - d], *where), (*self.lead, *shape))
 

@@ -12,7 +12,7 @@ SINGLE = 1e-4  # accuracy from which single precision does: the phases of points
 _EXTENT = 1.05  # points may be this far out, in units of N / 2: delays move them
 
 
-class Points:
+class PointTransform:
     """k-space at points: y_j = prod(N)^(-1/2) sum_n x[n] exp(-2 pi i sum_a k_ja (n_a - N_a // 2) / N_a).
 
     One coil image is one task of one thread, with a plan of its own: the bits do not depend on the number of threads.

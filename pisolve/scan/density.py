@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pisolve import _check, linops
-from pisolve.linops._points import Points, checked_coord
+from pisolve import _check
+from pisolve.backend.points import PointTransform, checked_coord
 
 
 def density(coord, shape, *, iterations: int = 30) -> np.ndarray:
@@ -35,7 +35,7 @@ def density(coord, shape, *, iterations: int = 30) -> np.ndarray:
     shape = _check.shape("shape", shape)
     coord = checked_coord(coord, shape)
     d, twice = len(shape), tuple(2 * n for n in shape)
-    points = Points(2 * coord.reshape(-1, d), twice, 1e-5)
+    points = PointTransform(2 * coord.reshape(-1, d), twice, 1e-5)
     window = _autocorrelation(shape)
     w = np.ones((1, len(points.coord)), np.complex128)
     image, seen = np.empty((1, *twice), np.complex128), np.empty_like(w)
@@ -56,32 +56,3 @@ def _autocorrelation(shape):
     if len(shape) == 2:
         return 2 / np.pi * (np.arccos(r) - r * np.sqrt(1 - r**2))
     return 1 - 1.5 * r + 0.5 * r**3
-
-
-def gridded(kspace, coord, shape, weights=None):
-    """Cartesian k-space of every coil from samples anywhere: F E^H w y, for calibration and for a first look.
-
-    Where the samples cover k-space, as in the middle of spokes and spirals, it is k-space to a few percent, so that
-    `espirit`, `walsh` and the like take it: `espirit(gridded(kspace, coord, shape))`.
-
-    Args:
-        kspace: (coil, *coord.shape[:-1]), complex.
-        coord: (..., axis), as for `linops.nufft`.
-        shape: of the image, (y, x) or (z, y, x).
-        weights: of each sample, `density(coord, shape)` where there are none.
-
-    Returns:
-        (coil, *shape), complex, of the dtype of `kspace`.
-
-    Raises:
-        TypeError, ValueError: as `linops.nufft`, and k-space that does not fit the coordinates.
-    """
-    shape = _check.shape("shape", shape)
-    kspace = np.asarray(_check.array("kspace", kspace))
-    coord = checked_coord(coord, shape)
-    if kspace.shape[1:] != coord.shape[:-1]:
-        raise ValueError(f"kspace has shape {kspace.shape}, coord {coord.shape}: give (coil, *coord.shape[:-1]), here "
-                         f"(coil, {', '.join(map(str, coord.shape[:-1]))})")
-    weights = density(coord, shape) if weights is None else np.broadcast_to(weights, coord.shape[:-1])
-    A = linops.nufft((len(kspace), *shape), coord)
-    return linops.fft(A.ishape, tuple(range(-len(shape), 0)))(A.H(kspace * weights.astype(kspace.real.dtype)))
