@@ -110,7 +110,8 @@ class Problem:
         """||A b||^2 / ||b||^2 at b = A^H y: A^H A as the data sees it, near L unless A has a hot spot."""
         b = self.AHy
         energy = squared_norm(b)
-        return real(backend.dot(b, self.normal(b))) / energy or self.lipschitz if energy > 0 else self.lipschitz
+        value = real(backend.dot(b, self.normal(b))) / energy if energy > 0 else 0.0
+        return value if value > 0 else self.lipschitz  # below 0: A.H is no adjoint
 
     @cached_property
     def forms(self) -> tuple[Prior, Prior]:

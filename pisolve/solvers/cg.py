@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pisolve import backend
 from pisolve.linops.solve import cg_step
 from pisolve.priors import Zero
-from pisolve.solvers.base import Solver, State
+from pisolve.solvers.base import Solver, State, renewed
 
 _TINY = 1e-37
 
@@ -42,6 +42,12 @@ class CG(Solver):
         p = state.aux["p"]
         x, r, p, rr = cg_step(lambda v: self._hessian(problem, v), state.x, state.aux["r"], p, state.aux["rr"])
         return state.next(x, rr**0.5 / (state.aux["size"] + _TINY), r=r, p=p, rr=rr)
+
+    def memory(self, k):
+        return 20
+
+    def renewed(self, problem, state):
+        return renewed(self, problem, state, lambda aux: aux["rr"] ** 0.5 / (aux["size"] + _TINY))
 
     @staticmethod
     def _rhs(problem):

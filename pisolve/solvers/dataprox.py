@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from pisolve import backend
 from pisolve._check import integer, number
-from pisolve.solvers.base import Solver, State
+from pisolve.solvers.base import Solver, State, half_a_run
 from pisolve.solvers.gradient import extrapolate
 
 
@@ -40,6 +40,7 @@ class DataProx(Solver):
     """
 
     learnable = {"rho": 0.05}
+    steps = True
     rho: float | None = None
     momentum: bool = True
     restart: bool = True
@@ -60,6 +61,9 @@ class DataProx(Solver):
                              "diverge: leave it out")
         x = problem.start(x0)
         return State(x, aux={"z": x, "t": 1.0, "rho": rho or prior.lipschitz})
+
+    def memory(self, k):
+        return half_a_run(k) if self.momentum else super().memory(k)
 
     def calm(self):
         return replace(self, momentum=False)

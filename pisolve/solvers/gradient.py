@@ -9,7 +9,7 @@ from pisolve import backend
 from pisolve._check import dtype_name, number
 from pisolve.backend import real
 from pisolve.priors import Zero
-from pisolve.solvers.base import Solver, State, relative_change
+from pisolve.solvers.base import Solver, State, half_a_run, relative_change
 
 _GROW, _SHRINK = 1.1, 0.5  # of the line search: one in seven steps is tried twice
 _EPS = {"complex64": 1.2e-7, "complex128": 2.2e-16}
@@ -84,6 +84,7 @@ class GradientDescent(Solver):
     """
 
     learnable = {"step": 1.0}
+    steps = True
     step_size: float | None = None
 
     def gradient_weight(self, values):
@@ -135,6 +136,7 @@ class FISTA(Solver):
     """
 
     learnable = {"step": 1.0}
+    steps = True
     step_size: float | None = None
     momentum: bool = True
     restart: bool = True
@@ -155,6 +157,9 @@ class FISTA(Solver):
         if self.backtracking:
             return None
         return _certificate(state, (1 if self.momentum else 2) / (problem.lipschitz + problem.forms[0].lipschitz))
+
+    def memory(self, k):
+        return half_a_run(k) if self.momentum else super().memory(k)
 
     def calm(self):
         return replace(self, momentum=False)
@@ -226,6 +231,7 @@ class POGM(Solver):
         pi.solve(A, y, 0.02 * pi.Wavelet(), pi.POGM())
     """
 
+    steps = True
     step_size: float | None = None
     restart: bool = True
 
@@ -238,6 +244,9 @@ class POGM(Solver):
 
     def certificate(self, problem, state):
         return _certificate(state, 1 / (problem.lipschitz + problem.forms[0].lipschitz))
+
+    def memory(self, k):
+        return half_a_run(k)
 
     def calm(self):
         return FISTA(step_size=self.step_size, momentum=False)
