@@ -27,7 +27,7 @@ class Split:
     def __init__(self, prior: Prior, shape):
         self.f, self.linop = prior.split(shape)
         if not self.f.has_prox and not self.f.slow_prox:
-            raise ValueError(f"{prior!r} has no prox to split off: take CG() or GradientDescent()")
+            raise ValueError(f"{prior!r} has no prox to split off")
         lifted = isinstance(self.linop, Blocks) and len(self.linop.domain.shapes) > 1
         self.domain = self.linop.domain if lifted else None
 
@@ -116,6 +116,9 @@ class Problem:
     @cached_property
     def forms(self) -> tuple[Prior, Prior]:
         """(h, f) with g = h + f, h by its gradient and f by its prox: what proximal gradient methods see."""
+        return self._told(self._forms)
+
+    def _forms(self):
         if self.prior.has_prox:
             return Zero(), self.prior
         parts = self.prior.priors if isinstance(self.prior, Sum) else [self.prior]
@@ -123,13 +126,36 @@ class Problem:
         rest = [p for p in parts if not p.has_grad]
         lifted = rest and rest[0].slow_prox and Split(rest[0], self.ishape).domain is not None
         if len(rest) > 1 or lifted or not all(p.has_prox or p.slow_prox for p in rest):
-            raise ValueError(f"{self.prior!r} has no prox of its own: take ADMM() or PDHG(), which split it")
+            raise ValueError(f"{self.prior!r} has no prox of its own")
         return Sum(smooth) if smooth else Zero(), rest[0] if rest else Zero()
 
     @cached_property
     def splitting(self) -> Split:
         """g = f o G, as ADMM, HQS and PDHG see it."""
-        return Split(self.prior, self.ishape)
+        return self._told(lambda: Split(self.prior, self.ishape))
+
+    def _told(self, see):
+        """What a way of seeing the problem gives; where it gives nothing, the error says what to take."""
+        try:
+            return see()
+        except ValueError as error:
+            raise ValueError(f"{error}: {self.remedy}") from None
+
+    @cached_property
+    def remedy(self) -> str:
+        """What an error of a solver that does not fit tells to type: "take ..." with solvers that do."""
+        found = ["CG()"] if self.prior.quadratic else []
+        for names, see in (("FISTA()",), self._forms), (("ADMM()", "PDHG()"), lambda: Split(self.prior, self.ishape)):
+            try:
+                seen = see()
+            except ValueError:
+                continue
+            unknown = names == ("FISTA()",) and not seen[0].lipschitz < float("inf")
+            found += ["FISTA(backtracking=True)"] if unknown else names
+        if not found:
+            return ("no solver takes it: of several priors without a gradient in a sum, each needs a prox, and so does "
+                    "every other part")
+        return "take " + " or ".join(filter(None, [", ".join(found[:-1]), found[-1]]))
 
     def normal(self, x):
         """A^H A x."""

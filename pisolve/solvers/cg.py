@@ -32,7 +32,7 @@ class CG(Solver):
 
     def init(self, problem, x0=None):
         if not problem.prior.quadratic:
-            raise ValueError(f"CG needs a quadratic prior, {problem.prior!r} is none: take FISTA(), ADMM() or PDHG()")
+            raise ValueError(f"CG needs a quadratic prior, {problem.prior!r} is none: {problem.remedy}")
         x = problem.start(x0, zero=True)
         b = self._rhs(problem)
         r = b if x0 is None else b - self._hessian(problem, x)

@@ -55,7 +55,7 @@ class DataProx(Solver):
         rho = number("rho", self.rho, low=0, strict=True, allow_none=True)
         if not prior.has_grad or not 0 < prior.lipschitz < float("inf"):
             raise ValueError(f"DataProx needs a prior with a gradient and its Lipschitz constant, {prior!r} has none: "
-                             "take FISTA(), ADMM() or CG()")
+                             f"{problem.remedy}")
         if rho is not None and rho < prior.lipschitz / 2 * (1 - 1e-6):
             raise ValueError(f"rho {rho:g} is below Lip(grad g) / 2 = {prior.lipschitz / 2:g}, where the iteration may "
                              "diverge: leave it out")

@@ -92,7 +92,8 @@ class GradientDescent(Solver):
 
     def init(self, problem, x0=None):
         if not problem.prior.has_grad:
-            raise ValueError(f"GradientDescent needs a prior with a gradient, {problem.prior!r} has none: take FISTA()")
+            raise ValueError(f"GradientDescent needs a prior with a gradient, {problem.prior!r} has none: "
+                             f"{problem.remedy}")
         step = _step_size(self.step_size, problem.lipschitz + problem.prior.lipschitz)
         return State(problem.start(x0), aux={"step": step})
 

@@ -83,6 +83,8 @@ class Health:
         large = size > 10 * real(backend.norm(self.problem.AHy)) / L and size > 10 * self.size  # this costs an A^H A
         if not large and not history[-1]["residual"] > history[0]["residual"]:
             return False
-        value = self.problem.value(state.x)
-        zero = self.problem.value(backend.zeros_like(state.x))
-        return value is not None and math.isfinite(value) and value > zero
+        try:
+            value, zero = map(self.problem.value, (state.x, backend.zeros_like(state.x)))
+        except NotImplementedError:  # a prior of one's own without a value
+            return False
+        return math.isfinite(value) and value > zero

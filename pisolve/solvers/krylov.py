@@ -27,7 +27,7 @@ class _Stacked:
 
     def __init__(self, problem, name: str):
         if not problem.prior.quadratic:
-            raise ValueError(f"{name} needs a quadratic prior, {problem.prior!r} is none: take FISTA() or ADMM()")
+            raise ValueError(f"{name} needs a quadratic prior, {problem.prior!r} is none: {problem.remedy}")
         self.A, self.y = problem.A, problem.y
         self.rows = list(_rows(problem.prior, problem.ishape, name))
 
@@ -232,7 +232,7 @@ class GMRES(Solver):
     def init(self, problem, x0=None):
         integer("restart", self.restart, low=1)
         if not problem.prior.quadratic:
-            raise ValueError(f"GMRES needs a quadratic prior, {problem.prior!r} is none: take FISTA() or ADMM()")
+            raise ValueError(f"GMRES needs a quadratic prior, {problem.prior!r} is none: {problem.remedy}")
         return State(problem.start(x0, zero=True), aux={"scale": 0.0})
 
     def step(self, problem, state):

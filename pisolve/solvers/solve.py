@@ -182,8 +182,8 @@ def choose(problem: Problem) -> Solver:
 
     A prior with a solver of its own: that one. Quadratic priors: CG. A convex prox in closed form: POGM; one that
     is not convex, or that changes with the iteration (cycle spinning): FISTA, which swings less. RED by itself:
-    DataProx. Denoisers and everything else: ADMM.
-    `benchmarks/solvers.py` measured them.
+    DataProx; in a sum with one prior that has a prox: POGM, one evaluation of the denoiser a step, where ADMM's prox of
+    RED takes up to twenty. Denoisers and everything else: ADMM. `benchmarks/choices.py` measured them.
     """
     prior = problem.prior
     own = prior.solver()
@@ -195,8 +195,17 @@ def choose(problem: Problem) -> Solver:
         return POGM() if prior.convex and not spins(prior) else FISTA()
     if prior.has_grad and prior.implicit:
         return FISTA() if isinstance(prior, Sum) or not prior.lipschitz > 0 else DataProx()
-    try:
-        problem.splitting  # noqa: B018
-    except ValueError:
+    if _known(problem, "splitting") is None:
         return FISTA()
-    return ADMM()
+    h, f = (_known(problem, "forms") if prior.implicit else None) or (prior, prior)
+    if not h.implicit or h is prior:
+        return ADMM()
+    return POGM() if f.convex and not spins(prior) else FISTA()
+
+
+def _known(problem, name):
+    """A way in which the problem can be seen, None where it cannot."""
+    try:
+        return getattr(problem, name)
+    except ValueError:
+        return None
