@@ -113,7 +113,7 @@ class FISTA(Solver):
 
     Use:
         for priors with a prox in closed form; the automatic choice where it is not convex, for cycle spinning, which
-        makes it swing less than POGM, and for RED in a sum.
+        makes it swing less than POGM.
 
     Args:
         step_size: at most 2/L; None: 1/L. With `backtracking` it is the first step, of any size.
@@ -215,7 +215,8 @@ class POGM(Solver):
     level, since gamma varies.
 
     Use:
-        for convex priors with a prox in closed form: the automatic choice there, two thirds of FISTA's iterations.
+        for convex priors with a prox in closed form, and such a one in a sum with RED: the automatic choice there, two
+        thirds of FISTA's iterations.
 
     Args:
         step_size: 1/L at most, which None is.
