@@ -65,13 +65,15 @@ class Problem:
         A: a linop (`sigpy.linop.Linop` or pisolve's), image -> data.
         y: the data, of A's output shape; numpy, cupy, or torch (then A is applied differentiably). Never changed.
         prior: g.
+        preconditioner: P near (A^H A + H_g)^-1, Hermitian and positive definite, an operator on images or a function;
+            the minimum does not depend on it. For CG.
 
     Raises:
         TypeError: A is no operator, y no numeric array, prior no `Prior`.
         ValueError: y of another shape than A's output, empty, not finite, or too large or small for its precision.
     """
 
-    def __init__(self, A, y, prior: Prior | None = None):
+    def __init__(self, A, y, prior: Prior | None = None, preconditioner=None):
         A = A.A if isinstance(A, TorchLinop) else _check.linop("A", A)
         self.y = array("y", y)
         if tuple(self.y.shape) != tuple(A.oshape):
@@ -87,6 +89,7 @@ class Problem:
         self.linop = A
         self.ishape = tuple(A.ishape)
         self.prior = prior.bind(_axes.of_linop(A))
+        self.preconditioner = _preconditioner(preconditioner, self.ishape)
         self.prior.split(self.ishape)  # an operator inside the prior, or an axis, that does not fit is refused here
 
     @cached_property
@@ -208,3 +211,15 @@ class Problem:
         with np.errstate(over="ignore"):  # a copy, in the precision of the run
             x0 = x0.to(self.AHy.dtype, copy=True) if is_torch(x0) else x0.astype(self.AHy.dtype)
         return array("x0", x0)
+
+
+def _preconditioner(P, shape):
+    """A function of images, None where there is none."""
+    if P is None:
+        return None
+    if not callable(P):
+        raise TypeError(f"preconditioner must be an operator or a function of images, got {type(P).__name__}")
+    if hasattr(P, "ishape") and (tuple(P.ishape) != shape or tuple(P.oshape) != shape):
+        raise ValueError(f"preconditioner is an operator from {tuple(P.ishape)} to {tuple(P.oshape)}, it must keep the "
+                         f"image's {shape}")
+    return (lambda x: apply(P, x)) if hasattr(P, "ishape") else P

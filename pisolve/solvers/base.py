@@ -48,6 +48,7 @@ class Solver:
 
     steps = False  # whether the residual is the relative size of the last step of the image
     averages = True  # whether averaged steps make sense, which recurrences of conjugate directions do not allow
+    preconditions = False  # whether it takes `solve(..., preconditioner=)`
     penalised = False  # minimises another function than the problem's own
 
     learnable: ClassVar[dict] = {}  # what an unrolled network learns of each step: its first value, by the state's name

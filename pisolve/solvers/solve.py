@@ -68,7 +68,7 @@ class Result:
 
 def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: State | None = None,
           max_iter: int = 100, tol: float = 1e-4, gap: float | None = None, callbacks: Sequence[Callable] = (),
-          progress: bool = False, check: bool = True) -> Result:
+          progress: bool = False, check: bool = True, preconditioner=None) -> Result:
     """minimise over x  1/2 ||A x - y||^2 + g(x).
 
     Args:
@@ -90,6 +90,8 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
         progress: show a progress bar.
         check: before the first step, test by a few dot products that `.H` and `.N` of operators made elsewhere are
             what they should be, and warn with the measured error where not.
+        preconditioner: for CG: P near (A^H A + H_g)^-1, Hermitian and positive definite, an operator on images or a
+            function: fewer iterations to the same minimum.
 
     Returns:
         `Result`: never an exception and never silence for a run that fails, its status says so.
@@ -97,7 +99,7 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
     Raises:
         TypeError, ValueError: arguments of the wrong kind, shape or value; a solver that cannot do this prior.
     """
-    problem = Problem(A, y, prior)
+    problem = Problem(A, y, prior, preconditioner)
     max_iter = integer("max_iter", max_iter, low=0)
     tol = number("tol", tol, low=0)
     gap = number("gap", gap, low=0, strict=True, allow_none=True)
@@ -106,6 +108,9 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
     solver = choose(problem) if solver is None else solver
     if not isinstance(solver, Solver):
         raise TypeError(f"solver must be a solver such as pi.FISTA(), got {solver!r}")
+    if problem.preconditioner is not None and not solver.preconditions:
+        own = "CG()" if problem.prior.quadratic else "a quadratic prior and CG()"
+        raise ValueError(f"{type(solver).__name__} takes no preconditioner: leave it out, or take {own}")
     for callback in _sequence("callbacks", callbacks):
         if not callable(callback):
             raise TypeError(f"callbacks must be functions of (problem, state), got {callback!r}")
