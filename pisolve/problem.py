@@ -27,7 +27,7 @@ class Split:
     def __init__(self, prior: Prior, shape):
         self.f, self.linop = prior.split(shape)
         if not self.f.has_prox and not self.f.slow_prox:
-            raise ValueError(f"{prior!r} has no prox to split off: take CG() or GradientDescent()")
+            raise ValueError(f"{prior!r} has no prox to split off")
         lifted = isinstance(self.linop, Blocks) and len(self.linop.domain.shapes) > 1
         self.domain = self.linop.domain if lifted else None
 
@@ -65,13 +65,15 @@ class Problem:
         A: a linop (`sigpy.linop.Linop` or pisolve's), image -> data.
         y: the data, of A's output shape; numpy, cupy, or torch (then A is applied differentiably). Never changed.
         prior: g.
+        preconditioner: P near (A^H A + H_g)^-1, Hermitian and positive definite, an operator on images or a function;
+            the minimum does not depend on it. For CG.
 
     Raises:
         TypeError: A is no operator, y no numeric array, prior no `Prior`.
         ValueError: y of another shape than A's output, empty, not finite, or too large or small for its precision.
     """
 
-    def __init__(self, A, y, prior: Prior | None = None):
+    def __init__(self, A, y, prior: Prior | None = None, preconditioner=None):
         A = A.A if isinstance(A, TorchLinop) else _check.linop("A", A)
         self.y = array("y", y)
         if tuple(self.y.shape) != tuple(A.oshape):
@@ -87,6 +89,7 @@ class Problem:
         self.linop = A
         self.ishape = tuple(A.ishape)
         self.prior = prior.bind(_axes.of_linop(A))
+        self.preconditioner = _preconditioner(preconditioner, self.ishape)
         self.prior.split(self.ishape)  # an operator inside the prior, or an axis, that does not fit is refused here
 
     @cached_property
@@ -110,11 +113,15 @@ class Problem:
         """||A b||^2 / ||b||^2 at b = A^H y: A^H A as the data sees it, near L unless A has a hot spot."""
         b = self.AHy
         energy = squared_norm(b)
-        return real(backend.dot(b, self.normal(b))) / energy or self.lipschitz if energy > 0 else self.lipschitz
+        value = real(backend.dot(b, self.normal(b))) / energy if energy > 0 else 0.0
+        return value if value > 0 else self.lipschitz  # below 0: A.H is no adjoint
 
     @cached_property
     def forms(self) -> tuple[Prior, Prior]:
         """(h, f) with g = h + f, h by its gradient and f by its prox: what proximal gradient methods see."""
+        return self._told(self._forms)
+
+    def _forms(self):
         if self.prior.has_prox:
             return Zero(), self.prior
         parts = self.prior.priors if isinstance(self.prior, Sum) else [self.prior]
@@ -122,13 +129,36 @@ class Problem:
         rest = [p for p in parts if not p.has_grad]
         lifted = rest and rest[0].slow_prox and Split(rest[0], self.ishape).domain is not None
         if len(rest) > 1 or lifted or not all(p.has_prox or p.slow_prox for p in rest):
-            raise ValueError(f"{self.prior!r} has no prox of its own: take ADMM() or PDHG(), which split it")
+            raise ValueError(f"{self.prior!r} has no prox of its own")
         return Sum(smooth) if smooth else Zero(), rest[0] if rest else Zero()
 
     @cached_property
     def splitting(self) -> Split:
         """g = f o G, as ADMM, HQS and PDHG see it."""
-        return Split(self.prior, self.ishape)
+        return self._told(lambda: Split(self.prior, self.ishape))
+
+    def _told(self, see):
+        """What a way of seeing the problem gives; where it gives nothing, the error says what to take."""
+        try:
+            return see()
+        except ValueError as error:
+            raise ValueError(f"{error}: {self.remedy}") from None
+
+    @cached_property
+    def remedy(self) -> str:
+        """What an error of a solver that does not fit tells to type: "take ..." with solvers that do."""
+        found = ["CG()"] if self.prior.quadratic else []
+        for names, see in (("FISTA()",), self._forms), (("ADMM()", "PDHG()"), lambda: Split(self.prior, self.ishape)):
+            try:
+                seen = see()
+            except ValueError:
+                continue
+            unknown = names == ("FISTA()",) and not seen[0].lipschitz < float("inf")
+            found += ["FISTA(backtracking=True)"] if unknown else names
+        if not found:
+            return ("no solver takes it: of several priors without a gradient in a sum, each needs a prox, and so does "
+                    "every other part")
+        return "take " + " or ".join(filter(None, [", ".join(found[:-1]), found[-1]]))
 
     def normal(self, x):
         """A^H A x."""
@@ -181,3 +211,15 @@ class Problem:
         with np.errstate(over="ignore"):  # a copy, in the precision of the run
             x0 = x0.to(self.AHy.dtype, copy=True) if is_torch(x0) else x0.astype(self.AHy.dtype)
         return array("x0", x0)
+
+
+def _preconditioner(P, shape):
+    """A function of images, None where there is none."""
+    if P is None:
+        return None
+    if not callable(P):
+        raise TypeError(f"preconditioner must be an operator or a function of images, got {type(P).__name__}")
+    if hasattr(P, "ishape") and (tuple(P.ishape) != shape or tuple(P.oshape) != shape):
+        raise ValueError(f"preconditioner is an operator from {tuple(P.ishape)} to {tuple(P.oshape)}, it must keep the "
+                         f"image's {shape}")
+    return (lambda x: apply(P, x)) if hasattr(P, "ishape") else P

@@ -267,6 +267,8 @@ SOLVERS = {
     "admm-rho": pi.ADMM(rho=0.05, inner=20, relaxation=1.0),
     "pdhg": pi.PDHG(),
     "pdhg-sigma": pi.PDHG(sigma=0.1),
+    "pdhg-plain": pi.PDHG(accelerate=False),
+    "pdhg-no-restart": pi.PDHG(restart=False),
     "admm-relaxed-balanced": pi.ADMM(relaxation=1.8, balance=True),
     "hqs": pi.HQS(),
     "relaxed": pi.Relaxed(pi.FISTA(), 0.8),

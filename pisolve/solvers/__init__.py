@@ -6,9 +6,10 @@ from pisolve.solvers.checkpoint import load_state, save_state
 from pisolve.solvers.dataprox import DataProx
 from pisolve.solvers.gradient import FISTA, POGM, GradientDescent
 from pisolve.solvers.krylov import GMRES, LSMR, LSQR
+from pisolve.solvers.primal_dual import PDHG
 from pisolve.solvers.relaxed import Relaxed
 from pisolve.solvers.solve import Result, choose, solve
-from pisolve.solvers.splitting import ADMM, HQS, PDHG
+from pisolve.solvers.splitting import ADMM, HQS
 
 __all__ = ["ADMM", "CG", "FISTA", "GMRES", "HQS", "LSMR", "LSQR", "PDHG", "POGM", "DataProx", "GradientDescent",
            "Relaxed", "Result", "Solver", "State", "choose", "iterate", "load_state", "save_state", "solve"]

@@ -46,7 +46,9 @@ class Solver:
         """One iteration: a new state, the old one unchanged."""
         raise NotImplementedError
 
+    steps = False  # whether the residual is the relative size of the last step of the image
     averages = True  # whether averaged steps make sense, which recurrences of conjugate directions do not allow
+    preconditions = False  # whether it takes `solve(..., preconditioner=)`
     penalised = False  # minimises another function than the problem's own
 
     learnable: ClassVar[dict] = {}  # what an unrolled network learns of each step: its first value, by the state's name
@@ -64,6 +66,14 @@ class Solver:
     def tells(self, state: State) -> dict:
         """What the history and the progress bar say of a state beside its residual."""
         return {}
+
+    def renewed(self, problem: Problem, state: State) -> State | None:
+        """The state with its residual computed from the image, of a solver whose recurrence may say something else."""
+        return None
+
+    def memory(self, k: int) -> int:
+        """How many steps before the k-th tell how fast steps shrink: more where they shrink and grow again."""
+        return 10
 
     def finish(self, problem: Problem) -> None:
         """Called at the end of a run: lets go of what it kept beside the state."""
@@ -103,6 +113,20 @@ def walk(prior) -> Iterator[Prior]:
         yield prior
         for part in prior.parts():
             yield from walk(part)
+
+
+def half_a_run(k: int) -> int:
+    """The `memory` of a method with momentum."""
+    return min(max(k // 2, 10), 600)
+
+
+def renewed(solver: Solver, problem: Problem, state: State, residual) -> State:
+    """The state of a method of conjugate directions that begins again at the image of an old state.
+
+    `residual` is a function of the fresh state's aux.
+    """
+    fresh = solver.init(problem, state.x)
+    return State(state.x, state.k, residual(fresh.aux), {**state.aux, **fresh.aux})
 
 
 def relative_change(new, old):

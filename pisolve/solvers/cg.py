@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pisolve import backend
 from pisolve.linops.solve import cg_step
 from pisolve.priors import Zero
-from pisolve.solvers.base import Solver, State
+from pisolve.solvers.base import Solver, State, renewed
 
 _TINY = 1e-37
 
@@ -16,7 +16,9 @@ _TINY = 1e-37
 class CG(Solver):
     """Conjugate gradients on the normal equations (A^H A + H_g) x = A^H y - grad g(0), for quadratic priors.
 
-    The residual is ||b - H x|| / ||b||. Starts from zeros.
+    The residual is ||b - H x|| / ||b||. Starts from zeros. With `solve(..., preconditioner=P)`, P near H^-1, Hermitian
+    and positive definite: a diagonal (`sigpy.linop.Multiply`), a circulant (F^H D F), or a function of images; the
+    directions are then conjugate in H and built from P r, the minimum is the same.
 
     Use:
         for every quadratic prior: the automatic choice, and the cheapest.
@@ -29,19 +31,41 @@ class CG(Solver):
     """
 
     averages = False
+    preconditions = True
 
     def init(self, problem, x0=None):
         if not problem.prior.quadratic:
-            raise ValueError(f"CG needs a quadratic prior, {problem.prior!r} is none: take FISTA(), ADMM() or PDHG()")
+            raise ValueError(f"CG needs a quadratic prior, {problem.prior!r} is none: {problem.remedy}")
         x = problem.start(x0, zero=True)
         b = self._rhs(problem)
         r = b if x0 is None else b - self._hessian(problem, x)
-        return State(x, aux={"r": r, "p": r, "rr": backend.dot(r, r), "size": backend.norm(b)})
+        aux = {"r": r, "p": r, "rr": backend.dot(r, r), "size": backend.norm(b)}
+        if problem.preconditioner is not None:
+            z = problem.preconditioner(r)
+            aux |= {"p": z, "rz": _positive(r, z)}
+        return State(x, aux=aux)
 
     def step(self, problem, state):
+        if problem.preconditioner is not None:
+            return self._preconditioned(problem, state)
         p = state.aux["p"]
         x, r, p, rr = cg_step(lambda v: self._hessian(problem, v), state.x, state.aux["r"], p, state.aux["rr"])
         return state.next(x, rr**0.5 / (state.aux["size"] + _TINY), r=r, p=p, rr=rr)
+
+    def _preconditioned(self, problem, state):
+        r, p, rz, size = (state.aux[n] for n in ("r", "p", "rz", "size"))
+        Hp = self._hessian(problem, p)
+        alpha = rz / (backend.dot(p, Hp) + _TINY)
+        x, r = state.x + alpha * p, r + -alpha * Hp
+        z = problem.preconditioner(r)
+        new, rr = _positive(r, z), backend.dot(r, r)
+        return state.next(x, rr**0.5 / (size + _TINY), r=r, p=z + (new / (rz + _TINY)) * p, rr=rr, rz=new)
+
+    def memory(self, k):
+        return 20
+
+    def renewed(self, problem, state):
+        return renewed(self, problem, state, lambda aux: aux["rr"] ** 0.5 / (aux["size"] + _TINY))
 
     @staticmethod
     def _rhs(problem):
@@ -53,3 +77,11 @@ class CG(Solver):
             return problem.normal(v)
         Hv = problem.normal(v) + problem.prior.grad(v)
         return Hv if problem.slope is None else Hv - problem.slope
+
+
+def _positive(r, z):
+    """Re <r, P r>, which a positive definite P keeps above 0."""
+    rz = backend.dot(r, z)
+    if backend.real(rz) < 0:
+        raise ValueError(f"preconditioner is not positive definite: Re <r, P r> = {backend.real(rz):.3g}: leave it out")
+    return rz

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from pisolve import backend
 from pisolve._check import integer, number
-from pisolve.solvers.base import Solver, State
+from pisolve.solvers.base import Solver, State, half_a_run
 from pisolve.solvers.gradient import extrapolate
 
 
@@ -40,6 +40,7 @@ class DataProx(Solver):
     """
 
     learnable = {"rho": 0.05}
+    steps = True
     rho: float | None = None
     momentum: bool = True
     restart: bool = True
@@ -54,12 +55,15 @@ class DataProx(Solver):
         rho = number("rho", self.rho, low=0, strict=True, allow_none=True)
         if not prior.has_grad or not 0 < prior.lipschitz < float("inf"):
             raise ValueError(f"DataProx needs a prior with a gradient and its Lipschitz constant, {prior!r} has none: "
-                             "take FISTA(), ADMM() or CG()")
+                             f"{problem.remedy}")
         if rho is not None and rho < prior.lipschitz / 2 * (1 - 1e-6):
             raise ValueError(f"rho {rho:g} is below Lip(grad g) / 2 = {prior.lipschitz / 2:g}, where the iteration may "
                              "diverge: leave it out")
         x = problem.start(x0)
         return State(x, aux={"z": x, "t": 1.0, "rho": rho or prior.lipschitz})
+
+    def memory(self, k):
+        return half_a_run(k) if self.momentum else super().memory(k)
 
     def calm(self):
         return replace(self, momentum=False)

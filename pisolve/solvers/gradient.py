@@ -9,7 +9,7 @@ from pisolve import backend
 from pisolve._check import dtype_name, number
 from pisolve.backend import real
 from pisolve.priors import Zero
-from pisolve.solvers.base import Solver, State, relative_change
+from pisolve.solvers.base import Solver, State, half_a_run, relative_change
 
 _GROW, _SHRINK = 1.1, 0.5  # of the line search: one in seven steps is tried twice
 _EPS = {"complex64": 1.2e-7, "complex128": 2.2e-16}
@@ -84,6 +84,7 @@ class GradientDescent(Solver):
     """
 
     learnable = {"step": 1.0}
+    steps = True
     step_size: float | None = None
 
     def gradient_weight(self, values):
@@ -91,7 +92,8 @@ class GradientDescent(Solver):
 
     def init(self, problem, x0=None):
         if not problem.prior.has_grad:
-            raise ValueError(f"GradientDescent needs a prior with a gradient, {problem.prior!r} has none: take FISTA()")
+            raise ValueError(f"GradientDescent needs a prior with a gradient, {problem.prior!r} has none: "
+                             f"{problem.remedy}")
         step = _step_size(self.step_size, problem.lipschitz + problem.prior.lipschitz)
         return State(problem.start(x0), aux={"step": step})
 
@@ -111,7 +113,7 @@ class FISTA(Solver):
 
     Use:
         for priors with a prox in closed form; the automatic choice where it is not convex, for cycle spinning, which
-        makes it swing less than POGM, and for RED in a sum.
+        makes it swing less than POGM.
 
     Args:
         step_size: at most 2/L; None: 1/L. With `backtracking` it is the first step, of any size.
@@ -135,6 +137,7 @@ class FISTA(Solver):
     """
 
     learnable = {"step": 1.0}
+    steps = True
     step_size: float | None = None
     momentum: bool = True
     restart: bool = True
@@ -155,6 +158,9 @@ class FISTA(Solver):
         if self.backtracking:
             return None
         return _certificate(state, (1 if self.momentum else 2) / (problem.lipschitz + problem.forms[0].lipschitz))
+
+    def memory(self, k):
+        return half_a_run(k) if self.momentum else super().memory(k)
 
     def calm(self):
         return replace(self, momentum=False)
@@ -209,7 +215,8 @@ class POGM(Solver):
     level, since gamma varies.
 
     Use:
-        for convex priors with a prox in closed form: the automatic choice there, two thirds of FISTA's iterations.
+        for convex priors with a prox in closed form, and such a one in a sum with RED: the automatic choice there, two
+        thirds of FISTA's iterations.
 
     Args:
         step_size: 1/L at most, which None is.
@@ -226,6 +233,7 @@ class POGM(Solver):
         pi.solve(A, y, 0.02 * pi.Wavelet(), pi.POGM())
     """
 
+    steps = True
     step_size: float | None = None
     restart: bool = True
 
@@ -238,6 +246,9 @@ class POGM(Solver):
 
     def certificate(self, problem, state):
         return _certificate(state, 1 / (problem.lipschitz + problem.forms[0].lipschitz))
+
+    def memory(self, k):
+        return half_a_run(k)
 
     def calm(self):
         return FISTA(step_size=self.step_size, momentum=False)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+from pisolve.backend import real
 from pisolve.solvers.base import iterate
+from pisolve.solvers.distance import FACTOR, distance, watch
 from pisolve.solvers.health import Health
 from pisolve.solvers.relaxed import Relaxed
 
@@ -16,10 +19,12 @@ class Guard:
         solver: the one that runs now.
         state: the last state.
         calmed: whether averaging began with the last step, which then says nothing about convergence.
+        arrived: whether the last step's residual is at most `tol` and its image within 10 `tol` of the solution.
     """
 
-    def __init__(self, solver, problem, x0=None, state=None):
+    def __init__(self, solver, problem, x0=None, state=None, tol=0.0):
         self.solver, self.problem, self.calmed, self.relaxed = solver, problem, False, False
+        self.tol, self.arrived = tol, False
         self._states = iterate(solver, problem, x0, state)
         self.state = next(self._states)
         self._health = Health(problem, self.state)
@@ -31,17 +36,20 @@ class Guard:
 
     def step(self):
         """The next state."""
-        self.state = next(self._states)
+        self._last, self.state = self.state, next(self._states)
         return self.state
 
     def judge(self, entry: dict) -> str | None:
         """None where the last step was well, else how the run ended; what is found goes into the history's entry."""
-        self.calmed, health = False, self._health
+        self.calmed, self.arrived, health = False, False, self._health
         failed = self.solver.failure(self.state)
         if failed is NotImplemented:
             failed = health.check(self.state, entry["residual"])
-        else:
-            health.best = self.state.x
+            if failed is None:
+                self._look(entry)
+        else:  # such a solver says by its residual alone when it is done
+            health.best, self.arrived = self.state.x, entry["residual"] <= self.tol > 0
+        self._last = None  # an image less in memory
         if health.ratio is not None:
             entry["ratio"] = health.ratio
         weight = self.solver.weight / 2 if isinstance(self.solver, Relaxed) else 0.5
@@ -51,20 +59,50 @@ class Guard:
             return None
         return failed
 
+    def _look(self, entry):
+        """Whether the run has arrived; a recurrence's residual is computed anew before it is believed."""
+        state, tol = self.state, self.tol
+        watch(self.solver, self._last, state, entry["residual"], tol)
+        found = distance(state)
+        if found is not None and math.isfinite(found[0]):
+            entry["distance"] = found[0]
+            self.arrived = entry["residual"] <= tol > 0 and found[0] <= FACTOR * tol
+        true = self.solver.renewed(self.problem, state) if self.arrived else None
+        if true is None:
+            return
+        entry["residual"] = real(true.residual)
+        self.arrived = entry["residual"] <= tol
+        self._follow(replace(state, residual=true.residual) if self.arrived else true)
+
+    def _follow(self, state):
+        """Go on from this state."""
+        self.state, self._states = state, iterate(self.solver, self.problem, state=state)
+        next(self._states)
+
     def _calm(self, weight):
         """Go on from the best iterate with averaged steps."""
         self.calmed = self.relaxed = True
         inner = self.solver.solver if isinstance(self.solver, Relaxed) else self.solver
         self.solver = Relaxed(inner, weight)
-        self.state = replace(self.solver.init(self.problem, self.best), k=self.state.k)
-        self._states = iterate(self.solver, self.problem, state=self.state)
-        next(self._states)
+        self._follow(replace(self.solver.init(self.problem, self.best), k=self.state.k))
         self._health.restart(self.state, weight)
 
-    def last_word(self, history) -> str:
-        """How a run ended that ran out of iterations: averaged steps may not have stopped it yet."""
+    def last_word(self, status, history) -> str:
+        """How a run ended: "max_iter" where nothing else did; averaged steps may not have stopped the divergence yet.
+
+        A recurrence's residual of at most `tol` is computed anew, as it is where a run has converged.
+        """
+        if status not in (None, "converged"):
+            return status
+        if not self.arrived and history and history[-1]["residual"] <= self.tol:
+            true = self.solver.renewed(self.problem, self.state)
+            if true is not None:
+                self.state = replace(self.state, residual=true.residual)
+                history[-1]["residual"] = real(true.residual)
         swings = any("relaxed" in entry for entry in history) and not (self._health.ratio or 2) <= 1
-        return "diverged" if swings else "max_iter"
+        if status is None and (swings or self._health.worse(self.state, history)):
+            return "diverged"
+        return status or "max_iter"
 
 
 class Bar:

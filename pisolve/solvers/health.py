@@ -70,3 +70,21 @@ class Health:
         growing = len(self.moves) == 4 and size > self.moves[0][1] and move > 0.01 * self.size and all(
             a[0] < b[0] for a, b in zip(self.moves[:-1], self.moves[1:]))
         return "diverged" if size > (1.15 if growing else 10) * self.size > 0 else None
+
+    def worse(self, state, history) -> bool:
+        """Whether a run out of iterations ended above the objective of an image of zeros, which no minimiser does.
+
+        Looked at only where the image is over 10 times the reference size or the residual grew over the run: a wrong
+        adjoint makes it so.
+        """
+        if self.implicit or not history:
+            return False
+        size, L = real(backend.norm(state.x)), self.problem.lipschitz
+        large = size > 10 * real(backend.norm(self.problem.AHy)) / L and size > 10 * self.size  # this costs an A^H A
+        if not large and not history[-1]["residual"] > history[0]["residual"]:
+            return False
+        try:
+            value, zero = map(self.problem.value, (state.x, backend.zeros_like(state.x)))
+        except NotImplementedError:  # a prior of one's own without a value
+            return False
+        return math.isfinite(value) and value > zero

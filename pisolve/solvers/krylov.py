@@ -7,7 +7,7 @@ Sums are written a + (-b) * c: numpy then adds in place of the product, where a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pisolve import backend
 from pisolve._check import dtype_name, integer
@@ -15,7 +15,7 @@ from pisolve.backend import real
 from pisolve.linops import apply
 from pisolve.priors import Tikhonov, Zero
 from pisolve.priors.base import Composed, Scaled, Sum
-from pisolve.solvers.base import Solver, State
+from pisolve.solvers.base import Solver, State, renewed
 from pisolve.solvers.cg import CG
 
 _TINY = 1e-37
@@ -27,7 +27,7 @@ class _Stacked:
 
     def __init__(self, problem, name: str):
         if not problem.prior.quadratic:
-            raise ValueError(f"{name} needs a quadratic prior, {problem.prior!r} is none: take FISTA() or ADMM()")
+            raise ValueError(f"{name} needs a quadratic prior, {problem.prior!r} is none: {problem.remedy}")
         self.A, self.y = problem.A, problem.y
         self.rows = list(_rows(problem.prior, problem.ishape, name))
 
@@ -147,6 +147,12 @@ class LSQR(Solver):
         rho, phi = -c * alpha, s * phi
         return state.next(x, abs(phi * rho) / (size + _TINY), **_named(u), v=v, w=w, alpha=alpha, phi=phi, rho=rho)
 
+    def memory(self, k):
+        return 20
+
+    def renewed(self, problem, state):
+        return renewed(self, problem, state, lambda aux: aux["alpha"] * aux["phi"] / (aux["size"] + _TINY))
+
 
 @dataclass(frozen=True)
 class LSMR(Solver):
@@ -189,6 +195,12 @@ class LSMR(Solver):
         return state.next(x, abs(zetabar) / (size + _TINY), **_named(u), v=v, h=h, hbar=hbar, alpha=alpha, rho=rho,
                           alphabar=alphabar, zetabar=zetabar, rhobar=rhobar, cbar=cbar, sbar=sbar)
 
+    def memory(self, k):
+        return 20
+
+    def renewed(self, problem, state):
+        return renewed(self, problem, state, lambda aux: aux["zetabar"] / (aux["size"] + _TINY))
+
 
 @dataclass(frozen=True)
 class GMRES(Solver):
@@ -220,16 +232,24 @@ class GMRES(Solver):
     def init(self, problem, x0=None):
         integer("restart", self.restart, low=1)
         if not problem.prior.quadratic:
-            raise ValueError(f"GMRES needs a quadratic prior, {problem.prior!r} is none: take FISTA() or ADMM()")
+            raise ValueError(f"GMRES needs a quadratic prior, {problem.prior!r} is none: {problem.remedy}")
         return State(problem.start(x0, zero=True), aux={"scale": 0.0})
 
     def step(self, problem, state):
-        if isinstance(problem.prior, Zero) and tuple(problem.linop.oshape) == problem.ishape:
-            H, b = problem.A, problem.y
-        else:
-            H, b = (lambda v: CG._hessian(problem, v)), CG._rhs(problem)
+        H, b = self._system(problem)
         x, residual, scale = gmres_cycle(H, b, state.x, self.restart, state.aux["scale"])
         return state.next(x, residual / (backend.norm(b) + _TINY), scale=scale)
+
+    def renewed(self, problem, state):
+        H, b = self._system(problem)
+        return replace(state, residual=backend.norm(b - H(state.x)) / (backend.norm(b) + _TINY))
+
+    @staticmethod
+    def _system(problem):
+        """(H, b) of the H x = b that is solved."""
+        if isinstance(problem.prior, Zero) and tuple(problem.linop.oshape) == problem.ishape:
+            return problem.A, problem.y
+        return (lambda v: CG._hessian(problem, v)), CG._rhs(problem)
 
 
 def gmres_cycle(H, b, x, m: int, scale: float):

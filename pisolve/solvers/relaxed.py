@@ -38,8 +38,9 @@ class Relaxed(Solver):
         if not isinstance(self.solver, Solver):
             raise TypeError(f"solver must be a solver such as pi.ADMM(), got {brief(self.solver)}")
         if not self.solver.averages:
-            raise ValueError(f"solver {self.solver} builds its steps on each other, averaged they are no method: take "
-                             "pi.FISTA() or pi.ADMM()")
+            self.solver.init(problem)  # refused by its own reason first
+            raise ValueError(f"{self.solver} builds its steps on each other, averaged they are no method: take "
+                             f"{self.solver} by itself")
         number("weight", self.weight, low=0, high=1)
         number("weight", self.weight, low=0, strict=True)
         return self.solver.calm().init(problem, x0)

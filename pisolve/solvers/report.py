@@ -12,6 +12,7 @@ from pisolve._check import is_torch, number
 from pisolve.backend import real
 from pisolve.priors.base import Composed, Prior, Scaled, Sum
 from pisolve.solvers.base import spins
+from pisolve.solvers.distance import distance
 from pisolve.solvers.relaxed import Relaxed
 
 
@@ -44,7 +45,8 @@ def report(result, *, noise: float | None = None, show: bool = True) -> Report:
         `Report` with: status, ok, iterations, seconds, solver, relaxed (the weight of averaged steps), prior, residual
         (the solver's own), objective {data, prior, total}, data_residual, data_to_noise, gap (relative duality gap: a
         bound of the objective's distance to its minimum), fixed_point (||x - prox(x - grad/L)|| / ||x||), step
-        {what, size, limit}, denoiser {sigma, gain_D, gain_residual: largest found of D and I - D near x, lower bounds
+        {what, size, limit}, distance {image, how: the estimated ||x - solution|| / ||x||, and what tells it, see
+        `solvers.distance`}, denoiser {sigma, gain_D, gain_residual: largest found of D and I - D near x, lower bounds
         of their Lipschitz constants; ratio: the largest of the last ten steps}, provable (True, False, or None where it
         rests on the measured gains), why.
     """
@@ -64,7 +66,8 @@ def report(result, *, noise: float | None = None, show: bool = True) -> Report:
             data_residual=size,
             data_to_noise=size / (noise * math.sqrt(2 * samples)) if noise and samples else None,
             gap=None if g is None or not math.isfinite(g) else problem.gap(x), fixed_point=_fixed_point(problem, x),
-            step=steps, denoiser=None if denoiser is None else _measured(*denoiser, x, result.history))
+            step=steps, distance=_distance(result),
+            denoiser=None if denoiser is None else _measured(*denoiser, x, result.history))
     out["provable"], out["why"] = _regime(result, prior, out)
     if show:
         print(out)
@@ -82,6 +85,18 @@ def _words(value) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {_words(v)}" for k, v in value.items())
     return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def _distance(result) -> dict:
+    """{"image", "how"}: the distance to the solution as far as the run can tell."""
+    found, size = distance(result.state), len(result.state.aux.get("moves", ()))
+    if found is None:
+        return {"image": None, "how": "not known: too few steps were watched (with tol=0 none may be)"}
+    if not math.isfinite(found[0]):
+        return {"image": None, "how": f"not known: over the last {size} iterations the steps shrank no faster than 1/k"}
+    if found[1] == 0:
+        return {"image": 0.0, "how": "the last step changed nothing"}
+    return {"image": found[0], "how": f"steps shrink by {found[1]:.4g} each, over the last {size} iterations"}
 
 
 def _fixed_point(problem, x) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from pisolve.solvers.cg import CG
 from pisolve.solvers.dataprox import DataProx
 from pisolve.solvers.gradient import FISTA, POGM
 from pisolve.solvers.guard import Bar, Guard
+from pisolve.solvers.probe import probe
 from pisolve.solvers.report import report
 from pisolve.solvers.splitting import ADMM
 
@@ -33,7 +33,8 @@ class Result:
         status: "converged", "max_iter", "diverged", "nonfinite", "stopped" (by a callback, or by Ctrl-C in a fit), or
             "empty", of a part of a scan in which there was nothing to solve.
         state: the last state, for resuming.
-        history: one dict a step: k, residual, seconds, whatever callbacks returned; for implicit priors also ratio,
+        history: one dict a step: k, residual, seconds, whatever callbacks returned; distance, the estimated
+            ||x - solution|| / ||x||, where the contraction of the steps tells it; for implicit priors also ratio,
             ||x_k+1 - x_k|| / ||x_k - x_k-1||, and relaxed, where the steps were averaged from here on.
         solver: the solver used (`Relaxed` where a denoiser would have made it diverge).
         problem: what was solved; it keeps A and y in memory as long as the result lives.
@@ -67,7 +68,7 @@ class Result:
 
 def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: State | None = None,
           max_iter: int = 100, tol: float = 1e-4, gap: float | None = None, callbacks: Sequence[Callable] = (),
-          progress: bool = False) -> Result:
+          progress: bool = False, check: bool = True, preconditioner=None) -> Result:
     """minimise over x  1/2 ||A x - y||^2 + g(x).
 
     Args:
@@ -79,13 +80,18 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
         state: resume from the state of an earlier run: the same bits as without the interruption. (A denoiser's run in
             trouble is watched anew, and one with averaged steps goes on with them only by `solver=result.solver`.)
         max_iter: iterations in all, those before `state` included.
-        tol: stop when the solver's relative residual is at most this; 0 runs all iterations.
+        tol: stop when the solver's relative residual is at most this and the image within ten times this of the
+            solution, as far as the contraction of its steps tells (`solvers.distance`); 0 runs all iterations.
         gap: stop only when the relative duality gap, looked at every ten iterations, is at most this: then the
             objective is within `gap` of the minimum, whatever the solver (`tol` has no effect). For norms with a closed
             form (L1, wavelet, DCT, nuclear) and their multiples.
         callbacks: functions of (problem, state), called after every step. A returned dict is merged into the history's
             entry; a returned False ends the run with status "stopped".
         progress: show a progress bar.
+        check: before the first step, test by a few dot products that `.H` and `.N` of operators made elsewhere are
+            what they should be, and warn with the measured error where not.
+        preconditioner: for CG: P near (A^H A + H_g)^-1, Hermitian and positive definite, an operator on images or a
+            function: fewer iterations to the same minimum.
 
     Returns:
         `Result`: never an exception and never silence for a run that fails, its status says so.
@@ -93,7 +99,7 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
     Raises:
         TypeError, ValueError: arguments of the wrong kind, shape or value; a solver that cannot do this prior.
     """
-    problem = Problem(A, y, prior)
+    problem = Problem(A, y, prior, preconditioner)
     max_iter = integer("max_iter", max_iter, low=0)
     tol = number("tol", tol, low=0)
     gap = number("gap", gap, low=0, strict=True, allow_none=True)
@@ -102,31 +108,37 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
     solver = choose(problem) if solver is None else solver
     if not isinstance(solver, Solver):
         raise TypeError(f"solver must be a solver such as pi.FISTA(), got {solver!r}")
+    if problem.preconditioner is not None and not solver.preconditions:
+        own = "CG()" if problem.prior.quadratic else "a quadratic prior and CG()"
+        raise ValueError(f"{type(solver).__name__} takes no preconditioner: leave it out, or take {own}")
     for callback in _sequence("callbacks", callbacks):
         if not callable(callback):
             raise TypeError(f"callbacks must be functions of (problem, state), got {callback!r}")
     if state is not None:
         _check_state(state, solver, problem)
+    elif check:
+        probe(problem)
     with np.errstate(over="ignore", invalid="ignore"):  # a run that fails says so in its status
         return _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress)
 
 
 def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) -> Result:
     """Steps, each told to the bar and the user, until the guard, one of these or the distance ends it."""
-    guard, history, status, clock = Guard(solver, problem, x0, state), [], None, time.perf_counter()
+    guard, history, status, clock = Guard(solver, problem, x0, state, tol), [], None, time.perf_counter()
     bar = Bar(progress, guard, max_iter)
-    limit = tol if gap is None else gap
     try:
         while status is None and guard.state.k < max_iter:
             state = guard.step()
             entry = {"k": state.k, "residual": real(state.residual), "seconds": time.perf_counter() - clock,
                      **guard.solver.tells(state)}
             history.append(entry)
-            status, distance = guard.judge(entry), entry["residual"] if gap is None else math.inf
+            status = guard.judge(entry)
+            arrived = guard.arrived and gap is None
             if status is None and gap is not None and state.k % 10 == 0:
-                entry["gap"] = distance = problem.gap(guard.state.x)
+                entry["gap"] = problem.gap(guard.state.x)
+                arrived = entry["gap"] <= gap
             status = status or _told((bar, *callbacks), problem, guard.state, entry)
-            if status is None and not guard.calmed and distance <= limit > 0:
+            if status is None and arrived and not guard.calmed:
                 status = "converged"
     except KeyboardInterrupt as cut:  # in a step or in a callback, such as one that writes a checkpoint
         if not guard.solver.interruptible:
@@ -138,7 +150,7 @@ def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) ->
         history[-1]["interrupted"], status = True, "stopped"
     bar.close()
     guard.solver.finish(problem)
-    status = status or guard.last_word(history)
+    status = guard.last_word(status, history)
     x = guard.best if status in ("diverged", "nonfinite") else guard.state.x
     return Result(x, status, replace(guard.state), history, guard.solver, problem)
 
@@ -175,8 +187,8 @@ def choose(problem: Problem) -> Solver:
 
     A prior with a solver of its own: that one. Quadratic priors: CG. A convex prox in closed form: POGM; one that
     is not convex, or that changes with the iteration (cycle spinning): FISTA, which swings less. RED by itself:
-    DataProx. Denoisers and everything else: ADMM.
-    `benchmarks/solvers.py` measured them.
+    DataProx; in a sum with one prior that has a prox: POGM, one evaluation of the denoiser a step, where ADMM's prox of
+    RED takes up to twenty. Denoisers and everything else: ADMM. `benchmarks/choices.py` measured them.
     """
     prior = problem.prior
     own = prior.solver()
@@ -188,8 +200,17 @@ def choose(problem: Problem) -> Solver:
         return POGM() if prior.convex and not spins(prior) else FISTA()
     if prior.has_grad and prior.implicit:
         return FISTA() if isinstance(prior, Sum) or not prior.lipschitz > 0 else DataProx()
-    try:
-        problem.splitting  # noqa: B018
-    except ValueError:
+    if _known(problem, "splitting") is None:
         return FISTA()
-    return ADMM()
+    h, f = (_known(problem, "forms") if prior.implicit else None) or (prior, prior)
+    if not h.implicit or h is prior:
+        return ADMM()
+    return POGM() if f.convex and not spins(prior) else FISTA()
+
+
+def _known(problem, name):
+    """A way in which the problem can be seen, None where it cannot."""
+    try:
+        return getattr(problem, name)
+    except ValueError:
+        return None

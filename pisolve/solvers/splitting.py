@@ -1,4 +1,4 @@
-"""Solvers that split g = f o G: ADMM, half-quadratic splitting and the primal-dual method."""
+"""Solvers that split g = f o G by a penalty: ADMM and half-quadratic splitting."""
 
 from __future__ import annotations
 
@@ -175,55 +175,3 @@ class HQS(Solver):
         z_new = split.f.coupled(1 / rho).at(state.k).prox(split.G(x), self.ratio**left / rho)
         residual = relative_change(z_new, z) if left == 0 else math.inf
         return state.next(_image(split, x, z_new), residual, x=x, z=z_new)
-
-
-@dataclass(frozen=True)
-class PDHG(Solver):
-    """Primal-dual hybrid gradient with the data term by its gradient (Condat-Vu): no inner problem, one A^H A a step.
-
-    x <- x - tau (A^H (A x - y) + G^H p);  p <- prox_{sigma f*}(p + sigma G (2 x - x_old)).
-    The residual is the larger relative change of x and p.
-
-    Use:
-        for what ADMM takes, where memory or simple steps (unrolling) count.
-
-    Args:
-        sigma: dual step; None: as ADMM's penalty.
-        tau: primal step; None: 1 / (L/2 + sigma ||G||^2), the largest that is proven.
-
-    Raises:
-        ValueError: a tau above that limit.
-
-    Reference:
-        Chambolle and Pock, J Math Imaging Vis 40 (2011) 120; Condat, J Optim Theory Appl 158 (2013) 460, Thm 3.1.
-
-    Example:
-        pi.solve(A, y, 0.02 * pi.TV(), pi.PDHG(), max_iter=300)
-    """
-
-    learnable = {"sigma": 0.1, "tau": None}
-    sigma: float | None = None
-    tau: float | None = None
-
-    def init(self, problem, x0=None):
-        split = problem.splitting
-        x = split.lift(problem.start(x0))
-        z = split.G(x)
-        sigma = number("sigma", self.sigma, low=0, strict=True, allow_none=True) or automatic_rho(problem, z)
-        limit = 1 / (problem.lipschitz / 2 + sigma * split.norm2(x))
-        tau = number("tau", self.tau, low=0, strict=True, allow_none=True) or limit
-        if tau > limit * (1 + 1e-6):
-            raise ValueError(f"tau {tau:g} is above 1 / (L/2 + sigma ||G||^2) = {limit:g}, where it may diverge")
-        return State(split.image(x), aux={"x": x, "p": backend.zeros_like(z), "tau": tau, "sigma": sigma})
-
-    def certificate(self, problem, state):
-        limit = 1 / (problem.lipschitz / 2 + state.aux["sigma"] * problem.splitting.norm2(state.aux["x"]))
-        return {"what": "tau", "size": real(state.aux["tau"]), "limit": limit}
-
-    def step(self, problem, state):
-        split, (x, p, tau, sigma) = problem.splitting, (state.aux[n] for n in ("x", "p", "tau", "sigma"))
-        x_new = x - tau * (split.lift(problem.data_grad(split.image(x))) + split.GH(p))
-        v = p + sigma * split.G(2 * x_new - x)
-        p_new = v - sigma * split.f.at(state.k).prox(v / sigma, 1 / sigma)  # Moreau
-        change = max(relative_change(x_new, x), relative_change(p_new, p))
-        return state.next(split.image(x_new), change, x=x_new, p=p_new)
