@@ -17,6 +17,7 @@ class SensePoints(Linop):
     """The class behind `sense` with `coord`.
 
     Attributes:
+        ndim: 2 or 3, the number of encoded axes.
         mps: the maps, (..., coil, [z,] y, x).
         coord: (..., point axes, axis), with the axes before the coils where each frame has points of its own.
         root: square root of the weights, of the shape of `coord` without its last axis, or None.
@@ -24,7 +25,7 @@ class SensePoints(Linop):
     """
 
     def __init__(self, mps, coord, weights, eps, own: bool):
-        d = coord.shape[-1]
+        d = self.ndim = coord.shape[-1]
         self.mps, self.coord, self.eps, self.lead = mps, coord, accuracy(eps), tuple(mps.shape[:-1 - d])
         self.own = len(self.lead) if own else 0
         where = coord.shape[self.own:-1]

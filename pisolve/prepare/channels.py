@@ -92,6 +92,11 @@ class Channels:
 
 def _compression(still, compress):
     """The compression of a scan without further axes, by the centre of its k-space."""
+    if still.coord is not None:
+        if compress.by == "gcc":
+            raise ValueError("compress by='gcc' needs a readout along an axis, and this scan has samples anywhere: "
+                             "take by='svd'")
+        return calib.compression(still.kspace, coils=compress.coils, energy=compress.energy, calib=still.kspace)
     kspace, separate, mask = still.kspace, still.calib, still.encoding.everywhere if still.mask is not None else None
     axis = -3 - still.phase_axis if len(still.encoding.encoded) == 2 else -1
     if mask is None:

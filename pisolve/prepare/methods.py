@@ -30,6 +30,8 @@ class Model:
         image: x -> the picture, homogeneous, of the image axes of the part.
         data: k-space of the part -> y, linear: the same calibration on other data of it.
         size: x is the picture times this: the typical root of sum_c |S_c|^2 of maps that are not normalised.
+        density: what y is multiplied by for the zero-filled image, the area of k-space that each sample stands for;
+            None: 1, as on a grid.
         energy: sum_c |S_c|^2 of A's maps, of x's shape: A^H y / energy is the zero-filled x. None: 1 where there are
             maps.
         status: "diverged" where the method's own fit was, and x cannot be better; None: nothing is said.
@@ -41,6 +43,7 @@ class Model:
     data: Callable = _same
     size: float = 1.0
     energy: np.ndarray | None = None
+    density: np.ndarray | None = None
     status: str | None = None
 
 
@@ -59,6 +62,7 @@ class Method:
         magnitude: whether the picture is a magnitude, without the phase of the object.
         tunable: whether x is the picture and A x the samples as they were measured: then `tune` can choose a prior's
             strength, the risk can be estimated (SURE), and the minimum has its derivatives.
+        anywhere: whether samples may lie anywhere in k-space, off the grid.
         planar: whether it takes single planes only, of one slice and one frame.
         networks: the kind of reconstruction networks that can take its model, by their `needs_maps`; None: no network.
     """
@@ -69,6 +73,7 @@ class Method:
     predicts = True
     magnitude = False
     tunable = False
+    anywhere = False
     planar = True
     networks: bool | None = None
 
@@ -81,6 +86,9 @@ class Method:
         Raises:
             ValueError: with what to do.
         """
+        if scan.coord is not None and not self.anywhere:
+            raise ValueError(f"{type(self).__name__}() takes k-space on a grid, whose neighbours are one step apart, "
+                             "and this scan has samples anywhere (coord): take Sense()")
         left = [a for a in scan.image_axes if a not in each]
         more = [a for a in left if a not in "xyz"]
         volume = len(left) - len(more) > 2
@@ -113,10 +121,12 @@ class Sense(Method):
     prior means the same with them; the picture, divided by it, is that of the maps as they were given.
     """
 
-    tunable = networks = True
+    tunable = networks = anywhere = True
     planar = False
 
     def __call__(self, part) -> Model:
+        if part.coord is not None:
+            return _of_points(part)
         make, image = (linops.soft_sense, linops.combine_sets) if part.sets > 1 else (linops.sense, _same)
         place = {"axes": part.axes, "shape": part.kspace.shape}
         A = make(part.mps, part.mask, **place)
@@ -128,6 +138,28 @@ class Sense(Method):
 
 
 SENSE = Sense()
+
+
+def _of_points(part) -> Model:
+    """SENSE of samples anywhere in k-space."""
+    if part.sets > 1:
+        raise ValueError(f"mps has {part.sets} sets of maps, and samples anywhere (coord) are for one: give "
+                         "Espirit(sets=1)")
+    grid = part.encoding
+
+    def make(mps):
+        weights = None if part.mask is None else np.broadcast_to(part.mask, grid.shape if grid.own_coord else
+                                                                 grid.coord.shape[:-1]).astype(float)
+        return linops.sense(mps, weights=weights, coord=part.coord, axes=part.axes, shape=part.kspace.shape)
+
+    inner = len(grid.encoded)
+    density = np.expand_dims(grid.density, -1 - inner).astype(part.kspace.real.dtype)
+    A = make(part.mps)
+    size, energy = _normalisation(A, part.kspace * density)
+    if energy is None:
+        return Model(A, part.kspace, density=density)
+    return Model(make(part.mps / size), part.kspace, lambda x: x / x.real.dtype.type(size), size=size, energy=energy,
+                 density=density)
 
 
 def _normalisation(A, kspace) -> tuple[float, np.ndarray | None]:

@@ -10,6 +10,8 @@ from pisolve.linops._maps import spread
 
 def fully_sampled(one: io.Scan) -> bool:
     """Whether the scan is its own truth; zero-padded lines of a file that brings its reference count as sampled."""
+    if one.coord is not None:
+        return one.reference is not None or one.encoding.acceleration < 1.05
     if one.mask is not None:
         return bool(one.mask.all())
     return one.reference is not None or float(scan.estimate(one.kspace, one.axes).mean()) > 0.99
@@ -17,7 +19,9 @@ def fully_sampled(one: io.Scan) -> bool:
 
 def spread_maps(one: io.Scan) -> np.ndarray:
     """The scan's one set of maps with the axes of its k-space; frames share theirs, without a copy."""
-    return spread(one.mps, one.kspace.shape, len(one.encoding.encoded))
+    inner = len(one.encoding.encoded)
+    shape = one.kspace.shape if one.coord is None else (*one.kspace.shape[:-inner], *one.size)
+    return spread(one.mps, shape, inner)
 
 
 def like_rss(one: io.Scan, image) -> np.ndarray:
@@ -44,6 +48,11 @@ def zero_filled(one: io.Scan) -> np.ndarray:
     """
     if one.sets != 1:
         return one.rss()
+    if one.coord is not None:
+        images, inner = one.encoding.gridded(one.kspace), len(one.size)
+        mps = spread_maps(one)
+        energy = (abs(mps) ** 2).sum(-1 - inner)
+        return (mps.conj() * images).sum(-1 - inner) / np.where(energy > 0, energy, 1)
     A = linops.sense(one.mps, one.mask, axes=one.axes, shape=one.kspace.shape)
     energy = (abs(A.mps) ** 2).sum(-1 - A.ndim)
     return A.H(one.kspace) / np.where(energy > 0, energy, 1)

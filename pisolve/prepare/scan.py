@@ -8,8 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from pisolve import calib, io, masks, scan
-from pisolve.backend import to_numpy
+from pisolve import _axes, calib, io, masks, scan
+from pisolve.backend import fft, to_numpy
 from pisolve.prepare.channels import Channels, Compress
 from pisolve.prepare.maps import Maps
 from pisolve.prepare.methods import SENSE, Method, Model
@@ -41,7 +41,7 @@ def prepare(data, maps: Maps, sampling: Sampling | None = None, *, whiten: bool 
         one = Channels(one, whiten=True).whitened(one)
     if sampling is not None:
         one = sampling(one)
-    if one.mask is None:
+    if one.mask is None and one.coord is None:
         one = one._with(mask=scan.estimate(one.kspace, one.axes))
     if sampling is not None and len(one.encoding.encoded) == 2:  # what was measured was feasible
         masks.check(one.encoding.anywhere, one.kspace.shape)
@@ -54,7 +54,7 @@ def prepare(data, maps: Maps, sampling: Sampling | None = None, *, whiten: bool 
     if one.mps is None and method.needs_maps:
         still = one.time_average()
         one = one._with(mps=_calibrated(maps, still))
-        seen = _coverage(one.mps, still)
+        seen = None if one.coord is not None else _coverage(one.mps, still)
         if seen is not None and seen < 0.97:  # good maps lose 2 % at most
             warnings.warn(f"the coil maps are zero where {1 - seen:.0%} of the object's energy is, and so will be "
                           "the image: lower crop (--crop), or give mps (--mps)", stacklevel=stacklevel)
@@ -63,6 +63,8 @@ def prepare(data, maps: Maps, sampling: Sampling | None = None, *, whiten: bool 
 
 def _calibrated(maps, still: Scan):
     """Coil maps of a scan without further axes; those of slices that hold nothing are 0."""
+    if still.coord is not None:
+        return _calibrated(maps, _on_a_grid(still))
     volume = {"ndim": 3} if len(still.encoding.encoded) == 3 else {}
     filled = _filled_slices(still)
     if filled is None and still.mask.ndim == len(still.encoding.encoded):
@@ -71,6 +73,14 @@ def _calibrated(maps, still: Scan):
     found = [maps(p.kspace, p.mask, p.calib, **volume) if p.kspace.any() else None for p in parts]
     like = next(m for m in found if m is not None)
     return np.ascontiguousarray(np.stack([np.zeros_like(like) if m is None else m for m in found]))
+
+
+def _on_a_grid(one: Scan) -> Scan:
+    """The Cartesian scan of gridded samples: right where they cover k-space, as they do in its centre."""
+    d = len(one.size)
+    kspace = fft(one.encoding.gridded(one.kspace), tuple(range(-d, 0)))
+    axes = (*one.axes[:-d], *tuple(_axes.GRID)[-d:])
+    return one._with(kspace=kspace, axes=axes, coord=None, size=None, reference=None, mask=np.ones(one.size, bool))
 
 
 def _filled_slices(one: Scan):
@@ -204,6 +214,6 @@ def zero_filled_scale(models) -> float:
 
 def _zero_filled(model, y):
     """|A^H y / energy| as a picture, in the units of x."""
-    x = model.A.H(y)
+    x = model.A.H(y if model.density is None else y * model.density)
     image = abs(model.image(x)) if model.energy is None else abs(model.image(x / model.energy)) * model.size
     return to_numpy(image)

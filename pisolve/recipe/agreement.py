@@ -85,7 +85,7 @@ class Watch:
         look = look if scan.kspace is look.scan.kspace else Look(scan)
         self.coils, self.measured = scan.coils, scan.noise is not None
         self.sigma = float(np.sqrt((abs(scan.noise) ** 2).mean() / 2)) if self.measured else look.noise
-        if self.recipe.method.needs_maps:
+        if self.recipe.method.needs_maps and scan.coord is None:
             self._say(agree.maps_against_data(scan, look, self.given))
 
     def solved(self, misfits, results) -> Agreement:

@@ -89,6 +89,14 @@ class Grid:
             return np.ones(size, bool)
         return how(self.mask, axis=tuple(range(self.mask.ndim - len(size))))
 
+    def far(self) -> np.ndarray:
+        """The squared distance of each sample from the centre, in units of the size along each axis; (encoded axes)."""
+        found = np.zeros((1,) * len(self.encoded), np.float32)
+        for i, n in enumerate(self.shape[-len(self.encoded):]):
+            at = np.square((np.arange(n, dtype=np.float32) - n // 2) / n)
+            found = found + at.reshape([-1 if a == i else 1 for a in range(len(self.encoded))])
+        return found
+
     def units(self) -> np.ndarray:
         """What can be left out as one: the number of the unit of each sample, -1 where there is none.
 

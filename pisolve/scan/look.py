@@ -65,10 +65,7 @@ class Look:
         The mean over coils of (median |y| / 1.1774)^2, as `tuning.noise_level`; noise, and what signal there is out
         there, which makes it too large.
         """
-        far = np.zeros((1,) * self.inner, np.float32)
-        for i, n in enumerate(self.magnitude.shape[2:]):
-            at = np.square((np.arange(n, dtype=np.float32) - n // 2) / n)
-            far = far + at.reshape([-1 if a == i else 1 for a in range(self.inner)])
+        far = self.scan.encoding.far()
         there = self.measured.any(axis=0)
         reach = far[there]
         count = max(int(_OUTER * reach.size), min(50, reach.size))

@@ -17,12 +17,16 @@ def warnings(scan) -> list[str]:
     """One sentence for each thing that is odd about a scan; empty where nothing is."""
     look = Look(scan)
     found = [scan.meta["assumed"]] if "assumed" in scan.meta else []
+    if scan.coord is not None:
+        return found + _scale(look.peak) + faults(look)
     return found + _scale(look.peak) + faults(look) + _unmasked(scan, look) + _uncalibrated(scan)
 
 
 def faults(look: Look, maps: bool = False) -> list[str]:
     """Those of them that spoil an image of `recon`; `maps`: those that spoil coil maps made of the scan, too."""
     scan = look.scan
+    if scan.coord is not None:  # the others look at a grid
+        return _coils(look)
     found = [*_permuted(look), *_coils(look), *_sampling(scan, look), *_origin(look)]
     return [*found, *spoilt.sentences(look), *(_uncalibrated(scan) if maps else [])]
 

@@ -39,7 +39,9 @@ def apart(scan, each) -> tuple[str, ...]:
 def separable(scan) -> tuple[str, ...]:
     """The image axes of a 3-D scan along which its planes are problems of their own: those sampled fully."""
     grid = scan.encoding
-    return tuple(_axes.SPATIAL[a] for a in grid.encoded if a not in grid.varying) if len(grid.encoded) == 3 else ()
+    if len(grid.encoded) < 3 or scan.coord is not None:
+        return ()
+    return tuple(_axes.SPATIAL[a] for a in grid.encoded if a not in grid.varying)
 
 
 def split(scan, each) -> list[dict]:
@@ -91,6 +93,28 @@ def _taken(array, axes, at):
     if not set(at) & set(axes):
         return array
     return array[tuple((at[a] if n > 1 else 0) if a in at else slice(None) for a, n in zip(axes, array.shape))]
+
+
+def together(scan):
+    """A scan of samples anywhere without its frames, echoes, ...: the shots of all of them as those of one."""
+    def moved(array, names):
+        over = [names.index(a) for a in scan.further]
+        at = names.index("shot")
+        order = [i for i in range(array.ndim) if i not in over]
+        order[order.index(at):order.index(at)] = over
+        array = array.transpose(order)
+        start = order.index(over[0])
+        shape = (*array.shape[:start], -1, *array.shape[start + len(over) + 1:])
+        return np.ascontiguousarray(array.reshape(shape))
+
+    whole = tuple(n for n, a in zip(scan.kspace.shape, scan.axes) if a != _axes.COIL)
+    names = tuple(a for a in scan.axes if a != _axes.COIL)
+    coord = scan.coord
+    coord = np.broadcast_to(coord, (*whole[:len(whole) + 1 - coord.ndim], *coord.shape))
+    mask = None if scan.mask is None else moved(np.broadcast_to(scan.mask, whole), names)
+    left = tuple(a for a in scan.axes if a not in scan.further)
+    return scan._with(kspace=moved(scan.kspace, scan.axes), coord=moved(coord, (*names, "axis")), mask=mask, axes=left,
+                      reference=None)
 
 
 def join(scan, images, each) -> np.ndarray:

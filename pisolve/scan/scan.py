@@ -11,6 +11,7 @@ from pisolve import _axes, _check
 from pisolve.backend import fft, to_numpy
 from pisolve.scan import checks, odd, parts
 from pisolve.scan.grid import Grid, check_mask, shortened
+from pisolve.scan.points import Points, as_points
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,9 +38,14 @@ class Scan:
             belong to the unknown, "frame", "echo", "repetition", "set" or any other word. None: (coil, ky, kx) or
             (slice, coil, ky, kx). Arrays in another order are kept in the order (slice, further ones, coil, kz, ky,
             kx), the other arrays with them.
+        coord: where the samples lie, (shot, sample, axis) in -N/2..N/2 as for `linops.nufft`, in place of a grid: the
+            axes of k-space are then "shot" (a spoke, an interleave) and "sample" in place of "ky" and "kx", in 3-D with
+            "segment" before them; without shots or segments there is one. With the axes of k-space before them, but
+            coils, where each frame has its own. `mask` says which shots or samples were kept.
+        size: the shape of the image, (y, x) or (z, y, x), beside `coord`; `mps` and `reference` have it.
 
     Attributes:
-        encoding: the `Grid` that was sampled.
+        encoding: the `Grid` that was sampled, or the `Points`.
 
     Raises:
         TypeError, ValueError: shapes or names disagree, NaN or Inf, nothing but zeros, or k-space that is real.
@@ -53,27 +59,40 @@ class Scan:
     noise: np.ndarray | None = None
     calib: np.ndarray | None = None
     axes: tuple[str, ...] | None = None
+    coord: np.ndarray | None = None
+    size: tuple[int, ...] | None = None
 
     def __post_init__(self):
         checks.complex_samples("kspace", self.kspace)
         kspace = to_numpy(_check.array("kspace", self.kspace, nonzero=True))
-        given = _axes.checked(self.axes, kspace.shape)
+        given, inside = self.axes, {}
+        if self.coord is not None:
+            kspace, inside["coord"], inside["size"], given = as_points(kspace, self.coord, self.size, given)
+        elif self.size is not None:
+            raise ValueError("size is for scans with coord: leave it out, k-space on a grid has the size of the image")
+        given = _axes.checked(given, kspace.shape)
+        inner = len(_axes.encoded(given))
+        if self.coord is None and given[-1] in _axes.POINTS:
+            raise ValueError(f"axes are {', '.join(given)}: 'shot' and 'sample' need coord, where the samples lie")
         if _axes.COIL not in given:
-            inner = len(_axes.encoded(given))
             kspace, given = np.expand_dims(kspace, -1 - inner), (*given[:-inner], _axes.COIL, *given[-inner:])
         axes = _axes.canonical(given)
         kspace = checks.ordered(kspace, given, axes)
         object.__setattr__(self, "axes", axes)
-        fields = {"kspace": kspace, "meta": dict(self.meta)}
+        fields = {"kspace": kspace, "meta": dict(self.meta), **inside}
+        if inside and inside["coord"].ndim - 1 > inner:
+            own = [(*(a for a in names if a != _axes.COIL), "axis") for names in (given, axes)]
+            fields["coord"] = checks.ordered(inside["coord"], *own)
+        grid = kspace.shape if not inside else (*kspace.shape[:-inner], *inside["size"])
         if self.mask is not None:
             own = [tuple(a for a in names if a != _axes.COIL) for names in (given, axes)]
             fields["mask"] = check_mask("mask", checks.ordered(self.mask, *own), *self._without_coils(kspace.shape))
         for name, check in (("mps", checks.maps), ("calib", checks.calib)):
             if getattr(self, name) is not None:
-                fields[name] = check(getattr(self, name), axes, kspace.shape, given)
+                fields[name] = check(getattr(self, name), axes, grid, given)
         if self.reference is not None:
             image = checks.ordered(self.reference, _axes.of_image(given), _axes.of_image(axes))
-            fields["reference"] = checks.reference(image, axes, kspace.shape)
+            fields["reference"] = checks.reference(image, axes, grid)
         if self.noise is not None:
             fields["noise"] = checks.noise(self.noise, kspace.shape[axes.index(_axes.COIL)])
         for name, value in fields.items():
@@ -95,7 +114,7 @@ class Scan:
         named = "" if self.axes in ((_axes.COIL, "ky", "kx"), (_axes.SLICE, _axes.COIL, "ky", "kx")) else (
             f" ({', '.join(self.axes)})")
         told = [f"kspace {self.kspace.shape}{named} {self.kspace.dtype}"]
-        told += [f"{n} {getattr(self, n).shape}" for n in ("mask", "mps", "reference", "noise", "calib")
+        told += [f"{n} {getattr(self, n).shape}" for n in ("coord", "mask", "mps", "reference", "noise", "calib")
                  if getattr(self, n) is not None]
         return f"Scan({', '.join(told)}{f', maps: {self.sets} sets (soft SENSE)' if self.sets > 1 else ''})"
 
@@ -106,6 +125,8 @@ class Scan:
     @cached_property
     def encoding(self) -> Grid:
         """How k-space was sampled."""
+        if self.coord is not None:
+            return Points(*self._without_coils(self.kspace.shape), self.mask, self.coord, self.size)
         return Grid(*self._without_coils(self.kspace.shape), self.mask)
 
     @property
@@ -145,9 +166,11 @@ class Scan:
         """The arrays that have axes of the scan, with the names of these: what is None included."""
         grid, beside = self.encoding, lambda a: () if a is None else checks.axes_of_maps(self.axes, a.ndim)
         of_mask = () if self.mask is None else grid.axes if self.mask.ndim == len(grid.axes) else grid.encoded
+        of_coord = () if self.coord is None else (*(grid.axes if grid.own_coord else grid.encoded), "axis")
         of_maps = tuple(_axes.SPATIAL.get(a, a) for a in beside(self.mps))
         return {"kspace": (self.kspace, self.axes), "mask": (self.mask, of_mask), "mps": (self.mps, of_maps),
-                "calib": (self.calib, beside(self.calib)), "reference": (self.reference, self.image_axes)}
+                "calib": (self.calib, beside(self.calib)), "reference": (self.reference, self.image_axes),
+                "coord": (self.coord, of_coord)}
 
     @property
     def readout(self) -> str:
@@ -239,6 +262,8 @@ class Scan:
         """
         if not self.further:
             return self
+        if self.coord is not None:
+            return parts.together(self)
         mask = np.ones((1,) * self.kspace.ndim, bool) if self.mask is None else self.inside
         mask = np.broadcast_to(mask, [1 if a == _axes.COIL else n for a, n in zip(self.axes, self.kspace.shape)])
         over = tuple(self.axes.index(a) for a in self.further)
@@ -258,7 +283,7 @@ class Scan:
         Raises:
             ValueError: no such axis, or an encoded one that was undersampled.
         """
-        return [self._with(**dict.fromkeys(("mask", "mps", "reference", "calib")) | fields)
+        return [self._with(**dict.fromkeys(("mask", "mps", "reference", "calib", "coord")) | fields)
                 for fields in parts.split(self, each)]
 
     def labels(self, each=(_axes.SLICE,)) -> list[dict]:
@@ -276,8 +301,10 @@ class Scan:
         return self._with(kspace=fill(self.kspace), mask=None)
 
     def rss(self) -> np.ndarray:
-        """Root of the sum of squares of the coils' images, real, of the axes of the image."""
+        """Root of the sum of squares of the coils' images, gridded ones with `coord`; real, of the image's axes."""
         inner = len(self.encoding.encoded)
+        if self.coord is not None:
+            return np.linalg.norm(self.encoding.gridded(self.kspace), axis=-1 - inner)
         volume = self.kspace.reshape((-1,) + self.kspace.shape[-1 - inner:])
         images = [np.linalg.norm(fft(coils, tuple(range(-inner, 0)), inverse=True), axis=0) for coils in volume]
         return np.stack(images).reshape(self.kspace.shape[:-1 - inner] + self.kspace.shape[-inner:])

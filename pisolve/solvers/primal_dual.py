@@ -66,7 +66,7 @@ class PDHG(Solver):
             if sigma or tau or problem.prior.implicit:
                 raise ValueError("accelerate=True chooses sigma and tau and is not for denoisers: leave it out")
             return State(image, aux={"x": x, "p": zero, "mean": x, "ahead": x, "t": 1.0, "r": _balance(problem, x, z)})
-        sigma = sigma or automatic_rho(problem, z)
+        sigma = sigma or automatic_rho(problem, z, 10)
         limit = 1 / (problem.lipschitz / 2 + sigma * split.norm2(x))
         tau = tau or limit
         if tau > limit * (1 + 1e-6):
