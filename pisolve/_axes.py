@@ -66,6 +66,11 @@ def words(name: str, axes) -> tuple[str, ...]:
     return tuple(names)
 
 
+def meant(name: str, among) -> str:
+    """The word for an axis that is called otherwise, where it is one of `among`; else as it is."""
+    return _MEANT[name] if _MEANT.get(name) in among else name
+
+
 def encoded(axes) -> tuple[str, ...]:
     """The encoded axes among some, as kz, ky, kx."""
     return tuple(a for a in SPATIAL if a in axes)

@@ -3,6 +3,7 @@
 from pisolve.calib.body_coil import body_coil
 from pisolve.calib.compress import Compression, compress, compression
 from pisolve.calib.coverage import coverage
+from pisolve.calib.delays import delayed, delays, shot_factors
 from pisolve.calib.espirit import espirit
 from pisolve.calib.grappa import GrappaWeights, grappa
 from pisolve.calib.gridded import gridded
@@ -18,7 +19,7 @@ from pisolve.calib.walsh import inati, walsh
 from pisolve.scan.density import density
 
 __all__ = ["Compression", "FoldWarning", "GrappaWeights", "RakiWeights", "SliceGrappa", "body_coil",
-           "calibration_region", "centre_phase", "compress", "compression", "coverage", "density", "espirit",
-           "gfactor", "grappa", "gridded", "homodyne", "inati", "jsense", "mix", "noise_covariance", "pocs",
-           "prewhiten", "raki", "slice_grappa", "sms_collapse", "sms_shift", "spirit_kernel", "unfold",
+           "calibration_region", "centre_phase", "compress", "compression", "coverage", "delayed", "delays", "density",
+           "espirit", "gfactor", "grappa", "gridded", "homodyne", "inati", "jsense", "mix", "noise_covariance", "pocs",
+           "prewhiten", "raki", "shot_factors", "slice_grappa", "sms_collapse", "sms_shift", "spirit_kernel", "unfold",
            "virtual_coils", "walsh", "whitening_matrix"]

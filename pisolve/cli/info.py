@@ -46,9 +46,10 @@ def _scan(path: str, scan) -> list:
     from pisolve.cli.scans import maps_of, sampled, shape_of
 
     rss, pattern = scan.rss(), scan.encoding
-    if scan.mask is None:
+    grid = scan.coord is None
+    if scan.mask is None and grid:
         pattern = pattern.keep(masks.estimate(scan.kspace, scan.axes))
-    guess = " (no mask in the file: where k-space is not zero)" if scan.mask is None else ""
+    guess = " (no mask in the file: where k-space is not zero)" if scan.mask is None and grid else ""
     return [("file", path), ("k-space", f"{shape_of(scan)}, {scan.kspace.dtype}"),
             ("sampling", sampled(pattern) + guess), ("maps", maps_of(scan)),
             ("reference", "none" if scan.reference is None else str(scan.reference.shape)), *_measured(scan),

@@ -71,6 +71,12 @@ def shape_of(scan: io.Scan) -> str:
 
 def sampled(grid) -> str:
     """What a scan's encoding samples, in words."""
+    if hasattr(grid, "coord"):
+        shots, samples = grid.shape[-2:]
+        each = " and ".join(a for a in grid.axes if a not in grid.encoded)
+        own = f" of its own in each {each}" if grid.own_coord else ""
+        return (f"{grid.acceleration:.3g}x, {counted(shots, 'shot')} of {samples} samples{own} for an image of "
+                f"{' x '.join(map(str, grid.size))}")
     if not grid.varying and not grid.own:
         return "full"
     along, inner = " and ".join(grid.varying) or "nothing", len(grid.encoded)

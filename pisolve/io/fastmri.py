@@ -9,6 +9,7 @@ import numpy as np
 
 from pisolve import _axes, _check
 from pisolve._version import __version__
+from pisolve.io import points
 from pisolve.io.hdf5 import attributes, contents, dataset, names, open_hdf5, text
 from pisolve.io.header import Header
 from pisolve.io.named import of_kspace, spread, words
@@ -36,14 +37,17 @@ def read(path, max_bytes: int, axes=None) -> Scan:
         kspace = dataset(file, "kspace", max_bytes, path)
         if kspace is None:
             raise ValueError(f"{path} has no dataset kspace; it holds: {contents(file)}")
-        if "coord" in file:
-            raise ValueError(f"{path} holds coord, it is not Cartesian: read it with h5py and give coord to the NUFFT")
+        coord = dataset(file, "coord", max_bytes, path)
         complex_samples(f"{path}: kspace", kspace)
         mask, mps, noise, calib = (dataset(file, n, max_bytes, path) for n in ("mask", "mps", "noise", "calib"))
         reference = next((r for r in (dataset(file, n, max_bytes, path) for n in IMAGES[1:3]) if r is not None), None)
         meta = attributes(file)
         xml = text(file, "ismrmrd_header", path)
         said, said_mask = (names(file, name, path) for name in ("axes", "mask_axes"))
+    if coord is not None:
+        size = next((meta[n] for n in points.SIZES if n in meta), None)
+        return points.scan(path, kspace, coord, size, words(said) if axes is None else axes, mask, meta, mps=mps,
+                           reference=reference, noise=noise)
     if xml is not None:
         meta.update(header(xml, kspace.shape))
     given, axes = axes, of_kspace(words(said) if axes is None else axes, kspace.shape, REMEDY)

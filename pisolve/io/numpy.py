@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 
+from pisolve.io import points
 from pisolve.io.limits import too_large
 from pisolve.io.named import of_kspace, spread, words
 from pisolve.scan import Scan
@@ -28,16 +29,18 @@ def read(path, max_bytes: int, axes=None) -> Scan:
     if path.suffix == ".npy":
         arrays = {"kspace": read_npy(path, max_bytes)}
     else:
-        arrays = read_npz(path, (*ARRAYS, *NAMES), max_bytes)
+        arrays = read_npz(path, (*ARRAYS, *NAMES, "coord", *points.SIZES), max_bytes)
         if "kspace" not in arrays:
             raise ValueError(f"{path} has no array kspace; it holds: {', '.join(names(path)) or 'nothing'}")
-        if "coord" in names(path):
-            raise ValueError(f"{path} holds coord, it is not Cartesian: read it with numpy and give coord to the NUFFT")
     complex_samples(f"{path}: kspace", arrays["kspace"])
     said = {name: arrays.pop(name, None) for name in NAMES}
     for name, value in said.items():
         if value is not None and value.dtype.kind not in "US":
             raise ValueError(f"{path}: {name} has dtype {value.dtype}: names such as 'frame,coil,ky,kx' are needed")
+    sizes = [found for name in points.SIZES if (found := arrays.pop(name, None)) is not None]
+    if "coord" in arrays:
+        names_ = words(said["axes"]) if axes is None else axes
+        return points.scan(path, arrays.pop("kspace"), arrays.pop("coord"), next(iter(sizes), None), names_, **arrays)
     shape = arrays["kspace"].shape
     axes = of_kspace(words(said["axes"]) if axes is None else axes, shape, REMEDY)
     own = None if said["mask_axes"] is None else words(said["mask_axes"])
