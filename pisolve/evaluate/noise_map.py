@@ -150,7 +150,8 @@ def _covariance(covariance, scan):
             return calib.noise_covariance(scan.noise)
         own = scan.mask is None and scan.further  # frames may have been sampled apart
         mask = estimate(scan.kspace, scan.axes) if own else scan.mask
-        covariance = 2 * noise_level(scan.kspace, mask, ndim=len(scan.encoding.encoded)) ** 2
+        far = None if scan.coord is None else scan.encoding.far()
+        covariance = 2 * noise_level(scan.kspace, mask, ndim=len(scan.encoding.encoded), far=far) ** 2
     if isinstance(covariance, numbers.Real):
         return np.eye(coils) * _check.number("covariance", covariance, low=0, strict=True)
     psi = backend.to_numpy(_check.array("covariance", covariance, shape=(coils, coils)))

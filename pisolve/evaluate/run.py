@@ -15,7 +15,7 @@ from pisolve import backend, io
 from pisolve.evaluate.consistency.consistency import consistency
 from pisolve.evaluate.consistency.forward import noise_of
 from pisolve.evaluate.consistency.holdout import holdout_error
-from pisolve.evaluate.crimes.crimes import Crime, crimes
+from pisolve.evaluate.crimes.crimes import Crime, Crimes, crimes
 from pisolve.evaluate.job import Job, Memo, about, chosen, prepared
 from pisolve.evaluate.memory import peak_growth
 from pisolve.evaluate.notes import predicts, unjudged
@@ -91,7 +91,8 @@ def _crimes(plan, folder, name, index) -> dict:
     path = folder / f"{first:03d}" / "setting.npz"
     if first != index and path.exists():
         return about(path)["crimes"]
-    return crimes(plan.scans[name]).to_dict()
+    scan = plan.scans[name]
+    return crimes(scan).to_dict() if scan.coord is None else Crimes((), ()).to_dict()  # they look at a grid
 
 
 def _noise(scan):

@@ -2,11 +2,12 @@
 
 from pisolve.prepare.channels import Channels, Compress
 from pisolve.prepare.maps import Espirit, Inati, JSense, Maps, Walsh
-from pisolve.prepare.methods import SENSE, CoilImages, Grappa, Method, Model, Raki, Sense, Spirit
-from pisolve.prepare.pictures import fully_sampled, like_rss, spread_maps, zero_filled
+from pisolve.prepare.methods import SENSE, CoilImages, Grappa, Method, Model, Raki, Sense, Spirit, sense_of
+from pisolve.prepare.pictures import fully_sampled, like_rss, on_a_grid, spread_maps, zero_filled
 from pisolve.prepare.sampling import SAMPLINGS, Sampling
 from pisolve.prepare.scan import EACH, as_scan, holds, model_of, models_of, prepare, zero_filled_scale
 
 __all__ = ["EACH", "SAMPLINGS", "SENSE", "Channels", "CoilImages", "Compress", "Espirit", "Grappa", "Inati", "JSense",
            "Maps", "Method", "Model", "Raki", "Sampling", "Sense", "Spirit", "Walsh", "as_scan", "fully_sampled",
-           "holds", "like_rss", "model_of", "models_of", "prepare", "spread_maps", "zero_filled", "zero_filled_scale"]
+           "holds", "like_rss", "model_of", "models_of", "on_a_grid", "prepare", "sense_of", "spread_maps",
+           "zero_filled", "zero_filled_scale"]

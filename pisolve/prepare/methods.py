@@ -145,21 +145,27 @@ def _of_points(part) -> Model:
     if part.sets > 1:
         raise ValueError(f"mps has {part.sets} sets of maps, and samples anywhere (coord) are for one: give "
                          "Espirit(sets=1)")
-    grid = part.encoding
-
-    def make(mps):
-        weights = None if part.mask is None else np.broadcast_to(part.mask, grid.shape if grid.own_coord else
-                                                                 grid.coord.shape[:-1]).astype(float)
-        return linops.sense(mps, weights=weights, coord=part.coord, axes=part.axes, shape=part.kspace.shape)
-
-    inner = len(grid.encoded)
-    density = np.expand_dims(grid.density, -1 - inner).astype(part.kspace.real.dtype)
-    A = make(part.mps)
+    density = np.expand_dims(part.encoding.density, -1 - len(part.size)).astype(part.kspace.real.dtype)
+    A = sense_of(part)
     size, energy = _normalisation(A, part.kspace * density)
     if energy is None:
         return Model(A, part.kspace, density=density)
-    return Model(make(part.mps / size), part.kspace, lambda x: x / x.real.dtype.type(size), size=size, energy=energy,
-                 density=density)
+    return Model(sense_of(part, part.mps / size), part.kspace, lambda x: x / x.real.dtype.type(size), size=size,
+                 energy=energy, density=density)
+
+
+def sense_of(part, mps=None) -> linops.Linop:
+    """The operator of a part of a scan with one set of maps, its own or others."""
+    place = {"axes": part.axes, "shape": part.kspace.shape}
+    mps = part.mps if mps is None else mps
+    if part.coord is None:
+        return linops.sense(mps, part.mask, **place)
+    weights = None
+    if part.mask is not None:  # frames that keep other shots of one trajectory have their own points then
+        weights = np.broadcast_to(part.mask, (part.mask if part.mask.ndim > part.coord.ndim - 1 else
+                                              part.coord[..., 0]).shape).astype(float)
+    coord = part.coord if weights is None else np.broadcast_to(part.coord, (*weights.shape, part.coord.shape[-1]))
+    return linops.sense(mps, weights=weights, coord=coord, **place)
 
 
 def _normalisation(A, kspace) -> tuple[float, np.ndarray | None]:

@@ -75,6 +75,9 @@ class Sampling:
         Raises:
             ValueError: with what to do.
         """
+        if scan.coord is not None:
+            raise ValueError(f"sampling={self!r} makes patterns on a grid, and this scan has samples anywhere (coord): "
+                             "keep some of its shots by scan.undersample(mask), a mask (shot, 1)")
         grid = scan.encoding if scan.mask is not None else scan.encoding.keep(estimate(scan.kspace, scan.axes))
         if not grid.gaps or np.array_equal(grid.keep(self.pattern(scan)).mask, grid.mask):
             return

@@ -41,8 +41,9 @@ def prepare(data, maps: Maps, sampling: Sampling | None = None, *, whiten: bool 
         one = Channels(one, whiten=True).whitened(one)
     if sampling is not None:
         one = sampling(one)
-    if one.mask is None and one.coord is None:
-        one = one._with(mask=scan.estimate(one.kspace, one.axes))
+    if one.mask is None:
+        inner = one.kspace.shape[-len(one.encoding.encoded):]
+        one = one._with(mask=scan.estimate(one.kspace, one.axes) if one.coord is None else np.ones(inner, bool))
     if sampling is not None and len(one.encoding.encoded) == 2:  # what was measured was feasible
         masks.check(one.encoding.anywhere, one.kspace.shape)
     if compress is not None:

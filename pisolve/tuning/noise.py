@@ -14,7 +14,7 @@ _RIDGE, _STEPS = 1e-3, 15  # of the least-squares image behind the residual, in 
 _LEVERAGE = 0.5  # the least share of the noise that the residual has to keep
 
 
-def noise_level(kspace, mask=None, *, ndim: int = 2) -> float:
+def noise_level(kspace, mask=None, *, ndim: int = 2, far=None) -> float:
     """Standard deviation of the real and of the imaginary part of the noise in a k-space sample, from outer k-space.
 
     sigma^2 = mean over coils of (median |y_c| / 1.1774)^2 over the outermost tenth of the sampled positions (at least
@@ -28,6 +28,7 @@ def noise_level(kspace, mask=None, *, ndim: int = 2) -> float:
         mask: bool or 0/1 (ky, kx) of what was sampled, with the axes before the coils in front (of size 1 where they do
             not matter) where frames have their own; None: where `kspace` is not 0.
         ndim: 3 for k-space (..., coil, kz, ky, kx).
+        far: the distance of each sample from the centre, where it is not that on a grid.
 
     Raises:
         TypeError, ValueError: not an array of at least two dimensions, NaN or Inf, nothing but zeros.
@@ -42,21 +43,22 @@ def noise_level(kspace, mask=None, *, ndim: int = 2) -> float:
     if own:  # each frame by its own samples
         masks = np.broadcast_to(mask, (*kspace.shape[:-1 - ndim], *inner)).reshape(-1, *inner) != 0
         kspace = kspace.reshape(-1, *kspace.shape[-1 - ndim:])
-        rows = [_outer(k, (k != 0).any(axis=0) & m) for k, m in zip(kspace, masks) if (k[:, m] != 0).any()]
+        rows = [_outer(k, (k != 0).any(axis=0) & m, far) for k, m in zip(kspace, masks) if (k[:, m] != 0).any()]
     else:
         sampled = (kspace != 0).any(axis=tuple(range(kspace.ndim - ndim)))
         if mask is not None:
             sampled &= _check.mask("mask", mask, kspace.shape) if ndim == 2 else np.asarray(mask) != 0
-        rows = [_outer(kspace, sampled)] if sampled.any() else []
+        rows = [_outer(kspace, sampled, far)] if sampled.any() else []
     if not rows:
         raise ValueError("kspace is zero wherever mask is True: the mask belongs to other data")
     return float(np.sqrt(np.mean([_level(r) ** 2 for r in rows]))) if own else _level(rows[0])
 
 
-def _outer(kspace, sampled):
+def _outer(kspace, sampled, far):
     """The outermost sampled positions, (coil, n)."""
-    far = sum(np.square((np.arange(n) - n // 2) / n).reshape([-1 if a == i else 1 for a in range(sampled.ndim)])
-              for i, n in enumerate(sampled.shape))
+    if far is None:
+        far = sum(np.square((np.arange(n) - n // 2) / n).reshape([-1 if a == i else 1 for a in range(sampled.ndim)])
+                  for i, n in enumerate(sampled.shape))
     order = np.argsort(np.where(sampled, -far, 1), axis=None, kind="stable")
     count = int(sampled.sum())
     outer = order[: min(count, max(_LEAST, int(_SHARE * count)))]

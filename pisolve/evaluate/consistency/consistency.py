@@ -11,7 +11,7 @@ from pisolve.evaluate.consistency.forward import Noise, directions, noise_of, on
 from pisolve.evaluate.consistency.residual import in_image, is_magnitude, noise_alone, structure_rows, unknowns
 from pisolve.evaluate.planes import planes, told
 from pisolve.evaluate.section import Curves, Picture, Section
-from pisolve.prepare import EACH, Espirit, prepare
+from pisolve.prepare import EACH, Espirit, on_a_grid, prepare
 from pisolve.recipe import Reconstruction
 
 TAIL = 4.0  # standard deviations; |r| of pure noise is beyond with a probability of exp(-8)
@@ -166,6 +166,7 @@ def consistency(done, scan=None, *, structures: dict | None = None, noise: float
         expected = tuple(n for n, a in zip(scan.kspace.shape, scan.axes) if a != "coil")
         if picture.shape != expected:
             raise ValueError(f"done has shape {picture.shape}, the scan's images have {expected}")
+    on_a_grid(scan, "consistency")
     n = noise_of(scan, noise)
     notes = [] if n.measured else ["the noise level was estimated from the data and tends to be too large, so that chi "
                                    "is too small: compare recipes by it, or give noise=..."]

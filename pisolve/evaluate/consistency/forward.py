@@ -8,7 +8,7 @@ import numpy as np
 
 from pisolve import _check, backend, calib, linops
 from pisolve.evaluate.planes import mixed, one_part, which
-from pisolve.prepare import Model
+from pisolve.prepare import Model, sense_of
 from pisolve.problem import Problem
 from pisolve.scan import estimate
 from pisolve.tuning import noise_level, residual_noise
@@ -24,6 +24,8 @@ def predicted(model: Model, x) -> np.ndarray:
     maps = getattr(A, "mps", None)
     if maps is None:
         return backend.fft(x, (-2, -1))
+    if getattr(A, "coord", None) is not None:
+        return linops.sense(maps, coord=A.coord, axes=A.oaxes, shape=tuple(A.oshape))(x)
     make = linops.sense if _one(A) else linops.soft_sense
     return make(maps)(x) if A.oaxes is None else make(maps, axes=A.oaxes, shape=tuple(A.oshape))(x)
 
@@ -112,10 +114,10 @@ def noise_of(scan, given: float | None = None) -> Noise:
     mask = scan.mask
     if mask is None and scan.further:
         mask = estimate(scan.kspace, scan.axes)
-    found = [noise_level(scan.kspace, mask, ndim=ndim)]
+    found = [noise_level(scan.kspace, mask, ndim=ndim, far=None if scan.coord is None else scan.encoding.far())]
     if one_set(scan):
         part = one_part(scan, which(scan, None))
-        A = linops.sense(part.mps, part.mask, axes=part.axes, shape=part.kspace.shape)
+        A = sense_of(part)
         found += [s for s in [residual_noise(Data(Problem(A, part.kspace)))] if s]
     sigma = float(min(found))
     if not sigma > 0:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pisolve import _check, backend, linops
+from pisolve import _check, backend
 from pisolve.evaluate.consistency.forward import noise_of, one_set, predicted
 from pisolve.evaluate.planes import filled
 from pisolve.evaluate.section import Section
-from pisolve.prepare import as_scan, model_of, models_of
+from pisolve.prepare import as_scan, model_of, models_of, sense_of
 from pisolve.problem import Problem
 from pisolve.recipe import Recipe, check_fixed
 from pisolve.tuning.choose import FOLDS, SHARE
@@ -180,8 +180,8 @@ def _numbers(recipe, model, y, out, scale, judge) -> list | None:
 
 def data_of(part) -> Data:
     """What `Holdout` splits: SENSE with the part's maps, or one coil with a map of 1 where it has not one set."""
-    y, mps, inner = part.kspace, part.mps, len(part.encoding.encoded)
     if not one_set(part):
-        y = np.take(y, [0], axis=-1 - inner)
-        mps = np.ones((1, *y.shape[-inner:]), y.dtype)
-    return Data(Problem(linops.sense(mps, part.mask, axes=part.axes, shape=y.shape), y))
+        inner = len(part.encoding.encoded)
+        y = np.take(part.kspace, [0], axis=-1 - inner)
+        part = part._with(kspace=y, mps=np.ones((1, *(part.size or y.shape[-inner:])), y.dtype))
+    return Data(Problem(sense_of(part), part.kspace))

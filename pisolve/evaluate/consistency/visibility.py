@@ -11,7 +11,7 @@ from pisolve.evaluate.consistency.forward import Noise, noise_of, one_set
 from pisolve.evaluate.planes import flat, which
 from pisolve.evaluate.section import Picture, Section
 from pisolve.linops.solve import cg_solve
-from pisolve.prepare import Espirit, prepare
+from pisolve.prepare import Espirit, on_a_grid, prepare
 from pisolve.tuning.scores import BETA
 
 CLEAR = 5.0  # standard deviations that make a structure stand out
@@ -200,6 +200,7 @@ def seen(structure, scan, *, slice: int | None = None, noise: float | None = Non
 def prepared(scan):
     """The scan with mask and one set of maps."""
     scan = prepare(scan, Espirit(), stacklevel=4)
+    on_a_grid(scan, "visibility")
     if not one_set(scan):
         raise ValueError(f"scan has {scan.sets} sets of coil maps: this needs one, Espirit(sets=1)")
     return scan

@@ -9,7 +9,7 @@ from pisolve import _check, io
 from pisolve.evaluate.crimes import image, kspace, reference
 from pisolve.evaluate.crimes.view import Measured, View
 from pisolve.evaluate.section import Section
-from pisolve.prepare import as_scan
+from pisolve.prepare import as_scan, on_a_grid
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,7 @@ def crimes(scan, *, phase_axes: int = 1) -> Crimes:
             print(crime)
     """
     scan = as_scan(scan)
+    on_a_grid(scan, "crimes")
     view = View(scan, _check.choice("phase_axes", phase_axes, (1, 2)))
     rows, found = [], []
     for check in CHECKS:

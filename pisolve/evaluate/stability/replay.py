@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from pisolve import backend, linops
+from pisolve import backend
 from pisolve.evaluate.planes import one_part, which
-from pisolve.prepare import as_scan, models_of, prepare
+from pisolve.prepare import as_scan, models_of, prepare, sense_of
 from pisolve.priors._module import ready
 from pisolve.recipe import Recipe, check_fixed, repeated
 from pisolve.solvers import solve
@@ -76,7 +76,7 @@ class Replay:
             part = self.scan
             part = prepare(part, self.recipe.maps) if part.mps is None else part
             mps = part.mps[0] if part.sets > 1 else part.mps
-            self._coils = linops.sense(mps, part.mask, axes=part.axes, shape=part.kspace.shape)
+            self._coils = sense_of(part, mps)
         return self._coils
 
     @property
