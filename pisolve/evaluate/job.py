@@ -27,6 +27,8 @@ def prepared(folder: Path, index: int) -> io.Scan:
     with np.load(folder / f"{index:03d}" / "prepared.npz") as file:
         parts = {n: file[n] for n in file.files}
     axes = json.loads(str(parts.pop("axes"))) if "axes" in parts else None  # as it was before there were axes
+    if "size" in parts:
+        parts["size"] = tuple(parts["size"].tolist())
     return io.Scan(parts.pop("kspace"), meta=json.loads(str(parts.pop("meta"))), axes=axes, **parts)
 
 

@@ -98,7 +98,7 @@ def noise_map(recipe: Recipe, scan, *, replicas: int = 100, covariance=None, see
     fewer = Channels(_undersampled(recipe, white.whitened(raw)), compress=recipe.compress)
     models, scale = models_of(prepared, recipe.method, each=recipe.each)
     parts = prepared.parts(recipe.each)
-    empty = [np.zeros(_image_shape(p), complex) for p in parts]
+    empty = [np.zeros(p.image_shape, complex) for p in parts]
     inside = 1 if prepared.mask is None else prepared.inside
     bare = prepared._with(mps=None, reference=None, calib=None)
 
@@ -132,10 +132,6 @@ def noise_map(recipe: Recipe, scan, *, replicas: int = 100, covariance=None, see
     if count < 2:
         raise ValueError(f"only {count} of {replicas} replicas gave an image: the recipe diverges with this noise")
     return NoiseMap(np.sqrt(square / (count - 1)), image, mean - image, count, psi, replicas - count)
-
-
-def _image_shape(part) -> list[int]:
-    return [n for n, a in zip(part.kspace.shape, part.axes) if a != "coil"]
 
 
 def _undersampled(recipe, scan):

@@ -26,6 +26,7 @@ class Setting:
         shape: (slice, coil, ky, kx), or of the axes `axes`.
         scale: what k-space was multiplied by before solving.
         warnings: what is odd about the data, one sentence each.
+        size: of the image, where it is not that of k-space: samples lie anywhere.
         noise, noise_from: standard deviation of the real and of the imaginary part of a sample, and where it is from.
     """
 
@@ -42,6 +43,7 @@ class Setting:
     noise: float | None = None
     noise_from: str = ""
     axes: tuple = ("slice", "coil", "ky", "kx")
+    size: tuple | None = None
 
     @property
     def image_axes(self) -> tuple[str, ...]:
@@ -51,7 +53,8 @@ class Setting:
     @property
     def image_shape(self) -> tuple[int, ...]:
         """The size of images before they are cropped."""
-        return tuple(n for a, n in zip(self.axes, self.shape) if a != _axes.COIL)
+        shape = tuple(n for a, n in zip(self.axes, self.shape) if a != _axes.COIL)
+        return shape if self.size is None else (*shape[:-len(self.size)], *self.size)
 
     @property
     def planes(self) -> list[dict]:

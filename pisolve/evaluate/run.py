@@ -59,14 +59,15 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
     notes += [str(w.message) for w in caught if issubclass(w.category, UserWarning)] + unjudged(plan, scan)
     if sampling is not None:
         notes += scan.warnings()  # such as too few lines in the centre for coil maps
-    arrays = {n: getattr(scan, n) for n in ("kspace", "mask", "mps", "reference", "noise", "calib")}
+    arrays = {n: getattr(scan, n) for n in ("kspace", "mask", "mps", "reference", "noise", "calib", "coord", "size")}
     _savez(place / "prepared.npz", **{n: a for n, a in arrays.items() if a is not None},
            meta=json.dumps(kept(scan.meta)), axes=json.dumps(scan.axes))
     scale = models_of(scan, method, each=each)[1]
     front = () if "slice" in scan.axes else (1,)  # images of a comparison have slices
     noise = _noise(scan)
     reference = {} if scan.reference is None else {"reference": abs(scan.reference[(None,) * len(front)])}
-    found = {"scan": name, "kind": kind if reference else "", "shape": [*front, *scan.kspace.shape],
+    inside = {} if scan.size is None else {"size": scan.size}
+    found = {"scan": name, **inside, "kind": kind if reference else "", "shape": [*front, *scan.kspace.shape],
              "axes": [*("slice" for _ in front), *scan.axes], "scale": scale,
              "noise": noise and noise.sigma, "noise_from": noise.source if noise else "no noise was found",
              "samples": scan.noise is not None, "crimes": suspected, "warnings": list(dict.fromkeys(notes))}
@@ -160,7 +161,8 @@ def _do(job, done, progress):
         one = parts[z]
         as_one = Reconstruction(x, result.status, [result], scale, replace(recipe, solver=result.solver, each=()), one,
                                 {})
-        found = consistency(as_one, noise=noise) if result.ok and (noise or scan.noise is not None) else None
+        judged = result.ok and (noise or scan.noise is not None) and scan.coord is None
+        found = consistency(as_one, noise=noise) if judged else None
         shown = like_rss(one, x) if recipe.method.needs_maps else x  # the others are roots of sums of squares
         _keep(job, z, scan, labels[z], shown, {
             "status": result.status, "iterations": result.state.k, "seconds": seconds, "memory_mb": memory,

@@ -18,10 +18,7 @@ _GOOD = ("converged", "max_iter", "stopped", "done", "empty")
 
 def empty(part) -> Result:
     """The result of a part of a scan that holds nothing: zeros."""
-    shape = [n for n, a in zip(part.kspace.shape, part.axes) if a != "coil"]
-    if part.size is not None:
-        shape[-len(part.size):] = part.size
-    x = np.zeros(shape, part.kspace.dtype)
+    x = np.zeros(part.image_shape, part.kspace.dtype)
     return Result(x, "empty", State(x), [], None, None)
 
 

@@ -135,6 +135,12 @@ class Scan:
         return _axes.of_image(self.axes)
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The sizes of the axes of the image."""
+        shape = tuple(n for a, n in zip(self.axes, self.kspace.shape) if a != _axes.COIL)
+        return shape if self.size is None else (*shape[:-len(self.size)], *self.size)
+
+    @property
     def further(self) -> tuple[str, ...]:
         """The axes that are neither encoded, nor of coils or slices: frames, echoes, ..."""
         return tuple(a for a in _axes.further(self.axes) if a != _axes.SLICE)
