@@ -1,192 +1,20 @@
-"""What is solved for one slice: SENSE, SPIRiT, or SENSE on k-space that GRAPPA or RAKI has filled."""
+"""SPIRiT, coil images, and SENSE on k-space that GRAPPA or RAKI has filled."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from itertools import cycle
-from pathlib import Path
 
 import numpy as np
 
-from pisolve import backend, calib, linops
+from pisolve import calib, linops
 from pisolve._check import choice, number, outside, shape
 from pisolve.calib.grappa import LARGEST
 from pisolve.calib.raki import check_options
 from pisolve.calib.spirit import odd_kernel
-
-
-def _same(x):
-    return x
-
-
-@dataclass(frozen=True)
-class Model:
-    """A part of a scan: minimise 1/2 ||A x - y||^2 + g(x).
-
-    Attributes:
-        A, y: operator and data of the equation.
-        image: x -> the picture, homogeneous, of the image axes of the part.
-        data: k-space of the part -> y, linear: the same calibration on other data of it.
-        size: x is the picture times this: the typical root of sum_c |S_c|^2 of maps that are not normalised.
-        density: what y is multiplied by for the zero-filled image, the area of k-space that each sample stands for;
-            None: 1, as on a grid.
-        energy: sum_c |S_c|^2 of A's maps, of x's shape: A^H y / energy is the zero-filled x. None: 1 where there are
-            maps.
-        status: "diverged" where the method's own fit was, and x cannot be better; None: nothing is said.
-    """
-
-    A: linops.Linop
-    y: np.ndarray
-    image: Callable = _same
-    data: Callable = _same
-    size: float = 1.0
-    energy: np.ndarray | None = None
-    density: np.ndarray | None = None
-    status: str | None = None
-
-
-class Method:
-    """Base of the methods: a part of a scan, with its mask, maps and calibration lines, -> `Model`.
-
-    What others ask of a method is said by its attributes:
-
-    Attributes:
-        needs_maps: whether coil maps are made for it.
-        fits: whether kernels or a network are fitted to the part first: work of its own, as solving is.
-        fills: whether it fills k-space: then a prior acts on an image in which noise is not white, and samples cannot
-            be withheld one by one.
-        predicts: whether its images predict samples that were withheld from it: magnitudes have no k-space, and a
-            lattice that is filled may break.
-        magnitude: whether the picture is a magnitude, without the phase of the object.
-        tunable: whether x is the picture and A x the samples as they were measured: then `tune` can choose a prior's
-            strength, the risk can be estimated (SURE), and the minimum has its derivatives.
-        anywhere: whether samples may lie anywhere in k-space, off the grid.
-        planar: whether it takes single planes only, of one slice and one frame.
-        networks: the kind of reconstruction networks that can take its model, by their `needs_maps`; None: no network.
-    """
-
-    needs_maps = True
-    fits = False
-    fills = False
-    predicts = True
-    magnitude = False
-    tunable = False
-    anywhere = False
-    planar = True
-    networks: bool | None = None
-
-    def __call__(self, part) -> Model:
-        raise NotImplementedError
-
-    def takes(self, scan, each) -> None:
-        """Refuse a scan whose parts it cannot take.
-
-        Raises:
-            ValueError: with what to do.
-        """
-        if scan.coord is not None and not self.anywhere:
-            raise ValueError(f"{type(self).__name__}() takes k-space on a grid, whose neighbours are one step apart, "
-                             "and this scan has samples anywhere (coord): take Sense()")
-        left = [a for a in scan.image_axes if a not in each]
-        more = [a for a in left if a not in "xyz"]
-        volume = len(left) - len(more) > 2
-        if self.planar and (more or volume):
-            apart = (*each, *more, *(scan.separable[-1:] if volume else ()))
-            raise ValueError(f"{type(self).__name__}() takes planes of k-space one by one, and this scan has the axes "
-                             f"{', '.join(scan.axes)}: " + (f"give each={apart!r}, or take Sense()" if not volume or
-                             scan.separable else "take Sense()"))
-
-    def watched(self, slices: int, *, progress: bool = False, folder: Path | None = None) -> Callable:
-        """The same calls with a bar, and with fits that are kept; itself where there is nothing that takes long.
-
-        Args:
-            slices: how many there are; they are asked for in their order, again and again where they are not kept.
-            progress: show a bar.
-            folder: where fits are kept while they run and afterwards, or None; it belongs to these slices.
-        """
-        return self
-
-    def workspace(self, shape, itemsize: int) -> int:
-        """Bytes that A^H A takes beside the coils' images, for k-space of this shape (coil, ky, kx)."""
-        return 0
-
-
-@dataclass(frozen=True)
-class Sense(Method):
-    """A = `linops.sense(mps, mask)`; soft SENSE with several sets of maps, whose image is the root sum of squares.
-
-    Maps that are not normalised are divided by their typical root sum of squares, one number, so that the strength of a
-    prior means the same with them; the picture, divided by it, is that of the maps as they were given.
-    """
-
-    tunable = networks = anywhere = True
-    planar = False
-
-    def __call__(self, part) -> Model:
-        if part.coord is not None:
-            return _of_points(part)
-        make, image = (linops.soft_sense, linops.combine_sets) if part.sets > 1 else (linops.sense, _same)
-        place = {"axes": part.axes, "shape": part.kspace.shape}
-        A = make(part.mps, part.mask, **place)
-        size, energy = _normalisation(A, part.kspace)
-        if energy is None:
-            return Model(A, part.kspace, image)
-        return Model(make(part.mps / size, part.mask, **place), part.kspace,
-                     lambda x: image(x) / x.real.dtype.type(size), size=size, energy=energy)
-
-
-SENSE = Sense()
-
-
-def _of_points(part) -> Model:
-    """SENSE of samples anywhere in k-space."""
-    if part.sets > 1:
-        raise ValueError(f"mps has {part.sets} sets of maps, and samples anywhere (coord) are for one: give "
-                         "Espirit(sets=1)")
-    density = np.expand_dims(part.encoding.density, -1 - len(part.size)).astype(part.kspace.real.dtype)
-    A = sense_of(part)
-    size, energy = _normalisation(A, part.kspace * density)
-    if energy is None:
-        return Model(A, part.kspace, density=density)
-    return Model(sense_of(part, part.mps / size), part.kspace, lambda x: x / x.real.dtype.type(size), size=size,
-                 energy=energy, density=density)
-
-
-def sense_of(part, mps=None) -> linops.Linop:
-    """The operator of a part of a scan with one set of maps, its own or others."""
-    place = {"axes": part.axes, "shape": part.kspace.shape}
-    mps = part.mps if mps is None else mps
-    if part.coord is None:
-        return linops.sense(mps, part.mask, **place)
-    weights = None
-    if part.mask is not None:  # frames that keep other shots of one trajectory have their own points then
-        weights = np.broadcast_to(part.mask, (part.mask if part.mask.ndim > part.coord.ndim - 1 else
-                                              part.coord[..., 0]).shape).astype(float)
-    coord = part.coord if weights is None else np.broadcast_to(part.coord, (*weights.shape, part.coord.shape[-1]))
-    return linops.sense(mps, weights=weights, coord=coord, **place)
-
-
-def _normalisation(A, kspace) -> tuple[float, np.ndarray | None]:
-    """The typical root sum of squares s of A's maps, and sum_c |S_c|^2 / s^2; (1, None) for maps that are normalised.
-
-        s^2 = sum_r |z|^2 / sum_r |z|^2 / e,    z = A^H y,   e = sum_c |S_c|^2
-
-    is the mean of e weighted by the signal as the coils see it, |z|^2 / e. Normalised are maps with e = 1 wherever they
-    are not 0, and maps faded from 1 (ESPIRiT's with `soft_crop`). What is below 0.1 s^2 counts as that: dividing by it
-    would make the scale one of noise.
-    """
-    xp = backend.namespace(A.mps)
-    e = sum(xp.square(abs(m), dtype=np.float64) for m in xp.moveaxis(A.mps, -1 - A.ndim, 0))
-    if abs(e[e > 0] - 1).max() < 1e-3:
-        return 1.0, None
-    z = xp.square(abs(A.H(kspace / (abs(kspace).max() or 1))), dtype=np.float64)
-    seen = (z / xp.where(e > 0, e, 1) * (e > 0)).sum()
-    if seen == 0 or (e.max() < 1.001 and z.sum() > 0.99 * seen):
-        return 1.0, None
-    square = z.sum() / seen
-    return float(square**0.5), xp.maximum(e / square, 0.1).astype(kspace.real.dtype)
+from pisolve.prepare.model import Method, Model
+from pisolve.prepare.sense import SENSE
 
 
 @dataclass(frozen=True)

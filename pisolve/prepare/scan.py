@@ -12,8 +12,9 @@ from pisolve import _axes, calib, io, masks, scan
 from pisolve.backend import fft, to_numpy
 from pisolve.prepare.channels import Channels, Compress
 from pisolve.prepare.maps import Maps
-from pisolve.prepare.methods import SENSE, Method, Model
+from pisolve.prepare.model import Method, Model
 from pisolve.prepare.sampling import Sampling
+from pisolve.prepare.sense import SENSE
 from pisolve.scan import Scan
 
 EACH = ("slice",)  # what is solved by itself

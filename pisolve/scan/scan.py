@@ -8,10 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from pisolve import _axes, _check
-from pisolve.backend import fft, to_numpy
-from pisolve.scan import checks, odd, parts
-from pisolve.scan.grid import Grid, check_mask, shortened
-from pisolve.scan.points import Points, as_points
+from pisolve.backend import fft
+from pisolve.scan import odd, parts
+from pisolve.scan.checks import axes_of_maps
+from pisolve.scan.fields import checked
+from pisolve.scan.grid import Grid, shortened
+from pisolve.scan.points import Points
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,39 +65,7 @@ class Scan:
     size: tuple[int, ...] | None = None
 
     def __post_init__(self):
-        checks.complex_samples("kspace", self.kspace)
-        kspace = to_numpy(_check.array("kspace", self.kspace, nonzero=True))
-        given, inside = self.axes, {}
-        if self.coord is not None:
-            kspace, inside["coord"], inside["size"], given = as_points(kspace, self.coord, self.size, given)
-        elif self.size is not None:
-            raise ValueError("size is for scans with coord: leave it out, k-space on a grid has the size of the image")
-        given = _axes.checked(given, kspace.shape)
-        inner = len(_axes.encoded(given))
-        if self.coord is None and given[-1] in _axes.POINTS:
-            raise ValueError(f"axes are {', '.join(given)}: 'shot' and 'sample' need coord, where the samples lie")
-        if _axes.COIL not in given:
-            kspace, given = np.expand_dims(kspace, -1 - inner), (*given[:-inner], _axes.COIL, *given[-inner:])
-        axes = _axes.canonical(given)
-        kspace = checks.ordered(kspace, given, axes)
-        object.__setattr__(self, "axes", axes)
-        fields = {"kspace": kspace, "meta": dict(self.meta), **inside}
-        if inside and inside["coord"].ndim - 1 > inner:
-            own = [(*(a for a in names if a != _axes.COIL), "axis") for names in (given, axes)]
-            fields["coord"] = checks.ordered(inside["coord"], *own)
-        grid = kspace.shape if not inside else (*kspace.shape[:-inner], *inside["size"])
-        if self.mask is not None:
-            own = [tuple(a for a in names if a != _axes.COIL) for names in (given, axes)]
-            fields["mask"] = check_mask("mask", checks.ordered(self.mask, *own), *self._without_coils(kspace.shape))
-        for name, check in (("mps", checks.maps), ("calib", checks.calib)):
-            if getattr(self, name) is not None:
-                fields[name] = check(getattr(self, name), axes, grid, given)
-        if self.reference is not None:
-            image = checks.ordered(self.reference, _axes.of_image(given), _axes.of_image(axes))
-            fields["reference"] = checks.reference(image, axes, grid)
-        if self.noise is not None:
-            fields["noise"] = checks.noise(self.noise, kspace.shape[axes.index(_axes.COIL)])
-        for name, value in fields.items():
+        for name, value in checked(self).items():
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -160,7 +130,7 @@ class Scan:
         """How many sets of coil maps there are: 0 without maps, 1 for SENSE, more for soft SENSE."""
         if self.mps is None:
             return 0
-        names = checks.axes_of_maps(self.axes, self.mps.ndim)
+        names = axes_of_maps(self.axes, self.mps.ndim)
         return self.mps.shape[names.index(_axes.MAPS)] if _axes.MAPS in names else 1
 
     @property
@@ -170,7 +140,7 @@ class Scan:
 
     def named(self) -> dict:
         """The arrays that have axes of the scan, with the names of these: what is None included."""
-        grid, beside = self.encoding, lambda a: () if a is None else checks.axes_of_maps(self.axes, a.ndim)
+        grid, beside = self.encoding, lambda a: () if a is None else axes_of_maps(self.axes, a.ndim)
         of_mask = () if self.mask is None else grid.axes if self.mask.ndim == len(grid.axes) else grid.encoded
         of_coord = () if self.coord is None else (*(grid.axes if grid.own_coord else grid.encoded), "axis")
         of_maps = tuple(_axes.SPATIAL.get(a, a) for a in beside(self.mps))

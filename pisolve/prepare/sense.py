@@ -1,0 +1,86 @@
+"""SENSE of a part of a scan, on a grid or of samples anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pisolve import backend, linops
+from pisolve.prepare.model import Method, Model, same
+
+
+@dataclass(frozen=True)
+class Sense(Method):
+    """A = `linops.sense(mps, mask)`; soft SENSE with several sets of maps, whose image is the root sum of squares.
+
+    Maps that are not normalised are divided by their typical root sum of squares, one number, so that the strength of a
+    prior means the same with them; the picture, divided by it, is that of the maps as they were given.
+    """
+
+    tunable = networks = anywhere = True
+    planar = False
+
+    def __call__(self, part) -> Model:
+        if part.coord is not None:
+            return _of_points(part)
+        make, image = (linops.soft_sense, linops.combine_sets) if part.sets > 1 else (linops.sense, same)
+        place = {"axes": part.axes, "shape": part.kspace.shape}
+        A = make(part.mps, part.mask, **place)
+        size, energy = _normalisation(A, part.kspace)
+        if energy is None:
+            return Model(A, part.kspace, image)
+        return Model(make(part.mps / size, part.mask, **place), part.kspace,
+                     lambda x: image(x) / x.real.dtype.type(size), size=size, energy=energy)
+
+
+SENSE = Sense()
+
+
+def _of_points(part) -> Model:
+    """SENSE of samples anywhere in k-space."""
+    if part.sets > 1:
+        raise ValueError(f"mps has {part.sets} sets of maps, and samples anywhere (coord) are for one: give "
+                         "Espirit(sets=1)")
+    density = np.expand_dims(part.encoding.density, -1 - len(part.size)).astype(part.kspace.real.dtype)
+    A = sense_of(part)
+    size, energy = _normalisation(A, part.kspace * density)
+    if energy is None:
+        return Model(A, part.kspace, density=density)
+    return Model(sense_of(part, part.mps / size), part.kspace, lambda x: x / x.real.dtype.type(size), size=size,
+                 energy=energy, density=density)
+
+
+def sense_of(part, mps=None) -> linops.Linop:
+    """The operator of a part of a scan with one set of maps, its own or others."""
+    place = {"axes": part.axes, "shape": part.kspace.shape}
+    mps = part.mps if mps is None else mps
+    if part.coord is None:
+        return linops.sense(mps, part.mask, **place)
+    weights = None
+    if part.mask is not None:  # frames that keep other shots of one trajectory have their own points then
+        weights = np.broadcast_to(part.mask, (part.mask if part.mask.ndim > part.coord.ndim - 1 else
+                                              part.coord[..., 0]).shape).astype(float)
+    coord = part.coord if weights is None else np.broadcast_to(part.coord, (*weights.shape, part.coord.shape[-1]))
+    return linops.sense(mps, weights=weights, coord=coord, **place)
+
+
+def _normalisation(A, kspace) -> tuple[float, np.ndarray | None]:
+    """The typical root sum of squares s of A's maps, and sum_c |S_c|^2 / s^2; (1, None) for maps that are normalised.
+
+        s^2 = sum_r |z|^2 / sum_r |z|^2 / e,    z = A^H y,   e = sum_c |S_c|^2
+
+    is the mean of e weighted by the signal as the coils see it, |z|^2 / e. Normalised are maps with e = 1 wherever they
+    are not 0, and maps faded from 1 (ESPIRiT's with `soft_crop`). What is below 0.1 s^2 counts as that: dividing by it
+    would make the scale one of noise.
+    """
+    xp = backend.namespace(A.mps)
+    e = sum(xp.square(abs(m), dtype=np.float64) for m in xp.moveaxis(A.mps, -1 - A.ndim, 0))
+    if abs(e[e > 0] - 1).max() < 1e-3:
+        return 1.0, None
+    z = xp.square(abs(A.H(kspace / (abs(kspace).max() or 1))), dtype=np.float64)
+    seen = (z / xp.where(e > 0, e, 1) * (e > 0)).sum()
+    if seen == 0 or (e.max() < 1.001 and z.sum() > 0.99 * seen):
+        return 1.0, None
+    square = z.sum() / seen
+    return float(square**0.5), xp.maximum(e / square, 0.1).astype(kspace.real.dtype)
