@@ -117,6 +117,21 @@ class Problem:
         return value if value > 0 else self.lipschitz  # below 0: A.H is no adjoint
 
     @cached_property
+    def units(self) -> tuple[float, float]:
+        """(c, the largest magnitude of the image): what noise of a share of the image is to the data term.
+
+        c is the curvature, and max|A^H y| / c the magnitude. Where samples lie denser in one place than in another, as
+        those of spokes do in their middle, both say more of that place than of the image: then A knows the energy of a
+        sample's row, and eight steps of conjugate gradients find the image.
+        """
+        c = getattr(self.linop, "row_energy", None)
+        if c is None:
+            c = self.curvature
+            return c, real(abs(self.AHy).max()) / c
+        x = cg_solve(self.normal, self.AHy, backend.zeros_like(self.AHy), iterations=8, tol=1e-3)
+        return c, real(abs(x).max())
+
+    @cached_property
     def forms(self) -> tuple[Prior, Prior]:
         """(h, f) with g = h + f, h by its gradient and f by its prox: what proximal gradient methods see."""
         return self._told(self._forms)

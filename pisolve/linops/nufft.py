@@ -32,6 +32,8 @@ class NUFFT(Linop):
         self.lead = shape[:len(shape) - d]
         super().__init__((*self.lead, *self.coord.shape[:-1]), shape)
 
+    row_energy = 1.0
+
     def _apply(self, input):
         out = np.empty((int(np.prod(self.lead)), len(self.points.coord)), input.dtype)
         self.points.forward(_on_cpu(input).reshape(-1, *self.points.shape), out)

@@ -35,6 +35,13 @@ class SensePoints(Linop):
                        for i in np.ndindex(coord.shape[:self.own])}
         super().__init__((*self.lead, mps.shape[-1 - d], *where), (*self.lead, *shape))
 
+    @property
+    def row_energy(self):
+        """The mean of sum_c |S_c|^2 where it is not 0, times that of the weights."""
+        energy = (abs(self.mps[(0,) * len(self.lead)]) ** 2).sum(0)
+        weight = 1.0 if self.root is None else float((self.root[self.root > 0] ** 2).mean())
+        return float(energy[energy > 0].mean()) * weight
+
     def _parts(self):
         """(index of a frame, its points, the roots of its weights (point,) or None)."""
         for i in np.ndindex(self.lead):

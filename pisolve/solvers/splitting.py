@@ -21,13 +21,16 @@ def automatic_rho(problem, z, factor: float = 3.0) -> float:
     energy-weighted mean magnitude of G x. With 3 ADMM takes 0.4 to 0.9 of the steps that it takes with 10 to 1e-3 of
     the minimum, for TV in two and three dimensions and TGV at several strengths. A denoiser with a fixed level sigma
     stands for a prior of strength rho sigma^2, which should be about the variance of the noise in the data:
-    rho = c (0.01 max|A^H y / c| / sigma)^2, at most c, with the curvature c of the data term, 1 for normalised maps: as
-    in DPIR but for the constant. Other implicit priors: rho = L.
+    rho = c (0.01 max|A^H y / c| / sigma)^2, at most c, with the curvature c of the data term, 1 for normalised maps
+    (`Problem.units`): as in DPIR but for the constant. Other implicit priors: rho = L.
     """
-    L, c = problem.lipschitz, problem.curvature
+    L = problem.lipschitz
     if problem.prior.implicit:
         sigma = _level(problem.prior)
-        return L if sigma is None else c * min((0.01 * real(abs(problem.AHy).max()) / c / sigma) ** 2, 1.0) or L
+        if sigma is None:
+            return L
+        c, most = problem.units
+        return c * min((0.01 * most / sigma) ** 2, 1.0) or L
     energy, value = squared_norm(z), _strength(problem.splitting.f, z)
     rho = factor * value / energy if 0 < value < math.inf and energy > 0 else L
     return min(max(rho, 1e-4 * L), 1e4 * L)
