@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import json
 import multiprocessing
 import os
 import pickle
-import tempfile
+import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
-from pisolve import _check, backend, io
+from pisolve import _check, backend
 from pisolve.evaluate import run
 from pisolve.evaluate.analyses import analyse, check, explained
 from pisolve.evaluate.comparison import Comparison
+from pisolve.evaluate.folder import parts_of
 from pisolve.evaluate.gather import gather
 from pisolve.evaluate.job import jobs_of
 from pisolve.evaluate.memory import available
@@ -70,6 +69,10 @@ def compare(scans, methods=("zero-filled", "sense", "wavelet", "tv", "pnp"), *, 
 
     Raises:
         TypeError, ValueError: input that cannot be compared, or not on equal terms; a folder of another comparison.
+        BlockingIOError: another run works in the folder; it names the process.
+
+    Warns:
+        UserWarning: a file that is kept in the folder is damaged; it is made again.
 
     Example:
         pi.compare("scan.h5", ["wavelet", "tv", "pnp"], accel=4, folder="report")
@@ -117,7 +120,7 @@ def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int =
         if not Path(report).resolve().parent.is_dir() and Path(report).parent != Path(folder or "."):
             raise FileNotFoundError(f"the folder of {report} does not exist: make it first")
     analyses = check(analyses)
-    with _kept(folder, plan) as work:
+    with parts_of(folder, plan) as work:
         _run(plan, work, workers, progress)
         result = gather(plan, work)
         result = result.with_sections(*explained(result))
@@ -127,23 +130,6 @@ def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int =
     if report is not None:
         result.to_html(report)
     return result
-
-
-@contextlib.contextmanager
-def _kept(folder, plan) -> Iterator[Path]:
-    """The folder for the parts, checked to be of this plan; a temporary one where none is asked for."""
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="pisolve-") as name:
-            yield Path(name)
-        return
-    work = Path(folder) / "parts"
-    work.mkdir(parents=True, exist_ok=True)
-    stamp, now = work / "plan.sha256", plan.fingerprint
-    if stamp.exists() and stamp.read_text() != now:
-        raise ValueError(f"{folder} holds another comparison, of other scans, methods or settings: give a new folder")
-    with io.atomic(stamp) as temporary:
-        temporary.write_text(now)
-    yield work
 
 
 def _run(plan, work, workers, progress):
@@ -202,3 +188,10 @@ def _begin(threads):
 
     os.environ["PISOLVE_THREADS"] = str(threads)
     torch.set_num_threads(threads)
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(parent) -> None:
+    """End this process with the one that began it, however that ended: nobody holds the folder any more."""
+    parent.join()
+    os._exit(1)

@@ -30,7 +30,7 @@ def held(folder) -> Iterator[Path | None]:
     """Hold a folder for this run: nobody else may work in it meanwhile; None is no folder, and nothing happens.
 
     A lock of the operating system on the file `.pisolve-lock` in it, which is free as soon as the process has ended,
-    however it did. What earlier runs left under temporary names is removed. While the folder is held in the main thread,
+    however it did. What earlier runs left under temporary names is removed. While the main thread holds the folder,
     SIGTERM interrupts as Ctrl-C does, where nobody else has a handler for it.
 
     Args:

@@ -1,7 +1,7 @@
 """Seals: a digest at the end of a file that is gone on from, over its content and what it belongs to.
 
-HDF5, .npz and torch's files ignore what follows their end, so a sealed file is read by everything that reads an unsealed
-one. A seal finds damage and mistaken files; it is no signature, whoever can write the file can seal it.
+HDF5, .npz and torch's files ignore what follows their end, so a sealed file is read by everything that reads an
+unsealed one. A seal finds damage and mistaken files; it is no signature, whoever can write the file can seal it.
 """
 
 from __future__ import annotations

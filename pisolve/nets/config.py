@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from pisolve import _check
+from pisolve.io.held import refuse_busy
 from pisolve.nets import data, losses, parallel, store
 from pisolve.nets.config_tasks import TASKS, made
 from pisolve.nets.run import Training
@@ -75,6 +76,7 @@ def run(path, *, out=None, resume: bool = False, progress: bool = False) -> Path
     """
     path, config = Path(path), read(path)
     folder = Path(out) if out is not None else Path(path.stem)
+    refuse_busy(folder)
     device = Training(device=config.get("training", {}).get("device", "cpu")).resolved_device()
     with parallel.processes(device) as group:
         network, task, settings = build(config)
