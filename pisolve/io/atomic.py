@@ -70,17 +70,7 @@ def together(*paths) -> Iterator[tuple[Path, ...]]:
 def _part(path: Path, token: str) -> Iterator[tuple[Path, Path]]:
     """(a temporary file that exists, empty and ours alone; where it is to go), removed at the end."""
     with telling(path):
-        special = _special(path)
-        target = path if special else Path(os.path.realpath(path))
-        if not special and target.is_symlink():
-            raise told(path, errno.ELOOP)
-        if target.is_dir():
-            raise IsADirectoryError(f"{target} is a folder: give the name of a file in it")
-        if not target.parent.is_dir():
-            raise FileNotFoundError(f"the folder {target.parent} does not exist: make it first")
-        mode = None if special or not target.exists() else stat.S_IMODE(target.stat().st_mode) & 0o777
-        if mode is not None and not os.access(target, os.W_OK):
-            raise PermissionError(f"{target} is write-protected: give another name, or make it writable first")
+        special, target, mode = place(path)
         folder = Path(tempfile.gettempdir()) if special else target.parent
         _sweep_once(folder)
         suffix = "".join(s for s in target.suffixes[-2:] if len(s) < 12)
@@ -92,6 +82,31 @@ def _part(path: Path, token: str) -> Iterator[tuple[Path, Path]]:
         yield temporary, target
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def place(path) -> tuple[bool, Path, int | None]:
+    """(whether a path is special, the file that it leads to, the permissions of what stands there or None).
+
+    Raises:
+        As `atomic`, before anything is written.
+    """
+    path = Path(path)
+    with telling(path):
+        special = _special(path)
+        target = path if special else Path(os.path.realpath(path))
+        if special:
+            return True, target, None
+        if target.is_symlink():
+            raise told(path, errno.ELOOP)
+        if target.is_dir():
+            raise IsADirectoryError(f"{target} is a folder: give the name of a file in it")
+        if not target.parent.is_dir():
+            raise FileNotFoundError(f"the folder {target.parent} does not exist: make it first")
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise PermissionError(f"{path} cannot be written: its folder is write-protected; write elsewhere")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(f"{target} is write-protected: give another name, or make it writable first")
+        return False, target, stat.S_IMODE(target.stat().st_mode) & 0o777 if target.exists() else None
 
 
 def _descriptor(path: Path) -> int | None:

@@ -18,7 +18,7 @@ import numpy as np
 from pisolve import _check
 from pisolve._version import __version__
 from pisolve.io.atomic import together, unfinished
-from pisolve.io.limits import limit, too_large
+from pisolve.io.limits import limit, spend
 
 DIMS = 16
 NAMES = ("x", "y", "z", "coil", "maps", "te", "coeff", "coeff2", "iter", "cshift", "time", "time2", "level", "slice",
@@ -51,8 +51,7 @@ def read(path, max_bytes: int | None = None) -> np.ndarray:
     if size != data.stat().st_size:
         raise ValueError(f"{data} has {data.stat().st_size:,} bytes, but {head.name} says {size:,} for dimensions "
                          f"{' '.join(map(str, dims))}: cut off, or not a pair")
-    if size > limit(max_bytes):
-        raise too_large(data, "the header", size, limit(max_bytes))
+    spend(data, "the header", size, limit(max_bytes))
     array = np.fromfile(data, "<c8").astype(np.complex64, copy=False)
     return array.reshape((dims + [1] * (DIMS - len(dims)))[::-1])
 

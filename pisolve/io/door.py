@@ -14,8 +14,8 @@ from pisolve.io.words import printable
 def reading(path, what: str = "") -> Iterator[None]:
     """While a file of somebody else is read: an exception leaves as ours, with the file's name in its message.
 
-    A ValueError and a TypeError stay what they are, and so do a missing package, a warning, and a file that is not there
-    or not to be read. Everything else, such as a parser's own errors, a missing key or too deep a nesting, is a
+    A ValueError and a TypeError stay what they are, and so do a missing package, a warning, and a file that is not
+    there or not to be read. Everything else, such as a parser's own errors, a missing key or too deep a nesting, is a
     ValueError. What they quote of the file is printable.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pisolve import _axes, _check
 from pisolve._version import __version__
-from pisolve.io.hdf5 import attributes, contents, dataset, names, open_hdf5, text
+from pisolve.io.hdf5 import attributes, contents, dataset, link, names, open_hdf5, text
 from pisolve.io.header import Header
 from pisolve.io.named import of_kspace, spread, words
 from pisolve.io.numpy import REMEDY
@@ -35,7 +35,7 @@ def read(path, max_bytes: int, axes=None) -> Scan:
         kspace = dataset(file, "kspace", max_bytes, path)
         if kspace is None:
             raise ValueError(f"{path} has no dataset kspace; it holds: {contents(file)}")
-        if "coord" in file:
+        if link(file, "coord") is not None:
             raise ValueError(f"{path} holds coord, it is not Cartesian: read it with h5py and give coord to the NUFFT")
         if kspace.dtype.kind != "c":
             raise TypeError(f"{path}: kspace has dtype {kspace.dtype}, complex is needed: was the magnitude stored, or "

@@ -24,6 +24,8 @@ _NONE = (errno.ENOSYS, errno.ENOLCK, getattr(errno, "ENOTSUP", errno.ENOSYS), er
 class Terminated(KeyboardInterrupt):
     """SIGTERM, taken as Ctrl-C: what keeps a state at the one keeps it at the other."""
 
+    word, code = "terminated", 143
+
 
 @contextmanager
 def held(folder) -> Iterator[Path | None]:

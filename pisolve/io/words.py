@@ -11,8 +11,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def printable(text, *, lines: bool = False) -> str:
     r"""The text with everything that steers a terminal written out: "\x1b[2J" in place of the escape itself.
 
-    Control characters, line and paragraph separators, marks that turn the direction of writing, characters of no meaning
-    of their own and halves of surrogate pairs.
+    Control characters, line and paragraph separators, marks that turn the direction of writing, characters of no
+    meaning of their own and halves of surrogate pairs.
 
     Args:
         text: anything; its `str` is taken.
@@ -30,6 +30,11 @@ def _shown(c: str) -> str:
     if c in _KEPT or unicodedata.category(c) == "Zs":  # blanks that are not the plain one
         return " "
     return c.encode("unicode_escape").decode("ascii")
+
+
+def caption(text) -> str:
+    """Text for a picture: printable, line breaks as they are, and no dollar begins a formula."""
+    return printable(text, lines=True).replace("$", r"\$")
 
 
 def cell(value):

@@ -189,7 +189,7 @@ class Run:
             seal(part)
 
     def restore(self) -> bool:
-        """Take everything from the checkpoint; False, with a warning, where it is damaged, and there is nothing to take.
+        """Take everything from the checkpoint; False, with a warning, where it is damaged: then the run begins anew.
 
         Raises:
             ValueError: a checkpoint of other settings, task or network, or a file that `save` did not write.
