@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import json
 import multiprocessing
 import os
 import pickle
@@ -20,6 +19,7 @@ from pisolve.evaluate.gather import gather
 from pisolve.evaluate.job import jobs_of
 from pisolve.evaluate.memory import available
 from pisolve.evaluate.plan import Plan, make
+from pisolve.io.door import json_of, mapping, reading
 from pisolve.tuning import TRIALS
 
 _FACTOR, _BASE = 40, 600 * 2**20  # bytes of a job: per byte of one slice's k-space, and of the libraries themselves
@@ -94,20 +94,29 @@ def rerun(file, *, scans=None, analyses=(), folder=None, report=None, workers: i
     Raises:
         FileNotFoundError, ValueError: no comparison, or one with a method that cannot be written down.
     """
+    return execute(planned(file, scans), analyses=analyses, folder=folder, report=report, workers=workers,
+                   progress=progress)
+
+
+def planned(file, scans=None) -> Plan:
+    """The plan of a comparison.json; see `rerun`."""
     path = Path(file) / "comparison.json" if Path(file).is_dir() else Path(file)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
-    try:
-        plan = json.loads(path.read_text())["about"]["plan"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} holds no comparison: {error!r}") from error
-    if plan is None:
-        raise ValueError(f"{path} has a method that was made in Python: run compare again")
-    before, plan = plan.get("fingerprint"), Plan.from_dict(plan, scans)
-    if plan.fingerprint != before:
+    found = json_of(path)
+    with reading(path, "a comparison"):
+        try:
+            plan = found["about"]["plan"]
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"{path} holds no comparison: {error!r}") from error
+        if plan is None:
+            raise ValueError(f"{path} has a method that was made in Python: run compare again")
+        before, plan = mapping(path, plan, "the plan").get("fingerprint"), Plan.from_dict(plan, scans)
+        changed = plan.fingerprint != before
+    if changed:
         warnings.warn(f"this is not quite the comparison of {path}: a scan, weights or the version changed since",
-                      stacklevel=2)
-    return execute(plan, analyses=analyses, folder=folder, report=report, workers=workers, progress=progress)
+                      stacklevel=_check.outside())
+    return plan
 
 
 def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int = 1,

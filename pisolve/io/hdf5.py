@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from pisolve.io import heaps
 from pisolve.io.limits import spend
 from pisolve.io.words import printable
 
@@ -19,10 +20,17 @@ ATTRIBUTES = 1000
 
 
 @contextmanager
-def open_hdf5(path) -> Iterator:
-    """Open an HDF5 file to read; what h5py cannot open or read becomes a ValueError with the path and its reason."""
+def open_hdf5(path, *, texts: bool = True) -> Iterator:
+    """Open an HDF5 file to read; what h5py cannot open or read becomes a ValueError with the path and its reason.
+
+    Args:
+        path: the file.
+        texts: whether texts or raw data's readouts are read, too, for which the whole file is looked through once.
+    """
     import h5py
 
+    if texts:
+        heaps.check(path)
     try:
         with h5py.File(path, "r") as file:
             yield file

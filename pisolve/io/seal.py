@@ -54,7 +54,7 @@ def check(path, of: str | None = None, *, needed: bool = False) -> bool:
             if needed:
                 raise Broken(f"{path} is damaged: its seal is not there")
             return False
-        mine, digest = end[len(_MARK):].split()
+        mine, digest = end[len(_MARK): len(_MARK) + 64], end[-65:-1]
         file.seek(0)
         if _digest(file, mine, size - _SIZE) != digest:
             raise Broken(f"{path} is damaged: its content is not what was written")
