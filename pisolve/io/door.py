@@ -24,8 +24,12 @@ def reading(path, what: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (ImportError, Warning, FileNotFoundError, IsADirectoryError, PermissionError):
+    except (ImportError, Warning):
         raise
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        if named(path, str(error)):
+            raise
+        raise type(error)(f"{path}: {printable(error)}") from error
     except (ValueError, TypeError) as error:
         text = printable(error)
         if type(error) in (ValueError, TypeError) and text == str(error) and named(path, text):

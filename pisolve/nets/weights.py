@@ -14,7 +14,8 @@ from torch.nn.modules import module as hooks
 from pisolve.io.door import reading
 from pisolve.io.limits import limit, too_large
 
-MODULES = 20_000  # parts of a network: a hundred times those of the largest one here
+PARTS = 40_000  # modules and arrays of weights of a network: a hundred times those of the largest one here
+NUMBERS = 1 << 27  # weights of one that a configuration describes, 0.5 GB; VarNet's 30 million are the most here
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128, torch.uint8,
           torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
 
@@ -69,15 +70,12 @@ def check_tensors(path, weights: dict) -> None:
 
 @contextlib.contextmanager
 def building(most: int | None = None) -> Iterator[None]:
-    """While a network is made that a file describes: it may have `MODULES` parts and `most` numbers.
-
-    Args:
-        most: None: what an eighth of the machine's memory holds in single precision.
+    """While a network is made that a file describes: it may have `PARTS` parts and `most` numbers, None: `NUMBERS`.
 
     Raises:
         ValueError: it has more; before they are filled.
     """
-    most, here, count = limit(None) // 16 if most is None else most, threading.get_ident(), {"parts": 0, "numbers": 0}
+    most, here, count = NUMBERS if most is None else most, threading.get_ident(), {"parts": 0, "numbers": 0}
 
     def add(kind, n, allowed):
         if threading.get_ident() == here:
@@ -86,9 +84,10 @@ def building(most: int | None = None) -> Iterator[None]:
                 raise ValueError(f"a network of more than {allowed:,} {kind} is described: not so large a one is meant")
 
     def part(module, name, child):
-        add("parts", 1, MODULES)
+        add("parts", 1, PARTS)
 
     def parameter(module, name, value):
+        add("parts", 1, PARTS)
         add("numbers", 0 if value is None else value.numel(), most)
 
     handles = [hooks.register_module_module_registration_hook(part),
