@@ -39,6 +39,8 @@ def in_words(error: BaseException) -> str | None:
     from pisolve.io.failure import WORDS
 
     text = " ".join(str(error).split())
+    if "there is not enough memory" in text:
+        return text
     if isinstance(error, MemoryError) or any(words in text.lower() for words in _NO_MEMORY):
         return f"there is not enough memory ({text or 'no more is said'}): take fewer slices at a time, or threads"
     if isinstance(error, RuntimeError):

@@ -46,6 +46,33 @@ def told(path, code: int) -> OSError:
     return error
 
 
+def room(path, size: int) -> None:
+    """Refuse a file of `size` bytes for which there is no room, before libhdf5 begins it, which fails with much noise.
+
+    Raises:
+        OSError: the disk has less, or this process may not write so large a file.
+    """
+    path = Path(path)
+    if size > _largest():
+        raise told(path, errno.EFBIG)
+    try:
+        found = os.statvfs(path.parent)
+    except (OSError, AttributeError):  # it cannot be asked
+        return
+    if found.f_blocks and found.f_bavail * found.f_frsize < size:
+        raise told(path, errno.ENOSPC)
+
+
+def _largest() -> float:
+    """How large a file of this process may be."""
+    try:
+        import resource
+    except ImportError:  # there are no such limits
+        return float("inf")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return float("inf") if limit == resource.RLIM_INFINITY else limit
+
+
 def reached(path: Path) -> int | None:
     """The number of the limit that a file beside `path` meets now, for errors that do not tell; None for none.
 

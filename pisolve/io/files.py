@@ -14,6 +14,7 @@ from pisolve.io import cfl, fastmri, mrd, nifti, twix
 from pisolve.io import numpy as npy
 from pisolve.io.atomic import atomic
 from pisolve.io.door import reading
+from pisolve.io.failure import room
 from pisolve.io.hdf5 import link, open_hdf5
 from pisolve.io.limits import limit
 from pisolve.io.named import PLAIN, of_image
@@ -159,6 +160,7 @@ def save(path, image, *, axes=None, recipe=None, scale: float | None = None, met
     if suffix in (".h5", ".hdf5"):
         single = _check.array("image", image.astype(np.complex64))  # finite in single precision, too
         with atomic(path) as temporary:
+            room(path, single.nbytes)
             fastmri.write_image(temporary, single, recipe=recipe, scale=scale, meta=meta, axes=names)
     elif suffix == ".npy":
         with atomic(path) as temporary:

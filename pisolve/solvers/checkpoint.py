@@ -22,9 +22,12 @@ def save_state(path, state: State, of: str = "") -> None:
     import h5py
 
     from pisolve.io import atomic
+    from pisolve.io.failure import room
     from pisolve.io.seal import seal
 
+    arrays = [v for v in (state.x, *state.aux.values()) if is_array(v)]
     with atomic(path) as temporary:
+        room(path, sum(v.nbytes for v in arrays))
         with h5py.File(temporary, "w") as file:
             file.attrs["k"] = state.k
             aux = {f"aux/{name}": value for name, value in state.aux.items()}
