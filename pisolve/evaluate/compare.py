@@ -168,7 +168,10 @@ def _run(plan, work, workers, progress):
                     finished.result()
                     job = running[finished]
                     bar.update(counts[job.setting, job.method] + (job.tune is not None))
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt):  # what is done is on the disk, the rest is begun again
+                    for child in list((pool._processes or {}).values()):
+                        child.terminate()
                 pool.shutdown(cancel_futures=True)
                 raise
 
