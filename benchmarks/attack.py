@@ -55,17 +55,15 @@ def main():
     folder.chmod(0o755)
     try:
         make(folder / "base")
-        if a.files:
-            report["files"] = files(a.files, a.seed, folder)
-        if a.kills:
-            report["kills"] = attack_runs.kills(a.kills, a.seed, folder)
-        if a.pairs:
-            report["pairs"] = attack_runs.pairs(a.pairs, folder)
-        if a.limits:
-            report["limits"] = attack_runs.limits(folder)
+        for name, wanted, part in (("files", a.files, lambda: files(a.files, a.seed, folder)),
+                                   ("kills", a.kills, lambda: attack_runs.kills(a.kills, a.seed, folder)),
+                                   ("pairs", a.pairs, lambda: attack_runs.pairs(a.pairs, folder)),
+                                   ("limits", a.limits, lambda: attack_runs.limits(folder))):
+            if wanted:
+                report[name] = part()
+                keep(OUT, report)
     finally:
         shutil.rmtree(folder)
-    keep(OUT, report)
 
 
 if __name__ == "__main__":
