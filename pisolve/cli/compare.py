@@ -2,7 +2,7 @@
 
 from pisolve.cli.options import accelerations, add_methods, add_progress, add_select, add_vary, given, names
 from pisolve.cli.parser import add_word
-from pisolve.cli.say import say, table, warn
+from pisolve.cli.say import say, show, table, warn
 
 REPORT = "report.html"
 
@@ -55,7 +55,7 @@ def run(a) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     done = compare(folder=folder, report=folder / REPORT, analyses=a.analyses, workers=a.workers, progress=a.progress)
     warn(dict.fromkeys([*done.warnings, *(f"{s.label}: {w}" for s in done.settings for w in s.warnings)]))
-    print(done.markdown())
+    show(done.markdown())
     files = (REPORT, "comparison.json", "summary.md", "records.csv", "slices.csv")
     table([("written", ", ".join(str(folder / name) for name in files))])
     lost = [f"{name} on {done.settings[k].label} ({o.status})" for (k, name), o in done.outcomes.items()

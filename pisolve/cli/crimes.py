@@ -2,6 +2,7 @@
 
 from pisolve.cli.options import add_part
 from pisolve.cli.parser import add_word
+from pisolve.cli.say import show
 
 
 def add(words) -> None:
@@ -22,5 +23,5 @@ def run(a) -> int:
     from pisolve.evaluate import crimes
 
     found = crimes(io.load(a.scan, part=a.part), phase_axes=a.phase_axes)
-    print(found.section())
+    show(found.section())
     return 1 if found else 0

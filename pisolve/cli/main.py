@@ -20,7 +20,7 @@ from pisolve.cli import (
     visibility,
 )
 from pisolve.cli.parser import parser
-from pisolve.cli.say import forget, say, warn
+from pisolve.cli.say import forget, in_words, say, warn
 
 WORDS = (recon, compare, calib, info, demo, train,
          crimes, consistency, visibility, uncertainty, stability, shift, blinded, unblind)  # in the order of --help
@@ -33,13 +33,23 @@ def main(argv: list[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: warn([message])
         try:
-            arguments = parser(WORDS).parse_args(argv)
-            return arguments.run(arguments) or 0
-        except KeyboardInterrupt:
-            say("interrupted", "nothing more is written")
-            return 130
-        except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
-            if "--traceback" in argv:
+            return _run(parser(WORDS).parse_args(argv))
+        except KeyboardInterrupt as cut:
+            say(getattr(cut, "word", "interrupted"), "nothing more is written")
+            return getattr(cut, "code", 130)
+        except (ValueError, TypeError, OSError, ImportError, MemoryError, RuntimeError) as error:
+            text = in_words(error)
+            if "--traceback" in argv or text is None:
                 raise
-            say("error", error or type(error).__name__)
+            say("error", text)
             return 2
+
+
+def _run(arguments) -> int:
+    """Do what a word says; SIGTERM ends it as Ctrl-C does."""
+    from pisolve.cli.paths import refuse_overwriting
+    from pisolve.io.held import terminable
+
+    refuse_overwriting(arguments)
+    with terminable():
+        return arguments.run(arguments) or 0

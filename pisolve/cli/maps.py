@@ -7,6 +7,7 @@ import numpy as np
 from pisolve import io
 from pisolve.cli.options import flag, given
 from pisolve.io import cfl
+from pisolve.io.failure import room
 from pisolve.prepare import Espirit, Inati, JSense, Maps, Walsh, prepare
 
 MAPS = {"espirit": Espirit, "walsh": Walsh, "inati": Inati, "jsense": JSense}
@@ -53,5 +54,6 @@ def save_maps(path: str, mps, axes) -> None:
         else:
             import h5py
 
+            room(path, mps.nbytes)
             with h5py.File(temporary, "w") as file:
                 file["mps"] = mps

@@ -27,7 +27,7 @@ EXAMPLES = """examples:
   pisolve train examples/configs/denoiser-fast.toml --out run    train a network; goes on with --resume
 
 exit codes: 0 done, 1 the run failed (diverged, not finite) and nothing is written, 2 wrong input, 3 written, but some
-parts failed, 130 interrupted.
+parts failed, 130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
 PISOLVE_THREADS sets the number of threads."""
 
 

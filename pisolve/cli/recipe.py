@@ -11,6 +11,7 @@ from pisolve._check import choice
 from pisolve.cli.maps import maps_of_recipe
 from pisolve.cli.options import flag, given
 from pisolve.cli.say import say
+from pisolve.io.door import json_of, reading
 from pisolve.io.hdf5 import attributes, open_hdf5
 from pisolve.prepare import Compress, Grappa, Method, Raki, Sense, Spirit
 from pisolve.prepare.sampling import POINTS
@@ -195,12 +196,16 @@ def read_recipe(path) -> Recipe:
     choice("the suffix of --recipe", Path(path).suffix, (".json", ".h5", ".hdf5"))
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist")
-    if path.endswith(".json"):
-        text = Path(path).read_text(encoding="utf-8")
-    else:
-        with open_hdf5(path) as file:
-            text = attributes(file).get("recipe", "")
-    try:
-        return Recipe.from_dict(json.loads(text))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} holds no recipe: {error}") from error
+    with reading(path, "a recipe"):
+        if path.endswith(".json"):
+            found = json_of(path)
+        else:
+            with open_hdf5(path) as file:
+                text = attributes(file).get("recipe", "")
+            if not isinstance(text, str) or not text:
+                raise ValueError(f"{path} holds no recipe: it has no attribute recipe of text")
+            found = json.loads(text)
+        try:
+            return Recipe.from_dict(found)
+        except ValueError as error:
+            raise ValueError(f"{path} holds no recipe: {error}") from error

@@ -160,8 +160,12 @@ def _tell(a, scan, done, full: bool) -> None:
     reference = done.scan.reference if full else None
     if full:
         metrics_table(reference, images)
-    if a.png:
-        from pisolve.evaluate.figure import figure
+    written = [a.output]
+    try:
+        if a.png:
+            from pisolve.evaluate.figure import figure
 
-        figure(images, reference, path=a.png, title=rows[0][1] if full else "", axes=done.axes)
-    table([("written", ", ".join(filter(None, (a.output, a.png))))])
+            figure(images, reference, path=a.png, title=rows[0][1] if full else "", axes=done.axes)
+            written.append(a.png)
+    finally:  # a picture that fails takes nothing with it
+        table([("written", ", ".join(written))])

@@ -10,6 +10,8 @@ import numpy as np
 from pisolve import io, masks
 from pisolve._check import choice
 from pisolve.cli.say import warn
+from pisolve.io import cfl
+from pisolve.io.atomic import place
 
 
 def load(a) -> io.Scan:
@@ -43,8 +45,8 @@ def check_output(path: str, suffixes, source: str) -> None:
     suffix = ".nii.gz" if path.endswith(".nii.gz") else Path(path).suffix
     choice("the suffix of the output", suffix, suffixes)
     check_folder(path)
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"{path} is a folder: give the name of a file in it")
+    for one in cfl.pair(path) if suffix == ".cfl" else (path,):
+        place(one)
     if os.path.realpath(path) == os.path.realpath(source):
         raise ValueError(f"{path} is the scan itself: give the output another name")
 

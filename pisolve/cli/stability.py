@@ -2,6 +2,7 @@
 
 from pisolve.cli.options import add_method, names, numbers
 from pisolve.cli.parser import add_word
+from pisolve.cli.say import show
 
 
 def add(words) -> None:
@@ -28,5 +29,5 @@ def run(a) -> None:
     sizes = [s / 100 for s in a.sizes]
     found = stability(*ready(a), sizes=sizes, tests=a.tests, steps=a.steps, seed=a.seed or 0, progress=a.progress)
     for section in found.sections():
-        print(section, end="\n\n")
+        show(f"{section}\n")
     draw(a, found.section())

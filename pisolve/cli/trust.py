@@ -9,10 +9,11 @@ from pisolve import io
 from pisolve._check import extra
 from pisolve.cli.options import given
 from pisolve.cli.recipe import check_no_sampling, make_sampling, recipe_in
-from pisolve.cli.say import say, table, warn
+from pisolve.cli.say import say, show, table, warn
 from pisolve.cli.scans import check_folder, read, selected
 from pisolve.evaluate.figure import SUFFIXES
 from pisolve.evaluate.plan import has_strength
+from pisolve.io.atomic import place
 from pisolve.priors import Zero
 from pisolve.recipe import Recipe
 from pisolve.recipe.named import DEFAULTS, ZERO_FILLED, named
@@ -24,6 +25,7 @@ def check_picture(a) -> None:
         if Path(a.png).suffix not in SUFFIXES:
             raise ValueError(f"--png must end in {', '.join(SUFFIXES)}, got {a.png!r}")
         check_folder(a.png)
+        place(a.png)
         extra("matplotlib", "plot")
 
 
@@ -91,7 +93,7 @@ def tuned(recipe: Recipe, scan, tune: str) -> Recipe:
 
 def tell(a, section) -> None:
     """Print a section, and draw its pictures where that is asked for."""
-    print(section)
+    show(section)
     draw(a, section)
 
 

@@ -1,6 +1,7 @@
 """The word `unblind`: the readers' grades, by method."""
 
 from pisolve.cli.parser import add_word
+from pisolve.cli.say import show
 
 
 def add(words) -> None:
@@ -17,4 +18,4 @@ def run(a) -> None:
     """Put the readers' grades together by method."""
     from pisolve.evaluate import unblind
 
-    print(unblind(a.folder, a.sheets or None).section())
+    show(unblind(a.folder, a.sheets or None).section())

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
-import json
 import multiprocessing
 import os
 import pickle
-import tempfile
+import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
-from pisolve import _check, backend, io
+from pisolve import _check, backend
 from pisolve.evaluate import run
 from pisolve.evaluate.analyses import analyse, check, explained
 from pisolve.evaluate.comparison import Comparison
+from pisolve.evaluate.folder import parts_of
 from pisolve.evaluate.gather import gather
 from pisolve.evaluate.job import jobs_of
 from pisolve.evaluate.memory import available
 from pisolve.evaluate.plan import Plan, make
+from pisolve.io.door import json_of, mapping, reading
 from pisolve.tuning import TRIALS
 
 _FACTOR, _BASE = 40, 600 * 2**20  # bytes of a job: per byte of one slice's k-space, and of the libraries themselves
@@ -70,6 +69,10 @@ def compare(scans, methods=("zero-filled", "sense", "wavelet", "tv", "pnp"), *, 
 
     Raises:
         TypeError, ValueError: input that cannot be compared, or not on equal terms; a folder of another comparison.
+        BlockingIOError: another run works in the folder; it names the process.
+
+    Warns:
+        UserWarning: a file that is kept in the folder is damaged; it is made again.
 
     Example:
         pi.compare("scan.h5", ["wavelet", "tv", "pnp"], accel=4, folder="report")
@@ -91,20 +94,29 @@ def rerun(file, *, scans=None, analyses=(), folder=None, report=None, workers: i
     Raises:
         FileNotFoundError, ValueError: no comparison, or one with a method that cannot be written down.
     """
+    return execute(planned(file, scans), analyses=analyses, folder=folder, report=report, workers=workers,
+                   progress=progress)
+
+
+def planned(file, scans=None) -> Plan:
+    """The plan of a comparison.json; see `rerun`."""
     path = Path(file) / "comparison.json" if Path(file).is_dir() else Path(file)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
-    try:
-        plan = json.loads(path.read_text())["about"]["plan"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} holds no comparison: {error!r}") from error
-    if plan is None:
-        raise ValueError(f"{path} has a method that was made in Python: run compare again")
-    before, plan = plan.get("fingerprint"), Plan.from_dict(plan, scans)
-    if plan.fingerprint != before:
+    found = json_of(path)
+    with reading(path, "a comparison"):
+        try:
+            plan = found["about"]["plan"]
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"{path} holds no comparison: {error!r}") from error
+        if plan is None:
+            raise ValueError(f"{path} has a method that was made in Python: run compare again")
+        before, plan = mapping(path, plan, "the plan").get("fingerprint"), Plan.from_dict(plan, scans)
+        changed = plan.fingerprint != before
+    if changed:
         warnings.warn(f"this is not quite the comparison of {path}: a scan, weights or the version changed since",
-                      stacklevel=2)
-    return execute(plan, analyses=analyses, folder=folder, report=report, workers=workers, progress=progress)
+                      stacklevel=_check.outside())
+    return plan
 
 
 def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int = 1,
@@ -117,7 +129,7 @@ def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int =
         if not Path(report).resolve().parent.is_dir() and Path(report).parent != Path(folder or "."):
             raise FileNotFoundError(f"the folder of {report} does not exist: make it first")
     analyses = check(analyses)
-    with _kept(folder, plan) as work:
+    with parts_of(folder, plan) as work:
         _run(plan, work, workers, progress)
         result = gather(plan, work)
         result = result.with_sections(*explained(result))
@@ -127,23 +139,6 @@ def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int =
     if report is not None:
         result.to_html(report)
     return result
-
-
-@contextlib.contextmanager
-def _kept(folder, plan) -> Iterator[Path]:
-    """The folder for the parts, checked to be of this plan; a temporary one where none is asked for."""
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="pisolve-") as name:
-            yield Path(name)
-        return
-    work = Path(folder) / "parts"
-    work.mkdir(parents=True, exist_ok=True)
-    stamp, now = work / "plan.sha256", plan.fingerprint
-    if stamp.exists() and stamp.read_text() != now:
-        raise ValueError(f"{folder} holds another comparison, of other scans, methods or settings: give a new folder")
-    with io.atomic(stamp) as temporary:
-        temporary.write_text(now)
-    yield work
 
 
 def _run(plan, work, workers, progress):
@@ -173,7 +168,10 @@ def _run(plan, work, workers, progress):
                     finished.result()
                     job = running[finished]
                     bar.update(counts[job.setting, job.method] + (job.tune is not None))
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt):  # what is done is on the disk, the rest is begun again
+                    for child in list((pool._processes or {}).values()):
+                        child.terminate()
                 pool.shutdown(cancel_futures=True)
                 raise
 
@@ -202,3 +200,10 @@ def _begin(threads):
 
     os.environ["PISOLVE_THREADS"] = str(threads)
     torch.set_num_threads(threads)
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(parent) -> None:
+    """End this process with the one that began it, however that ended: nobody holds the folder any more."""
+    parent.join()
+    os._exit(1)

@@ -8,6 +8,7 @@ from pisolve import _check
 from pisolve.evaluate.figure import SUFFIXES
 from pisolve.evaluate.section import Section
 from pisolve.io.atomic import atomic
+from pisolve.io.words import caption
 
 _MAPS = {"gray": "gray", "heat": "magma", "signed": "RdBu_r"}
 
@@ -36,16 +37,16 @@ def draw(section: Section, path) -> None:
         axis.set_visible(True)
         shown = axis.imshow(p.image, cmap=_MAPS[p.map], vmin=p.low, vmax=p.high, interpolation="nearest")
         axis.set(xticks=[], yticks=[])
-        axis.set_title(name, fontsize=9)
-        figure.colorbar(shown, ax=axis, shrink=0.75, label=p.unit)
+        axis.set_title(caption(name), fontsize=9)
+        figure.colorbar(shown, ax=axis, shrink=0.75, label=caption(p.unit))
     for axis, c in zip(axes[len(rows) - 1], section.curves):
         axis.set_visible(True)
         for name, (xs, ys) in c.lines.items():
-            axis.plot(xs, ys, ".-", linewidth=1, label=name)
-        axis.set(xlabel=c.xlabel, ylabel=c.ylabel, xscale="log" if "x" in c.log else "linear",
+            axis.plot(xs, ys, ".-", linewidth=1, label=caption(name))
+        axis.set(xlabel=caption(c.xlabel), ylabel=caption(c.ylabel), xscale="log" if "x" in c.log else "linear",
                  yscale="log" if "y" in c.log else "linear")
-        axis.set_title(c.title, fontsize=9)
+        axis.set_title(caption(c.title), fontsize=9)
         axis.legend(frameon=False, fontsize=8)
-    figure.suptitle(section.title, fontsize=10)
+    figure.suptitle(caption(section.title), fontsize=10)
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=130)

@@ -10,6 +10,7 @@ import numpy as np
 from pisolve import _check, metrics
 from pisolve.backend import to_numpy
 from pisolve.io.atomic import atomic
+from pisolve.io.words import caption
 
 SUFFIXES = (".png", ".pdf", ".svg")
 _DARK, _TEXT, _DIM, _MARK = "#0d0f12", "#e8eaed", "#9aa0a6", "#ffb454"
@@ -187,7 +188,8 @@ def _draw(panels, errors, labels, box, top, limit, title, notes):
         return new
 
     def text(x, y, words, **options):
-        drawn.text(x / size[0], y / size[1], words, **{"color": _TEXT, "fontsize": 9, "va": "center", **options})
+        drawn.text(x / size[0], y / size[1], caption(words),
+                   **{"color": _TEXT, "fontsize": 9, "va": "center", **options})
 
     for index, (name, panel) in enumerate(panels.items()):
         here = axes(0, index)

@@ -14,6 +14,7 @@ from pisolve import metrics
 from pisolve._version import __version__
 from pisolve.evaluate.comparison import Comparison
 from pisolve.evaluate.crimes.crimes import Crime, Crimes
+from pisolve.evaluate.folder import read_json
 from pisolve.evaluate.job import jobs_of
 from pisolve.evaluate.measures import DEFINITIONS
 from pisolve.evaluate.outcome import FAILED, Outcome, Setting
@@ -142,7 +143,7 @@ def _failed(job, name, setting, error) -> Outcome:
 def _read(job, kind) -> dict | None:
     """What a job has written beside its images."""
     path = job.file(f"{kind}.json")
-    return json.loads(path.read_text()) if path.exists() else None
+    return read_json(path) if path.exists() else None
 
 
 def judged(reference, images) -> tuple[dict, dict]:

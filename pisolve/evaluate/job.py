@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import io
+from pisolve.evaluate.folder import read_json
 from pisolve.evaluate.notes import predicts
 from pisolve.evaluate.plan import Plan
 from pisolve.prepare import EACH
@@ -102,25 +103,5 @@ def chosen(job: Job) -> Recipe:
     """The recipe at the strength that was chosen for it."""
     if job.tune is None:
         return job.recipe
-    found = json.loads(job.file("tuning.json").read_text())
+    found = read_json(job.file("tuning.json"))
     return replace(job.recipe, prior=family(job.recipe.prior).make(found["strength"]))
-
-
-class Memo(dict):
-    """Numbers by name that outlive the process: every new one is appended to a file at once."""
-
-    def __init__(self, path: Path):
-        super().__init__()
-        self.path = path
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one off
-        for line in whole:
-            super().__setitem__(*json.loads(line))
-        if len(whole) < len(lines):
-            with io.atomic(path) as temporary:
-                temporary.write_text("".join(whole))
-
-    def __setitem__(self, key, value):
-        super().__setitem__(key, value)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps([key, value]) + "\n")

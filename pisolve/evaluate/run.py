@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pisolve import backend, io
+from pisolve import backend
 from pisolve.evaluate.consistency.consistency import consistency
 from pisolve.evaluate.consistency.forward import noise_of
 from pisolve.evaluate.consistency.holdout import holdout_error
 from pisolve.evaluate.crimes.crimes import Crime, Crimes, crimes
-from pisolve.evaluate.job import Job, Memo, about, chosen, prepared
+from pisolve.evaluate.folder import Memo, write_json, write_npz
+from pisolve.evaluate.job import Job, about, chosen, prepared
 from pisolve.evaluate.memory import peak_growth
 from pisolve.evaluate.notes import predicts, unjudged
 from pisolve.evaluate.plan import Plan, kept
@@ -60,7 +61,7 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
     if sampling is not None:
         notes += scan.warnings()  # such as too few lines in the centre for coil maps
     arrays = {n: getattr(scan, n) for n in ("kspace", "mask", "mps", "reference", "noise", "calib", "coord", "size")}
-    _savez(place / "prepared.npz", **{n: a for n, a in arrays.items() if a is not None},
+    write_npz(place / "prepared.npz", **{n: a for n, a in arrays.items() if a is not None},
            meta=json.dumps(kept(scan.meta)), axes=json.dumps(scan.axes))
     scale = models_of(scan, method, each=each)[1]
     front = () if "slice" in scan.axes else (1,)  # images of a comparison have slices
@@ -73,7 +74,7 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
              "samples": scan.noise is not None, "crimes": suspected, "warnings": list(dict.fromkeys(notes))}
     if isinstance(sampling, Sampling):
         found |= {"accel": sampling.accel, "mask": sampling.mask, "seed": sampling.seed}
-    _savez(place / "setting.npz", pattern=scan.mask, about=json.dumps(found), **reference)
+    write_npz(place / "setting.npz", pattern=scan.mask, about=json.dumps(found), **reference)
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,7 @@ def do(job: Job, done: Callable[[], None] = lambda: None, progress: bool = False
     try:
         _do(job, done, progress)
     except (ArithmeticError, ImportError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        with io.atomic(failed) as temporary:
-            temporary.write_text(json.dumps({"error": " ".join(f"{type(error).__name__}: {error}".split())}))
+        write_json(failed, {"error": " ".join(f"{type(error).__name__}: {error}".split())})
 
 
 def _do(job, done, progress):
@@ -177,7 +177,7 @@ def _keep(job, z, scan, label, image, told, **arrays) -> None:
     """Write the image of a part, not cropped, and what is known of it."""
     label = label if "slice" in scan.axes else {"slice": 0, **label}
     usual = {"memory_mb": None, "solver": "", "history": [], "chi": None, "label": label}
-    _savez(job.slice_file(z), image=image, **arrays, about=json.dumps(usual | told))
+    write_npz(job.slice_file(z), image=image, **arrays, about=json.dumps(usual | told))
 
 
 def _residual(found) -> dict:
@@ -193,8 +193,7 @@ def _predicted(job, recipe, scan) -> None:
     if path.exists() or not predicts(recipe):
         return
     found = holdout_error(recipe, scan, memo=Memo(path.with_suffix(".jsonl")))
-    with io.atomic(path) as temporary:
-        temporary.write_text(json.dumps(found.to_dict()))
+    write_json(path, found.to_dict())
 
 
 def _zero_filled(job, scan, done):
@@ -219,16 +218,10 @@ def _tune(job: Job, scan, progress) -> None:
                                max_iter=job.recipe.max_iter, tol=job.recipe.tol, trials=job.trials, memo=memo,
                                each=job.each, progress=progress)
     told = [str(w.message).removeprefix("tune: ") for w in caught if issubclass(w.category, UserWarning)]
-    with io.atomic(path) as temporary:
-        temporary.write_text(json.dumps({**tuning.to_dict(), "warnings": told}))
+    write_json(path, {**tuning.to_dict(), "warnings": told})
 
 
 def _history(result) -> list[dict]:
     """What a run says of each of its iterations, as plain numbers."""
     names = ("k", "residual", "seconds", "value", "ratio")
     return [{n: float(h[n]) for n in names if h.get(n) is not None} for h in result.history]
-
-
-def _savez(path, **arrays) -> None:
-    with io.atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)

@@ -7,13 +7,16 @@ import io
 import math
 import numbers
 
+from pisolve.io import words
+from pisolve.io.words import printable
+
 
 def cell(value) -> str:
     """A value as a table shows it: four significant digits for numbers, nothing for None and NaN."""
     if value is None or (isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isnan(value)):
         return ""
     if isinstance(value, bool | numbers.Integral) or not isinstance(value, numbers.Real):
-        return str(value)
+        return printable(value)
     return f"{float(value):.4g}"
 
 
@@ -26,7 +29,7 @@ def markdown(rows) -> str:
     """Rows of dicts as a Markdown table; numbers are right-aligned."""
     names = columns(rows)
     right = {n: any(isinstance(row.get(n), numbers.Real) for row in rows) for n in names}
-    cells = [names, *([cell(row.get(n)) for n in names] for row in rows)]
+    cells = [[printable(n) for n in names], *([cell(row.get(n)) for n in names] for row in rows)]
     text = [[c.replace("|", "\\|") for c in line] for line in cells]
     width = [max(3, *(len(line[k]) for line in text)) for k in range(len(names))]
 
@@ -39,9 +42,9 @@ def markdown(rows) -> str:
 
 
 def csv_text(rows) -> str:
-    """Rows of dicts as CSV, every digit kept; what a row does not have is empty."""
+    """Rows of dicts as CSV, every digit kept; what a row does not have is empty, and no text is a formula."""
     out = io.StringIO()
     writer = csv.DictWriter(out, columns(rows), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer.writerow({name: words.cell(name) for name in writer.fieldnames})
+    writer.writerows({name: words.cell(value) for name, value in row.items()} for row in rows)
     return out.getvalue()

@@ -10,14 +10,15 @@ Reference:
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from pisolve import _check
 from pisolve._version import __version__
-from pisolve.io.atomic import atomic
-from pisolve.io.limits import limit, too_large
+from pisolve.io.atomic import together, unfinished
+from pisolve.io.limits import limit, spend
 
 DIMS = 16
 NAMES = ("x", "y", "z", "coil", "maps", "te", "coeff", "coeff2", "iter", "cshift", "time", "time2", "level", "slice",
@@ -40,16 +41,17 @@ def read(path, max_bytes: int | None = None) -> np.ndarray:
         ValueError: dimensions that are not 1 to 16 positive numbers, or do not agree with the size of the .cfl.
     """
     data, head = pair(path)
-    for part in (data, head):
-        if not part.is_file():
-            raise FileNotFoundError(f"{part} does not exist: BART's files come as a pair, .cfl and .hdr")
+    if not data.is_file():
+        raise FileNotFoundError(f"{data} does not exist: BART's files come as a pair, .cfl and .hdr")
+    head = _head_of(data, head)
+    if not head.is_file():
+        raise FileNotFoundError(f"{head} does not exist: BART's files come as a pair, .cfl and .hdr")
     dims = _dimensions(head)
     size = 8 * math.prod(dims)  # Python's integers do not overflow
     if size != data.stat().st_size:
         raise ValueError(f"{data} has {data.stat().st_size:,} bytes, but {head.name} says {size:,} for dimensions "
                          f"{' '.join(map(str, dims))}: cut off, or not a pair")
-    if size > limit(max_bytes):
-        raise too_large(data, "the header", size, limit(max_bytes))
+    spend(data, "the header", size, limit(max_bytes))
     array = np.fromfile(data, "<c8").astype(np.complex64, copy=False)
     return array.reshape((dims + [1] * (DIMS - len(dims)))[::-1])
 
@@ -120,7 +122,7 @@ def write(path, array, *, coils: bool = False, sets: bool = False, axes=None) ->
     for dim, n in zip(sorted(places, reverse=True), array.shape):
         dims[dim] = n
     data, head = pair(path)
-    with atomic(data) as new_data, atomic(head) as new_head:
+    with together(data, head) as (new_data, new_head):
         array.astype("<c8", copy=False).tofile(new_data)
         new_head.write_text(f"# Dimensions\n{' '.join(map(str, dims))}\n# Creator\npisolve {__version__}\n")
 
@@ -130,6 +132,15 @@ def pair(path) -> tuple[Path, Path]:
     path = Path(path)
     stem = path.with_suffix("") if path.suffix in (".cfl", ".hdr") else path
     return stem.with_name(stem.name + ".cfl"), stem.with_name(stem.name + ".hdr")
+
+
+def _head_of(data: Path, head: Path) -> Path:
+    """The header, or that of a run which was killed, complete, between the renames of its two files."""
+    def fits(found):
+        with suppress(ValueError, OSError):
+            return 8 * math.prod(_dimensions(found)) == data.stat().st_size
+
+    return head if fits(head) else next(filter(fits, unfinished(data, ".hdr")), head)
 
 
 def _dimensions(head: Path) -> list[int]:

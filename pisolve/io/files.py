@@ -13,7 +13,9 @@ from pisolve.backend import to_numpy
 from pisolve.io import cfl, fastmri, mrd, nifti, twix
 from pisolve.io import numpy as npy
 from pisolve.io.atomic import atomic
-from pisolve.io.hdf5 import open_hdf5
+from pisolve.io.door import reading
+from pisolve.io.failure import room
+from pisolve.io.hdf5 import link, open_hdf5
 from pisolve.io.limits import limit
 from pisolve.io.named import PLAIN, of_image
 from pisolve.io.readouts import check_part
@@ -44,7 +46,7 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
         part: of raw data, which contrast, phase, repetition, set, encoding or slice (of a 3-D encoding the slab), for
             example {"repetition": 2}, which then is no axis; else all, and the first of several encodings.
         axes: the names of the axes of k-space in an array file, instead of what the file says, see `Scan`.
-        max_bytes: refuse arrays that need more; None is half of the machine's memory.
+        max_bytes: refuse a file whose arrays need more together; None is half of the machine's memory.
 
     Returns:
         `Scan` with kspace (slice, coil, ky, kx) of an .h5 or of raw data, (coil, kz, ky, kx) of a 3-D encoding,
@@ -55,7 +57,7 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
         ValueError, TypeError: unknown suffix, damaged or foreign content, unfit shapes or values; it names the file.
     """
     path, most, chosen = _existing(path), limit(max_bytes), check_part(part)
-    try:
+    with reading(path):
         if _suffix(path) in nifti.SUFFIXES:
             raise ValueError("NIfTI holds images: load_image reads them")
         raw = path.suffix == ".dat" or (path.suffix in HDF5 and _is_raw(path))
@@ -77,8 +79,6 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
             return scan
         mps = _load_maps(mps, most, "slice" in scan.axes) if isinstance(mps, str | os.PathLike) else mps
         return replace(scan, mps=mps)
-    except (TypeError, ValueError) as error:
-        raise _named(error, path) from error
 
 
 def load_image(path, *, max_bytes: int | None = None) -> np.ndarray:
@@ -106,7 +106,7 @@ def image_axes(path, *, max_bytes: int | None = None) -> tuple[str, ...] | None:
 def _image(path, max_bytes: int | None):
     """(an image, the names of its axes, None where the file does not say them)."""
     path, most = _existing(path), limit(max_bytes)
-    try:
+    with reading(path):
         if path.suffix in HDF5:
             image, names = fastmri.read_image(path, most)
         elif path.suffix == ".npy":
@@ -120,8 +120,6 @@ def _image(path, max_bytes: int | None):
         if image.ndim < 2:
             raise ValueError(f"image has {image.ndim} dimensions, shape {image.shape}: at least (y, x) is needed")
         return _check.array("image", image, complex_=False), names
-    except (TypeError, ValueError) as error:
-        raise _named(error, path) from error
 
 
 def save(path, image, *, axes=None, recipe=None, scale: float | None = None, meta: dict | None = None,
@@ -162,6 +160,7 @@ def save(path, image, *, axes=None, recipe=None, scale: float | None = None, met
     if suffix in (".h5", ".hdf5"):
         single = _check.array("image", image.astype(np.complex64))  # finite in single precision, too
         with atomic(path) as temporary:
+            room(path, single.nbytes)
             fastmri.write_image(temporary, single, recipe=recipe, scale=scale, meta=meta, axes=names)
     elif suffix == ".npy":
         with atomic(path) as temporary:
@@ -182,7 +181,7 @@ def _suffix(path: Path) -> str:
 
 def _is_raw(path) -> bool:
     with open_hdf5(path) as file:
-        return "kspace" not in file and mrd.group_of(file) is not None
+        return link(file, "kspace") is None and mrd.group_of(file) is not None
 
 
 def _load_maps(path, most: int, slices: bool) -> np.ndarray:
@@ -213,12 +212,8 @@ def _existing(path) -> Path:
         raise ValueError(f"{path} has the unknown suffix {_suffix(path)!r}: one of {', '.join(SUFFIXES)}")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
+    if not path.is_file():
+        raise ValueError(f"{path} is no regular file, such as a FIFO or a device: copy it into one")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty")
     return path
-
-
-def _named(error, path):
-    """The same error with the file's name in front, where it is not in it yet."""
-    kind = TypeError if isinstance(error, TypeError) else ValueError
-    return error if str(path) in str(error) else kind(f"{path}: {error}")

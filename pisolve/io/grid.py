@@ -9,7 +9,7 @@ import numpy as np
 
 from pisolve._words import COUNTERS as COUNTERS
 from pisolve.backend import fft
-from pisolve.io.limits import too_large
+from pisolve.io.limits import spend
 
 IMAGE, CALIB, BOTH, NOISE, SKIP = range(5)
 # the counters that become axes, in their order; of encodings one makes a scan
@@ -109,8 +109,7 @@ def fill(r: Readouts, index, m: Matrix, lead: dict, max_bytes: int):
     (x, y, z), parts = m.size, tuple(len(values) for values in lead.values())
     shape, lines = (*parts, int(coils[0]), z, y, m.out), (*parts, z, y)
     size = 8 * int(np.prod(shape, dtype=object))
-    if size > max_bytes:
-        raise too_large("the header", f"k-space of shape {shape}", size, max_bytes)
+    spend("the header", f"k-space of shape {shape}", size, max_bytes)
     (kz, ky), (first, last) = _rows(r, index, m), _columns(r, index, m)
     place = [np.searchsorted(values, r.counters[name][index]) for name, values in lead.items()] + [kz, ky]
     measured, one, which, repeats = np.unique(np.ravel_multi_index(place, lines), return_index=True,

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
-from pisolve.io.limits import too_large
+from pisolve.io import heaps
+from pisolve.io.limits import spend
+from pisolve.io.words import printable
+
+HARD, SOFT, EXTERNAL = 0, 1, 64  # HDF5's own numbers for kinds of links
+STEPS = 64  # of a path, soft links and what they lead through counted, too
+TEXT = 1 << 24  # bytes of a text, or of an attribute
+ATTRIBUTES = 1000
 
 
 @contextmanager
-def open_hdf5(path) -> Iterator:
-    """Open an HDF5 file to read; what h5py cannot open or read becomes a ValueError with the path and its reason."""
+def open_hdf5(path, *, texts: bool = True) -> Iterator:
+    """Open an HDF5 file to read; what h5py cannot open or read becomes a ValueError with the path and its reason.
+
+    Args:
+        path: the file.
+        texts: whether texts or raw data's readouts are read, too, for which the whole file is looked through once.
+    """
     import h5py
 
+    if texts:
+        heaps.check(path)
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -30,11 +45,19 @@ def contents(file) -> str:
     import h5py
 
     names = []
-    for name in file:
-        link = file.get(name, getlink=True)
-        item = file.get(name) if isinstance(link, h5py.HardLink) else None
-        names.append(f"{name} {item.shape}" if isinstance(item, h5py.Dataset) else str(name))
-    return ", ".join(names[:20]) or "nothing"
+    for name in itertools.islice(file, 20):
+        item = file.get(name) if link(file, name) == HARD else None
+        names.append(printable(f"{name} {item.shape}" if isinstance(item, h5py.Dataset) else name))
+    return ", ".join(names) or "nothing"
+
+
+def link(group, name: str):
+    """What the entry `name` of a group is: HARD, SOFT, another number; None for none. No link is followed.
+
+    h5py's own `in` and `get` follow soft links to their end, which a small file can make endless.
+    """
+    key = name.encode("utf-8", "surrogateescape")
+    return group.id.links.get_info(key).type if group.id.links.exists(key) else None
 
 
 def dataset(file, name: str, max_bytes: int, path):
@@ -63,8 +86,7 @@ def array_at(file, name: str, max_bytes: int, path):
         raise ValueError(f"{path}: {name} has no entries: numbers are needed")
     # a chunk is held in memory whole, and may be declared larger than its array
     largest = max(math.prod(shape) * item.dtype.itemsize for shape in (item.shape, item.chunks or ()))
-    if largest > max_bytes:
-        raise too_large(path, name, largest, max_bytes)
+    spend(path, name, largest, max_bytes)
     return item
 
 
@@ -74,6 +96,8 @@ def text(file, name: str, path) -> str | None:
     if item is None:
         return None
     plain = getattr(item, "shape", None) in ((), (1,)) and not (item.is_virtual or item.external)
+    if plain and item.dtype.itemsize > TEXT:
+        raise ValueError(f"{path}: {name} declares {item.dtype.itemsize:,} bytes of text, more than {TEXT:,}")
     value = item[()] if plain else None
     value = value.item() if isinstance(value, np.ndarray) else value
     if isinstance(value, np.bytes_ | bytes):
@@ -91,12 +115,12 @@ def names(file, name: str, path, *, of: str = "kspace"):
     item = _resolve(file, name, path)
     if item is not None:
         plain = getattr(item, "dtype", None) is not None and item.dtype.kind in "OS" and item.size and item.size <= 64
-        if not plain or item.is_virtual or item.external:
+        if not plain or item.dtype.itemsize > TEXT or item.is_virtual or item.external:
             raise ValueError(f"{path}: {name} must be names of axes, such as 'frame,coil,ky,kx'")
         return item[()].tolist() if item.shape else item[()]
     array = _resolve(file, of, path)
     for place in (array, file):
-        if place is not None and name in place.attrs:
+        if place is not None and name in place.attrs and _small(place.attrs, name):
             value = place.attrs[name]
             return value.tolist() if isinstance(value, np.ndarray) else value
     return None
@@ -105,7 +129,9 @@ def names(file, name: str, path, *, of: str = "kspace"):
 def attributes(file) -> dict:
     """The file's attributes as plain Python values; arrays of up to 64 entries as lists, others are left out."""
     found = {}
-    for name in file.attrs:
+    for name in itertools.islice(file.attrs, ATTRIBUTES):
+        if not _small(file.attrs, name):
+            continue
         value = file.attrs[name]
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
@@ -116,30 +142,37 @@ def attributes(file) -> dict:
     return found
 
 
-def _resolve(file, name: str, path, depth: int = 0):
-    """The object at `name`, following soft links inside the file only."""
+def _small(attributes, name: str) -> bool:
+    """Whether an attribute declares no more than a text may have."""
+    found = attributes.get_id(name)
+    return found.shape is not None and math.prod(found.shape) * found.dtype.itemsize <= TEXT
+
+
+def _resolve(file, name: str, path, work: list | None = None):
+    """The object at `name`, following soft links inside the file only, in `STEPS` steps at most, counted in `work`."""
     import h5py
 
-    here = file
+    here, work = file, [0] if work is None else work
     for part in filter(None, name.split("/")):
         if not isinstance(here, h5py.Group):
             return None
-        try:
-            link = here.get(part, getlink=True)
-        except TypeError as error:  # a user-defined kind of link
-            raise ValueError(f"{path}: {name} is a link of an unknown kind, which is refused") from error
-        if link is None:
+        work[0] += 1
+        if work[0] > STEPS:
+            raise ValueError(f"{path}: {name[:60]!r} is a circle of links, or a path of more than {STEPS} steps")
+        kind = link(here, part)
+        if kind is None:
             return None
-        if isinstance(link, h5py.ExternalLink):
-            raise ValueError(f"{path}: {name} is a link to another file, {link.filename!r}, which is refused: copy the "
-                             "data into one file")
-        if isinstance(link, h5py.SoftLink):
-            if depth > 7:
-                raise ValueError(f"{path}: {name} is a circle of links")
-            target = link.path if link.path.startswith("/") else f"{here.name}/{link.path}"
-            here = _resolve(file, target, path, depth + 1)
-        else:
+        if kind == HARD:
             here = here.get(part)
+        elif kind == SOFT:
+            target = here.id.links.get_val(part.encode()).decode("utf-8", "surrogateescape")
+            here = _resolve(file, target if target.startswith("/") else f"{here.name}/{target}", path, work)
+        elif kind == EXTERNAL:
+            other = here.id.links.get_val(part.encode())[0].decode("utf-8", "replace")
+            raise ValueError(f"{path}: {name} is a link to another file, {other!r}, which is refused: copy the data "
+                             "into one file")
+        else:  # of a user's own
+            raise ValueError(f"{path}: {name} is a link of an unknown kind, which is refused")
         if here is None:
             return None
     return here

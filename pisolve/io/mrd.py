@@ -16,7 +16,7 @@ from pisolve import _check
 from pisolve.io import written
 from pisolve.io.geometry import affine
 from pisolve.io.grid import AXES, BOTH, CALIB, COUNTERS, IMAGE, NOISE, SKIP, STEPS, Matrix, Readouts
-from pisolve.io.hdf5 import array_at, dataset, open_hdf5, text
+from pisolve.io.hdf5 import HARD, array_at, dataset, link, open_hdf5, text
 from pisolve.io.header import Header
 from pisolve.io.limits import too_large
 from pisolve.io.readouts import assemble, sort_slices, warn_epi
@@ -36,9 +36,9 @@ def group_of(file) -> str | None:
     """The name of the group with raw data in an open HDF5 file, or None: "dataset", else another that has them."""
     import h5py
 
-    groups = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)
-              and isinstance(file[name], h5py.Group) and "data" in file[name]]
-    return "dataset" if "dataset" in groups else next((g for g in groups if "xml" in file[g]), None)
+    groups = [name for name in file if link(file, name) == HARD and isinstance(file[name], h5py.Group)
+              and link(file[name], "data") is not None]
+    return "dataset" if "dataset" in groups else next((g for g in groups if link(file[g], "xml") is not None), None)
 
 
 def read(path, max_bytes: int, part: dict) -> Scan:

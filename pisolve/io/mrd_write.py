@@ -8,6 +8,7 @@ import numpy as np
 
 from pisolve import _check
 from pisolve.io.atomic import atomic
+from pisolve.io.failure import room
 from pisolve.io.grid import AXES
 from pisolve.io.written import exchange, exchanged
 from pisolve.scan import Scan, estimate
@@ -66,6 +67,8 @@ def save_mrd(path, scan: Scan) -> None:
     xml = ismrmrd.xsd.ToXML(_header(ismrmrd.xsd, meta, (kx, ky, kz), scan.coils, front))
     with atomic(path) as temporary:
         import h5py
+
+        room(path, 8 * scan.coils * sum(b - a for _, _, _, _, a, b, _, _ in jobs))
 
         with h5py.File(temporary, "w") as file:
             file.create_dataset("dataset/xml", (1,), h5py.special_dtype(vlen=bytes))[0] = xml.encode("ascii")

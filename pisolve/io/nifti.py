@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import math
+import struct
 import zlib
 
 import numpy as np
 
 from pisolve import _check
-from pisolve.io.limits import too_large
+from pisolve.io.limits import spend
 from pisolve.io.named import words
 
 SUFFIXES = (".nii", ".nii.gz")
+_START = 16 << 20  # the last byte at which an image may begin
 
 
 def write(path, image: np.ndarray, *, meta: dict | None = None, axes=None) -> None:
@@ -65,6 +68,19 @@ def _layout(axes) -> list:
     return ["x", "y", third, *sorted((a for a in axes if a not in ("x", "y", third)), key=lambda a: a != "frame")]
 
 
+def _check_start(path) -> None:
+    """Refuse a header that puts the image far behind it: nibabel reads what is between, of which .gz can hold much."""
+    with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
+        head = file.read(540)
+    for order in "<>":
+        kind = struct.unpack(f"{order}i", head[:4].ljust(4, b"\0"))[0]
+        form, at = {348: ("f", 108), 540: ("q", 168)}.get(kind, ("", 0))
+        if form and len(head) >= at + 8:
+            start = struct.unpack_from(f"{order}{form}", head, at)[0]
+            if not 0 <= start <= _START:
+                raise ValueError(f"{path}: the image begins at byte {start:,.0f}, more than {_START:,} is not read")
+
+
 def read(path, max_bytes: int):
     """(the image of a NIfTI file, scaled as it says; the names of its axes, None for (y, x) or (slice, y, x)).
 
@@ -75,11 +91,11 @@ def read(path, max_bytes: int):
     """
     nibabel = _check.extra("nibabel", "nifti")
     try:
+        _check_start(path)
         found = nibabel.load(path)
         shape = tuple(int(n) for n in found.shape)
         size = math.prod(shape) * 16  # the scaled image may be of double precision
-        if size > max_bytes:
-            raise too_large(path, "the image", size, max_bytes)
+        spend(path, "the image", size, max_bytes)
         image = np.asanyarray(found.dataobj) if min(shape, default=0) > 0 else np.zeros(0)
     except (ValueError, OSError, EOFError, zlib.error, KeyError, TypeError, OverflowError,
             nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError) as error:

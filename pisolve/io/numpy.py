@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 
 from pisolve.io import points
-from pisolve.io.limits import too_large
+from pisolve.io.limits import spend, too_large
 from pisolve.io.named import of_kspace, spread, words
 from pisolve.scan import Scan
 from pisolve.scan.checks import complex_samples
@@ -63,8 +63,7 @@ def read_npz(path, wanted, max_bytes: int) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             members = {n: archive.getinfo(f"{n}.npy") for n in wanted if f"{n}.npy" in archive.namelist()}
             total = sum(m.file_size for m in members.values())
-            if total > max_bytes:
-                raise too_large(path, "the archive", total, max_bytes)
+            spend(path, "the archive", total, max_bytes)
             for name, member in members.items():
                 with archive.open(member) as file:  # two passes: a packed stream cannot be wound back cheaply
                     _header(file, path, name, member.file_size, max_bytes)

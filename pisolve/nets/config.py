@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
 import torch
 
 from pisolve import _check
+from pisolve.io.door import reading
+from pisolve.io.held import refuse_busy
 from pisolve.nets import data, losses, parallel, store
 from pisolve.nets.config_tasks import TASKS, made
 from pisolve.nets.run import Training
 from pisolve.nets.train import train
+from pisolve.nets.weights import building
 
 SECTIONS = ("network", "data", "task", "loss", "training", "card")
+_MOST = 1 << 20  # bytes of a configuration
 _CARD = ("title", "data", "licence", "limits", "note", "remark", "dtype")
 
 
@@ -26,6 +31,13 @@ def read(path) -> dict:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no file {path}: give a configuration such as examples/configs/denoiser-fast.toml")
+    if path.stat().st_size > _MOST:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than {_MOST:,}: this is no configuration")
+    with reading(path, "TOML"):
+        return _sections(path)
+
+
+def _sections(path: Path) -> dict:
     try:
         config = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -52,7 +64,8 @@ def build(config: dict):
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         try:
-            network = store.build(values.pop("architecture"), values)
+            with building():
+                network = store.build(values.pop("architecture"), values)
         except (TypeError, ValueError) as error:
             raise ValueError(f"[network]: {error}") from error
     values = dict(config["task"])
@@ -75,18 +88,42 @@ def run(path, *, out=None, resume: bool = False, progress: bool = False) -> Path
     """
     path, config = Path(path), read(path)
     folder = Path(out) if out is not None else Path(path.stem)
-    device = Training(device=config.get("training", {}).get("device", "cpu")).resolved_device()
+    weights = folder / f"{path.stem}.safetensors"
+    _refuse_overwriting(weights, config)
+    refuse_busy(folder)
+    with reading(path, "a training"):
+        device = Training(device=config.get("training", {}).get("device", "cpu")).resolved_device()
     with parallel.processes(device) as group:
-        network, task, settings = build(config)
-        about = card(config, task, settings)
+        network, task, settings, about = ready(path, config)
         network = train(network, task, settings, folder=folder, resume=resume, progress=progress)
         if not group.first:
             return None
         dtype = about.pop("dtype", None)
         about["figures"] = task.figures(network if dtype is None else store.rounded(network, dtype))
-        weights = folder / f"{path.stem}.safetensors"
         store.save(network, weights, about, dtype=dtype)
         return weights
+
+
+def ready(path, config: dict):
+    """(network, task, settings, card without figures) of the configuration that was read at `path`.
+
+    Raises:
+        As `build`; the message names the file.
+    """
+    with reading(path, "a training"):
+        network, task, settings = build(config)
+        return network, task, settings, card(config, task, settings)
+
+
+def _refuse_overwriting(weights: Path, value) -> None:
+    """Refuse weights that would be written over those which the configuration begins with."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            _refuse_overwriting(weights, part)
+    elif isinstance(value, str) and "\0" not in value and weights.exists() and os.path.isfile(value) and (
+            os.path.samefile(value, weights)):
+        raise ValueError(f"{weights} is read by this configuration, and would be written over: give another folder, or "
+                         "the configuration another name")
 
 
 def card(config, task, settings) -> dict:

@@ -138,7 +138,7 @@ class FastMRI(Dataset):
         self.pattern, self.maps = pattern, _check.choice("maps", maps, ("espirit", None))
         self.where = []
         for number, path in enumerate(self.files):
-            with open_hdf5(path) as file:
+            with open_hdf5(path, texts=False) as file:
                 kspace = array_at(file, "kspace", limit(None), path)
                 if kspace is None:
                     raise ValueError(f"{path} has no dataset kspace: it is no file of fastMRI's layout")
@@ -175,7 +175,7 @@ def lines(kind: str = "random", accel=4, center_fraction=None, *, axis: int = -1
 def _read(path, z: int) -> io.Scan:
     """Slice z of a file in fastMRI's layout as a scan of one slice; the others are not read."""
     names = ("kspace", "mask", "mps", "reconstruction_rss", "reconstruction_esc")
-    with open_hdf5(path) as file:
+    with open_hdf5(path, texts=False) as file:  # the whole file is not read for one slice
         stored = {name: array_at(file, name, limit(None), path) for name in names}
         per_slice = {"kspace", names[3], names[4]} | ({"mps"} if getattr(stored["mps"], "ndim", 0) == 4 else set())
         part = {n: a if a is None else a[z: z + 1] if n in per_slice else a[()] for n, a in stored.items()}

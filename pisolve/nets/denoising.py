@@ -51,7 +51,7 @@ class Denoising:
     def __post_init__(self):
         if not len(self.images):
             raise ValueError("images is empty: give at least one magnitude image to train on")
-        _check.integer("batch_size", self.batch_size, low=1)
+        _check.integer("batch_size", self.batch_size, low=1, high=1 << 14)
         _check.integer("size", self.size, low=4)
         _check.integer("seed", self.seed, low=0)
         for name in ("sigma", "scale"):

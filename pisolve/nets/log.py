@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pisolve import _check
 from pisolve.io import atomic
+from pisolve.io.words import cell
 
 
 class Log:
@@ -51,8 +52,8 @@ class Log:
         names = list(dict.fromkeys(name for row in self.rows for name in row)) or ["step", "seconds", "loss"]
         with atomic(self.path) as part, part.open("w", newline="") as file:
             table = csv.DictWriter(file, names)
-            table.writeheader()
-            table.writerows(self.rows)
+            table.writerow({name: cell(name) for name in names})
+            table.writerows({name: cell(value) for name, value in row.items()} for row in self.rows)
 
 
 def read(path) -> list[dict]:

@@ -41,7 +41,7 @@ class ReconstructionTask:
     seed: int = 0
 
     def __post_init__(self):
-        _check.integer("batch_size", self.batch_size, low=1)
+        _check.integer("batch_size", self.batch_size, low=1, high=1 << 14)
         _check.integer("seed", self.seed, low=0)
         if not len(self.examples):
             raise ValueError("examples is empty: give at least one slice to train on")

@@ -7,11 +7,14 @@ import dataclasses
 import json
 import math
 import time
+import warnings
 
 import torch
 
 from pisolve import _check
 from pisolve.io import atomic
+from pisolve.io.seal import Broken, check, seal
+from pisolve.nets.weights import read_plain
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -202,20 +205,54 @@ class Run:
                  "seconds": self.elapsed(), "about": json.dumps(self.about, sort_keys=True)}
         with atomic(self.checkpoint) as part:
             torch.save(state, part)
+            seal(part)
 
-    def restore(self) -> None:
-        """Take everything from the checkpoint."""
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        was, now = json.loads(state["about"]), json.loads(json.dumps(self.about))
-        for name in now:
-            if was.get(name) != now[name]:
-                raise ValueError(f"the checkpoint in {self.folder} has another {name} ({_difference(was, now, name)}): "
-                                 "use another folder, or what it was begun with")
+    def restore(self) -> bool:
+        """Take everything from the checkpoint; False, with a warning, where it is damaged: then the run begins anew.
+
+        Raises:
+            ValueError: a checkpoint of other settings, task or network, or a file that `save` did not write.
+        """
+        try:
+            check(self.checkpoint)
+        except Broken as error:
+            warnings.warn(f"{error}: the training begins anew", stacklevel=_check.outside())
+            return False
+        state = read_plain(self.checkpoint, self.device)
+        try:
+            was, now = json.loads(state["about"]), json.loads(json.dumps(self.about))
+            for name in now:
+                if was.get(name) != now[name]:
+                    raise Other(f"the checkpoint in {self.folder} has another {name} ({_difference(was, now, name)}): "
+                                "use another folder, or what it was begun with")
+            self._take(state)
+        except Other:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError, OverflowError) as error:
+            raise ValueError(f"{self.checkpoint} holds no checkpoint of train ({type(error).__name__}): delete it, or "
+                             "give another folder") from error
+        return True
+
+    def _take(self, state) -> None:
+        """Put what `save` wrote in its place."""
+        step, count, seconds = state["step"], state["count"], state["seconds"]
+        _check.integer("step", step, low=0, high=self.settings.steps)
+        _check.integer("count", count, low=0)
+        _check.number("seconds", seconds, low=0)
+        total = state["total"].to(self.device)
+        if total.shape != () or total.dtype != torch.float64:
+            raise ValueError("total is no number")
+        if {k: v.shape for k, v in state["average"].items()} != {k: v.shape for k, v in self.average.items()}:
+            raise ValueError("average has other weights")
         self.network.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
-        self.average, self.step, self.count = state["average"], state["step"], state["count"]
-        self.total, self.seconds = state["total"].to(self.device), state["seconds"]
+        self.average, self.step, self.count = state["average"], step, count
+        self.total, self.seconds = total, seconds
+
+
+class Other(ValueError):
+    """A checkpoint of something else."""
 
 
 def _scalar(value, task):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import pickle
 import re
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 
 from pisolve import _check
 from pisolve.io import atomic
+from pisolve.io.door import reading
 from pisolve.nets.blocks import BUILDERS, DnCNN, describe
 from pisolve.nets.cards import CARD, markdown
 from pisolve.nets.decoders import DIP, ConvDecoder, DeepDecoder
@@ -26,6 +26,7 @@ from pisolve.nets.published import IRCNN, DRUNet, FFDNet
 from pisolve.nets.recognise import CHAINS, one_of_many, recognise, unpacked
 from pisolve.nets.unet import UNet
 from pisolve.nets.unrolled import Unrolled
+from pisolve.nets.weights import Foreign, building, check_tensors, read_plain
 from pisolve.priors.adapter import Denoiser
 
 ARCHITECTURES = {
@@ -103,11 +104,20 @@ def load(name_or_path, *, channels: str = "auto", level: float | str | None = No
     _check.choice("architecture", architecture, (None, *CHAINS))
     given = _options(channels, level, scale, offset, rescale, phases)
     given |= {} if architecture is None else {"architecture": architecture}
+    with reading(path, "weights"):
+        network = _made(path, given, architecture=architecture, channels=channels, level=level, scale=scale,
+                        offset=offset, rescale=rescale, phases=phases)
+    network.source = {"name_or_path": str(name_or_path), **given}
+    return network
+
+
+def _made(path: Path, given: dict, *, architecture, level, scale, **options) -> Denoiser | torch.nn.Module:
+    """The network of a file; see `load`."""
     weights, about = _read(path, level if level is None or level == "blind" else level * scale)
     if "architecture" in about:
         if architecture is not None:
             raise ValueError(f"architecture has no effect on {path.name}, which says itself what it is: leave it out")
-        network, note = _rebuild(about, path), about.get("note", "")
+        network, note = _rebuild(about, weights, path), about.get("note", "")
         if level is None and about.get("level") is not None:
             level = about["level"] / scale
     else:
@@ -121,11 +131,9 @@ def load(name_or_path, *, channels: str = "auto", level: float | str | None = No
         raise ValueError(f"{path.name} does not fit {type(network).__name__}: {str(error).splitlines()[-1]}") from error
     network.eval().requires_grad_(False)
     if not hasattr(network, "needs_maps"):
-        network = Denoiser(network, channels=channels, level=None if level == "blind" else level, scale=scale,
-                           offset=offset, rescale=rescale, phases=phases, note=note)
+        network = Denoiser(network, level=None if level == "blind" else level, scale=scale, note=str(note), **options)
     elif given:
         raise ValueError(f"{path.name} is a reconstruction network: {', '.join(given)} has no effect on it")
-    network.source = {"name_or_path": str(name_or_path), **given}
     return network
 
 
@@ -255,37 +263,36 @@ def _write(path: Path, blob: bytes) -> None:
 
 def _read(path: Path, level=None) -> tuple[dict, dict]:
     """The tensors of a file and what it says about itself ({} for files that are not of this package)."""
-    broken = (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError,
-              UnicodeDecodeError, AttributeError, TypeError, ValueError)
-    try:
-        if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors":
+        try:
             with safetensors.safe_open(path, "pt") as file:
                 about = json.loads((file.metadata() or {}).get("pisolve", "{}"))
                 weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, it is no dict
-        else:
-            weights, about = torch.load(path, map_location="cpu", weights_only=True), {}
-    except broken as error:
-        if "TorchScript" in str(error):
-            raise ValueError(f"{path.name} is a TorchScript module, which is code: load it yourself, if you trust it, "
-                             "by torch.jit.load, and give it to pisolve.Denoiser") from error
-        raise ValueError(f"{path.name} is no file of plain weights ({type(error).__name__}): it is corrupt or holds "
-                         "pickled code; save the state dict alone, best as .safetensors") from error
+        except (ImportError, Warning, MemoryError, PermissionError):
+            raise
+        except Exception as error:  # of the parsers of a header that somebody else wrote
+            raise Foreign(f"{path.name} is no file of plain weights ({type(error).__name__}): it is corrupt or of "
+                          "something else; write it by nets.save") from error
+    else:
+        weights, about = read_plain(path), {}
     weights = one_of_many(unpacked(weights), path, level)
     if not isinstance(weights, dict) or not weights or not all(torch.is_tensor(v) for v in weights.values()):
         raise ValueError(f"{path.name} holds no state dict (names and tensors): save module.state_dict()")
-    if not all(torch.isfinite(v).all() for v in weights.values()):
-        raise ValueError(f"{path.name} holds NaN or Inf among its weights: the training failed or the file is corrupt")
+    check_tensors(path, weights)
     if not isinstance(about, dict):
         raise ValueError(f"{path.name} says of itself {_check.brief(about)}: it was not written by nets.save")
     return weights, about
 
 
-def _rebuild(about: dict, path: Path) -> torch.nn.Module:
+def _rebuild(about: dict, weights: dict, path: Path) -> torch.nn.Module:
+    most = 2 * sum(tensor.numel() for tensor in weights.values()) + 10_000
     try:
-        return build(about["architecture"], about["config"])
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RecursionError) as error:
-        raise ValueError(f"{path.name} names the network {about['architecture']!r} with a configuration unknown here: "
-                         "it was written by another version of pisolve") from error
+        with building(most):
+            return build(about["architecture"], about["config"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RecursionError, IndexError,
+            ArithmeticError) as error:
+        raise ValueError(f"{path.name} names the network {_check.brief(about['architecture'])} with a configuration "
+                         "unknown here: it was written by another version of pisolve") from error
 
 
 def _options(channels, level, scale, offset, rescale, phases) -> dict:

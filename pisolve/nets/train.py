@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from pisolve.io.held import held
 from pisolve.nets import parallel
 from pisolve.nets.log import Log
 from pisolve.nets.run import Run, Training
@@ -41,8 +42,12 @@ def train(network: torch.nn.Module, task, settings: Training, *, folder, resume:
         ValueError: a checkpoint of other settings, task or network; a network whose weights are all frozen; a loss,
             gradient or weight that is not finite. What is not finite is never written: the checkpoint in `folder` is
             the last one from before.
+        BlockingIOError: another training runs in the folder; it names the process.
         FileExistsError: a checkpoint in `folder`, and no `resume`.
         KeyboardInterrupt: the run was interrupted, after its checkpoint was written.
+
+    Warns:
+        UserWarning: the checkpoint is damaged, its content not what was written; the training begins anew.
     """
     if not isinstance(settings, Training):
         raise TypeError(f"settings must be a Training, got {type(settings).__name__}")
@@ -54,12 +59,19 @@ def train(network: torch.nn.Module, task, settings: Training, *, folder, resume:
                         f"{': give its .network' if hasattr(network, 'network') else ''}")
     group = parallel.Group()
     run = Run(network, task, settings, Path(folder), group)
-    if resume and run.checkpoint.exists():
-        run.restore()
-    elif run.checkpoint.exists():
-        raise FileExistsError(f"{folder} holds a checkpoint: give resume=True, or another folder")
-    elif group.first:
+    if group.first:
         run.folder.mkdir(parents=True, exist_ok=True)
+    with held(run.folder if group.first else None):
+        return _train(run, resume, progress)
+
+
+def _train(run, resume, progress) -> torch.nn.Module:
+    """The training, in a folder that is held."""
+    network, task, settings, folder, group = run.network, run.task, run.settings, run.folder, run.group
+    if run.checkpoint.exists():
+        if not resume:
+            raise FileExistsError(f"{folder} holds a checkpoint: give resume=True, or another folder")
+        run.restore()
     log = Log(run.folder, run.step, settings.tensorboard) if group.first else None
     group.same(network)
     with _Interrupt() as interrupt, _bar(progress and group.first, run.step, settings.steps) as bar, \

@@ -6,7 +6,9 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import io
-from pisolve._check import brief
+from pisolve._check import brief, outside
+from pisolve.io.held import LOCK, refuse_busy
+from pisolve.io.seal import read_json, write_json
 from pisolve.recipe.format import spelled
 from pisolve.solvers import Result, load_state, save_state
 from pisolve.solvers.solve import STATUSES
@@ -31,6 +35,7 @@ def check_folder(checkpoint) -> Path | None:
     Raises:
         TypeError: no path.
         ValueError: empty, the path of a file, or of something inside a file, or of what cannot be made or written.
+        BlockingIOError: another run works there; it names the process.
     """
     if checkpoint is None:
         return None
@@ -49,7 +54,9 @@ def check_folder(checkpoint) -> Path | None:
     except OSError as error:
         raise ValueError(f"checkpoint={brief(text)} can be no folder ({error.strerror}): give the name of one that can "
                          "be written, which is made where it does not exist") from error
-    if file is not None:
+    if file is None:
+        refuse_busy(path)
+    else:
         raise ValueError(f"checkpoint={str(path)!r} is {'' if file == path else 'in '}a file: give the name of a "
                          "folder, which is made where it does not exist")
     return path
@@ -72,23 +79,29 @@ class Checkpoints:
         self.folder = folder
         path, mine = folder / "checkpoint.json", {"recipe": about, "data": _digest(scan), "weights": _weights(networks)}
         if not path.exists():
+            self.id = secrets.token_hex(16)
             with io.atomic(path) as temporary:
-                temporary.write_text(json.dumps(mine))
+                temporary.write_text(json.dumps({**mine, "id": self.id}))
             return
         found = spelled({"weights": mine["weights"]} | _read(path))  # which a folder's version may not have written yet
         for name, what in (("recipe", "another recipe"), ("data", "another scan"), ("weights", "other weights")):
             if _given(found.get(name)) != _given(mine[name]):
                 raise ValueError(f"checkpoint={str(folder)!r} is of {what}: give an empty folder, or what it was begun "
                                  "with")
+        self.id = found.get("id")  # None: the folder is of a version whose states had no digests
 
     def release(self) -> None:
         """Give the folder back to whatever comes next, if nothing was kept in it yet."""
-        if [path.name for path in self.folder.iterdir()] == ["checkpoint.json"]:
+        if {path.name for path in self.folder.iterdir()} - {LOCK} == {"checkpoint.json"}:
             (self.folder / "checkpoint.json").unlink()
 
     def finished(self, z: int) -> bool:
         """Whether slice z is done, and only to be read."""
-        return self._about(z).get("status", "stopped") != "stopped" and (self.folder / f"slice_{z}.h5").exists()
+        try:
+            status = self._about(z).get("status", "stopped")
+        except ValueError:  # broken: `run` says so
+            return False
+        return status != "stopped" and (self.folder / f"slice_{z}.h5").exists()
 
     def run(self, z: int, solve: Callable, callbacks, like) -> Result:
         """solve(callbacks=, state=, max_iter=) of slice z, from where it was left; a finished one is read.
@@ -104,9 +117,12 @@ class Checkpoints:
         Raises:
             KeyboardInterrupt: of a solver that is not interruptible, after its last state was written.
             ValueError: files that this library did not write.
+
+        Warns:
+            UserWarning: a state, or what is known of it, does not fit its digest: the slice is solved from its start.
         """
-        path, found = self.folder / f"slice_{z}.h5", self._about(z)
-        state = load_state(path, like) if path.exists() else None
+        path = self.folder / f"slice_{z}.h5"
+        state, found = self._kept(z, path, like)
         begun = 0 if state is None else state.k
         before = [h for h in found.get("history", []) if h["k"] <= begun]
         if state is not None and found.get("status", "stopped") != "stopped":
@@ -116,8 +132,8 @@ class Checkpoints:
         def keep(problem, state):
             nonlocal saved
             last[:] = [state]
-            if time.monotonic() - saved > SECONDS:
-                save_state(path, state)
+            if time.monotonic() - saved > SECONDS and not self.finished(z):
+                save_state(path, state, self._of(z))
                 saved = time.monotonic()
 
         try:
@@ -136,10 +152,32 @@ class Checkpoints:
             steps = [*steps[:-1], (steps or result.history)[-1] | {"interrupted": True}]
         return replace(result, history=steps)
 
+    def _of(self, z) -> str:
+        """What the files of slice z are sealed with: this folder, which belongs to a recipe and a scan, and z."""
+        return f"{self.id} {z}"
+
+    def _kept(self, z, path, like):
+        """(state, what is known of it) of a slice; (None, {}) where there is none, or where it is broken."""
+        try:
+            found = self._about(z)
+            state = load_state(path, like, of=self.id and self._of(z), sealed=bool(self.id)) if path.exists() else None
+        except ValueError as error:
+            if self.id is None:
+                raise
+            warnings.warn(f"checkpoint: {error}; slice {z} is solved again from its start", stacklevel=outside())
+            for broken in (path.with_suffix(".json"), path):
+                broken.unlink(missing_ok=True)
+            return None, {}
+        if state is not None and found.get("of_step", state.k) != state.k:  # of another state than this one
+            found = found | {"status": "stopped"}
+        return state, found
+
     def _about(self, z) -> dict:
         """The status and history of a slice, as far as they were written."""
         path = self.folder / f"slice_{z}.json"
-        found = _read(path) if path.exists() else {}
+        if not path.exists():
+            return {}
+        found = _read(path) if self.id is None else read_json(path, self._of(z), needed=True)
         history = found.get("history", [])
         if found.get("status", "stopped") not in STATUSES or not isinstance(history, list) or not all(
                 isinstance(h, dict) and type(h.get("k")) is int and isinstance(h.get("seconds"), int | float)
@@ -148,9 +186,9 @@ class Checkpoints:
         return found
 
     def _save(self, z, state, status, history):
-        save_state(self.folder / f"slice_{z}.h5", state)
-        with io.atomic(self.folder / f"slice_{z}.json") as temporary:
-            temporary.write_text(json.dumps({"status": status, "history": _plain(history)}))
+        save_state(self.folder / f"slice_{z}.h5", state, self._of(z))
+        told = {"status": status, "history": _plain(history), "of_step": state.k}
+        write_json(self.folder / f"slice_{z}.json", told, self._of(z))
 
 
 def _joined(before, history, begun) -> list[dict]:
@@ -170,7 +208,7 @@ def _read(path) -> dict:
     """The values of a .json of the folder."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise _damaged(path)

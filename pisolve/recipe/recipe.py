@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
 from pisolve._version import __version__
+from pisolve.io.held import held
 from pisolve.prepare import (
     EACH,
     SAMPLINGS,
@@ -188,9 +189,12 @@ class Recipe:
         Args:
             scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx); never changed.
             callbacks, progress: as for `solve`.
-            checkpoint: a folder for the states of the slices, written every half minute and after Ctrl-C, and for
-                RAKI's fits: the same call goes on from there. What is finished is not done again: image and history
-                are read.
+            checkpoint: a folder for the states of the slices, written every half minute and after Ctrl-C or SIGTERM,
+                and for RAKI's fits: the same call goes on from there. What is finished is not done again: image and
+                history are read. A state that does not fit its digest is solved again, with a warning.
+
+        Raises:
+            BlockingIOError: another run works in the folder `checkpoint`; it names the process.
         """
         if checkpoint is not None and self.network is not None:
             raise ValueError("checkpoint has no effect on a network, which is one call a slice: leave it out")
@@ -202,7 +206,7 @@ class Recipe:
         watch.prepared(scan)
         middle = time.perf_counter()
         recipe, tuning, seconds = self, None, {"maps": middle - start}
-        with session(gpu, scan, self) as keep:
+        with held(folder), session(gpu, scan, self) as keep:
             if self.tune is not None:
                 tuning = tune_prepared(scan, self.prior, criterion=self.tune, solver=self.solver,
                                        max_iter=self.max_iter, tol=self.tol, each=self.each, gpu=gpu, progress=progress)

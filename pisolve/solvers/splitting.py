@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pisolve import backend
 from pisolve._check import integer, number
-from pisolve.backend import real
 from pisolve.priors._dual import squared_norm
 from pisolve.priors.base import Composed, Scaled, Separable, Sum
 from pisolve.solvers._multiplier import relaxed, updated

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from pisolve import _check
 from pisolve.evaluate.section import Section
+from pisolve.io.door import json_of, reading
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,11 @@ def unblind(folder, sheets=None, *, key=None, weights: str = "quadratic") -> Rea
     key = folder.with_name(folder.name + "_key.json") if key is None else Path(key)
     if not key.is_file():
         raise FileNotFoundError(f"the key {key} is not there: give key=")
-    told = json.loads(key.read_text())
-    grades, shown = [int(g) for g in told["scale"]], told["images"]
+    told = json_of(key)
+    with reading(key, "the key of a study"):
+        grades, shown = [int(g) for g in told["scale"]], told["images"]
+        criteria = [str(c) for c in told["criteria"]]
+        methods = list(dict.fromkeys(entry["method"] for entry in sorted(shown.values(), key=lambda e: e["method"])))
     if sheets is None:
         sheets = sorted(folder.glob("reader*/sheet.csv"))
     sheets = [sheets] if isinstance(sheets, str) or hasattr(sheets, "__fspath__") else list(sheets)
@@ -124,16 +127,17 @@ def unblind(folder, sheets=None, *, key=None, weights: str = "quadratic") -> Rea
         raise FileNotFoundError(f"no sheets in {folder}: give their paths")
     given = {}
     for sheet in sheets:
-        for name, row in _rows(sheet, told["criteria"], grades).items():
+        with reading(sheet, "a sheet"):
+            rated = _rows(sheet, criteria, grades)
+        for name, row in rated.items():
             if name not in shown:
                 raise ValueError(f"{sheet} names image {name!r}, not one of this study: another study's sheet?")
             if name in given:
                 raise ValueError(f"{sheet} names image {name!r} again: give every sheet once")
             given[name] = row
     rows, agreement = [], []
-    methods = list(dict.fromkeys(entry["method"] for entry in sorted(shown.values(), key=lambda e: e["method"])))
     missing = sum(grade is None for row in given.values() for grade in row.values())
-    for criterion in told["criteria"]:
+    for criterion in criteria:
         first, again = {}, {}  # reader -> (case, method) -> grade
         for name, row in given.items():
             if row[criterion] is not None:

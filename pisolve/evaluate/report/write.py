@@ -16,6 +16,7 @@ from pisolve.evaluate.report import svg, words
 from pisolve.evaluate.report.stepping import pattern, stepping, what
 from pisolve.evaluate.section import Curves
 from pisolve.io.atomic import atomic
+from pisolve.io.words import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("page.css", "tables.css", "viewer.css")
@@ -70,7 +71,7 @@ def render(comparison, title: str = "") -> str:
                      for names in (STYLES, SCRIPTS))
     scans = list(dict.fromkeys(s.scan for s in comparison.settings))
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
-                                     lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+                                     lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=_shown)
     environment.filters["markup"] = jinja2.utils.markupsafe.Markup  # of what is made and escaped here
     rows = comparison.differences()
     bars, axis = svg.intervals(rows)
@@ -90,6 +91,11 @@ def render(comparison, title: str = "") -> str:
         data=_json(_viewer(comparison, images, scales, plan)),
         bars={name: pictures.bar(name) for name in ("gray", "heat", "signed")},
         unreferenced=[s.label for s in comparison.settings if s.reference is None])
+
+
+def _shown(value):
+    """Text out of files without what steers anything; what is made here is `Markup`, no plain text."""
+    return printable(value, lines=True) if type(value) is str else value
 
 
 def _hash(text: str) -> str:
