@@ -41,8 +41,9 @@ XML = ("<ismrmrdHeader><encoding><encodedSpace><matrixSize><x>24</x><y>20</y><z>
 def scan():
     """Two slices of three coils, undersampled, with maps."""
     kspace = pi.phantom.brain((24, 20), 3, noise=0.01).kspace.astype(np.complex64)
-    both = np.stack([kspace, kspace * np.complex64(1 + 0.1j)])
-    return pi.Recipe().prepare(io.Scan(both, pi.masks.random(kspace.shape, 2, seed=0)))
+    mask = pi.masks.random(kspace.shape, 2, seed=0)
+    both = np.stack([kspace, kspace * np.complex64(1 + 0.1j)]) * mask
+    return pi.Recipe().prepare(io.Scan(both, mask))
 
 
 def recon(folder):

@@ -157,7 +157,8 @@ BAD = [
     ("cut.npz", lambda p: (np.savez(p, kspace=K3), cut(p)), ValueError, "cannot be read as .npz"),
     ("text.npz", lambda p: p.write_text("hello there"), ValueError, "cannot be read as .npz"),
     ("mask.npz", lambda p: np.savez(p, kspace=K3, mask=np.ones((3, 16, 11))), ValueError, "mask has shape"),
-    ("coord.npz", lambda p: np.savez(p, kspace=K3, coord=np.ones((16, 12, 2))), ValueError, "not Cartesian"),
+    ("coord.npz", lambda p: np.savez(p, kspace=K3, coord=np.ones((16, 12, 2))), ValueError, "store an entry size"),
+    ("nan.npz", lambda p: np.savez(p, kspace=K3, coord=np.full((16, 12, 2), np.nan), size=[8, 8]), ValueError, "NaN"),
 ]
 
 
