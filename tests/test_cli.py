@@ -172,13 +172,39 @@ def test_info_says_what_is_odd(run):
 
 
 def test_no_metrics_without_truth(run):
-    """An undersampled scan is no truth, whatever reference its file brings."""
-    kspace = phantom.brain((64, 64), 4).kspace * masks.random((64, 64), 2, 0.3, seed=1)
+    """Half a k-space is no truth, whatever reference its file brings."""
+    kspace = phantom.brain((64, 64), 4).kspace * (np.arange(64) > 20)[:, None]
     np.savez("s.npz", kspace=kspace, reference=io.Scan(kspace).rss(), mask=kspace[0] != 0)
     code, out, err = run("recon", "s.npz", "-o", "x.npy", "--accel", 2, "--center-fraction", 0.3, "--max-iter", 2)
     assert code == 0
     assert "NMSE" not in out
     assert "no metrics" in err
+
+
+def test_an_undersampled_scan_is_not_undersampled_again(run):
+    """A recipe with a pattern, kept after a trial, on a scan that was measured undersampled: refused, and a way out."""
+    full = phantom.brain((64, 64), 4, noise=0.01).kspace
+    mask = masks.random((64, 64), 2, 0.3, seed=1)
+    np.savez("full.npz", kspace=full)
+    np.savez("under.npz", kspace=full * mask, mask=mask)
+    words = ("--max-iter", 5, "--accel", 2, "--center-fraction", 0.3)
+    assert run("recon", "full.npz", "-o", "trial.h5", *words)[0] == 0
+    for again in (("--recipe", "trial.h5"), words, ("--recipe", "trial.h5", "--accel", 3)):
+        code, _, err = run("recon", "under.npz", "-o", "x.h5", *again)
+        assert code == 2
+        assert "would undersample this scan again, which was measured 1.73x along ky" in err
+        assert "--no-sampling" in err
+    images = []
+    for out in (("--no-sampling",), ("--accel", 1)):
+        code, text, err = run("recon", "under.npz", "-o", "x.h5", "--recipe", "trial.h5", *out)
+        assert code == 0, err
+        assert "sampling        1.73x along ky" in text
+        images.append(io.load_image("x.h5"))
+    np.testing.assert_array_equal(*images)
+    assert run("recon", "full.npz", "-o", "x.h5", "--recipe", "trial.h5", "--accel", 4, "--mask", "equispaced")[0] == 0
+    assert run("consistency", "under.npz", "--recipe", "trial.h5")[0] == 2
+    assert run("consistency", "under.npz", "--recipe", "trial.h5", "--no-sampling")[0] == 0
+    assert "beside --no-sampling" in run("recon", "full.npz", "-o", "x.h5", "--no-sampling", "--accel", 4)[2]
 
 
 def test_holes_in_the_maps_are_told(run, scan):

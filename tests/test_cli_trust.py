@@ -89,7 +89,7 @@ def test_compare_and_again(run, scan):
     (("shift", "head.npz"), "one of the arguments --methods is required"),
     (("visibility", "head.npz", "--png", "x.doc"), "--png must end in"),
     (("visibility", "head.npz", "--png", "no/x.png"), "folder of no/x.png"),
-    (("stability", "head.npz", "--recipe", "x.json", "--accel", "2"), "--accel beside --recipe"),
+    (("stability", "head.npz", "--recipe", "x.json", "--tune", "sure"), "--tune beside --recipe"),
     (("shift", "head.npz", "--methods", "tv", "--masks", "star"), "star"),
     (("shift", "head.npz", "--methods", "tv,zero-filled"), "zero-filled is no recipe"),
     (("shift", "head.npz", "--methods", "sense,spirit", "--tune", "sure"), "--tune has no effect on sense, spirit"),

@@ -20,7 +20,7 @@ from pisolve.cli import (
     visibility,
 )
 from pisolve.cli.parser import parser
-from pisolve.cli.say import say, warn
+from pisolve.cli.say import forget, say, warn
 
 WORDS = (recon, compare, calib, info, demo, train,
          crimes, consistency, visibility, uncertainty, stability, shift, blinded, unblind)  # in the order of --help
@@ -29,6 +29,7 @@ WORDS = (recon, compare, calib, info, demo, train,
 def main(argv: list[str] | None = None) -> int:
     """Run a command line (None: that of the process) and return its exit code, see `pisolve --help`."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    forget()
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: warn([message])
         try:

@@ -135,6 +135,12 @@ def add_vary(new) -> None:
                      "frame; default: one for all, vista: frame")
 
 
+def add_no_sampling(add) -> None:
+    """Whether the recipe's own pattern counts, by an `add_argument`."""
+    add("--no-sampling", action="store_const", const=True, help="of --recipe all but its undersampling, for a scan "
+        "that was measured undersampled; --accel 1 is the same")
+
+
 def add_png(new, what: str = "the pictures") -> None:
     """Where to draw."""
     new.add_argument("--png", metavar="FILE", help=f"draw {what} to .png, .pdf or .svg")
@@ -162,6 +168,7 @@ def add_method(new, *, image: bool, noise: bool, seed: str) -> None:
     add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says")
     add("--accel", type=acceleration, metavar="R", help="undersample first; 2x2: along kz and ky, equispaced")
     add_mask(new)
+    add_no_sampling(add)
     add("--seed", type=int, help=f"of {seed}; default: 0")
     add_select(new)
     if noise:

@@ -23,6 +23,7 @@ RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "raki": Raki, "spirit": Spi
 ARGUMENTS = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
              "crop", "sets", "maps", "method", "variant", "coils", "gcc", "prewhiten", "tune", "accel", "mask",
              "center_fraction", "seed", "vary", "network", "consistency", "each")  # those that a recipe holds
+PATTERN = ("accel", "mask", "center_fraction", "seed", "vary")  # those of the undersampling
 AUTO = "auto"  # for --lam and --sigma: choose it
 SOLVERS = {n.lower(): s for n, s in vars(solvers).items()
            if isinstance(s, type) and issubclass(s, solvers.Solver) and s is not solvers.Solver}
@@ -37,9 +38,8 @@ def make_recipe(a) -> Recipe:
 def _recipe(a) -> Recipe:
     asked = given(a, ARGUMENTS)
     if a.recipe:
-        if asked:
-            raise ValueError(f"{'/'.join(map(flag, asked))} beside --recipe: the recipe says it all")
-        return read_recipe(a.recipe)
+        return recipe_in(a, asked)
+    check_no_sampling(a, asked)
     drawn = make_sampling(asked)
     run = _channels(asked) | {"maps": maps_of_recipe(asked, a.mps)}
     run |= {"each": tuple(asked.pop("each"))} if "each" in asked else {}
@@ -58,9 +58,25 @@ def _recipe(a) -> Recipe:
     return Recipe(chosen, solver, sampling=drawn, name=word, **run)
 
 
+def check_no_sampling(a, asked: dict) -> None:
+    """Refuse --no-sampling beside a pattern."""
+    pattern = [n for n in PATTERN if n in asked]
+    if a.no_sampling and pattern:
+        raise ValueError(f"{flag(pattern[0])} beside --no-sampling: leave one of them out")
+
+
+def recipe_in(a, asked: dict) -> Recipe:
+    """The recipe of --recipe, with the undersampling of this command where there is one: --accel 1 is none."""
+    check_no_sampling(a, asked)
+    if others := [flag(n) for n in asked if n not in PATTERN]:
+        raise ValueError(f"{'/'.join(others)} beside --recipe: the recipe says it all, but the undersampling")
+    drawn, recipe = make_sampling(asked), read_recipe(a.recipe)
+    return replace(recipe, sampling=drawn) if a.no_sampling or a.accel is not None else recipe
+
+
 def make_sampling(asked: dict) -> Sampling | None:
     """The undersampling, None for none; takes --accel, --mask, --center-fraction, --seed and --vary out of `asked`."""
-    sampling = {n: asked.pop(n) for n in ("accel", "mask", "center_fraction", "seed", "vary") if n in asked}
+    sampling = {n: asked.pop(n) for n in PATTERN if n in asked}
     if sampling and "accel" not in sampling:
         raise ValueError(f"{flag(next(iter(sampling)))} needs --accel")
     if "center_fraction" in sampling and sampling.get("mask") in POINTS:

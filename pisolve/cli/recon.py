@@ -1,6 +1,15 @@
 """The word `recon`: from a scan to an image."""
 
-from pisolve.cli.options import acceleration, add_mask, add_png, add_progress, add_scan, names, number_or
+from pisolve.cli.options import (
+    acceleration,
+    add_mask,
+    add_no_sampling,
+    add_png,
+    add_progress,
+    add_scan,
+    names,
+    number_or,
+)
 from pisolve.cli.parser import add_word
 from pisolve.cli.say import say, table, warn
 
@@ -51,7 +60,7 @@ def _solver(group) -> None:
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1, or auto, a GPU where there is one; default: cpu")
     add("--tol", type=float, help="relative residual to stop at; default: 1e-4")
     add("--recipe", metavar="FILE", help="do what this .json or this .h5 written by recon says (--slices, --select, "
-        "--axes and --mps are given anew)")
+        "--axes and --mps are given anew, --accel and its pattern may be)")
     add("--checkpoint", metavar="FOLDER", help="keep the states of the slices there: the same command goes on from "
         "them, to the same bits")
     add_progress(group, "bars, on a terminal")
@@ -80,8 +89,9 @@ def _scan(group) -> None:
     add("--each", type=names, metavar="AXIS,...", help="what is solved by itself: slice,frame every frame alone, "
         "slice,x a 3-D scan plane by plane; default: slice")
     add("--accel", type=acceleration, metavar="R", help="undersample first, and compare with the full scan; 2x2: along "
-        "kz and ky, equispaced")
+        "kz and ky, equispaced; beside --recipe in the place of its own, 1: none")
     add_mask(group)
+    add_no_sampling(add)
     add("--center-fraction", type=float, metavar="F", help="share of lines in its full centre; default: fastMRI's")
     add("--seed", type=int, help="of the pattern; default: 0")
     add_png(group, "the images")
@@ -104,8 +114,10 @@ def run(a) -> int:
     full = recipe.sampling is not None and fully_sampled(scan)
     if recipe.tune == "reference" and not full:
         raise ValueError("--tune reference needs the truth: a fully sampled scan and --accel")
-    if recipe.sampling is not None and not full:
-        warn(["no metrics: this scan is not fully sampled, so there is nothing to compare with"])
+    if recipe.sampling is not None:
+        recipe.sampling.check(scan)
+        if not full:
+            warn(["no metrics: this scan is not fully sampled, so there is nothing to compare with"])
     done = recipe(scan, progress=a.progress, checkpoint=a.checkpoint)
     if done.status == "stopped":
         say("stopped", "what follows is the best image so far")
@@ -142,7 +154,7 @@ def _tell(a, scan, done, full: bool) -> None:
     rows = what_ran(done)
     table([("scan", f"{a.scan}, {shape_of(scan)}"), ("sampling", sampled(done.scan.encoding)), *rows,
            ("seconds", ", ".join(f"{stage} {t:.2f}" for stage, t in done.seconds.items())),
-           ("scale", f"{done.scale:.5g} (k-space times this was solved)")])
+           ("scale", f"{done.scale:.5g} (k-space times this was solved)"), ("residual", done.agreement)])
     images = {name: done.scan.crop(like_rss(done.scan, image)) for name, image in
               (("zero-filled", zero_filled(done.scan)), ("reconstruction", done.x))}
     reference = done.scan.reference if full else None

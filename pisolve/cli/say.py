@@ -8,10 +8,20 @@ def say(kind: str, message) -> None:
     print(f"pisolve: {kind}: {' '.join(str(message).split())}", file=sys.stderr)
 
 
+_told = set()
+
+
+def forget() -> None:
+    """A new run begins: nothing was told yet."""
+    _told.clear()
+
+
 def warn(texts) -> None:
-    """A line on stderr for each warning."""
-    for text in texts:
-        say("warning", text)
+    """A line on stderr for each warning; what was told in this run is not told again."""
+    for text in map(str, texts):
+        if text not in _told:
+            _told.add(text)
+            say("warning", text)
 
 
 def table(rows) -> None:

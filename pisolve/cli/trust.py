@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pisolve import io
 from pisolve._check import extra
-from pisolve.cli.options import flag, given
-from pisolve.cli.recipe import make_sampling, read_recipe
+from pisolve.cli.options import given
+from pisolve.cli.recipe import check_no_sampling, make_sampling, recipe_in
 from pisolve.cli.say import say, table, warn
 from pisolve.cli.scans import check_folder, read, selected
 from pisolve.evaluate.figure import SUFFIXES
@@ -40,9 +40,9 @@ def recipe_of(a, *, seeded: bool = True) -> Recipe:
         more = " or --probe" if hasattr(a, "probe") else ""
         raise ValueError(f"--seed has no effect without --accel{more}: leave it out")
     if a.recipe:
-        if asked := given(a, ("prior", "method", "accel", "mask", "vary", "tune")):
-            raise ValueError(f"{flag(next(iter(asked)))} beside --recipe: the recipe says it all")
-        return read_recipe(a.recipe)
+        wanted = ("prior", "method", "accel", "mask", "vary", "tune")
+        return recipe_in(a, given(a, (*wanted, "seed") if a.accel is not None else wanted))  # else of something else
+    check_no_sampling(a, given(a, ("accel", "mask", "vary")))
     recipe = _asked(getattr(a, "prior", None), getattr(a, "method", None))
     if a.accel is None:  # --seed is of more than the pattern
         make_sampling(given(a, ("mask", "vary")))

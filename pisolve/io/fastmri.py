@@ -14,6 +14,7 @@ from pisolve.io.header import Header
 from pisolve.io.named import of_kspace, spread, words
 from pisolve.io.numpy import REMEDY
 from pisolve.scan import Scan
+from pisolve.scan.checks import complex_samples
 
 IMAGES = ("reconstruction", "reconstruction_rss", "reconstruction_esc", "image")
 
@@ -37,9 +38,7 @@ def read(path, max_bytes: int, axes=None) -> Scan:
             raise ValueError(f"{path} has no dataset kspace; it holds: {contents(file)}")
         if "coord" in file:
             raise ValueError(f"{path} holds coord, it is not Cartesian: read it with h5py and give coord to the NUFFT")
-        if kspace.dtype.kind != "c":
-            raise TypeError(f"{path}: kspace has dtype {kspace.dtype}, complex is needed: was the magnitude stored, or "
-                            "real and imaginary part on an axis of their own?")
+        complex_samples(f"{path}: kspace", kspace)
         mask, mps, noise, calib = (dataset(file, n, max_bytes, path) for n in ("mask", "mps", "noise", "calib"))
         reference = next((r for r in (dataset(file, n, max_bytes, path) for n in IMAGES[1:3]) if r is not None), None)
         meta = attributes(file)

@@ -11,6 +11,7 @@ import numpy as np
 from pisolve.io.limits import too_large
 from pisolve.io.named import of_kspace, spread, words
 from pisolve.scan import Scan
+from pisolve.scan.checks import complex_samples
 
 ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib")
 NAMES = ("axes", "mask_axes")
@@ -32,9 +33,7 @@ def read(path, max_bytes: int, axes=None) -> Scan:
             raise ValueError(f"{path} has no array kspace; it holds: {', '.join(names(path)) or 'nothing'}")
         if "coord" in names(path):
             raise ValueError(f"{path} holds coord, it is not Cartesian: read it with numpy and give coord to the NUFFT")
-    if arrays["kspace"].dtype.kind != "c":
-        raise TypeError(f"{path}: kspace has dtype {arrays['kspace'].dtype}, complex is needed: was the magnitude "
-                        "stored, or real and imaginary part on an axis of their own?")
+    complex_samples(f"{path}: kspace", arrays["kspace"])
     said = {name: arrays.pop(name, None) for name in NAMES}
     for name, value in said.items():
         if value is not None and value.dtype.kind not in "US":

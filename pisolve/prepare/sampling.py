@@ -10,6 +10,7 @@ import numpy as np
 from pisolve import _axes, _check, io, masks
 from pisolve._words import POINTS, SAMPLINGS
 from pisolve.masks.points import SeedError
+from pisolve.scan import estimate
 
 _TRIES = 50  # seeds for a Poisson disc
 _CENTRE = (24, 8)  # samples of the full centre in two phase encodes at most, and at least; between, a quarter of each
@@ -64,6 +65,22 @@ class Sampling:
     def __call__(self, scan: io.Scan) -> io.Scan:
         """The undersampled scan, with the full data's RSS as reference."""
         return scan.undersample(self.pattern(scan))
+
+    def check(self, scan: io.Scan) -> None:
+        """Refuse a scan with gaps between its samples, which would be undersampled a second time.
+
+        Partial Fourier, an ellipse of phase encodes and zero-padded borders have no gaps. A scan that this very pattern
+        has undersampled stays as it is.
+
+        Raises:
+            ValueError: with what to do.
+        """
+        grid = scan.encoding if scan.mask is not None else scan.encoding.keep(estimate(scan.kspace, scan.axes))
+        if not grid.gaps or np.array_equal(grid.keep(self.pattern(scan)).mask, grid.mask):
+            return
+        told = f"{1 / grid.fraction:.3g}x along {' and '.join(grid.varying) or 'nothing'}"
+        raise ValueError(f"sampling={self!r} would undersample this scan again, which was measured {told}: leave it "
+                         "out, by recipe.replace(sampling=None) or --no-sampling")
 
     def pattern(self, scan: io.Scan) -> np.ndarray:
         """The mask for a scan: of its encoded axes, or of all but the coils where it varies."""

@@ -43,7 +43,7 @@ def prepare(data, maps: Maps, sampling: Sampling | None = None, *, whiten: bool 
         one = sampling(one)
     if one.mask is None:
         one = one._with(mask=scan.estimate(one.kspace, one.axes))
-    if len(one.encoding.encoded) == 2:
+    if sampling is not None and len(one.encoding.encoded) == 2:  # what was measured was feasible
         masks.check(one.encoding.anywhere, one.kspace.shape)
     if compress is not None:
         one = Channels(one, compress=compress).compressed(one)

@@ -32,6 +32,7 @@ from pisolve.prepare import (
 )
 from pisolve.priors import Prior, Wavelet, Zero
 from pisolve.priors._names import check_axes
+from pisolve.recipe.agreement import Watch
 from pisolve.recipe.checkpoint import check_folder
 from pisolve.recipe.device import session
 from pisolve.recipe.format import decode, encode
@@ -62,7 +63,8 @@ class Recipe:
             GRAPPA and RAKI.
         solver: None lets `solve` choose.
         maps: how maps are made where the scan has none: `Espirit()`, `Walsh()`, `Inati()` or `JSense()`.
-        sampling: retrospective undersampling to begin with, or None.
+        sampling: retrospective undersampling to begin with, or None. A scan that is undersampled already is refused:
+            `recipe.replace(sampling=None)` is the same recipe for it.
         max_iter, tol: as for `solve`.
         name: for tables.
         tune: None, or a criterion of `pisolve.tune` that chooses the prior's strength first, on the middle slice
@@ -148,11 +150,20 @@ class Recipe:
 
         Args:
             scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx).
+
+        Raises:
+            ValueError: a scan that is undersampled already, and a recipe with `sampling`.
         """
         scan = as_scan(scan)
         self.check_prior(scan)
+        if self.sampling is not None:
+            self.sampling.check(scan)
         return prepare(scan, self.maps, self.sampling, whiten=self.whiten, compress=self.compress, method=self.method,
                        each=self.each, stacklevel=4)
+
+    def replace(self, **changes) -> Recipe:
+        """The same recipe with other arguments: `recipe.replace(sampling=None)` for a scan as it was measured."""
+        return replace(self, **changes)
 
     def check_prior(self, scan: io.Scan) -> None:
         """Refuse a prior that names axes which the parts of the scan have not, before there is any work.
@@ -185,7 +196,10 @@ class Recipe:
             raise ValueError("checkpoint has no effect on a network, which is one call a slice: leave it out")
         folder = check_folder(checkpoint)
         start, gpu = time.perf_counter(), backend.find_gpu(self.device)  # no such GPU: said before the work
+        scan = as_scan(scan)
+        watch = Watch(scan, self)
         scan = self.prepare(scan)
+        watch.prepared(scan)
         middle = time.perf_counter()
         recipe, tuning, seconds = self, None, {"maps": middle - start}
         with session(gpu, scan, self) as keep:
@@ -194,7 +208,8 @@ class Recipe:
                                        max_iter=self.max_iter, tol=self.tol, each=self.each, gpu=gpu, progress=progress)
                 recipe = replace(self, prior=tuning.prior, tune=None)
                 seconds["tune"] = time.perf_counter() - middle
-            done = run(recipe, scan, gpu=gpu, keep=keep, callbacks=callbacks, progress=progress, folder=folder)
+            done = run(recipe, scan, watch.sigma, gpu=gpu, keep=keep, callbacks=callbacks, progress=progress,
+                       folder=folder)
         if done.fit is not None:
             seconds["fit"] = done.fit
         x = scan.assemble(done.images, self.each)
@@ -203,7 +218,7 @@ class Recipe:
         seconds["solve"] = time.perf_counter() - start - sum(seconds.values())
         solver = next((r.solver for r in done.results if r.status != "empty"), None)
         return Reconstruction(x, status, done.results, done.scale, replace(recipe, solver=solver), scan, seconds,
-                              tuning)
+                              tuning, watch.solved(done.misfits, done.results))
 
     def solve(self, model, scale: float) -> Result | NetworkResult:
         """The result for one slice's model of `prepare.models_of`, in scaled units; Ctrl-C is passed on."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pisolve import io
+from pisolve.recipe.agreement import Agreement
 from pisolve.recipe.network import name_of
 from pisolve.solvers import CG, Result, State, solve
 from pisolve.tuning import Tuning
@@ -48,6 +49,8 @@ class Reconstruction:
         scan: what it was done to, after undersampling, with the mask and the maps that were used.
         seconds: wall time by stage: maps, (tune,) (fit,) solve; fit: of GRAPPA's, RAKI's and SPIRiT's weights.
         tuning: how the strength was chosen, for a recipe with `tune`; its recipe then holds the chosen prior.
+        agreement: what the image leaves of the measured samples, in units of the noise, and `agreement.doubts`, what is
+            odd about data, maps and image, each with its likely cause.
     """
 
     x: np.ndarray
@@ -58,6 +61,7 @@ class Reconstruction:
     scan: io.Scan
     seconds: dict
     tuning: Tuning | None = None
+    agreement: Agreement | None = None
 
     @property
     def axes(self) -> tuple[str, ...]:

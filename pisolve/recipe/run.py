@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pisolve import backend
 from pisolve.prepare import holds, model_of, models_of
+from pisolve.recipe.agreement import Misfit, misfit
 from pisolve.recipe.checkpoint import Checkpoints
 from pisolve.recipe.device import home, networks
 from pisolve.recipe.reconstruction import empty, plain
@@ -18,19 +19,24 @@ from pisolve.solvers.base import walk
 
 
 class Run(NamedTuple):
-    """What came out: the scale, a picture and a result for each part, seconds of the fits before (None: no fits)."""
+    """What came out: the scale, a picture and a result for each part, seconds of the fits before (None: no fits).
+
+    `misfits` says of each part what its image leaves of the data, None where it predicts none.
+    """
 
     scale: float
     images: list
     results: list
     fit: float | None
+    misfits: list[Misfit | None]
 
 
-def run(recipe, scan, *, gpu=None, keep=None, callbacks=(), progress=False, folder=None) -> Run:
+def run(recipe, scan, sigma: float, *, gpu=None, keep=None, callbacks=(), progress=False, folder=None) -> Run:
     """Solve all parts of a prepared scan by a recipe whose strength is fixed.
 
     Args:
         recipe, scan: the recipe, and the scan after `recipe.prepare`.
+        sigma: of the noise of its samples, see `Agreement`.
         gpu: the GPU to run on, None: the CPU.
         keep: how many parts' data are on the GPU at a time.
         callbacks, progress: as for `solve`; of several parts the bar counts these.
@@ -42,22 +48,23 @@ def run(recipe, scan, *, gpu=None, keep=None, callbacks=(), progress=False, fold
     try:
         models, scale = models_of(scan, method, parts=parts, gpu=gpu, keep=keep)
         fit = time.perf_counter() - start if recipe.method.fits else None
-        one = _Part(recipe, parts, models, scale, gpu, kept, tuple(callbacks), progress)
+        one = _Part(recipe, parts, models, scale, sigma, gpu, kept, tuple(callbacks), progress)
         bar = _bar(progress and len(parts) > 1, len(parts))
         with bar:
-            pairs = list(_side_by_side(one, bar) if one.independent else _in_turns(one, bar))
+            done = list(_side_by_side(one, bar) if one.independent else _in_turns(one, bar))
     except BaseException:  # a folder in which nothing was kept is not bound to what was refused or cut
         if kept is not None:
             kept.release()
         raise
-    return Run(scale, [image for image, _ in pairs], [result for _, result in pairs], fit)
+    images, results, misfits = map(list, zip(*done))
+    return Run(scale, images, results, fit, misfits)
 
 
 class _Part:
-    """Part z solved: (picture, result)."""
+    """Part z solved: (picture, result, misfit)."""
 
-    def __init__(self, recipe, parts, models, scale, gpu, kept, callbacks, progress):
-        self.recipe, self.parts, self.models, self.scale = recipe, parts, models, scale
+    def __init__(self, recipe, parts, models, scale, sigma, gpu, kept, callbacks, progress):
+        self.recipe, self.parts, self.models, self.scale, self.sigma = recipe, parts, models, scale, sigma
         self.gpu, self.kept, self.callbacks, self.progress = gpu, kept, callbacks, progress
         self.cut = False  # Ctrl-C ended a fit: those that were not begun are as they would begin
 
@@ -72,7 +79,7 @@ class _Part:
         model, recipe = self.models[z], self.recipe
         if model is None:
             result = empty(self.parts[z])
-            return result.x, result
+            return result.x, result, None
         fits = recipe.prior is not None and recipe.prior.solver() is not None
         shown = self.progress and (len(self.parts) == 1 or fits)
         solve = partial(recipe.solve_model, model, self.scale, progress=shown)
@@ -84,14 +91,17 @@ class _Part:
             self.cut |= result.interrupted
         usable = result.ok or len(self.parts) == 1
         image = backend.to_numpy(model.image(result.x if usable else plain(model, self.scale)))
-        return image, result if self.gpu is None else home(result, partial(_problem, recipe, self.parts[z], self.scale))
+        left = misfit(model, result, self.parts[z], recipe, self.scale, self.sigma)
+        if self.gpu is not None:
+            result = home(result, partial(_problem, recipe, self.parts[z], self.scale))
+        return image, result, left
 
 
 def _in_turns(one, bar):
     for z in range(len(one.parts)):
-        pair = one(z)
+        done = one(z)
         bar.update()
-        yield pair
+        yield done
 
 
 def _side_by_side(one, bar):
@@ -103,9 +113,9 @@ def _side_by_side(one, bar):
             raise KeyboardInterrupt
 
     def work(z):
-        pair = one(z, stop)
+        done = one(z, stop)
         bar.update()
-        return pair
+        return done
 
     return backend.side_by_side(work, range(len(one.parts)), cut)
 

@@ -8,6 +8,20 @@ from pisolve import _axes, _check
 from pisolve.backend import to_numpy
 
 
+def complex_samples(name: str, kspace) -> None:
+    """Refuse k-space that is real: a magnitude, or parts that were taken for samples.
+
+    Raises:
+        TypeError: with what it may be.
+    """
+    if not _check.is_array(kspace):
+        return
+    kind = ("c" if kspace.is_complex() else "f") if _check.is_torch(kspace) else kspace.dtype.kind
+    if kind in "biuf":
+        raise TypeError(f"{name} has dtype {_check.dtype_name(kspace)}, complex is needed: was the magnitude stored, "
+                        "or real and imaginary part on an axis of their own?")
+
+
 def ordered(array, given, wanted):
     """An array with the axes `given` in the order of `wanted`; as it is where it has another number of axes."""
     if given == wanted or getattr(array, "ndim", 0) != len(given):

@@ -62,6 +62,18 @@ class Grid:
         return 1.0 if self.mask is None else float(self.mask.mean())
 
     @cached_property
+    def gaps(self) -> bool:
+        """Whether it was undersampled: some sample that is missing lies between two along some encoded axis."""
+        if self.mask is None:
+            return False
+        for axis in range(-len(self.encoded), 0):
+            before = np.logical_or.accumulate(self.mask, axis=axis)
+            after = np.flip(np.logical_or.accumulate(np.flip(self.mask, axis), axis=axis), axis)
+            if (before & after & ~self.mask).any():
+                return True
+        return False
+
+    @cached_property
     def everywhere(self) -> np.ndarray:
         """(encoded axes) bool: sampled in every part."""
         return self._over_parts(np.all)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _axes
+from pisolve.scan import spoilt
+from pisolve.scan.look import Look
 
 CALIB = 8  # lines: what ESPIRiT's and GRAPPA's usual kernels need at the very least
+_CLEAR = 0.3  # how much of the energy is no noise, where its place means something
 _INNER = 0.8  # of the energy along an axis in its middle third: so much has an encoded axis, and no coils have
 
 
 def warnings(scan) -> list[str]:
     """One sentence for each thing that is odd about a scan; empty where nothing is."""
-    magnitude = abs(scan.kspace)
-    peak = float(magnitude.max())
-    inner = len(scan.encoding.encoded)
-    magnitude /= peak  # squares then neither over- nor underflow
-    magnitude = magnitude.reshape((-1,) + magnitude.shape[-1 - inner:])
+    look = Look(scan)
     found = [scan.meta["assumed"]] if "assumed" in scan.meta else []
-    found += _scale(peak) + _permuted(magnitude, scan) + _coils(magnitude) + _sampling(scan, magnitude)
-    return found + _origin(magnitude, scan.encoding.encoded)
+    return found + _scale(look.peak) + faults(look) + _unmasked(scan, look) + _uncalibrated(scan)
+
+
+def faults(look: Look, maps: bool = False) -> list[str]:
+    """Those of them that spoil an image of `recon`; `maps`: those that spoil coil maps made of the scan, too."""
+    scan = look.scan
+    found = [*_permuted(look), *_coils(look), *_sampling(scan, look), *_origin(look)]
+    return [*found, *spoilt.sentences(look), *(_uncalibrated(scan) if maps else [])]
 
 
 def _scale(peak: float) -> list[str]:
@@ -28,15 +33,9 @@ def _scale(peak: float) -> list[str]:
     return [f"k-space peaks at {peak:.3g}, where squares leave single precision: multiply it to a peak near 1"]
 
 
-def _energy(magnitude, axis):
-    """The energy of (part, coil, encoded...) along one axis."""
-    others = tuple(a for a in range(magnitude.ndim) if a != axis % magnitude.ndim)
-    return np.sum(np.square(magnitude, dtype=np.float64), axis=others)
-
-
-def _permuted(magnitude, scan) -> list[str]:
+def _permuted(look) -> list[str]:
     """Coils whose energy lies in the middle of their axis, as no coils' does but an encoded axis': a wrong order."""
-    energy = _energy(magnitude, 1)
+    scan, energy = look.scan, look.coils**2
     n = len(energy)
     if n < 12 or energy[n // 3 : n - n // 3].sum() < _INNER * energy.sum():
         return []
@@ -45,9 +44,9 @@ def _permuted(magnitude, scan) -> list[str]:
             "axes=('coil', 'kz', 'ky', 'kx')"]
 
 
-def _coils(magnitude) -> list[str]:
+def _coils(look) -> list[str]:
     """Coils without signal, or far above or below the median of the others."""
-    level = np.sqrt(_energy(magnitude, 1))
+    level = look.coils
     alive, dead = np.flatnonzero(level), np.flatnonzero(level == 0).tolist()
     found = [f"coil {c} is dead (all zero): drop it, scan.drop_coils({c})" for c in dead[:1] if len(dead) == 1]
     if len(dead) > 1:
@@ -62,16 +61,22 @@ def _coils(magnitude) -> list[str]:
     return found
 
 
-def _sampling(scan, magnitude) -> list[str]:
-    """Where data and mask disagree, and whether there is a centre to calibrate from, or lines apart."""
-    grid, inner = scan.encoding, len(scan.encoding.encoded)
-    if scan.mask is None:
-        holes, parts = 1 - float((magnitude != 0).any(axis=1).mean()), " and ".join(_axes.further(scan.axes))
-        return [] if holes < 0.01 else [
-            f"{holes:.0%} of k-space is zero in all coils and there is no mask: recon counts as sampled what is not "
+def _unmasked(scan, look) -> list[str]:
+    """Zeros without a mask, which are taken for what was not sampled."""
+    holes, parts = 1 - float(look.measured.mean()), " and ".join(_axes.further(scan.axes))
+    if scan.mask is not None or holes < 0.01:
+        return []
+    return [f"{holes:.0%} of k-space is zero in all coils and there is no mask: recon counts as sampled what is not "
             f"zero{f', for each {parts} by itself' if parts else ''}; for an operator of your own take the mask of "
             "pisolve.masks.estimate(kspace, axes)"]
-    measured = (scan.kspace != 0).any(axis=-1 - inner)
+
+
+def _sampling(scan, look) -> list[str]:
+    """Where data and mask disagree."""
+    grid, inner = scan.encoding, look.inner
+    if scan.mask is None:
+        return []
+    measured = look.measured.reshape(grid.shape)
     mask = np.broadcast_to(grid.mask, measured.shape)
     found = []
     outside, empty = (measured & ~mask), (mask & ~measured)
@@ -83,24 +88,31 @@ def _sampling(scan, magnitude) -> list[str]:
                      "data, or use undersample(mask)")
     if empty.sum() > 0.01 * (grid.mask.sum() if grid.mask.ndim == inner else mask.sum()):
         found.append(f"the mask says sampled at {empty.sum()} positions where k-space is zero in all coils")
-    together = grid.anywhere if set(grid.own) - {_axes.SLICE} else grid.everywhere  # maps of a series are of its mean
-    middle = [slice(max(n // 2 - CALIB // 2, 0), n // 2 + CALIB // 2) for n in together.shape]
-    if scan.coils > 1 and scan.calib is None and not together[tuple(middle)].all():
-        size = "x".join([str(CALIB)] * inner)
-        found.append(f"no calibration region: the central {size} samples are not all there, so coil maps need another "
-                     "scan")
     return found
 
 
-def _origin(magnitude, encoded) -> list[str]:
+def _uncalibrated(scan) -> list[str]:
+    """Whether there is a centre to calibrate from, or lines apart."""
+    grid, inner = scan.encoding, len(scan.encoding.encoded)
+    if scan.mask is None or scan.coils == 1 or scan.calib is not None:
+        return []
+    together = grid.anywhere if set(grid.own) - {_axes.SLICE} else grid.everywhere  # maps of a series are of its mean
+    middle = [slice(max(n // 2 - CALIB // 2, 0), n // 2 + CALIB // 2) for n in together.shape]
+    if together[tuple(middle)].all():
+        return []
+    return [f"no calibration region: the central {'x'.join([str(CALIB)] * inner)} samples are not all there, so coil "
+            "maps need another scan"]
+
+
+def _origin(look) -> list[str]:
     """Where the energy sits: the circular mean along each axis must be near index N // 2."""
-    found = []
-    for axis, name in zip(range(-len(encoded), 0), encoded):
-        n = magnitude.shape[axis]
-        energy = _energy(magnitude, axis)
-        turn = 2 * np.pi * (np.arange(n) - n // 2) / n
-        shift = float(np.angle(np.sum(energy * np.exp(1j * turn)))) * n / (2 * np.pi)
-        if n >= 8 and abs(shift) > n / 8:
+    found, spread = [], spoilt.spread(look)
+    for axis, name in zip(range(-look.inner, 0), look.scan.encoding.encoded):
+        above, floor = look.profile(axis)
+        n = len(above)
+        shift = spoilt.off_centre(above) * n
+        clear = above.mean() > _CLEAR * (above.mean() + floor)
+        if clear and name not in spread and n >= 8 and abs(shift) > n / 8:
             how = "apply numpy.fft.fftshift" if abs(shift) > n * 3 / 8 else "roll it there"
             found.append(f"the energy of k-space is {shift:+.0f} samples off the centre along {name}: {how}")
     return found

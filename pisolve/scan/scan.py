@@ -18,7 +18,7 @@ class Scan:
     """K-space with what belongs to it; checked when it is made, never changed afterwards.
 
     Args:
-        kspace: an array with the axes that `axes` names, converted to complex64 or complex128; centred, zero where not
+        kspace: a complex array with the axes that `axes` names, complex64 or complex128; centred, zero where not
             sampled. Torch and cupy arrays become numpy arrays, complex numpy arrays are kept as they are (no copy).
         mask: bool or 0/1 array, True where sampled, that broadcasts to k-space without coils from the end: (ky, kx), or
             (kx,) as in fastMRI's files, (kz, ky, 1), (frame, ky, 1) where each frame has its own. None: what is not
@@ -42,7 +42,7 @@ class Scan:
         encoding: the `Grid` that was sampled.
 
     Raises:
-        TypeError, ValueError: shapes or names disagree, NaN or Inf, or nothing but zeros.
+        TypeError, ValueError: shapes or names disagree, NaN or Inf, nothing but zeros, or k-space that is real.
     """
 
     kspace: np.ndarray
@@ -55,6 +55,7 @@ class Scan:
     axes: tuple[str, ...] | None = None
 
     def __post_init__(self):
+        checks.complex_samples("kspace", self.kspace)
         kspace = to_numpy(_check.array("kspace", self.kspace, nonzero=True))
         given = _axes.checked(self.axes, kspace.shape)
         if _axes.COIL not in given:
