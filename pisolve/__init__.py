@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         scan_specific,
         solvers,
         testing,
+        trajectories,
     )
     from pisolve.evaluate import NoiseMap, compare, noise_map
     from pisolve.linops import as_torch
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from pisolve.tuning import Tuning, tune
 
 _ROOMS = ["calib", "evaluate", "io", "linops", "masks", "metrics", "nets", "phantom", "priors", "scan_specific",
-          "solvers", "testing"]
+          "solvers", "testing", "trajectories"]
 _INNER = ["backend", "prepare", "problem", "recipe", "scan", "tuning"]  # rooms that are no public names
 _NAMES = {  # room: what of it is a public name here; all of `priors` and `solvers`
     "evaluate": ["NoiseMap", "compare", "noise_map"],

@@ -25,6 +25,12 @@ def points(*shape, seed=0):
     return np.random.default_rng(seed).random(shape) < 0.5
 
 
+def coord(*shape, size, seed=0):
+    """Random points of k-space (*shape, axis) for an image of this size."""
+    size = np.array(size)
+    return (np.random.default_rng(seed).random((*shape, len(size))) - 0.5) * size
+
+
 def grappa_weights(mask, dtype):
     """Weights of random calibration data of 3 coils, for k-space of the size of `mask`."""
     return calib.grappa(maps(3, *mask.shape, dtype=dtype), mask, calib=maps(3, 9, 9, seed=1), kernel=(3, 5), lam=0.1)
@@ -70,6 +76,23 @@ LINOPS = {
                                                       axes=("frame", "coil", "kz", "ky", "kx"), shape=(2, 2, 3, 4, 5)),
     "soft-sense-frames": lambda d: linops.soft_sense(maps(2, 3, 4, 5, dtype=d), points(3, 4, 1), shape=(3, 3, 4, 5),
                                                      axes=("frame", "coil", "ky", "kx")),
+    "nufft": lambda d: linops.nufft((6, 5), coord(3, 8, size=(6, 5)), eps=1e-13),
+    "nufft-1d": lambda d: linops.nufft((7,), coord(9, size=(7,)), eps=1e-13),
+    "nufft-3d": lambda d: linops.nufft((3, 4, 5), coord(20, size=(3, 4, 5)), eps=1e-13),
+    "nufft-slices": lambda d: linops.nufft((2, 5, 4), coord(11, size=(5, 4)), eps=1e-13),
+    "nufft-single-precision": lambda d: linops.nufft((6, 5), coord(9, size=(6, 5)), eps=1e-4 if d == "complex64" else
+                                                     1e-13),
+    "sense-coord": lambda d: linops.sense(maps(3, 6, 5, dtype=d), coord=coord(4, 5, size=(6, 5)), eps=1e-13),
+    "sense-coord-weights": lambda d: linops.sense(maps(2, 5, 6, dtype=d), None, np.arange(14.0).reshape(2, 7),
+                                                  coord=coord(2, 7, size=(5, 6)), eps=1e-13),
+    "sense-coord-3d": lambda d: linops.sense(maps(2, 3, 4, 5, dtype=d), coord=coord(15, size=(3, 4, 5)), eps=1e-13),
+    "sense-coord-slices": lambda d: linops.sense(maps(2, 3, 4, 5, dtype=d), coord=coord(9, size=(4, 5)), eps=1e-13),
+    "sense-coord-frames": lambda d: linops.sense(
+        maps(2, 6, 5, dtype=d), None, 0.1 + np.arange(24.0).reshape(3, 2, 4), coord=coord(3, 2, 4, size=(6, 5)),
+        axes=("frame", "coil", "spoke", "sample"), shape=(3, 2, 2, 4), eps=1e-13),
+    "sense-coord-frames-alike": lambda d: linops.sense(
+        maps(2, 6, 5, dtype=d), coord=coord(2, 4, size=(6, 5)), axes=("frame", "coil", "spoke", "sample"),
+        shape=(3, 2, 2, 4), eps=1e-13),
     "wavelet-one-row": lambda d: linops.wavelet((1, 16), "haar"),
     "wavelet-volume-of-few-planes": lambda d: linops.wavelet((3, 16, 12), "haar", axes=(0, 1, 2)),
     "wavelet-haar": lambda d: linops.wavelet((8, 8), "haar"),
@@ -120,6 +143,9 @@ LINOPS = {
     "spirit-missing-kx": lambda d: linops.spirit_missing(spirit_kernel(3, (3, 3), d), lines(5)[None, :], (3, 6, 5)),
     "spirit-missing-points": lambda d: linops.spirit_missing(spirit_kernel(2, (3, 3), d), points(6, 5), (2, 6, 5)),
 }
+
+
+GPU_LINOPS = [name for name in LINOPS if not name.startswith(("nufft", "sense-coord"))]  # those are on the CPU so far
 
 
 def quadratic_denoiser(x, sigma):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import sigpy
 import torch
-from cases import LINOPS, OBJECTIVES, PRIORS, toy
+from cases import GPU_LINOPS, OBJECTIVES, PRIORS, toy
 from gpu_cases import (
     BRAIN,
     CALIBRATION,
@@ -65,7 +65,7 @@ def watch(cupy):
     return looking
 
 
-@pytest.mark.parametrize("name", LINOPS)
+@pytest.mark.parametrize("name", GPU_LINOPS)
 def test_linops(name, cupy, monkeypatch, rng, watch):
     check_linop(cupy, monkeypatch, name, rng, watch)
 

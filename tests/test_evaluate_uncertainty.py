@@ -309,7 +309,7 @@ def test_failed_images_are_left_out():
     (WAVELET, {"by": "masks", "noise": 0.1}, ValueError, "noise has no effect"),
     (WAVELET, {"by": "masks", "window": 3}, ValueError, "window has no effect"),
     (WAVELET, {"by": "masks", "share": 1}, ValueError, "share must be < 1"),
-    (replace(WAVELET, sampling=pi.Sampling()), {"by": "masks", "share": 0.2}, ValueError, "share has no effect"),
+    (replace(WAVELET, sampling=pi.Sampling(accel=1)), {"by": "masks", "share": 0.2}, ValueError, "share has no effect"),
     (WAVELET, {"by": "seeds"}, TypeError, "takes a list of recipes"),
     ([WAVELET], {"by": "seeds"}, ValueError, "an ensemble has two"),
     ([WAVELET, 3], {"by": "seeds"}, TypeError, "recipe must be a pi.Recipe"),

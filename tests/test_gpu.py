@@ -6,7 +6,7 @@ import gc
 import numpy as np
 import pytest
 import torch
-from cases import LINOPS, PRIORS, toy
+from cases import GPU_LINOPS, PRIORS, toy
 from gpu_cases import (
     CALIBRATION,
     FITS,
@@ -33,7 +33,7 @@ if not cupy.cuda.is_available():
 needs_torch = pytest.mark.skipif(not torch.cuda.is_available(), reason="this torch was built without CUDA")
 
 
-@pytest.mark.parametrize("name", LINOPS)
+@pytest.mark.parametrize("name", GPU_LINOPS)
 def test_linops(name, monkeypatch, rng):
     check_linop(cupy, monkeypatch, name, rng, contextlib.nullcontext)
 

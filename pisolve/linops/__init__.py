@@ -9,6 +9,7 @@ from pisolve.linops.cosine import dct
 from pisolve.linops.difference import gradient
 from pisolve.linops.fourier import fft
 from pisolve.linops.grappa import grappa
+from pisolve.linops.nufft import nufft
 from pisolve.linops.sense import sense
 from pisolve.linops.sms import sms
 from pisolve.linops.soft_sense import combine_sets, soft_sense
@@ -18,5 +19,5 @@ from pisolve.linops.util import dense, opnorm
 from pisolve.linops.wavelet import wavelet
 
 __all__ = ["Blocks", "Linop", "SelfAdjoint", "apply", "as_torch", "coil_filter", "combine_sets", "dct", "dense", "fft",
-           "gradient", "grappa", "identity", "opnorm", "sampled_fft", "sense", "sms", "soft_sense", "spirit",
+           "gradient", "grappa", "identity", "nufft", "opnorm", "sampled_fft", "sense", "sms", "soft_sense", "spirit",
            "spirit_encoding", "spirit_missing", "stack", "symmetric_gradient", "virtual_coils", "wavelet"]

@@ -13,6 +13,7 @@ from pisolve.linops._fft import BYTES, plan
 class Normal:
     """x -> A^H A x for maps (..., coil, ky, kx) and squared weights (slice?, ky or 1, kx or 1) with the origin first.
 
+    Weights on a larger grid than the maps' are those of an image that is padded by zeros behind (`_toeplitz.py`).
     `Normal.fits` says whether this size can be done. Every column (and with weights that vary along kx every pair of
     coils) is summed in a fixed order, so the result does not depend on the number of threads.
     """
@@ -22,7 +23,7 @@ class Normal:
         self.shared = bool(self.lead) and not any(mps.strides[:-3])  # one set of maps, broadcast to all frames
         mps = mps[(0,) * len(self.lead)] if self.shared else mps
         self.mps = np.require(mps, requirements=["C", "W"])  # a copy of read-only or strided maps only
-        n, nx = mps.shape[-2:]
+        n, nx = self.grid = [max(*sizes) for sizes in zip(mps.shape[-2:], w2.shape[-2:])]
         self.along_rows = w2.shape[-1] > 1
         along_columns = w2.shape[-2] > 1
         size = BYTES // mps.itemsize
@@ -41,9 +42,10 @@ class Normal:
         self.own = w2.ndim > (3 if self.along_rows else 2)  # each slice has weights of its own
 
     @staticmethod
-    def fits(mps, axes) -> bool:
+    def fits(mps, axes, grid=None) -> bool:
         """True where a compiled kernel can take this operator and its time is worth a compilation."""
-        return takes(mps.size, mps.shape[-2:], mps.dtype, axes)
+        return (takes(mps.size, mps.shape[-2:], mps.dtype, () if grid else axes)
+                and (grid is None or takes(mps.size, grid, mps.dtype, axes)))
 
     def __call__(self, x):
         from pisolve.linops._normal_kernels import columns, planes
@@ -68,8 +70,8 @@ class Normal:
             i, c = task
             x, mps, w = flat(i)
             part = np.empty(n * nx, x.dtype)
-            planes(x, mps[c * n * nx:], w, part, min(2, coils - c), n, nx, self.passes, self.roots, self.row_passes,
-                   self.row_roots)
+            planes(x, mps[c * n * nx:], w, part, min(2, coils - c), n, nx, *self.grid, self.passes, self.roots,
+                   self.row_passes, self.row_roots)
             return part.reshape(n, nx)
 
         if len(slices) >= backend.threads():  # a slice a task, whose parts are added as they are made

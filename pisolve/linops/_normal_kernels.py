@@ -37,16 +37,17 @@ def columns(x, mps, w, out, coils, n, nx, passes, roots, start, stop):
 
 
 @jit
-def planes(x, mps, w, out, coils, n, nx, passes, roots, row_passes, row_roots):
+def planes(x, mps, w, out, coils, n, nx, m, mx, passes, roots, row_passes, row_roots):
     """The same with F along both axes (no `passes`: along rows only) and weights (block of rows, kx, row in block).
 
     After the FFT of its columns a block goes, transposed square by square, to a buffer in which neighbouring rows lie
-    side by side; their FFT, weights and FFT back run there, and the squares return.
+    side by side; their FFT, weights and FFT back run there, and the squares return. F is on a grid of m x mx, at the
+    start of which the image of n x nx lies; columns of nothing but zeros are not transformed.
     """
     size = BYTES // x.itemsize
-    tiles = -(-n // size)
+    tiles = -(-m // size)
     buffer, spare = np.zeros(tiles * size * size, x.dtype), np.empty(LARGEST * size, x.dtype)
-    rows = np.empty(tiles * nx * size, x.dtype)
+    rows = np.empty(tiles * mx * size, x.dtype)
     blocks = -(-nx // size)
     total = np.zeros(blocks * n * size, x.dtype)
     for c in range(coils):
@@ -54,20 +55,22 @@ def planes(x, mps, w, out, coils, n, nx, passes, roots, row_passes, row_roots):
             first = min(block * size, nx - size)
             for i in range(n):
                 put(buffer, i, load(mps, (c * n + i) * nx + first) * load(x, first + i * nx))
-            forward(buffer, 0, n, passes, roots, spare)
+            buffer[n * size:m * size] = 0
+            forward(buffer, 0, m, passes, roots, spare)
             for tile in range(tiles):
-                transpose(buffer, tile * size, rows, tile * nx + first)
+                transpose(buffer, tile * size, rows, tile * mx + first)
         for tile in range(tiles):
-            start = tile * nx
-            forward(rows, start, start + nx, row_passes, row_roots, spare)
-            for k in range(start, start + nx):
+            start = tile * mx
+            rows[(start + nx) * size:(start + mx) * size] = 0
+            forward(rows, start, start + mx, row_passes, row_roots, spare)
+            for k in range(start, start + mx):
                 put(rows, k, weigh(w, k * size, swap(get(rows, k))))
-            again(rows, start, start + nx, row_passes, row_roots, spare)
+            again(rows, start, start + mx, row_passes, row_roots, spare)
         for block in range(blocks):
             first = min(block * size, nx - size)
             for tile in range(tiles):
-                transpose(rows, tile * nx + first, buffer, tile * size)
-            again(buffer, 0, n, passes, roots, spare)
+                transpose(rows, tile * mx + first, buffer, tile * size)
+            again(buffer, 0, m, passes, roots, spare)
             for i in range(n):
                 k = block * n + i
                 put(total, k, get(total, k) + load(mps, (c * n + i) * nx + first) * get(buffer, i))

@@ -54,7 +54,9 @@ class TorchLinop:
             raise TypeError(f"this operator takes torch tensors, got {type(x).__name__}")
         if tuple(x.shape) != self.ishape:
             raise ValueError(f"{self.A.repr_str} takes shape {self.ishape}, got {tuple(x.shape)}")
-        return _function().apply(array("x", x, finite=False), self.A)
+        x = array("x", x, finite=False)
+        own = getattr(self.A, "of_tensor", lambda x: None)(x)
+        return _function().apply(x, self.A) if own is None else own
 
     def __repr__(self):
         return f"as_torch({self.A!r})"

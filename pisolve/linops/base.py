@@ -24,6 +24,10 @@ class Linop(sigpy.linop.Linop):
     unitary = False
     iaxes = oaxes = None
 
+    def of_tensor(self, x, adjoint: bool = False):
+        """A x, or A^H x, of a torch tensor by a way of its own, or None: then `as_torch` makes it differentiable."""
+        return None
+
     def norm_bound(self) -> float | None:
         """An upper bound of the operator norm that is guaranteed, or None where none is known in closed form."""
         return 1.0 if self.unitary else None
@@ -62,6 +66,9 @@ class Adjoint(Linop):
         self.parent = parent
         self.unitary = parent.unitary
         super().__init__(parent.ishape, parent.oshape, repr_str=f"{parent.repr_str}.H")
+
+    def of_tensor(self, x, adjoint: bool = False):
+        return self.parent.of_tensor(x, not adjoint)
 
     def norm_bound(self):
         return self.parent.norm_bound()

@@ -12,6 +12,7 @@ from pisolve.linops._maps import checked_maps, is_volume, kspace_weight, spread
 from pisolve.linops._normal import Normal
 from pisolve.linops._volume import NormalVolume
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
+from pisolve.linops.sense_points import sense_points
 
 # Coils of one task: two, or as many as have this many pixels; fixed, so that results do not depend on the threads. Of
 # volumes half of all coils, since each task holds a sum of its own.
@@ -218,7 +219,7 @@ class _Normal:
         return backend.fft(t, self.axes, centred=False, inverse=True) * s.conj()
 
 
-def sense(mps, mask=None, weights=None, *, axes=None, shape=None) -> Sense:
+def sense(mps, mask=None, weights=None, *, coord=None, axes=None, shape=None, eps: float = 1e-6):
     """SENSE encoding, A x = M W^(1/2) F S x: image -> k-space of every coil.
 
     S multiplies by the coil maps, F is the centred orthonormal FFT in two or three dimensions, M the sampling mask, W
@@ -232,9 +233,14 @@ def sense(mps, mask=None, weights=None, *, axes=None, shape=None) -> Sense:
             None: all sampled.
         weights: real weights >= 0 of the squared residual, shaped as `mask`. As in SigPy A holds their square root,
             so y has to be multiplied by sqrt(weights) too.
+        coord: points of k-space (..., 2) or (..., 3) in -N/2..N/2 in place of the grid and its mask, as for `nufft`:
+            k-space is (coil, *coord.shape[:-1]) then, weights are one for each point, and `A.N` is Toeplitz. With
+            `axes` such as ("frame", "coil", "spoke", "sample") coordinates may have the axes before the coils, too:
+            then each frame has its own.
         axes: the names of the axes of k-space, as for `Scan`: ("frame", "coil", "ky", "kx"). A then has the names
             `iaxes` and `oaxes`, and priors find theirs: `TemporalFFT(axis="frame")`.
         shape: the shape of k-space, where it has axes that the maps have not, such as frames seen by the same coils.
+        eps: accuracy of F with `coord`, see `nufft`.
 
     Returns:
         A `sigpy.linop.Linop` from (..., ky, kx) to k-space.
@@ -246,6 +252,10 @@ def sense(mps, mask=None, weights=None, *, axes=None, shape=None) -> Sense:
     Reference:
         Pruessmann et al., Magn Reson Med 42 (1999) 952; 46 (2001) 638.
     """
+    if coord is not None:
+        if mask is not None:
+            raise ValueError("mask beside coord: leave out the coordinates of samples that were not measured")
+        return sense_points(mps, coord, weights, axes=axes, shape=shape, eps=eps)
     mps = checked_maps(mps, None if axes or shape else (3, 4))
     ndim = len(_axes.encoded(_axes.words("axes", axes))) if axes else 3 if is_volume(mps, mask, weights) else 2
     if shape is not None:

@@ -81,12 +81,12 @@ class Watch:
 
     def prepared(self, scan) -> None:
         """Look at the scan that is solved, and its maps."""
-        if scan.kspace is not self.look.scan.kspace:
-            self.look = Look(scan)
-        self.measured = scan.noise is not None
-        self.sigma = float(np.sqrt((abs(scan.noise) ** 2).mean() / 2)) if self.measured else self.look.noise
+        look, self.look = self.look, None  # as large as half of k-space: not kept while it is solved
+        look = look if scan.kspace is look.scan.kspace else Look(scan)
+        self.coils, self.measured = scan.coils, scan.noise is not None
+        self.sigma = float(np.sqrt((abs(scan.noise) ** 2).mean() / 2)) if self.measured else look.noise
         if self.recipe.method.needs_maps:
-            self._say(agree.maps_against_data(scan, self.look, self.given))
+            self._say(agree.maps_against_data(scan, look, self.given))
 
     def solved(self, misfits, results) -> Agreement:
         """Judge the image by what it leaves of the data; `misfits` has None for parts that were not looked at."""
@@ -99,7 +99,7 @@ class Watch:
 
     def _judged(self, found) -> list[str]:
         """A sentence on the part that agrees least, or one where the prior says nothing."""
-        least, coils = 0.01 * np.mean([m.energy for m, _ in found]), self.look.scan.coils
+        least, coils = 0.01 * np.mean([m.energy for m, _ in found]), self.coils
         rows = [(m, r) for m, r in found if m.within is not None and m.energy > least]
         for odd_one, words in ((lambda m: m.within * coils > _TOO_LITTLE * m.noise and m.within > _SHARE * m.energy,
                                 _too_little),
@@ -131,7 +131,7 @@ def _too_little(told, result, recipe) -> str:
     if recipe.network is not None:
         return f"{told}: the network is not for such data, or consistency=True (--consistency) is missing"
     cut = result.status in ("max_iter", "stopped") and real(result.state.residual) > _SHORT
-    before = f"the run ended on its way, after {result.state.k} iterations, give more by max_iter (--max-iter); or "
+    before = f"the run ended on its way, at max_iter={result.state.k} (--max-iter), give more; or "
     return (f"{told}: {before if cut else ''}the image is more prior than data, whose strength is too large {_UNITS}: "
             "try a tenth, or tune='holdout' (--lam auto)")
 
