@@ -9,8 +9,8 @@ import numpy as np
 
 from pisolve import _check, backend, calib
 from pisolve.evaluate.planes import mixed
-from pisolve.prepare import Channels, as_scan, models_of
-from pisolve.recipe import Recipe, check_fixed
+from pisolve.prepare import Channels, models_of
+from pisolve.recipe import in_order
 from pisolve.scan import estimate
 from pisolve.tuning import noise_level
 
@@ -56,7 +56,7 @@ class NoiseMap:
         return np.divide(self.std, below, out=np.zeros_like(self.std), where=below > 0)
 
 
-def noise_map(recipe: Recipe, scan, *, replicas: int = 100, covariance=None, seed: int = 0,
+def noise_map(recipe, scan=None, *, replicas: int = 100, covariance=None, seed: int = 0,
               progress: bool = False) -> NoiseMap:
     """Standard deviation of the image's noise by pseudo-replicas, for any recipe, priors and networks included.
 
@@ -70,8 +70,8 @@ def noise_map(recipe: Recipe, scan, *, replicas: int = 100, covariance=None, see
     sign of a true image: a prior that always gives the same picture has none.
 
     Args:
-        recipe: a `Recipe` with a fixed strength (`tune=None`).
-        scan: a `Scan`, the path of one, or k-space.
+        recipe: a `Recipe` with a fixed strength (`tune=None`), a prior, or a result, whose recipe and scan are used.
+        scan: a `Scan`, the path of one, or k-space. The two may be changed for each other.
         replicas: R >= 2.
         covariance: (coil, coil) E n n^H of a k-space sample, or one number (variance, the same for all coils); None:
             from the scan's noise samples, else estimated from outer k-space (`tuning.noise_level`), which tends to be
@@ -86,10 +86,9 @@ def noise_map(recipe: Recipe, scan, *, replicas: int = 100, covariance=None, see
         P. M. Robson et al., Comprehensive quantification of signal-to-noise ratio and g-factor for image-based and
         k-space-based parallel imaging reconstructions, Magn. Reson. Med. 60:895-907 (2008).
     """
-    check_fixed(recipe)
+    recipe, raw = in_order("noise_map", recipe, scan)
     replicas = _check.integer("replicas", replicas, low=2)
     rng = np.random.default_rng(_check.integer("seed", seed, low=0))
-    raw = as_scan(scan)
     ndim = len(raw.encoding.encoded)
     psi = _covariance(covariance, raw)
     root = np.linalg.cholesky(psi + 1e-12 * np.trace(psi).real / len(psi) * np.eye(len(psi)))  # a dead coil has none

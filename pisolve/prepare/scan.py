@@ -172,7 +172,8 @@ class _OnGpu(Sequence):
 
 
 def as_scan(data) -> Scan:
-    """A `Scan` from a scan, a path or a k-space array."""
+    """A `Scan` from a scan, a path or a k-space array, or of a result, which has its own."""
+    data = getattr(data, "scan", data)
     if isinstance(data, Scan):
         return data
     return io.load(data) if isinstance(data, str) or hasattr(data, "__fspath__") else Scan(data)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
@@ -44,7 +43,7 @@ from pisolve.scan.parts import check_each
 from pisolve.solvers import Result, Solver, solve
 from pisolve.tuning import CRITERIA, tune_prepared
 
-__all__ = ["SAMPLINGS", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "recon", "zero_filled_scale"]
+__all__ = ["SAMPLINGS", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "zero_filled_scale"]
 _PARTS = {c.__name__: c for c in (CoilImages, Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit,
                                   Walsh)}
 
@@ -259,53 +258,3 @@ class Recipe:
         if not isinstance(recipe, Recipe):
             raise ValueError(f"this describes a {type(recipe).__name__}, not a recipe")
         return recipe
-
-
-def check_fixed(recipe) -> Recipe:
-    """Refuse what is no recipe, or one whose strength is still to be chosen, where it is run on more than one scan."""
-    if not isinstance(recipe, Recipe):
-        raise TypeError(f"recipe must be a pi.Recipe, got {brief(recipe)}")
-    if recipe.tune is not None:
-        raise ValueError("recipe tunes its strength: run it once and give the reconstruction's recipe, whose is fixed")
-    return recipe
-
-
-def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps=None, checkpoint=None, callbacks=(),
-          progress: bool = False, **options) -> Reconstruction:
-    """Reconstruct a scan in one call: mask, maps, scaling, operator, solver.
-
-    Args:
-        scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx).
-        prior: g for the image scaled to a 99th percentile of 1; None: wavelets with cycle spinning, lam = 2e-3, and
-            nothing for GRAPPA and RAKI.
-        solver: None lets `solve` choose.
-        mps: coil maps to use instead of ESPIRiT's.
-        checkpoint: a folder to go on from after an interruption, see `Recipe`.
-        callbacks, progress: as for `solve`.
-        options: the other arguments of `Recipe` by their names: sampling, maps, method, whiten, compress, max_iter,
-            tol, tune, network, consistency, each, device.
-
-    Returns:
-        `Reconstruction`: image, status, recipe, and `.save(path)`.
-
-    Raises:
-        TypeError, ValueError, FileNotFoundError: input that cannot be reconstructed, with the remedy; a `device` that
-            this machine has not.
-        ImportError: a GPU is asked for, and cupy is missing.
-        device.OutOfMemory: a slice does not fit into the GPU's memory, with what it needs.
-    """
-    scan = as_scan(scan)
-    if mps is not None:
-        scan = replace(scan, mps=mps)
-    for name in sorted(set(options) - set(_OPTIONS)):
-        raise TypeError(f"recon has no argument {name!r}: beside its own it takes {', '.join(_OPTIONS)}")
-    given = {k: v for k, v in options.items() if v is not None or k not in ("maps", "method")}
-    recipe = Recipe(prior, solver, **given)
-    return recipe(scan, callbacks=callbacks, progress=progress, checkpoint=checkpoint)
-
-
-_OPTIONS = tuple(f.name for f in fields(Recipe) if f.name not in ("prior", "solver", "name"))
-_own = inspect.signature(recon)
-recon.__signature__ = _own.replace(parameters=[  # what help() and editors show: one list of arguments, that of Recipe
-    *(p for p in _own.parameters.values() if p.kind != p.VAR_KEYWORD),
-    *(inspect.signature(Recipe).parameters[n].replace(kind=inspect.Parameter.KEYWORD_ONLY) for n in _OPTIONS)])
