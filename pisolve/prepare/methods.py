@@ -32,6 +32,7 @@ class Model:
         size: x is the picture times this: the typical root of sum_c |S_c|^2 of maps that are not normalised.
         energy: sum_c |S_c|^2 of A's maps, of x's shape: A^H y / energy is the zero-filled x. None: 1 where there are
             maps.
+        bare: the model without the weights of the samples, whose A^H y scales the scan; None where there are none.
         status: "diverged" where the method's own fit was, and x cannot be better; None: nothing is said.
     """
 
@@ -42,6 +43,7 @@ class Model:
     size: float = 1.0
     energy: np.ndarray | None = None
     status: str | None = None
+    bare: Model | None = None
 
 
 class Method:
@@ -81,6 +83,9 @@ class Method:
         Raises:
             ValueError: with what to do.
         """
+        if scan.weights is not None and not self.tunable:
+            raise ValueError(f"weights are for Sense(), and {type(self).__name__}() has no data term of the samples as "
+                             "they were measured: leave them out")
         left = [a for a in scan.image_axes if a not in each]
         more = [a for a in left if a not in "xyz"]
         volume = len(left) - len(more) > 2
@@ -117,6 +122,8 @@ class Sense(Method):
     planar = False
 
     def __call__(self, part) -> Model:
+        if part.weights is not None:
+            return self._weighted(part)
         make, image = (linops.soft_sense, linops.combine_sets) if part.sets > 1 else (linops.sense, _same)
         place = {"axes": part.axes, "shape": part.kspace.shape}
         A = make(part.mps, part.mask, **place)
@@ -125,6 +132,16 @@ class Sense(Method):
             return Model(A, part.kspace, image)
         return Model(make(part.mps / size, part.mask, **place), part.kspace,
                      lambda x: image(x) / x.real.dtype.type(size), size=size, energy=energy)
+
+
+    def _weighted(self, part) -> Model:
+        """With W^(1/2) in A and y: A x = W^(1/2) M F S x."""
+        bare = self(part._with(weights=None))
+        make = linops.soft_sense if part.sets > 1 else linops.sense
+        A = make(bare.A.mps, part.mask, part.weights, axes=part.axes, shape=part.kspace.shape)
+        root = np.sqrt(part.weights).astype(part.kspace.real.dtype)
+        root = backend.like(np.expand_dims(root, -1 - A.ndim), part.kspace)
+        return replace(bare, A=A, y=part.kspace * root, data=lambda kspace: kspace * root, bare=bare)
 
 
 SENSE = Sense()

@@ -31,6 +31,7 @@ from pisolve.prepare import (
 )
 from pisolve.priors import Prior, Wavelet, Zero
 from pisolve.priors._names import check_axes
+from pisolve.recipe import first
 from pisolve.recipe.agreement import Watch
 from pisolve.recipe.checkpoint import check_folder
 from pisolve.recipe.device import session
@@ -84,6 +85,10 @@ class Recipe:
             along x, which must be sampled fully.
         device: where it is solved: "cpu", "cuda", "cuda:1", or "auto", a GPU where there is one. Maps are calibrated on
             the CPU; k-space and maps then are moved once, and the image comes back. See `device.plan` and docs/gpu.md.
+        x0: the first image, in the scan's units and of the shape of `result.x`: an array, a result, or the path of one.
+            For one set of maps; `noise_map` and its like begin their own runs anew.
+        weights: of the samples, real, >= 0, shaped like a mask, or the path of them: the data term is
+            1/2 sum w |A x - y|^2, as SigPy has it. The scale is that of the scan without them. For `Sense()`.
     """
 
     prior: Prior | None = None
@@ -101,6 +106,8 @@ class Recipe:
     consistency: bool = False
     device: str = "cpu"
     each: tuple = EACH
+    x0: object = field(default=None, repr=False, compare=False)
+    weights: object = field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
         object.__setattr__(self, "each", check_each(self.each))
@@ -119,6 +126,12 @@ class Recipe:
                                  ("sampling", Sampling | None, "a pi.Sampling(mask, accel)")):
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} must be {what}, got {brief(getattr(self, name))}")
+        for name in ("x0", "weights"):
+            first.check(name, getattr(self, name))
+            if getattr(self, name) is not None and self.network is not None:
+                raise ValueError(f"{name} has no effect on a network, which needs no solver: leave it out")
+        if self.x0 is not None and self.prior.solver() is not None:
+            raise ValueError("x0 has no effect on a network that is fitted to the scan: leave it out")
         choice("tune", self.tune, (None, *CRITERIA))
         backend.check_device(self.device)
         integer("max_iter", self.max_iter, low=0)
@@ -154,6 +167,8 @@ class Recipe:
             ValueError: a scan that is undersampled already, and a recipe with `sampling`.
         """
         scan = as_scan(scan)
+        if self.weights is not None:
+            scan = replace(scan, weights=first.loaded(self.weights))
         self.check_prior(scan)
         if self.sampling is not None:
             self.sampling.check(scan)
@@ -226,23 +241,27 @@ class Recipe:
             raise KeyboardInterrupt
         return result
 
-    def solve_model(self, model, scale, callbacks=(), progress=False, state=None, max_iter=None):
+    def solve_model(self, model, scale, callbacks=(), progress=False, state=None, max_iter=None, x0=None):
         """The same with what `solvers.solve` takes, and Ctrl-C ends a fit with what there is."""
         if self.network is not None:
             return run_network(self.network, model, scale, self.consistency)
         y = model.y * model.y.real.dtype.type(scale)
+        x0 = None if x0 is None else first.scaled(x0, model, scale)
         result = solve(model.A, y, self.prior, self.solver, callbacks=callbacks, tol=self.tol, progress=progress,
-                       max_iter=self.max_iter if max_iter is None else max_iter, state=state)
+                       max_iter=self.max_iter if max_iter is None else max_iter, state=state, x0=x0)
         return replace(result, status=min(result.status, model.status or "done", key=WORST.index))
 
     def to_dict(self) -> dict:
         """Plain values that `from_dict` makes the same recipe of.
 
         Raises:
-            ValueError: a prior of the user's own, an array or a plain function inside it cannot be written down.
+            ValueError: a prior of the user's own, an array or a plain function inside it cannot be written down, nor
+                an `x0` or `weights` of over 4096 numbers: give them by their paths.
         """
-        out = {"pisolve": __version__, **encode(self)}
-        return {k: v for k, v in out.items() if (k, v) not in (("device", "cpu"), ("each", list(EACH)))}
+        given = {n: first.written(n, getattr(self, n)) for n in ("x0", "weights")}
+        out = {"pisolve": __version__, **encode(replace(self, x0=None, weights=None))}
+        left = (("device", "cpu"), ("each", list(EACH)), *((n, None) for n in given))  # as before there were these
+        return {k: v for k, v in (out | given).items() if (k, v) not in left}
 
     @staticmethod
     def from_dict(d: dict) -> Recipe:
@@ -254,6 +273,8 @@ class Recipe:
         d = {k: v for k, v in d.items() if k != "pisolve"} if isinstance(d, dict) else d
         if isinstance(d, dict) and "espirit" in d and "maps" not in d:  # as version 0.2 wrote it
             d["maps"] = d.pop("espirit")
+        if isinstance(d, dict):
+            d = d | {n: first.read(n, d[n]) for n in ("x0", "weights") if n in d}
         recipe = decode(d, {"Recipe": Recipe, **_PARTS})
         if not isinstance(recipe, Recipe):
             raise ValueError(f"this describes a {type(recipe).__name__}, not a recipe")

@@ -37,6 +37,8 @@ class Scan:
             belong to the unknown, "frame", "echo", "repetition", "set" or any other word. None: (coil, ky, kx) or
             (slice, coil, ky, kx). Arrays in another order are kept in the order (slice, further ones, coil, kz, ky,
             kx), the other arrays with them.
+        weights: of the samples, real, >= 0, shaped like a mask: the data term is 1/2 sum w |(A x - y)|^2, as in SigPy.
+            Complex-typed weights that are real count; files do not keep them.
 
     Attributes:
         encoding: the `Grid` that was sampled.
@@ -53,6 +55,7 @@ class Scan:
     noise: np.ndarray | None = None
     calib: np.ndarray | None = None
     axes: tuple[str, ...] | None = None
+    weights: np.ndarray | None = None
 
     def __post_init__(self):
         checks.complex_samples("kspace", self.kspace)
@@ -68,6 +71,9 @@ class Scan:
         if self.mask is not None:
             own = [tuple(a for a in names if a != _axes.COIL) for names in (given, axes)]
             fields["mask"] = check_mask("mask", checks.ordered(self.mask, *own), *self._without_coils(kspace.shape))
+        if self.weights is not None:
+            own = [tuple(a for a in names if a != _axes.COIL) for names in (given, axes)]
+            fields["weights"] = checks.weights(checks.ordered(self.weights, *own), *self._without_coils(kspace.shape))
         for name, check in (("mps", checks.maps), ("calib", checks.calib)):
             if getattr(self, name) is not None:
                 fields[name] = check(getattr(self, name), axes, kspace.shape, given)
@@ -95,7 +101,7 @@ class Scan:
         named = "" if self.axes in ((_axes.COIL, "ky", "kx"), (_axes.SLICE, _axes.COIL, "ky", "kx")) else (
             f" ({', '.join(self.axes)})")
         told = [f"kspace {self.kspace.shape}{named} {self.kspace.dtype}"]
-        told += [f"{n} {getattr(self, n).shape}" for n in ("mask", "mps", "reference", "noise", "calib")
+        told += [f"{n} {getattr(self, n).shape}" for n in ("mask", "mps", "reference", "noise", "calib", "weights")
                  if getattr(self, n) is not None]
         return f"Scan({', '.join(told)}{f', maps: {self.sets} sets (soft SENSE)' if self.sets > 1 else ''})"
 
@@ -147,7 +153,8 @@ class Scan:
         of_mask = () if self.mask is None else grid.axes if self.mask.ndim == len(grid.axes) else grid.encoded
         of_maps = tuple(_axes.SPATIAL.get(a, a) for a in beside(self.mps))
         return {"kspace": (self.kspace, self.axes), "mask": (self.mask, of_mask), "mps": (self.mps, of_maps),
-                "calib": (self.calib, beside(self.calib)), "reference": (self.reference, self.image_axes)}
+                "calib": (self.calib, beside(self.calib)), "reference": (self.reference, self.image_axes),
+                "weights": (self.weights, grid.axes)}
 
     @property
     def readout(self) -> str:
@@ -191,7 +198,8 @@ class Scan:
         fields = {}
         for field_name, (array, axes) in self.named().items():
             for axis, name in enumerate(axes):
-                if name in index and array is not None and not (field_name == "mask" and array.shape[axis] == 1):
+                single = field_name in ("mask", "weights") and array is not None and array.shape[axis] == 1
+                if name in index and array is not None and not single:
                     array = array[(slice(None),) * axis + (_as_slice(index[name]),)]
             fields[field_name] = array
         if fields["mask"] is not None:
@@ -246,7 +254,7 @@ class Scan:
         left = tuple(a for a in self.axes if a not in self.further)
         seen = np.take(count > 0, 0, axis=left.index(_axes.COIL))
         return self._with(kspace=self.kspace.sum(axis=over) / np.maximum(count, 1), axes=left, reference=None,
-                          mask=shortened(seen, tuple(a for a in left if a != _axes.COIL)))
+                          weights=None, mask=shortened(seen, tuple(a for a in left if a != _axes.COIL)))
 
     def parts(self, each=(_axes.SLICE,)) -> list[Scan]:
         """The scan taken apart along some axes: each part has the others, and is a problem of its own.
@@ -258,7 +266,7 @@ class Scan:
         Raises:
             ValueError: no such axis, or an encoded one that was undersampled.
         """
-        return [self._with(**dict.fromkeys(("mask", "mps", "reference", "calib")) | fields)
+        return [self._with(**dict.fromkeys(("mask", "mps", "reference", "calib", "weights")) | fields)
                 for fields in parts.split(self, each)]
 
     def labels(self, each=(_axes.SLICE,)) -> list[dict]:

@@ -148,6 +148,9 @@ def _image(reference, scan):
 
 
 def _of_scan(scan, prior, run, index, options, gpu=None, each=EACH):
+    if scan.weights is not None:
+        raise ValueError("weights and tune do not go together: samples are withheld, and noise is counted, as if all "
+                         "weighed the same: give the prior a strength, or leave the weights out")
     models, scale = models_of(scan, each=each, gpu=gpu, keep=1)
     index = _part(scan.labels(each), index, [p.kspace.any() and p.mps.any() for p in scan.parts(each)])
     part, A, y = scan.parts(each)[index], models[index].A, models[index].y

@@ -197,6 +197,8 @@ def _inside(prepared) -> np.ndarray:
 def _sure(recipe, prepared, n, noise, window, seed, progress) -> Uncertainty:
     from tqdm import tqdm
 
+    if prepared.weights is not None:
+        raise ValueError("by='sure' is for samples that weigh the same: take by='replicas', or leave the weights out")
     if not recipe.method.tunable or not one_set(prepared):
         raise ValueError("by='sure' needs SENSE with one set of maps, where the image predicts k-space: take "
                          "by='replicas'")
