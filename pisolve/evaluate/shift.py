@@ -10,7 +10,7 @@ import numpy as np
 
 from pisolve import _check, metrics
 from pisolve.evaluate.planes import one_part, which
-from pisolve.evaluate.section import Picture, Section
+from pisolve.evaluate.section import Picture, Section, Told
 from pisolve.evaluate.stability.replay import GOOD
 from pisolve.prepare import SAMPLINGS, Espirit, Maps, Sampling, as_scan, fully_sampled, prepare
 from pisolve.recipe import Recipe, Reconstruction
@@ -19,8 +19,8 @@ from pisolve.recipe.order import as_recipe, is_method
 FACTORS = ("scan", "acceleration", "mask", "noise")
 
 
-@dataclass(frozen=True)
-class Shift:
+@dataclass(frozen=True, repr=False)
+class Shift(Told):
     """What `shift` returns.
 
     Attributes:

@@ -31,7 +31,7 @@ from pisolve.prepare import (
 )
 from pisolve.priors import Prior, Wavelet, Zero
 from pisolve.priors._names import check_axes
-from pisolve.recipe import first
+from pisolve.recipe import file, first
 from pisolve.recipe.agreement import Watch
 from pisolve.recipe.checkpoint import check_folder
 from pisolve.recipe.device import session
@@ -262,6 +262,29 @@ class Recipe:
         out = {"pisolve": __version__, **encode(replace(self, x0=None, weights=None))}
         left = (("device", "cpu"), ("each", list(EACH)), *((n, None) for n in given))  # as before there were these
         return {k: v for k, v in (out | given).items() if (k, v) not in left}
+
+    def save(self, path) -> None:
+        """Write the recipe to a small .json that a person can read and change; `load` reads it.
+
+        Raises:
+            ValueError: as `to_dict`, or another suffix.
+        """
+        file.write(path, self.to_dict())
+
+    @staticmethod
+    def load(path) -> Recipe:
+        """The recipe in a .json (or .toml) of `save`, or in an .h5 that a reconstruction's `save` wrote.
+
+        What a file leaves out is at its default.
+
+        Raises:
+            ValueError, FileNotFoundError: no such file, or no recipe in it.
+        """
+        values = file.read(path)
+        try:
+            return Recipe.from_dict(values)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} holds no recipe: {error}") from error
 
     @staticmethod
     def from_dict(d: dict) -> Recipe:

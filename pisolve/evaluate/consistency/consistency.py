@@ -10,7 +10,7 @@ from pisolve import _check, backend
 from pisolve.evaluate.consistency.forward import Noise, directions, noise_of, one_set, predicted
 from pisolve.evaluate.consistency.residual import in_image, is_magnitude, noise_alone, structure_rows, unknowns
 from pisolve.evaluate.planes import planes, told
-from pisolve.evaluate.section import Curves, Picture, Section
+from pisolve.evaluate.section import Curves, Picture, Section, Told
 from pisolve.prepare import EACH, Espirit, prepare
 from pisolve.recipe import Reconstruction, in_order
 from pisolve.recipe.order import is_method, ordered
@@ -23,8 +23,8 @@ _HIDDEN = ("What the samples do not determine leaves no trace here: a structure 
            "passes this test whatever it shows. `visibility` maps where that is possible.")
 
 
-@dataclass(frozen=True)
-class Consistency:
+@dataclass(frozen=True, repr=False)
+class Consistency(Told):
     """What `consistency` returns.
 
     Attributes:

@@ -9,7 +9,7 @@ import numpy as np
 from pisolve import _check, backend, linops
 from pisolve.evaluate.consistency.forward import noise_of, one_set, predicted
 from pisolve.evaluate.planes import filled
-from pisolve.evaluate.section import Section
+from pisolve.evaluate.section import Section, Told
 from pisolve.prepare import model_of, models_of
 from pisolve.problem import Problem
 from pisolve.recipe import in_order
@@ -18,8 +18,8 @@ from pisolve.tuning.data import Data
 from pisolve.tuning.scores import Holdout
 
 
-@dataclass(frozen=True)
-class HoldoutError:
+@dataclass(frozen=True, repr=False)
+class HoldoutError(Told):
     """What `holdout_error` returns.
 
     Attributes:

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import _check
-from pisolve.evaluate.section import Section
+from pisolve.evaluate.section import Section, Told
 
 
-@dataclass(frozen=True)
-class ReaderStudy:
+@dataclass(frozen=True, repr=False)
+class ReaderStudy(Told):
     """Grades of a reader study, unblinded.
 
     Attributes:

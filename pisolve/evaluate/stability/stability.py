@@ -10,7 +10,7 @@ import numpy as np
 from pisolve import _check
 from pisolve._words import TESTS
 from pisolve.evaluate.planes import one_part, which
-from pisolve.evaluate.section import Section
+from pisolve.evaluate.section import Section, Told
 from pisolve.evaluate.stability.details import STRUCTURES, Details, insert
 from pisolve.evaluate.stability.perturbation import KINDS, Perturbation, perturb
 from pisolve.evaluate.stability.replay import GOOD, Replay
@@ -23,8 +23,8 @@ ACCELS = (1, 2, 3, 4, 6, 8)
 LARGE = 50.0  # a gain that is pointed out: 1 % of the data changes half of the image (classical priors: 2 to 20)
 
 
-@dataclass(frozen=True)
-class Stability:
+@dataclass(frozen=True, repr=False)
+class Stability(Told):
     """What `stability` returns.
 
     Attributes:

@@ -10,7 +10,7 @@ from pisolve import _check, backend, metrics
 from pisolve.evaluate.consistency.forward import noise_of, one_set
 from pisolve.evaluate.noise_map import noise_map
 from pisolve.evaluate.planes import middle
-from pisolve.evaluate.section import Curves, Picture, Section
+from pisolve.evaluate.section import Curves, Picture, Section, Told
 from pisolve.evaluate.uncertainty import ensembles
 from pisolve.evaluate.uncertainty.calibration import Calibration, calibration
 from pisolve.evaluate.uncertainty.risk import Risk, smoothed
@@ -27,8 +27,8 @@ _USED = {"noise": ("replicas", "sure"), "share": ("masks",), "window": ("sure",)
 
 
 @_check.renamed(method="by")
-@dataclass(frozen=True)
-class Uncertainty:
+@dataclass(frozen=True, repr=False)
+class Uncertainty(Told):
     """What `uncertainty` returns; images have the axes of the reconstruction, and its units.
 
     Attributes:
