@@ -65,7 +65,9 @@ def __getattr__(name):
     if name in _ROOMS or name in _INNER:
         return importlib.import_module(f"pisolve.{name}")
     if name not in _ROOM:
-        raise AttributeError(f"module 'pisolve' has no attribute {name!r}")
+        from pisolve._hints import meant
+
+        raise AttributeError(f"module 'pisolve' has no attribute {name!r}{meant(name, __all__)}")
     value = globals()[name] = getattr(importlib.import_module(f"pisolve.{_ROOM[name]}"), name)
     return value
 

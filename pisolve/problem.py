@@ -106,6 +106,15 @@ class Problem:
         return slope if bool((slope != 0).any()) else None
 
     @cached_property
+    def at_zero(self) -> float | None:
+        """The objective at x = 0, without an A; None where the prior has no value."""
+        try:
+            g = self.prior.value(backend.zeros_like(self.AHy))
+        except NotImplementedError:
+            return None
+        return None if g is None else 0.5 * squared_norm(self.y) + g
+
+    @cached_property
     def curvature(self) -> float:
         """||A b||^2 / ||b||^2 at b = A^H y: A^H A as the data sees it, near L unless A has a hot spot."""
         b = self.AHy

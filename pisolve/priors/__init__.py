@@ -1,5 +1,6 @@
 """Priors: anything with `value`, `prox`, `grad` as far as it has them; a trained network is one of them."""
 
+from pisolve._hints import hint
 from pisolve.priors.adapter import Denoiser, as_denoiser
 from pisolve.priors.base import Prior
 from pisolve.priors.constraints import Box, RealNonNegative
@@ -16,3 +17,5 @@ __all__ = [
     "L1MinusL2", "Nuclear", "PnP", "Prior", "Quadratic",
     "RealNonNegative", "StructuredLowRank", "TemporalFFT", "Tikhonov", "Wavelet", "Zero", "as_denoiser",
 ]
+
+hint(globals(), __all__)

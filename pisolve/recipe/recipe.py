@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
+from pisolve._hints import hinted
 from pisolve._version import __version__
 from pisolve.prepare import (
     EACH,
@@ -49,6 +50,7 @@ _PARTS = {c.__name__: c for c in (CoilImages, Compress, Espirit, Grappa, Inati, 
                                   Walsh)}
 
 
+@hinted
 @dataclass(frozen=True)
 class Recipe:
     """From k-space to image: whiten?, undersample?, compress?, maps, scale, solve, scale back.

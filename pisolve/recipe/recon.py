@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields, replace
 
+from pisolve._hints import meant
 from pisolve.prepare import as_scan
 from pisolve.priors import Prior
 from pisolve.recipe.order import as_recipe, is_method, ordered, own
@@ -49,7 +50,13 @@ def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps
     if mps is not None:
         scan = replace(scan, mps=mps)
     for name in sorted(set(options) - set(_OPTIONS)):
-        raise TypeError(f"recon has no argument {name!r}: beside its own it takes {', '.join(_OPTIONS)}")
+        known = (*inspect.signature(recon).parameters, *_OPTIONS)
+        if name in ("lam", "sigma"):
+            how = f"{options[name]!r} * {'pi.TV()' if prior is None else 'prior'}" if name == "lam" else (
+                f"pi.PnP(D, sigma={options[name]!r})")
+            raise TypeError(f"recon takes no {name}, which belongs to the prior: write recon(scan, {how})")
+        beside = f": beside its own it takes {', '.join(_OPTIONS)}"
+        raise TypeError(f"recon has no argument {name!r}{meant(name, known) or beside}")
     given = {k: v for k, v in options.items() if v is not None or k not in ("maps", "method")}
     if isinstance(prior, Recipe | Reconstruction):
         recipe = as_recipe(prior).replace(**given, **({} if solver is None else {"solver": solver}))

@@ -65,6 +65,10 @@ class Solver:
         """What the history and the progress bar say of a state beside its residual."""
         return {}
 
+    def objective(self, problem: Problem, state: State) -> dict:
+        """{"objective": 1/2 ||A x - y||^2 + g(x)} where it costs next to nothing, else {}: for the history."""
+        return {}
+
     def finish(self, problem: Problem) -> None:
         """Called at the end of a run: lets go of what it kept beside the state."""
 
