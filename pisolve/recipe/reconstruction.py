@@ -72,6 +72,11 @@ class Reconstruction:
         return self.scan.image_axes
 
     @property
+    def like_reference(self) -> np.ndarray:
+        """x as a root of the sum of squares of the coils' images shows it: times that of maps where it is not 1."""
+        return like_rss(self.scan, self.x)
+
+    @property
     def ok(self) -> bool:
         """True where no part diverged or became non-finite."""
         return self.status in _GOOD
