@@ -258,7 +258,7 @@ def parts(prior):
 
 def test_every_linop_stands_in_the_table():
     makers = {name for name in linops.__all__ if inspect.isfunction(getattr(linops, name))}
-    tools = {"apply", "as_torch", "combine_sets", "dense", "opnorm"}
+    tools = {"apply", "as_linop", "as_torch", "combine_sets", "dense", "opnorm"}
     table = ast.parse(inspect.getsource(cases))
     value = next(n.value for n in table.body if isinstance(n, ast.Assign) and n.targets[0].id == "LINOPS")
     used = {n.func.attr for n in ast.walk(value) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)}

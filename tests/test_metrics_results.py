@@ -35,7 +35,7 @@ def test_regions_bodies_and_odd_sizes():
 
 
 def test_maps_that_are_not_normalised_beside_the_scans_own_reference():
-    """The image came out three times too small, where the reference has the maps' root sum of squares in it and the image not."""
+    """The image came out three times too small: the reference has the maps' root sum of squares in it."""
     expected = pi.metrics.psnr(DONE.scan.reference, DONE.x * np.linalg.norm(DONE.scan.mps, axis=-3))
     assert pi.metrics.psnr(DONE.scan.reference, DONE) == pytest.approx(expected, abs=1e-3)
     assert expected > pi.metrics.psnr(DONE.scan.reference, DONE.x) + 5

@@ -30,7 +30,7 @@ from pisolve.prepare import (
     prepare,
     zero_filled_scale,
 )
-from pisolve.priors import Prior, Wavelet, Zero
+from pisolve.priors import Prior, Wavelet, Zero, as_prior
 from pisolve.priors._names import check_axes
 from pisolve.recipe import file, first
 from pisolve.recipe.agreement import Watch
@@ -118,6 +118,7 @@ class Recipe:
         elif self.prior is None:
             prior = Zero() if getattr(self.method, "fills", False) else 2e-3 * Wavelet(shifts=16)
             object.__setattr__(self, "prior", prior)
+        object.__setattr__(self, "prior", as_prior(self.prior))
         prior = Prior if self.network is None else type(None)
         for name, kind, what in (("prior", prior, "a prior such as 1e-3 * pi.TV()"), ("name", str, "a string"),
                                  ("maps", Maps, "an Espirit(calib_width=..., ...), a Walsh(), Inati() or JSense()"),
