@@ -15,7 +15,7 @@ def nearest(word, options) -> str | None:
     import difflib
 
     names = {str(o).lower(): str(o) for o in options}
-    found = difflib.get_close_matches(word.lower().strip(), names, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word.lower().strip(), names, n=1, cutoff=0.65)
     return names[found[0]] if found else None
 
 

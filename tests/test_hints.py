@@ -96,7 +96,7 @@ def test_choices_name_the_nearest(call, right):
 
 @pytest.mark.parametrize(("line", "told"), [
     ("recn x", "did you mean 'recon'"),
-    ("recon x -o y.h5 --lamb 3", "unrecognized argument --lamb: did you mean '--lam'"),
+    ("recon x -o y.h5 --lamb 3", "unrecognized arguments: --lamb: did you mean '--lam'"),
     ("recon x -o y.h5 --prior TV", "did you mean 'tv'"), ("recon x -o y.h5 --max-iters=3", "did you mean '--max-iter'"),
     ("recon x -o y.h5 --lam 0.1,0.2", "0.1,0.2 are several numbers, and one is needed: auto chooses among many"),
     ("recon x -o y.h5 --solver fist", "did you mean 'fista'"), ("stability x --metod pnp", "did you mean '--method'"),

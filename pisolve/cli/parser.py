@@ -66,7 +66,9 @@ class Word(Parser):
         for word in (w.partition("=")[0] for w in left if w.startswith("--") and len(w) > 2):
             from pisolve._hints import meant
 
-            self.error(f"unrecognized argument {word}{meant(word, self._option_string_actions)}")
+            known = [o.lstrip("-") for o in self._option_string_actions if o.startswith("--")]
+            hint = meant(word.lstrip("-"), known).replace("'", "'--", 1)
+            self.error(f"unrecognized arguments: {word}{hint}")
         return found, left
 
 

@@ -84,7 +84,7 @@ def as_linop(A, y=None):
         A: any operator.
         y: data, whose shape A's output takes where the numbers agree.
     """
-    if hasattr(A, "ishape") or not (is_array(A) or hasattr(A, "matvec") or hasattr(A, "tocsr")):
+    if hasattr(A, "ishape") or not ((is_array(A) and A.ndim == 2) or hasattr(A, "matvec") or hasattr(A, "tocsr")):
         return A
     made = from_matrix(A)
     shape = tuple(getattr(y, "shape", made.oshape))
