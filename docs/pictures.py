@@ -123,7 +123,7 @@ def stack(path: Path, rows, reference, dpi: int = 90):
     """One `pi.figure` for each row, one below the other, of one width."""
     from PIL import Image
 
-    from pisolve.evaluate.figure import figure
+    from pisolve.figure import figure
 
     with tempfile.TemporaryDirectory() as folder:
         parts = []

@@ -47,7 +47,8 @@ _NAMES = {  # room: what of it is a public name here; all of `priors` and `solve
     "prepare": ["Compress", "Espirit", "Grappa", "Inati", "JSense", "Raki", "Sampling", "Sense", "Spirit", "Walsh"],
     "priors": ["DCT", "L1", "L21", "LLR", "RED", "TGV", "TV", "Box", "Denoiser", "InfimalConvolution", "L1MinusL2",
                "Nuclear", "PnP", "Prior", "Quadratic", "RealNonNegative", "StructuredLowRank", "TemporalFFT",
-               "Tikhonov", "Wavelet", "Zero", "as_denoiser"],
+               "Tikhonov", "Wavelet", "Zero", "as_deepinv", "as_denoiser", "as_prior",
+               "as_sigpy"],
     "problem": ["Problem"],
     "recipe": ["Recipe", "device", "recon"],
     "scan_specific": ["Fit", "Untrained", "ZeroShot"],
@@ -65,7 +66,9 @@ def __getattr__(name):
     if name in _ROOMS or name in _INNER:
         return importlib.import_module(f"pisolve.{name}")
     if name not in _ROOM:
-        raise AttributeError(f"module 'pisolve' has no attribute {name!r}")
+        from pisolve._hints import meant
+
+        raise AttributeError(f"module 'pisolve' has no attribute {name!r}{meant(name, __all__)}")
     value = globals()[name] = getattr(importlib.import_module(f"pisolve.{_ROOM[name]}"), name)
     return value
 

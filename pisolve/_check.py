@@ -15,6 +15,8 @@ import sys
 
 import numpy as np
 
+from pisolve._hints import meant
+
 COMPLEX = ("complex64", "complex128")
 _WIDEN = {"float16": "complex64", "bfloat16": "complex64", "float32": "complex64", "float64": "complex128",
           "clongdouble": "complex128", "complex256": "complex128", "longdouble": "complex128", "float128": "complex128"}
@@ -230,7 +232,7 @@ def booleans(name: str, x) -> np.ndarray:
 def choice(name: str, x, options):
     """Check that `x` is one of `options`; returns it."""
     if not any(x is option or (type(x) is type(option) and x == option) for option in options):
-        raise ValueError(f"{name} must be one of {', '.join(map(str, options))}, got {brief(x)}")
+        raise ValueError(f"{name} must be one of {', '.join(map(str, options))}, got {brief(x)}{meant(x, options)}")
     return x
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from pisolve import _check, io, phantom
 from pisolve._version import __version__
 from pisolve.evaluate.compare import execute
-from pisolve.evaluate.figure import figure
 from pisolve.evaluate.plan import make
+from pisolve.figure import figure
 from pisolve.io import atomic
 from pisolve.recipe import Recipe, Sampling
 

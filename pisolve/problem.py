@@ -9,10 +9,10 @@ import numpy as np
 from pisolve import _axes, _check, backend
 from pisolve._check import array, dtype_name, is_torch
 from pisolve.backend import real
-from pisolve.linops import Blocks, Linop, apply, as_torch, opnorm
+from pisolve.linops import Blocks, Linop, apply, as_linop, as_torch, opnorm
 from pisolve.linops.autograd import TorchLinop
 from pisolve.linops.solve import cg_solve
-from pisolve.priors import Prior, Zero
+from pisolve.priors import Prior, Zero, as_prior
 from pisolve.priors._dual import squared_norm
 from pisolve.priors.base import Sum
 
@@ -62,9 +62,10 @@ class Problem:
     """minimise 1/2 ||A x - y||^2 + g(x), with what solvers ask of it, computed once.
 
     Args:
-        A: a linop (`sigpy.linop.Linop` or pisolve's), image -> data.
+        A: a linop (`sigpy.linop.Linop` or pisolve's), image -> data; or what `linops.from_matrix` takes, a matrix or
+            an operator of SciPy's or PyLops' kind.
         y: the data, of A's output shape; numpy, cupy, or torch (then A is applied differentiably). Never changed.
-        prior: g.
+        prior: g, a prior or a `sigpy.prox.Prox`.
         preconditioner: P near (A^H A + H_g)^-1, Hermitian and positive definite, an operator on images or a function;
             the minimum does not depend on it. For CG.
 
@@ -74,14 +75,14 @@ class Problem:
     """
 
     def __init__(self, A, y, prior: Prior | None = None, preconditioner=None):
-        A = A.A if isinstance(A, TorchLinop) else _check.linop("A", A)
+        A = A.A if isinstance(A, TorchLinop) else _check.linop("A", as_linop(A, y))
         self.y = array("y", y)
         if tuple(self.y.shape) != tuple(A.oshape):
             raise ValueError(f"y has shape {tuple(self.y.shape)}, but A makes data of shape {tuple(A.oshape)}")
         size = real(backend.norm(self.y))
         if size > 0 or bool((self.y != 0).any()):
             _check.scale("y", size, dtype_name(self.y), "multiply y, or let pi.recon scale it")
-        prior = Zero() if prior is None else prior
+        prior = Zero() if prior is None else as_prior(prior)
         if not isinstance(prior, Prior):
             raise TypeError(f"prior must be a pisolve prior, got {type(prior).__name__}: "
                             "a denoiser or network goes in as pi.PnP(D, sigma) or pi.RED(D, sigma)")
@@ -107,6 +108,15 @@ class Problem:
         """grad g(0) of a prior with a gradient, None where it is zero."""
         slope = self.prior.grad(backend.zeros_like(self.AHy))
         return slope if bool((slope != 0).any()) else None
+
+    @cached_property
+    def at_zero(self) -> float | None:
+        """The objective at x = 0, without an A; None where the prior has no value."""
+        try:
+            g = self.prior.value(backend.zeros_like(self.AHy))
+        except NotImplementedError:
+            return None
+        return None if g is None else 0.5 * squared_norm(self.y) + g
 
     @cached_property
     def curvature(self) -> float:

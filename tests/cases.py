@@ -47,6 +47,7 @@ def spirit_kernel(coils, size, dtype, seed=1):
 # name: dtype -> linop; tiny, so that the dense matrix can be compared
 LINOPS = {
     "identity": lambda d: linops.identity((5, 4)),
+    "matrix": lambda d: linops.from_matrix(maps(2, 6, 20, dtype=d)[0], (5, 4), (2, 3)),
     "fft": lambda d: linops.fft((6, 5)),
     "fft-one-axis": lambda d: linops.fft((3, 6, 5), axes=(-2,)),
     "fft-three-axes": lambda d: linops.fft((3, 4, 5), axes=(0, 1, 2)),

@@ -168,7 +168,7 @@ def test_real_scans():
 @pytest.mark.parametrize(("call", "kind", "message"), [
     (lambda: shift([TIKHONOV], ONE), TypeError, "recipes must be a dict"),
     (lambda: shift({}, ONE), ValueError, "recipes must have at least one entry"),
-    (lambda: shift({"a": pi.TV()}, ONE), TypeError, "recipes['a'] must be a pi.Recipe"),
+    (lambda: shift({"a": pi.CG()}, ONE), TypeError, "recipes['a'] must be a pi.Recipe"),
     (lambda: shift({"a": pi.Recipe(pi.TV(), tune="sure")}, ONE), ValueError, "recipes['a'] tunes its strength"),
     (lambda: shift({"a": pi.Recipe(whiten=True)}, ONE), ValueError, "recipes['a'] whitens"),
     (lambda: shift({"a": TIKHONOV}, [ONE]), TypeError, "scans must be a dict"),

@@ -335,7 +335,7 @@ def test_a_real_scan():
 
 
 @pytest.mark.parametrize(("call", "kind", "message"), [
-    (lambda: stability(pi.TV(), SCAN), TypeError, "recipe must be a pi.Recipe"),
+    (lambda: stability(pi.CG(), SCAN), TypeError, "recipe must be a pi.Recipe"),
     (lambda: stability(pi.Recipe(pi.TV(), tune="sure"), SCAN), ValueError, "recipe tunes its strength"),
     (lambda: stability(RECIPES["TV"], SCAN, sizes=0.01), TypeError, "sizes must be at least one number"),
     (lambda: stability(RECIPES["TV"], SCAN, sizes=(0.0,)), ValueError, "sizes"),

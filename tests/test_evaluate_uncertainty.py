@@ -299,7 +299,7 @@ def test_failed_images_are_left_out():
 
 
 @pytest.mark.parametrize(("recipe", "options", "kind", "message"), [
-    (pi.TV(), {}, TypeError, "recipe must be a pi.Recipe"),
+    (pi.CG(), {}, TypeError, "recipe must be a pi.Recipe"),
     (pi.Recipe(tune="sure"), {}, ValueError, "recipe tunes its strength"),
     (WAVELET, {"by": "bootstrap"}, ValueError, "by must be one of"),
     (WAVELET, {"n": 1}, ValueError, "n must be in 2"),

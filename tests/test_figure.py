@@ -9,8 +9,8 @@ import torch
 from matplotlib.image import imread
 from skimage.metrics import peak_signal_noise_ratio
 
-from pisolve.evaluate import figure as module
-from pisolve.evaluate.figure import figure
+from pisolve import figure as module
+from pisolve.figure import figure
 
 RNG = np.random.default_rng(0)
 TRUTH = np.pad(RNG.uniform(0.3, 1, (24, 20)), 4).astype(np.float32)

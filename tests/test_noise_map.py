@@ -101,7 +101,7 @@ def test_a_volume_and_an_estimate():
     ({"covariance": np.int64(0)}, ValueError, "covariance must be > 0"),
     ({"covariance": True}, TypeError, "covariance must be"),
     ({"covariance": 1j * np.eye(COILS)}, ValueError, "Hermitian"),
-    ({"recipe": pi.TV()}, TypeError, "recipe must be"), ({"recipe": pi.Recipe(tune="sure")}, ValueError, "tunes"),
+    ({"recipe": pi.CG()}, TypeError, "recipe must be"), ({"recipe": pi.Recipe(tune="sure")}, ValueError, "tunes"),
 ])
 def test_bad_input(options, error, message):
     with pytest.raises(error, match=message):

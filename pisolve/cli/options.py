@@ -57,6 +57,9 @@ def numbers(text: str) -> list[float]:
 def number_or(word: str):
     """The kind of an argument that is a number or this word."""
     def number(text: str):
+        if text != word and "," in text:
+            several = "auto chooses among many" if word == "auto" else "run the command once for each"
+            raise argparse.ArgumentTypeError(f"{text} are several numbers, and one is needed: {several}")
         return text if text == word else float(text)
 
     return number
@@ -105,6 +108,12 @@ def add_axes(new) -> None:
                      "frame,coil,ky,kx or coil,kz,ky,kx; default: as the file says, else (slice,) coil,ky,kx")
 
 
+def add_phase_axis(new) -> None:
+    """Which axis the phase encodes are along."""
+    new.add_argument("--phase-axis", choices=("ky", "kx"), help="of a 2-D scan the axis of its lines, the other one is "
+                     "the readout; default: as the file or the mask says, else ky")
+
+
 def add_select(new) -> None:
     """Which slices, frames, ... and what the axes are."""
     add_slices(new)
@@ -118,6 +127,7 @@ def add_scan(new, output: str) -> None:
     new.add_argument("scan", help="fastMRI's or ISMRMRD's .h5, .mrd, Siemens' .dat, .npy or .npz with kspace, .cfl")
     new.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
     add_select(new)
+    add_phase_axis(new)
     add_part(new)
 
 
@@ -171,6 +181,7 @@ def add_method(new, *, image: bool, noise: bool, seed: str) -> None:
     add_no_sampling(add)
     add("--seed", type=int, help=f"of {seed}; default: 0")
     add_select(new)
+    add_phase_axis(new)
     if noise:
         add("--noise", type=float, help="standard deviation of each part of a k-space sample; default: measured or "
             "estimated")

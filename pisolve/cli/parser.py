@@ -38,6 +38,15 @@ class Parser(argparse.ArgumentParser):
         """Raise what is wrong."""
         raise ValueError(f"{message} (see {self.prog} --help)")
 
+    def _check_value(self, action, value):
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            from pisolve._hints import meant
+
+            error.message += meant(value, action.choices)
+            raise
+
 
 class Word(Parser):
     """The parser of one word: `run(arguments)` does it, `options(parser)` adds its options on first use."""
@@ -53,7 +62,14 @@ class Word(Parser):
         add, self.options = self.options, None
         if add is not None:
             add(self)
-        return super().parse_known_args(args, namespace)
+        found, left = super().parse_known_args(args, namespace)
+        for word in (w.partition("=")[0] for w in left if w.startswith("--") and len(w) > 2):
+            from pisolve._hints import meant
+
+            known = [o.lstrip("-") for o in self._option_string_actions if o.startswith("--")]
+            hint = meant(word.lstrip("-"), known).replace("'", "'--", 1)
+            self.error(f"unrecognized arguments: {word}{hint}")
+        return found, left
 
 
 def add_word(words, run, text: str, options) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +10,12 @@ from pisolve._check import choice
 from pisolve.cli.maps import maps_of_recipe
 from pisolve.cli.options import flag, given
 from pisolve.cli.say import say
-from pisolve.io.door import json_of, reading
-from pisolve.io.hdf5 import attributes, open_hdf5
 from pisolve.prepare import Compress, Grappa, Method, Raki, Sense, Spirit
 from pisolve.prepare.sampling import POINTS
 from pisolve.priors import Prior
 from pisolve.priors.adapter import as_denoiser
 from pisolve.recipe import Recipe, Sampling
+from pisolve.recipe.file import SUFFIXES
 from pisolve.recipe.named import DEFAULTS, DENOISER, FITTED, named, prior
 
 RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "raki": Raki, "spirit": Spirit}  # --method
@@ -192,20 +190,6 @@ def nets_room():
 
 
 def read_recipe(path) -> Recipe:
-    """The recipe in a .json, or in an image that `recon` wrote."""
-    choice("the suffix of --recipe", Path(path).suffix, (".json", ".h5", ".hdf5"))
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} does not exist")
-    with reading(path, "a recipe"):
-        if path.endswith(".json"):
-            found = json_of(path)
-        else:
-            with open_hdf5(path) as file:
-                text = attributes(file).get("recipe", "")
-            if not isinstance(text, str) or not text:
-                raise ValueError(f"{path} holds no recipe: it has no attribute recipe of text")
-            found = json.loads(text)
-        try:
-            return Recipe.from_dict(found)
-        except ValueError as error:
-            raise ValueError(f"{path} holds no recipe: {error}") from error
+    """The recipe in a .json or .toml, or in an image that `recon` wrote."""
+    choice("the suffix of --recipe", Path(path).suffix, SUFFIXES)
+    return Recipe.load(path)

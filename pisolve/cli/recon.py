@@ -139,7 +139,7 @@ def _check_files(a) -> None:
     check_output(a.output, FILES, a.scan)
     if a.png:
         from pisolve._check import extra
-        from pisolve.evaluate.figure import SUFFIXES
+        from pisolve.figure import SUFFIXES
 
         extra("matplotlib", "plot")
         check_output(a.png, SUFFIXES, a.scan)
@@ -163,7 +163,7 @@ def _tell(a, scan, done, full: bool) -> None:
     written = [a.output]
     try:
         if a.png:
-            from pisolve.evaluate.figure import figure
+            from pisolve.figure import figure
 
             figure(images, reference, path=a.png, title=rows[0][1] if full else "", axes=done.axes)
             written.append(a.png)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,16 @@ def load(a) -> io.Scan:
 def read(a) -> io.Scan:
     """The whole scan."""
     named = {} if getattr(a, "axes", None) is None else {"axes": tuple(a.axes)}
-    return io.load(a.scan, mps=getattr(a, "mps", None), part=a.part, **named)
+    scan = io.load(a.scan, mps=getattr(a, "mps", None), part=a.part, **named)
+    if getattr(a, "phase_axis", None) is None:
+        return scan
+    if len(scan.encoding.encoded) > 2:
+        raise ValueError(f"--phase-axis {a.phase_axis} is for 2-D scans, and this one is 3-D: leave it out")
+    varying = scan.encoding.varying
+    if scan.mask is not None and varying and a.phase_axis not in varying:
+        raise ValueError(f"--phase-axis {a.phase_axis}: this scan's sampling changes along {' and '.join(varying)}, "
+                         "which then is a phase encode: leave it out, or give the mask the other way round")
+    return replace(scan, meta=scan.meta | {"phase_axis": -2 if a.phase_axis == "ky" else -1})
 
 
 def selected(a, scan: io.Scan) -> io.Scan:

@@ -11,8 +11,8 @@ from pisolve.cli.options import given
 from pisolve.cli.recipe import check_no_sampling, make_sampling, recipe_in
 from pisolve.cli.say import say, show, table, warn
 from pisolve.cli.scans import check_folder, read, selected
-from pisolve.evaluate.figure import SUFFIXES
 from pisolve.evaluate.plan import has_strength
+from pisolve.figure import SUFFIXES
 from pisolve.io.atomic import place
 from pisolve.priors import Zero
 from pisolve.recipe import Recipe

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import _check, io
-from pisolve.evaluate.figure import figure
 from pisolve.evaluate.measures import HIGHER, NEAR_ONE, plain
 from pisolve.evaluate.outcome import FAILED, Outcome, Setting
 from pisolve.evaluate.report.write import write
 from pisolve.evaluate.section import Section
 from pisolve.evaluate.statistics import paired
 from pisolve.evaluate.tables import csv_text, markdown
+from pisolve.figure import figure
 
 
 @dataclass(frozen=True)

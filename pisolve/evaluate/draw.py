@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pisolve import _check
-from pisolve.evaluate.figure import SUFFIXES
 from pisolve.evaluate.section import Section
+from pisolve.figure import SUFFIXES
 from pisolve.io.atomic import atomic
 from pisolve.io.words import caption
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pisolve import _check
 from pisolve._version import __version__
-from pisolve._words import ZERO_FILLED
+from pisolve._words import WORDS, ZERO_FILLED
 from pisolve.evaluate.sources import load, scans_of
 from pisolve.prepare import SAMPLINGS, Sampling, as_scan, fully_sampled
 from pisolve.priors import Denoiser, Prior
@@ -107,7 +107,8 @@ class Plan:
         for name, scan in self.scans.items():
             named = () if scan.axes in (PLAIN, PLAIN[1:]) else (scan.axes,)
             digest.update(repr((name, scan.phase_axis, sorted(kept(scan.meta).items()), *named)).encode())
-            for part in (scan.kspace, scan.mask, scan.mps, scan.reference, scan.noise, scan.calib):
+            further = () if scan.weights is None else (scan.weights,)
+            for part in (scan.kspace, scan.mask, scan.mps, scan.reference, scan.noise, scan.calib, *further):
                 digest.update(b"-" if part is None else repr((part.shape, str(part.dtype))).encode())
                 if part is not None:
                     digest.update(np.ascontiguousarray(part).tobytes())
@@ -153,6 +154,8 @@ def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None
     """The plan of what the user asks for; see `compare` for the arguments."""
     if slices is not None and "slice" in (select or {}):
         raise ValueError("slices beside select={'slice': ...}: give one of them")
+    if _says_methods(scans) and not _says_methods(methods):
+        scans, methods = methods, scans
     found, sources = scans_of(scans, slices, select, axes)
     if reference is not None:
         if len(found) > 1:
@@ -197,6 +200,12 @@ def has_strength(recipe: Recipe | None) -> bool:
     except ValueError:
         return False
     return getattr(recipe.maps, "sets", 1) == 1
+
+
+def _says_methods(x) -> bool:
+    """Whether x is a method, or several, by priors, recipes or the words of `_words`: then it is no scan."""
+    several = list(x.values()) if isinstance(x, Mapping) else x if isinstance(x, list | tuple) else [x]
+    return bool(several) and all(m in WORDS if isinstance(m, str) else isinstance(m, Prior | Recipe) for m in several)
 
 
 def _methods(methods) -> dict:

@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
+
+from pisolve._check import brief
+
+
+class Told:
+    """Base of results that are printed as words and a table, and shown as one line: never as arrays."""
+
+    def __str__(self):
+        """Title, verdict, table and warnings of the section, without its paragraphs."""
+        from pisolve.evaluate.tables import markdown
+
+        s, verdict = self.section(), getattr(self, "verdict", "")
+        return "\n\n".join(["\n".join([s.title, "=" * len(s.title)]), *filter(None, (verdict, s.rows and markdown(
+            s.rows))), *(f"warning: {w}" for w in s.warnings)])
+
+    def __repr__(self):
+        told = (f"{f.name}={_short(getattr(self, f.name))}" for f in fields(self) if f.repr)
+        return f"{type(self).__name__}({', '.join(told)})"
+
+
+def _short(x) -> str:
+    """A value in few words: arrays by their shapes, long lists by their lengths."""
+    if hasattr(x, "shape") and np.ndim(x):
+        return f"{x.dtype} {tuple(x.shape)}"
+    if isinstance(x, list | tuple | dict) and len(x) and (len(x) > 4 or not all(np.isscalar(v) for v in x)):
+        return f"[{len(x)} entries]"
+    return f"{x:.4g}" if isinstance(x, float) else brief(x)
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,17 @@ import numpy as np
 
 from pisolve import _check, metrics
 from pisolve.evaluate.planes import one_part, which
-from pisolve.evaluate.section import Picture, Section
+from pisolve.evaluate.section import Picture, Section, Told
 from pisolve.evaluate.stability.replay import GOOD
 from pisolve.prepare import SAMPLINGS, Espirit, Maps, Sampling, as_scan, fully_sampled, prepare
-from pisolve.recipe import Recipe
+from pisolve.recipe import Recipe, Reconstruction
+from pisolve.recipe.order import as_recipe, is_method
 
 FACTORS = ("scan", "acceleration", "mask", "noise")
 
 
-@dataclass(frozen=True)
-class Shift:
+@dataclass(frozen=True, repr=False)
+class Shift(Told):
     """What `shift` returns.
 
     Attributes:
@@ -100,9 +101,11 @@ def shift(recipes, scans, *, accels=(4,), masks=("random",), noises=(0.0,), base
     `grid`, in all combinations. In each condition all recipes get the same samples, maps and noise.
 
     Args:
-        recipes: name -> `Recipe`, or one recipe. Their `sampling` and `maps` are not used; `tune` is refused, since a
-            strength would be chosen anew in every condition: give the reconstruction's recipe.
-        scans: name -> fully sampled scan (a `Scan`, the path of one, or k-space), or one scan.
+        recipes: name -> `Recipe` (a prior, or a result for its recipe), or one. Their `sampling` and `maps` are not
+            used; `tune` is refused, since a strength would be chosen anew in every condition: give the
+            reconstruction's recipe.
+        scans: name -> fully sampled scan (a `Scan`, the path of one, or k-space), or one scan. The two may be changed
+            for each other.
         accels: accelerations >= 1, 1 being the full scan.
         masks: out of "random", "equispaced", "equispaced_fraction", "poisson", "variable_density".
         noises: standard deviations of the real and of the imaginary part of the noise that is added to each coil's
@@ -125,6 +128,8 @@ def shift(recipes, scans, *, accels=(4,), masks=("random",), noises=(0.0,), base
     Example:
         pi.evaluate.shift({"tv": tv, "modl": net}, {"brain": "a.h5", "knee": "b.h5"}, accels=(4, 8), noises=(0, 0.02))
     """
+    if _says_recipes(scans) and not _says_recipes(recipes):
+        recipes, scans = scans, recipes
     recipes, base = _recipes(recipes, baseline)
     scans = {n: _full(n, s, slice) for n, s in _named("scans", scans).items()}
     axes = [list(scans), _listed("accels", accels, lambda v: _check.number("accels", v, low=1)),
@@ -174,8 +179,17 @@ def _differences(results, names, base) -> list[dict]:
     return rows
 
 
+def _says_recipes(x) -> bool:
+    """Whether x is a recipe, a prior or a result, or a dict of them."""
+    values = list(x.values()) if isinstance(x, Mapping) else [x]
+    return bool(values) and all(is_method(v) or isinstance(v, Reconstruction) for v in values)
+
+
 def _recipes(recipes, baseline) -> tuple[dict, str]:
-    recipes = _named("recipes", {recipes.name or "recipe": recipes} if isinstance(recipes, Recipe) else recipes)
+    if isinstance(recipes, Mapping):
+        recipes = {name: as_recipe(r) for name, r in recipes.items()}
+    one, baseline = as_recipe(recipes), as_recipe(baseline)
+    recipes = _named("recipes", {one.name or "recipe": one} if isinstance(one, Recipe) else recipes)
     if baseline is None or isinstance(baseline, Recipe):
         name = (baseline.name if baseline else "") or ("baseline" if baseline else "wavelet baseline")
         if name in recipes:

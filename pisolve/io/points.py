@@ -25,7 +25,8 @@ def scan(path, kspace, coord, size, axes, mask=None, meta=None, **arrays) -> Sca
     reach = float(abs(np.asarray(coord)).max(initial=0))
     if size is None and not 8 <= reach < 4096:
         raise ValueError(f"{path}: coord reaches {reach:.4g}, and the file does not say the size of the image: "
-                         "coordinates are in -N/2..N/2, in units of 1 / field of view; store an entry size, such as (128, 128)")
+                         "coordinates are in -N/2..N/2, in units of 1 / field of view; store an entry size, such as "
+                         "(128, 128)")
     if size is None:
         size = tuple(int(2 * np.ceil(m - 0.01)) for m in abs(np.asarray(coord)).reshape(-1, coord.shape[-1]).max(0))
         meta["assumed"] = (f"the file does not say the size of the image: {size}, from the reach of its coordinates; "

@@ -7,6 +7,7 @@ from pisolve.linops.coil_filter import coil_filter
 from pisolve.linops.conjugate import virtual_coils
 from pisolve.linops.cosine import dct
 from pisolve.linops.difference import gradient
+from pisolve.linops.foreign import as_linop, from_matrix
 from pisolve.linops.fourier import fft
 from pisolve.linops.grappa import grappa
 from pisolve.linops.nufft import nufft
@@ -18,6 +19,7 @@ from pisolve.linops.symmetric import symmetric_gradient
 from pisolve.linops.util import dense, opnorm
 from pisolve.linops.wavelet import wavelet
 
-__all__ = ["Blocks", "Linop", "SelfAdjoint", "apply", "as_torch", "coil_filter", "combine_sets", "dct", "dense", "fft",
-           "gradient", "grappa", "identity", "nufft", "opnorm", "sampled_fft", "sense", "sms", "soft_sense", "spirit",
-           "spirit_encoding", "spirit_missing", "stack", "symmetric_gradient", "virtual_coils", "wavelet"]
+__all__ = ["Blocks", "Linop", "SelfAdjoint", "apply", "as_linop", "as_torch", "coil_filter", "combine_sets", "dct",
+           "dense", "fft", "from_matrix", "gradient", "grappa", "identity", "nufft", "opnorm", "sampled_fft", "sense",
+           "sms", "soft_sense", "spirit", "spirit_encoding", "spirit_missing", "stack", "symmetric_gradient",
+           "virtual_coils", "wavelet"]

@@ -10,6 +10,7 @@ from pisolve.backend import to_numpy
 
 def magnitude(name, x) -> np.ndarray:
     """The magnitude of an image (y, x), (slice, y, x) or (..., y, x) in double precision, checked."""
+    x = image_of(x)
     if getattr(x, "display_only", False):
         raise TypeError(f"{name} is display only (noise was added for the eye): measure the image it was made from")
     x = to_numpy(x) if _check.is_array(x) else x
@@ -18,9 +19,32 @@ def magnitude(name, x) -> np.ndarray:
     return abs(x.astype(np.complex128)) if x.dtype.kind == "c" else x.astype(np.float64)
 
 
+def image_of(x, other=None):
+    """The image of a `Reconstruction`, beside its scan's own reference as that shows it; anything else as it is."""
+    if not (hasattr(x, "scan") and hasattr(x, "like_reference")):
+        return x
+    return x.x if other is None or other is not x.scan.reference else x.like_reference
+
+
+def cropped(image, shape):
+    """A result's image in this shape: its centre along y and x, as fastMRI crops; axes of size 1 do not matter."""
+    if image.shape[-2] >= shape[-2] and image.shape[-1] >= shape[-1]:
+        top, left = (image.shape[-2] - shape[-2]) // 2, (image.shape[-1] - shape[-1]) // 2
+        image = image[..., top: top + shape[-2], left: left + shape[-1]]
+    alike = [n for n in image.shape if n > 1] == [n for n in shape if n > 1]
+    return image.reshape(shape) if alike else image
+
+
 def pair(reference, image):
     """The magnitudes of two images of one shape."""
+    given = reference, image
+    reference, image = image_of(reference, image), image_of(image, reference)
+    results = [a is not b for a, b in zip(given, (reference, image))]
     reference, image = magnitude("reference", reference), magnitude("image", image)
+    if results[1]:
+        image = cropped(image, reference.shape)
+    elif results[0]:
+        reference = cropped(reference, image.shape)
     if reference.shape != image.shape:
         raise ValueError(f"image has shape {image.shape}, reference {reference.shape}: crop them to one shape")
     return reference, image

@@ -29,6 +29,7 @@ class Model:
             None: 1, as on a grid.
         energy: sum_c |S_c|^2 of A's maps, of x's shape: A^H y / energy is the zero-filled x. None: 1 where there are
             maps.
+        bare: the model without the weights of the samples, whose A^H y scales the scan; None where there are none.
         status: "diverged" where the method's own fit was, and x cannot be better; None: nothing is said.
     """
 
@@ -40,6 +41,7 @@ class Model:
     energy: np.ndarray | None = None
     density: np.ndarray | None = None
     status: str | None = None
+    bare: Model | None = None
 
 
 class Method:
@@ -81,6 +83,9 @@ class Method:
         Raises:
             ValueError: with what to do.
         """
+        if scan.weights is not None and not self.tunable:
+            raise ValueError(f"weights are for Sense(), and {type(self).__name__}() has no data term of the samples as "
+                             "they were measured: leave them out")
         if scan.coord is not None and not self.anywhere:
             raise ValueError(f"{type(self).__name__}() takes k-space on a grid, whose neighbours are one step apart, "
                              "and this scan has samples anywhere (coord): take Sense()")

@@ -184,7 +184,8 @@ class _OnGpu(Sequence):
 
 
 def as_scan(data) -> Scan:
-    """A `Scan` from a scan, a path or a k-space array."""
+    """A `Scan` from a scan, a path or a k-space array, or of a result, which has its own."""
+    data = getattr(data, "scan", data)
     if isinstance(data, Scan):
         return data
     return io.load(data) if isinstance(data, str) or hasattr(data, "__fspath__") else Scan(data)
@@ -199,6 +200,7 @@ def zero_filled_scale(models) -> float:
     peak, dtype = 0.0, None
     for m in models:
         if m is not None:
+            m = m.bare or m  # weights have no effect on the scale
             with np.errstate(over="ignore"):
                 peak, dtype = max(peak, float(abs(m.y).max())), m.y.dtype
     if dtype is None:
@@ -207,15 +209,16 @@ def zero_filled_scale(models) -> float:
     if not 1e8 * float(info.tiny) <= peak <= 1e-8 * float(info.max):
         raise ValueError(f"kspace peaks at {peak:.3g}, where {dtype} loses digits: multiply it to a peak "
                          "near 1 before it is stored in this precision")
-    zero_filled = [_zero_filled(m, (m.y / peak).astype(m.y.dtype)) for m in models if m is not None]
+    zero_filled = [_zero_filled(m.bare or m, peak) for m in models if m is not None]
     level = float(np.percentile(zero_filled, 99)) or float(np.max(zero_filled))
     if not level > 0:
         raise ValueError("kspace and mps do not overlap: the zero-filled image is zero everywhere")
     return 1 / (level * peak)
 
 
-def _zero_filled(model, y):
-    """|A^H y / energy| as a picture, in the units of x."""
+def _zero_filled(model, peak):
+    """|A^H y / energy| as a picture, in the units of x, of y over `peak`."""
+    y = (model.y / peak).astype(model.y.dtype)
     x = model.A.H(y if model.density is None else y * model.density)
     image = abs(model.image(x)) if model.energy is None else abs(model.image(x / model.energy)) * model.size
     return to_numpy(image)

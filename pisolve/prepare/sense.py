@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class Sense(Method):
     planar = False
 
     def __call__(self, part) -> Model:
+        if part.weights is not None:
+            return self._weighted(part)
         if part.coord is not None:
             return _of_points(part)
         make, image = (linops.soft_sense, linops.combine_sets) if part.sets > 1 else (linops.sense, same)
@@ -32,6 +34,14 @@ class Sense(Method):
             return Model(A, part.kspace, image)
         return Model(make(part.mps / size, part.mask, **place), part.kspace,
                      lambda x: image(x) / x.real.dtype.type(size), size=size, energy=energy)
+
+    def _weighted(self, part) -> Model:
+        """With W^(1/2) in A and y: A x = W^(1/2) M F S x."""
+        bare = self(part._with(weights=None))
+        A = sense_of(part, bare.A.mps)
+        root = np.sqrt(part.weights).astype(part.kspace.real.dtype)
+        root = backend.like(np.expand_dims(root, -1 - A.ndim), part.kspace)
+        return replace(bare, A=A, y=part.kspace * root, data=lambda kspace: kspace * root, bare=bare)
 
 
 SENSE = Sense()
@@ -56,11 +66,12 @@ def sense_of(part, mps=None) -> linops.Linop:
     place = {"axes": part.axes, "shape": part.kspace.shape}
     mps = part.mps if mps is None else mps
     if part.coord is None:
-        return linops.sense(mps, part.mask, **place)
+        make = linops.soft_sense if part.sets > 1 else linops.sense
+        return make(mps, part.mask, part.weights, **place)
+    kept = [w for w in (part.mask, part.weights) if w is not None]
     weights = None
-    if part.mask is not None:  # frames that keep other shots of one trajectory have their own points then
-        weights = np.broadcast_to(part.mask, (part.mask if part.mask.ndim > part.coord.ndim - 1 else
-                                              part.coord[..., 0]).shape).astype(float)
+    if kept:  # frames that keep other shots of one trajectory have their own points then
+        weights = np.prod(np.broadcast_arrays(*kept, np.ones(part.coord.shape[:-1])), axis=0, dtype=float)
     coord = part.coord if weights is None else np.broadcast_to(part.coord, (*weights.shape, part.coord.shape[-1]))
     return linops.sense(mps, weights=weights, coord=coord, **place)
 

@@ -97,9 +97,10 @@ class Prior(Weighable):
         return Composed(self, linop)
 
     def __add__(self, other):
-        if not isinstance(other, Prior):
-            return NotImplemented
-        return Sum([self, other])
+        return Sum([self, other]) if isinstance(other, Prior) else NotImplemented
+
+    def __radd__(self, other):  # `sum` begins with 0
+        return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def __repr__(self):
         return f"{type(self).__name__}()"

@@ -1,5 +1,6 @@
 """Recipes: from k-space to image, named, saved and run again alike."""
 
+from pisolve.recipe.order import check_fixed, in_order
 from pisolve.recipe.recipe import (
     SAMPLINGS,
     Espirit,
@@ -7,11 +8,10 @@ from pisolve.recipe.recipe import (
     Reconstruction,
     Sampling,
     as_scan,
-    check_fixed,
-    recon,
     zero_filled_scale,
 )
+from pisolve.recipe.recon import recon
 from pisolve.recipe.reconstruction import WORST, repeated
 
-__all__ = ["SAMPLINGS", "WORST", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "check_fixed", "recon",
-           "repeated", "zero_filled_scale"]
+__all__ = ["SAMPLINGS", "WORST", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "check_fixed",
+           "in_order", "recon", "repeated", "zero_filled_scale"]

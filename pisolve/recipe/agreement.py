@@ -147,10 +147,13 @@ def misfit(model, result, part, recipe, scale: float, sigma: float) -> Misfit | 
     if not result.ok or result.status == "empty" or (recipe.network is not None and not recipe.network.needs_maps):
         return None
     samples = part.kspace.size if part.mask is None else part.mask.sum() * (part.kspace.size // part.mask.size)
+    weight = 1 if part.weights is None else float((part.weights * (1 if part.mask is None else part.mask)).mean()
+                                                  / (1 if part.mask is None else part.mask.mean()))
     left = _normal if recipe.method.needs_maps and not recipe.method.fills else _plain
     residual, energy, pull, within = left(model, result, part, recipe, model.y.real.dtype.type(scale))
     prior = _value(result) if recipe.prior is not None and pull < _LITTLE * residual / 2 else None
-    return Misfit(residual, energy, 2 * (sigma * scale) ** 2 * int(samples), within, prior)
+    within = None if part.weights is not None else within  # the weights say how much may be left where: not judged
+    return Misfit(residual, energy, 2 * (sigma * scale) ** 2 * int(samples) * weight, within, prior)
 
 
 def _value(result) -> float | None:

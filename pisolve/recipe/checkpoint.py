@@ -229,7 +229,8 @@ def _given(value):
 def _digest(scan) -> str:
     """The bits of a scan's arrays."""
     sha = hashlib.sha256()
-    for array in (scan.kspace, scan.mask, scan.mps, scan.calib):
+    further = () if scan.weights is None else (scan.weights,)
+    for array in (scan.kspace, scan.mask, scan.mps, scan.calib, *further):
         sha.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()
 

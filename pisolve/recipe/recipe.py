@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
+from pisolve._hints import hinted
 from pisolve._version import __version__
 from pisolve.io.held import held
 from pisolve.prepare import (
@@ -31,8 +31,9 @@ from pisolve.prepare import (
     prepare,
     zero_filled_scale,
 )
-from pisolve.priors import Prior, Wavelet, Zero
+from pisolve.priors import Prior, Wavelet, Zero, as_prior
 from pisolve.priors._names import check_axes
+from pisolve.recipe import file, first
 from pisolve.recipe.agreement import Watch
 from pisolve.recipe.checkpoint import check_folder
 from pisolve.recipe.device import session
@@ -45,11 +46,12 @@ from pisolve.scan.parts import check_each
 from pisolve.solvers import Result, Solver, solve
 from pisolve.tuning import CRITERIA, tune_prepared
 
-__all__ = ["SAMPLINGS", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "recon", "zero_filled_scale"]
+__all__ = ["SAMPLINGS", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "zero_filled_scale"]
 _PARTS = {c.__name__: c for c in (CoilImages, Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit,
                                   Walsh)}
 
 
+@hinted
 @dataclass(frozen=True)
 class Recipe:
     """From k-space to image: whiten?, undersample?, compress?, maps, scale, solve, scale back.
@@ -86,6 +88,10 @@ class Recipe:
             along x, which must be sampled fully.
         device: where it is solved: "cpu", "cuda", "cuda:1", or "auto", a GPU where there is one. Maps are calibrated on
             the CPU; k-space and maps then are moved once, and the image comes back. See `device.plan` and docs/gpu.md.
+        x0: the first image, in the scan's units and of the shape of `result.x`: an array, a result, or the path of one.
+            For one set of maps; `noise_map` and its like begin their own runs anew.
+        weights: of the samples, real, >= 0, shaped like a mask, or the path of them: the data term is
+            1/2 sum w |A x - y|^2, as SigPy has it. The scale is that of the scan without them. For `Sense()`.
     """
 
     prior: Prior | None = None
@@ -103,6 +109,8 @@ class Recipe:
     consistency: bool = False
     device: str = "cpu"
     each: tuple = EACH
+    x0: object = field(default=None, repr=False, compare=False)
+    weights: object = field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
         object.__setattr__(self, "each", check_each(self.each))
@@ -111,6 +119,7 @@ class Recipe:
         elif self.prior is None:
             prior = Zero() if getattr(self.method, "fills", False) else 2e-3 * Wavelet(shifts=16)
             object.__setattr__(self, "prior", prior)
+        object.__setattr__(self, "prior", as_prior(self.prior))
         prior = Prior if self.network is None else type(None)
         for name, kind, what in (("prior", prior, "a prior such as 1e-3 * pi.TV()"), ("name", str, "a string"),
                                  ("maps", Maps, "an Espirit(calib_width=..., ...), a Walsh(), Inati() or JSense()"),
@@ -121,6 +130,12 @@ class Recipe:
                                  ("sampling", Sampling | None, "a pi.Sampling(mask, accel)")):
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} must be {what}, got {brief(getattr(self, name))}")
+        for name in ("x0", "weights"):
+            first.check(name, getattr(self, name))
+            if getattr(self, name) is not None and self.network is not None:
+                raise ValueError(f"{name} has no effect on a network, which needs no solver: leave it out")
+        if self.x0 is not None and self.prior.solver() is not None:
+            raise ValueError("x0 has no effect on a network that is fitted to the scan: leave it out")
         choice("tune", self.tune, (None, *CRITERIA))
         backend.check_device(self.device)
         integer("max_iter", self.max_iter, low=0)
@@ -156,6 +171,8 @@ class Recipe:
             ValueError: a scan that is undersampled already, and a recipe with `sampling`.
         """
         scan = as_scan(scan)
+        if self.weights is not None:
+            scan = replace(scan, weights=first.loaded(self.weights))
         self.check_prior(scan)
         if self.sampling is not None:
             self.sampling.check(scan)
@@ -231,23 +248,50 @@ class Recipe:
             raise KeyboardInterrupt
         return result
 
-    def solve_model(self, model, scale, callbacks=(), progress=False, state=None, max_iter=None):
+    def solve_model(self, model, scale, callbacks=(), progress=False, state=None, max_iter=None, x0=None):
         """The same with what `solvers.solve` takes, and Ctrl-C ends a fit with what there is."""
         if self.network is not None:
             return run_network(self.network, model, scale, self.consistency)
         y = model.y * model.y.real.dtype.type(scale)
+        x0 = None if x0 is None else first.scaled(x0, model, scale)
         result = solve(model.A, y, self.prior, self.solver, callbacks=callbacks, tol=self.tol, progress=progress,
-                       max_iter=self.max_iter if max_iter is None else max_iter, state=state)
+                       max_iter=self.max_iter if max_iter is None else max_iter, state=state, x0=x0)
         return replace(result, status=min(result.status, model.status or "done", key=WORST.index))
 
     def to_dict(self) -> dict:
         """Plain values that `from_dict` makes the same recipe of.
 
         Raises:
-            ValueError: a prior of the user's own, an array or a plain function inside it cannot be written down.
+            ValueError: a prior of the user's own, an array or a plain function inside it cannot be written down, nor
+                an `x0` or `weights` of over 4096 numbers: give them by their paths.
         """
-        out = {"pisolve": __version__, **encode(self)}
-        return {k: v for k, v in out.items() if (k, v) not in (("device", "cpu"), ("each", list(EACH)))}
+        given = {n: first.written(n, getattr(self, n)) for n in ("x0", "weights")}
+        out = {"pisolve": __version__, **encode(replace(self, x0=None, weights=None))}
+        left = (("device", "cpu"), ("each", list(EACH)), *((n, None) for n in given))  # as before there were these
+        return {k: v for k, v in (out | given).items() if (k, v) not in left}
+
+    def save(self, path) -> None:
+        """Write the recipe to a small .json that a person can read and change; `load` reads it.
+
+        Raises:
+            ValueError: as `to_dict`, or another suffix.
+        """
+        file.write(path, self.to_dict())
+
+    @staticmethod
+    def load(path) -> Recipe:
+        """The recipe in a .json (or .toml) of `save`, or in an .h5 that a reconstruction's `save` wrote.
+
+        What a file leaves out is at its default.
+
+        Raises:
+            ValueError, FileNotFoundError: no such file, or no recipe in it.
+        """
+        values = file.read(path)
+        try:
+            return Recipe.from_dict(values)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} holds no recipe: {error}") from error
 
     @staticmethod
     def from_dict(d: dict) -> Recipe:
@@ -259,57 +303,9 @@ class Recipe:
         d = {k: v for k, v in d.items() if k != "pisolve"} if isinstance(d, dict) else d
         if isinstance(d, dict) and "espirit" in d and "maps" not in d:  # as version 0.2 wrote it
             d["maps"] = d.pop("espirit")
+        if isinstance(d, dict):
+            d = d | {n: first.read(n, d[n]) for n in ("x0", "weights") if n in d}
         recipe = decode(d, {"Recipe": Recipe, **_PARTS})
         if not isinstance(recipe, Recipe):
             raise ValueError(f"this describes a {type(recipe).__name__}, not a recipe")
         return recipe
-
-
-def check_fixed(recipe) -> Recipe:
-    """Refuse what is no recipe, or one whose strength is still to be chosen, where it is run on more than one scan."""
-    if not isinstance(recipe, Recipe):
-        raise TypeError(f"recipe must be a pi.Recipe, got {brief(recipe)}")
-    if recipe.tune is not None:
-        raise ValueError("recipe tunes its strength: run it once and give the reconstruction's recipe, whose is fixed")
-    return recipe
-
-
-def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps=None, checkpoint=None, callbacks=(),
-          progress: bool = False, **options) -> Reconstruction:
-    """Reconstruct a scan in one call: mask, maps, scaling, operator, solver.
-
-    Args:
-        scan: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx).
-        prior: g for the image scaled to a 99th percentile of 1; None: wavelets with cycle spinning, lam = 2e-3, and
-            nothing for GRAPPA and RAKI.
-        solver: None lets `solve` choose.
-        mps: coil maps to use instead of ESPIRiT's.
-        checkpoint: a folder to go on from after an interruption, see `Recipe`.
-        callbacks, progress: as for `solve`.
-        options: the other arguments of `Recipe` by their names: sampling, maps, method, whiten, compress, max_iter,
-            tol, tune, network, consistency, each, device.
-
-    Returns:
-        `Reconstruction`: image, status, recipe, and `.save(path)`.
-
-    Raises:
-        TypeError, ValueError, FileNotFoundError: input that cannot be reconstructed, with the remedy; a `device` that
-            this machine has not.
-        ImportError: a GPU is asked for, and cupy is missing.
-        device.OutOfMemory: a slice does not fit into the GPU's memory, with what it needs.
-    """
-    scan = as_scan(scan)
-    if mps is not None:
-        scan = replace(scan, mps=mps)
-    for name in sorted(set(options) - set(_OPTIONS)):
-        raise TypeError(f"recon has no argument {name!r}: beside its own it takes {', '.join(_OPTIONS)}")
-    given = {k: v for k, v in options.items() if v is not None or k not in ("maps", "method")}
-    recipe = Recipe(prior, solver, **given)
-    return recipe(scan, callbacks=callbacks, progress=progress, checkpoint=checkpoint)
-
-
-_OPTIONS = tuple(f.name for f in fields(Recipe) if f.name not in ("prior", "solver", "name"))
-_own = inspect.signature(recon)
-recon.__signature__ = _own.replace(parameters=[  # what help() and editors show: one list of arguments, that of Recipe
-    *(p for p in _own.parameters.values() if p.kind != p.VAR_KEYWORD),
-    *(inspect.signature(Recipe).parameters[n].replace(kind=inspect.Parameter.KEYWORD_ONLY) for n in _OPTIONS)])

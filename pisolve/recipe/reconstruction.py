@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from pisolve import io
+from pisolve.figure import SUFFIXES, figure
+from pisolve.prepare import like_rss, zero_filled
 from pisolve.recipe.agreement import Agreement
 from pisolve.recipe.network import name_of
 from pisolve.solvers import CG, Result, State, solve
@@ -69,6 +72,11 @@ class Reconstruction:
         return self.scan.image_axes
 
     @property
+    def like_reference(self) -> np.ndarray:
+        """x as a root of the sum of squares of the coils' images shows it: times that of maps where it is not 1."""
+        return like_rss(self.scan, self.x)
+
+    @property
     def ok(self) -> bool:
         """True where no part diverged or became non-finite."""
         return self.status in _GOOD
@@ -81,12 +89,37 @@ class Reconstruction:
         return {t: r.status for t, r in zip(told, self.results) if r.status not in _GOOD}
 
     def save(self, path) -> None:
-        """Write the image, with the recipe, versions and scale as attributes; see `io.save`."""
-        if str(path).endswith((".h5", ".hdf5")):
+        """Write the image, with the recipe, versions and scale as attributes, see `io.save`; or draw it.
+
+        Args:
+            path: .h5, .npy, .cfl, .nii(.gz), or for a picture, as `plot` shows it, .png, .pdf or .svg.
+        """
+        if Path(path).suffix in SUFFIXES:
+            self._drawn(path=path)
+        elif str(path).endswith((".h5", ".hdf5")):
             io.save(path, self.x, axes=self.axes, recipe=self.recipe, scale=self.scale, meta={"status": self.status})
         else:
             nifti = str(path).endswith((".nii", ".nii.gz"))
             io.save(path, self.x, axes=self.axes, meta=self.scan.meta if nifti else None)
+
+    def plot(self, *, slice=None, zoom=None, title: str = ""):
+        """Draw the image beside the zero-filled one, with errors where the scan has a reference.
+
+        Args:
+            slice, zoom, title: as for `figure.figure`.
+
+        Returns:
+            A figure of `matplotlib.pyplot`: a notebook shows it, elsewhere `matplotlib.pyplot.show()` does.
+
+        Raises:
+            ImportError: matplotlib is not installed (the extra `plot`).
+        """
+        return self._drawn(slice=slice, zoom=zoom, title=title)
+
+    def _drawn(self, **options):
+        pictures = {"zero-filled": zero_filled(self.scan), "reconstruction": self.x}
+        images = {name: self.scan.crop(like_rss(self.scan, x)) for name, x in pictures.items()}
+        return figure(images, self.scan.reference, axes=self.axes, **options)
 
     def __repr__(self):
         what = f"{self.recipe.prior!r} by {self.recipe.solver}"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pisolve import backend
 from pisolve.prepare import holds, model_of, models_of
+from pisolve.recipe import first
 from pisolve.recipe.agreement import Misfit, misfit
 from pisolve.recipe.checkpoint import Checkpoints
 from pisolve.recipe.device import home, networks
@@ -47,8 +48,9 @@ def run(recipe, scan, sigma: float, *, gpu=None, keep=None, callbacks=(), progre
     method = recipe.method.watched(sum(map(holds, parts)), progress=progress, folder=folder)
     try:
         models, scale = models_of(scan, method, parts=parts, gpu=gpu, keep=keep)
+        starts = first.starts(recipe, scan)
         fit = time.perf_counter() - start if recipe.method.fits else None
-        one = _Part(recipe, parts, models, scale, sigma, gpu, kept, tuple(callbacks), progress)
+        one = _Part(recipe, parts, models, scale, sigma, gpu, kept, tuple(callbacks), progress, starts)
         bar = _bar(progress and len(parts) > 1, len(parts))
         with bar:
             done = list(_side_by_side(one, bar) if one.independent else _in_turns(one, bar))
@@ -63,9 +65,10 @@ def run(recipe, scan, sigma: float, *, gpu=None, keep=None, callbacks=(), progre
 class _Part:
     """Part z solved: (picture, result, misfit)."""
 
-    def __init__(self, recipe, parts, models, scale, sigma, gpu, kept, callbacks, progress):
+    def __init__(self, recipe, parts, models, scale, sigma, gpu, kept, callbacks, progress, starts=None):
         self.recipe, self.parts, self.models, self.scale, self.sigma = recipe, parts, models, scale, sigma
         self.gpu, self.kept, self.callbacks, self.progress = gpu, kept, callbacks, progress
+        self.starts = starts
         self.cut = False  # Ctrl-C ended a fit: those that were not begun are as they would begin
 
     @property
@@ -82,7 +85,8 @@ class _Part:
             return result.x, result, None
         fits = recipe.prior is not None and recipe.prior.solver() is not None
         shown = self.progress and (len(self.parts) == 1 or fits)
-        solve = partial(recipe.solve_model, model, self.scale, progress=shown)
+        solve = partial(recipe.solve_model, model, self.scale, progress=shown,
+                        x0=self.starts and self.starts[z])
         callbacks = self.callbacks if stop is None else (stop,)
         if self.cut and not (self.kept and self.kept.finished(z)):
             result = replace(solve(max_iter=0), status="stopped", history=[])

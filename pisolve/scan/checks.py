@@ -75,6 +75,34 @@ def reference(image, axes, shape):
     return image
 
 
+def weights(weights, axes, shape) -> np.ndarray:
+    """Weights of the samples, with an axis for each but the coils, of size 1 where they do not change.
+
+    Raises:
+        TypeError, ValueError: complex or negative ones, another shape, zeros everywhere, others for each coil.
+    """
+    w = to_numpy(_check.array("weights", weights, complex_=False, nonzero=True))
+    if w.dtype.kind == "c":
+        if w.imag.any():
+            raise ValueError("weights are complex: real ones >= 0 are needed, each that of one sample's squared error")
+        w = w.real
+    if (w < 0).any():
+        raise ValueError(f"weights has negative values, the lowest {w.min():.3g}: each is that of one sample's squared "
+                         "error, at least 0")
+    inner = len(_axes.encoded(axes))
+    if w.ndim > inner and w.ndim in (len(axes) + 1, inner + 1) and (w.ndim > len(axes) or w.shape[0] != shape[0]):
+        first = w[..., :1, *(slice(None),) * inner]
+        if not (w == first).all():
+            raise ValueError(f"weights of shape {w.shape} differ between coils: give those of the samples, {shape}, "
+                             "and noise=(coil, samples) with whiten=True for coils of unequal noise")
+        w = w[..., 0, *(slice(None),) * inner]
+    if w.ndim > len(axes) or any(n not in (1, m) for n, m in zip(w.shape[::-1], shape[::-1])):
+        raise ValueError(f"weights has shape {w.shape}, expected {shape} ({', '.join(axes)}), with 1 where it does not "
+                         "change, or the last of these axes alone")
+    w = w.reshape((1,) * (len(axes) - w.ndim) + w.shape)
+    return np.array(np.broadcast_to(w, (*w.shape[:-inner], *shape[-inner:])), float if w.itemsize == 8 else np.float32)
+
+
 def noise(noise, coils) -> np.ndarray:
     """Samples of noise of this many coils."""
     noise = to_numpy(_check.array("noise", noise, ndim=2, nonzero=True))

@@ -42,6 +42,8 @@ def checked(scan) -> dict:
     fields |= {"axes": axes, "kspace": kspace, "meta": dict(scan.meta)}
     if scan.mask is not None:
         fields["mask"] = check_mask("mask", checks.ordered(scan.mask, *without), without[1], sizes)
+    if scan.weights is not None:
+        fields["weights"] = checks.weights(checks.ordered(scan.weights, *without), without[1], sizes)
     for name, check in (("mps", checks.maps), ("calib", checks.calib)):
         if getattr(scan, name) is not None:
             fields[name] = check(getattr(scan, name), axes, grid, given)

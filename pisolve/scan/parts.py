@@ -62,8 +62,7 @@ def split(scan, each) -> list[dict]:
     for index in np.ndindex(*sizes):
         at = dict(zip(names, index))
         fields = {n: _taken(a, own, at) for n, (a, own) in arrays.items()}
-        if "mask" in fields:
-            fields["mask"] = squeezed(fields["mask"], inner)
+        fields |= {n: squeezed(fields[n], inner) for n in ("mask", "weights") if n in fields}
         parts.append({"axes": left, **fields})
     return parts
 
@@ -74,7 +73,10 @@ def _hybrid(what, array, axes, name, scan):
     if encoded in axes:
         at = axes.index(encoded)
         n = scan.kspace.shape[scan.axes.index(encoded)]
-        if what == "mask":  # the same everywhere along it
+        if what == "weights" and not (array == np.take(array, [0], axis=at)).all():
+            raise ValueError(f"weights change along {encoded}, so the planes along {name} hang together: leave "
+                             f"each={name!r} out")
+        if what in ("mask", "weights"):  # the same everywhere along it
             return np.take(array, 0, axis=at), tuple(a for a in axes if a != encoded)
         if array.shape[at] < n:  # calibration lines, of the centre alone
             before = n // 2 - array.shape[at] // 2

@@ -45,6 +45,8 @@ class Scan:
             "segment" before them; without shots or segments there is one. With the axes of k-space before them, but
             coils, where each frame has its own. `mask` says which shots or samples were kept.
         size: the shape of the image, (y, x) or (z, y, x), beside `coord`; `mps` and `reference` have it.
+        weights: of the samples, real, >= 0, shaped like a mask: the data term is 1/2 sum w |(A x - y)|^2, as in SigPy.
+            Complex-typed weights that are real count; files do not keep them.
 
     Attributes:
         encoding: the `Grid` that was sampled, or the `Points`.
@@ -63,6 +65,7 @@ class Scan:
     axes: tuple[str, ...] | None = None
     coord: np.ndarray | None = None
     size: tuple[int, ...] | None = None
+    weights: np.ndarray | None = None
 
     def __post_init__(self):
         for name, value in checked(self).items():
@@ -84,7 +87,8 @@ class Scan:
         named = "" if self.axes in ((_axes.COIL, "ky", "kx"), (_axes.SLICE, _axes.COIL, "ky", "kx")) else (
             f" ({', '.join(self.axes)})")
         told = [f"kspace {self.kspace.shape}{named} {self.kspace.dtype}"]
-        told += [f"{n} {getattr(self, n).shape}" for n in ("coord", "mask", "mps", "reference", "noise", "calib")
+        told += [f"{n} {getattr(self, n).shape}"
+                 for n in ("coord", "mask", "mps", "reference", "noise", "calib", "weights")
                  if getattr(self, n) is not None]
         return f"Scan({', '.join(told)}{f', maps: {self.sets} sets (soft SENSE)' if self.sets > 1 else ''})"
 
@@ -146,7 +150,7 @@ class Scan:
         of_maps = tuple(_axes.SPATIAL.get(a, a) for a in beside(self.mps))
         return {"kspace": (self.kspace, self.axes), "mask": (self.mask, of_mask), "mps": (self.mps, of_maps),
                 "calib": (self.calib, beside(self.calib)), "reference": (self.reference, self.image_axes),
-                "coord": (self.coord, of_coord)}
+                "coord": (self.coord, of_coord), "weights": (self.weights, grid.axes)}
 
     @property
     def readout(self) -> str:
@@ -190,7 +194,8 @@ class Scan:
         fields = {}
         for field_name, (array, axes) in self.named().items():
             for axis, name in enumerate(axes):
-                if name in index and array is not None and not (field_name == "mask" and array.shape[axis] == 1):
+                single = field_name in ("mask", "weights") and array is not None and array.shape[axis] == 1
+                if name in index and array is not None and not single:
                     array = array[(slice(None),) * axis + (_as_slice(index[name]),)]
             fields[field_name] = array
         if fields["mask"] is not None:
@@ -247,7 +252,7 @@ class Scan:
         left = tuple(a for a in self.axes if a not in self.further)
         seen = np.take(count > 0, 0, axis=left.index(_axes.COIL))
         return self._with(kspace=self.kspace.sum(axis=over) / np.maximum(count, 1), axes=left, reference=None,
-                          mask=shortened(seen, tuple(a for a in left if a != _axes.COIL)))
+                          weights=None, mask=shortened(seen, tuple(a for a in left if a != _axes.COIL)))
 
     def parts(self, each=(_axes.SLICE,)) -> list[Scan]:
         """The scan taken apart along some axes: each part has the others, and is a problem of its own.
@@ -259,7 +264,7 @@ class Scan:
         Raises:
             ValueError: no such axis, or an encoded one that was undersampled.
         """
-        return [self._with(**dict.fromkeys(("mask", "mps", "reference", "calib", "coord")) | fields)
+        return [self._with(**dict.fromkeys(("mask", "mps", "reference", "calib", "coord", "weights")) | fields)
                 for fields in parts.split(self, each)]
 
     def labels(self, each=(_axes.SLICE,)) -> list[dict]:

@@ -1,5 +1,6 @@
 """Solvers: `init` and `step` under one loop."""
 
+from pisolve._hints import hint
 from pisolve.solvers.base import Solver, State, iterate
 from pisolve.solvers.cg import CG
 from pisolve.solvers.checkpoint import load_state, save_state
@@ -13,3 +14,5 @@ from pisolve.solvers.splitting import ADMM, HQS
 
 __all__ = ["ADMM", "CG", "FISTA", "GMRES", "HQS", "LSMR", "LSQR", "PDHG", "POGM", "DataProx", "GradientDescent",
            "Relaxed", "Result", "Solver", "State", "choose", "iterate", "load_state", "save_state", "solve"]
+
+hint(globals(), __all__)

@@ -75,6 +75,10 @@ class Solver:
         """How many steps before the k-th tell how fast steps shrink: more where they shrink and grow again."""
         return 10
 
+    def objective(self, problem: Problem, state: State) -> dict:
+        """{"objective": 1/2 ||A x - y||^2 + g(x)} where it costs next to nothing, else {}: for the history."""
+        return {}
+
     def finish(self, problem: Problem) -> None:
         """Called at the end of a run: lets go of what it kept beside the state."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pisolve import backend
+from pisolve.backend import real
 from pisolve.linops.solve import cg_step
 from pisolve.priors import Zero
 from pisolve.solvers.base import Solver, State, renewed
@@ -66,6 +67,13 @@ class CG(Solver):
 
     def renewed(self, problem, state):
         return renewed(self, problem, state, lambda aux: aux["rr"] ** 0.5 / (aux["size"] + _TINY))
+
+    def objective(self, problem, state):
+        """With b - H x = r: f(x) = f(0) - 1/2 Re <x, b + r>; no further A."""
+        if problem.at_zero is None:
+            return {}
+        inner = backend.dot(state.x, self._rhs(problem)) + backend.dot(state.x, state.aux["r"])
+        return {"objective": problem.at_zero - 0.5 * real(inner)}
 
     @staticmethod
     def _rhs(problem):

@@ -33,9 +33,10 @@ class Result:
         status: "converged", "max_iter", "diverged", "nonfinite", "stopped" (by a callback, or by Ctrl-C in a fit), or
             "empty", of a part of a scan in which there was nothing to solve.
         state: the last state, for resuming.
-        history: one dict a step: k, residual, seconds, whatever callbacks returned; distance, the estimated
-            ||x - solution|| / ||x||, where the contraction of the steps tells it; for implicit priors also ratio,
-            ||x_k+1 - x_k|| / ||x_k - x_k-1||, and relaxed, where the steps were averaged from here on.
+        history: one dict a step: k, residual, seconds, whatever callbacks returned; of `CG` the objective, too;
+            distance, the estimated ||x - solution|| / ||x||, where the contraction of the steps tells it; for implicit
+            priors also ratio, ||x_k+1 - x_k|| / ||x_k - x_k-1||, and relaxed, where the steps were averaged from here
+            on.
         solver: the solver used (`Relaxed` where a denoiser would have made it diverge).
         problem: what was solved; it keeps A and y in memory as long as the result lives.
     """
@@ -130,7 +131,7 @@ def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) ->
         while status is None and guard.state.k < max_iter:
             state = guard.step()
             entry = {"k": state.k, "residual": real(state.residual), "seconds": time.perf_counter() - clock,
-                     **guard.solver.tells(state)}
+                     **guard.solver.tells(state), **guard.solver.objective(problem, state)}
             history.append(entry)
             status = guard.judge(entry)
             arrived = guard.arrived and gap is None

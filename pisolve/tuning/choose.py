@@ -14,6 +14,7 @@ from pisolve._check import array, choice, integer, number, outside, renamed
 from pisolve._words import CRITERIA
 from pisolve.backend import to_numpy
 from pisolve.prepare import EACH, Espirit, Maps, models_of, prepare
+from pisolve.priors import Prior
 from pisolve.problem import Problem
 from pisolve.solvers import Solver
 from pisolve.tuning import scores
@@ -56,7 +57,7 @@ def tune(data, prior=None, *, criterion: str = "holdout", strengths=None, solver
     Args:
         data: a `Scan`, the path of one, or k-space (coil, ky, kx) or (slice, coil, ky, kx), prepared as by `Recipe`
             (mask, maps, scale): the strength is then in the recipe's units, of images with a 99th percentile of 1. Or a
-            `Problem`, whose units it then is in.
+            `Problem`, whose units it then is in. Or a result, whose scan, as it was solved, and prior are taken.
         prior: of any strength: a factor it has does not count. PnP(D, sigma): sigma is chosen; lam * RED(D, sigma):
             lam. Or a function strength -> prior. None: that of the problem.
         criterion: see above.
@@ -86,6 +87,8 @@ def tune(data, prior=None, *, criterion: str = "holdout", strengths=None, solver
         Eldar, IEEE Trans Signal Process 57 (2009) 471 (GSURE); Yaman et al., Magn Reson Med 84 (2020) 3172 (withheld
         samples); Morozov, Soviet Math Dokl 7 (1966) 414.
     """
+    data, prior = (prior, data) if isinstance(data, Prior) else (data, prior)
+    prior = getattr(getattr(data, "recipe", None), "prior", None) if prior is None else prior
     run = _checked(criterion, solver, max_iter, tol)
     options = {"criterion": criterion, "strengths": strengths, "noise": number("noise", noise, low=0, strict=True,
                allow_none=True), "seed": integer("seed", seed, low=0), "refine": integer("refine", refine, low=0),
@@ -145,6 +148,9 @@ def _image(reference, scan):
 
 
 def _of_scan(scan, prior, run, index, options, gpu=None, each=EACH):
+    if scan.weights is not None:
+        raise ValueError("weights and tune do not go together: samples are withheld, and noise is counted, as if all "
+                         "weighed the same: give the prior a strength, or leave the weights out")
     models, scale = models_of(scan, each=each, gpu=gpu, keep=1)
     index = _part(scan.labels(each), index, [p.kspace.any() and p.mps.any() for p in scan.parts(each)])
     part, A, y = scan.parts(each)[index], models[index].A, models[index].y

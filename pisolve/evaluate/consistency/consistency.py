@@ -10,9 +10,11 @@ from pisolve import _check, backend
 from pisolve.evaluate.consistency.forward import Noise, directions, noise_of, one_set, predicted
 from pisolve.evaluate.consistency.residual import in_image, is_magnitude, noise_alone, structure_rows, unknowns
 from pisolve.evaluate.planes import planes, told
-from pisolve.evaluate.section import Curves, Picture, Section
+from pisolve.evaluate.section import Curves, Picture, Section, Told
 from pisolve.prepare import EACH, Espirit, on_a_grid, prepare
-from pisolve.recipe import Reconstruction
+from pisolve.recipe import Reconstruction, in_order
+from pisolve.recipe.order import is_method, ordered
+from pisolve.scan import Scan
 
 TAIL = 4.0  # standard deviations; |r| of pure noise is beyond with a probability of exp(-8)
 _TOLERANCE = {True: 0.05, False: 0.2}  # of chi: where the noise was measured, and where it was estimated
@@ -21,8 +23,8 @@ _HIDDEN = ("What the samples do not determine leaves no trace here: a structure 
            "passes this test whatever it shows. `visibility` maps where that is possible.")
 
 
-@dataclass(frozen=True)
-class Consistency:
+@dataclass(frozen=True, repr=False)
+class Consistency(Told):
     """What `consistency` returns.
 
     Attributes:
@@ -130,8 +132,10 @@ def consistency(done, scan=None, *, structures: dict | None = None, noise: float
     still accuses, and a small one proves little. For several coils without maps chi is None.
 
     Args:
-        done: a `Reconstruction`, whose recipe and scan are used, or an image with the axes of the scan's, in its units.
-        scan: for an image: the scan that it is to explain, as for `Recipe`; without maps ESPIRiT's are made.
+        done: a `Reconstruction`, whose recipe and scan are used, or an image with the axes of the scan's, in its units,
+            or a recipe (a prior), which is run on the scan.
+        scan: for an image or a recipe: the scan that it is to explain, as for `Recipe`; without maps ESPIRiT's are
+            made. The two may be changed for each other.
         structures: name -> d, (y, x) or the image's shape: what to look for in the residual, such as a suspicious
             lesion as it is in the image; a real d gets the phase of the image. For one set of maps.
         noise: standard deviation of the real and of the imaginary part of a sample, in the units of the k-space that
@@ -152,13 +156,19 @@ def consistency(done, scan=None, *, structures: dict | None = None, noise: float
     _check.choice("probe", probe, (True, False))
     _check.integer("seed", seed, low=0)
     recipe, each = None, EACH
+    done, scan = ordered(done, scan)
+    if isinstance(done, Scan):
+        done, scan = scan, done
+    if is_method(done):
+        recipe, scan = in_order("consistency", done, scan)
+        done, scan = recipe(scan), None
     if isinstance(done, Reconstruction):
         if scan is not None:
             raise ValueError("scan is for images: a Reconstruction knows its own")
         recipe, scan, picture, each = done.recipe, done.scan, done.x, done.recipe.each
     else:
         if scan is None:
-            raise ValueError("scan is needed: consistency(image, scan)")
+            raise ValueError("scan is needed: consistency(image, scan), or consistency(result)")
         if probe:
             raise ValueError("probe needs a Reconstruction, whose recipe can be run again: an image cannot")
         scan = prepare(scan, Espirit(), stacklevel=3)

@@ -9,17 +9,17 @@ import numpy as np
 from pisolve import _check, backend
 from pisolve.evaluate.consistency.forward import noise_of, one_set, predicted
 from pisolve.evaluate.planes import filled
-from pisolve.evaluate.section import Section
-from pisolve.prepare import as_scan, model_of, models_of, sense_of
+from pisolve.evaluate.section import Section, Told
+from pisolve.prepare import model_of, models_of, sense_of
 from pisolve.problem import Problem
-from pisolve.recipe import Recipe, check_fixed
+from pisolve.recipe import in_order
 from pisolve.tuning.choose import FOLDS, SHARE
 from pisolve.tuning.data import Data
 from pisolve.tuning.scores import Holdout
 
 
-@dataclass(frozen=True)
-class HoldoutError:
+@dataclass(frozen=True, repr=False)
+class HoldoutError(Told):
     """What `holdout_error` returns.
 
     Attributes:
@@ -73,7 +73,7 @@ class HoldoutError:
         return Section("Predicting withheld k-space", text, rows, warnings=warn)
 
 
-def holdout_error(recipe: Recipe, scan, *, share: float = SHARE, folds: int = FOLDS, seed: int = 1,
+def holdout_error(recipe, scan=None, *, share: float = SHARE, folds: int = FOLDS, seed: int = 1,
                   noise: float | None = None, memo: dict | None = None, progress: bool = False) -> HoldoutError:
     """The error of a recipe over measured samples that it did not see: for scans without a reference.
 
@@ -85,8 +85,8 @@ def holdout_error(recipe: Recipe, scan, *, share: float = SHARE, folds: int = FO
     "holdout" with another seed: samples that chose the strength would flatter it.
 
     Args:
-        recipe: with a fixed strength (`tune=None`).
-        scan: a `Scan`, the path of one, or k-space.
+        recipe: with a fixed strength (`tune=None`), a prior, or a result, whose recipe and scan are used.
+        scan: a `Scan`, the path of one, or k-space. The two may be changed for each other.
         share: of the lines (points where the sampling is not in lines) outside the full centre, per fold.
         folds: how many disjoint sets, as far as folds * share <= 1.
         seed: of the sets.
@@ -102,14 +102,14 @@ def holdout_error(recipe: Recipe, scan, *, share: float = SHARE, folds: int = FO
     Reference:
         Yaman et al., Magn Reson Med 84 (2020) 3172.
     """
-    check_fixed(recipe)
+    recipe, scan = in_order("holdout_error", recipe, scan)
     if not recipe.method.predicts:
         why = ("RAKI, which fills a lattice that withheld samples break" if recipe.method.fills else
                "a network without maps, whose magnitude predicts no k-space")
         raise ValueError(f"recipe has {why}: compare it where there is a reference")
     share = _check.number("share", share, low=0, high=1, strict=True)
     folds, seed = _check.integer("folds", folds, low=1), _check.integer("seed", seed, low=0)
-    scan = recipe.prepare(as_scan(scan))
+    scan = recipe.prepare(scan)
     n = noise_of(scan, noise)
     models, scale = models_of(scan, recipe.method, each=recipe.each)
     parts = [None if m is None or not filled(p) else p for m, p in zip(models, scan.parts(recipe.each))]

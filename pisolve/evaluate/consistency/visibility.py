@@ -9,7 +9,7 @@ import numpy as np
 from pisolve import _check, backend, linops
 from pisolve.evaluate.consistency.forward import Noise, noise_of, one_set
 from pisolve.evaluate.planes import flat, which
-from pisolve.evaluate.section import Picture, Section
+from pisolve.evaluate.section import Picture, Section, Told
 from pisolve.linops.solve import cg_solve
 from pisolve.prepare import Espirit, on_a_grid, prepare
 from pisolve.tuning.scores import BETA
@@ -73,8 +73,8 @@ class Sight:
         return self.noise.units(self.A(d.astype(self.A.mps.dtype)))
 
 
-@dataclass(frozen=True)
-class Visibility:
+@dataclass(frozen=True, repr=False)
+class Visibility(Told):
     """What `visibility` returns, for one slice.
 
     Attributes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pisolve import _check, io
 from pisolve.evaluate.crimes import image, kspace, reference
 from pisolve.evaluate.crimes.view import Measured, View
-from pisolve.evaluate.section import Section
+from pisolve.evaluate.section import Section, Told
 from pisolve.prepare import as_scan, on_a_grid
 
 
@@ -32,8 +32,8 @@ class Crime:
         return f"{self.name}: {self.evidence}; {self.remedy}"
 
 
-@dataclass(frozen=True)
-class Crimes:
+@dataclass(frozen=True, repr=False)
+class Crimes(Told):
     """What `crimes` found; iterates over its `Crime`s, and is False where there is none.
 
     Attributes:

@@ -18,7 +18,7 @@ from pisolve import _check
 from pisolve._version import __version__
 from pisolve.backend import to_numpy
 from pisolve.evaluate.planes import labels, planes, told
-from pisolve.evaluate.section import Section
+from pisolve.evaluate.section import Section, Told
 from pisolve.io.atomic import atomic
 
 CRITERIA = {"sharpness": "edges and small structures are clear", "noise": "noise does not disturb",
@@ -27,8 +27,8 @@ SCALE = {1: "not diagnostic", 2: "poor", 3: "acceptable", 4: "good", 5: "excelle
 REFERENCE = "reference"
 
 
-@dataclass(frozen=True)
-class Blinded:
+@dataclass(frozen=True, repr=False)
+class Blinded(Told):
     """What was written for a reader study.
 
     Attributes:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import _check
-from pisolve.evaluate.section import Section
+from pisolve.evaluate.section import Section, Told
 from pisolve.io.door import json_of, reading
 
 
-@dataclass(frozen=True)
-class ReaderStudy:
+@dataclass(frozen=True, repr=False)
+class ReaderStudy(Told):
     """Grades of a reader study, unblinded.
 
     Attributes:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pisolve.evaluate.figure import error_limit
 from pisolve.evaluate.planes import planes
+from pisolve.figure import error_limit
 
 BUDGET = 24e6  # bytes of image data in a report, as text
 HEADROOM = {12: 2.0, 8: 1.25}  # bits -> the largest value that is kept, in units of the window's white

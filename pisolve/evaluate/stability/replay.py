@@ -98,6 +98,8 @@ class Replay:
             raise NotImplementedError("bringing the data back into a magnitude is not differentiated")
         if recipe.network is None and not recipe.method.tunable:
             raise NotImplementedError(f"kernels of {type(recipe.method).__name__} are not differentiated")
+        if self.scan.weights is not None:
+            raise NotImplementedError("weights of the samples are not differentiated")
         if not self.magnitude and self.scan.sets > 1:
             raise NotImplementedError("several sets of maps are not differentiated")
         if recipe.consistency:  # eps = 0.01, as in the recipe but for one coil

@@ -10,21 +10,21 @@ import numpy as np
 from pisolve import _check
 from pisolve._words import TESTS
 from pisolve.evaluate.planes import one_part, which
-from pisolve.evaluate.section import Section
+from pisolve.evaluate.section import Section, Told
 from pisolve.evaluate.stability.details import STRUCTURES, Details, insert
 from pisolve.evaluate.stability.perturbation import KINDS, Perturbation, perturb
 from pisolve.evaluate.stability.replay import GOOD, Replay
 from pisolve.evaluate.stability.samples import masks_of, run_samples
 from pisolve.evaluate.stability.section import merged, percent, sections
-from pisolve.prepare import Sampling, as_scan, fully_sampled
-from pisolve.recipe import Recipe
+from pisolve.prepare import Sampling, fully_sampled
+from pisolve.recipe import in_order
 
 ACCELS = (1, 2, 3, 4, 6, 8)
 LARGE = 50.0  # a gain that is pointed out: 1 % of the data changes half of the image (classical priors: 2 to 20)
 
 
-@dataclass(frozen=True)
-class Stability:
+@dataclass(frozen=True, repr=False)
+class Stability(Told):
     """What `stability` returns.
 
     Attributes:
@@ -87,7 +87,7 @@ class Stability:
 
 
 @_check.renamed(method="by")
-def stability(recipe: Recipe, scan, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: int = 5, by: str = "auto",
+def stability(recipe, scan=None, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: int = 5, by: str = "auto",
               structures=tuple(STRUCTURES), contrasts=(0.1, 0.3), accels=None, tests=TESTS, slice: int | None = None,
               seed: int = 0, progress: bool = False) -> Stability:
     """Antun's three tests of a recipe on a scan: perturbed data, inserted structures, more and fewer samples.
@@ -107,8 +107,10 @@ def stability(recipe: Recipe, scan, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: i
     bar. A step by the gradient takes about as long as five to ten reconstructions.
 
     Args:
-        recipe: a `Recipe` with a fixed strength (`tune=None`), a network or any prior.
-        scan: a `Scan`, the path of one, or k-space; fully sampled for the third test, which undersamples it.
+        recipe: a `Recipe` with a fixed strength (`tune=None`), a network or any prior, or a result, whose recipe and
+            scan are used.
+        scan: a `Scan`, the path of one, or k-space; fully sampled for the third test, which undersamples it. The two
+            may be changed for each other.
         sizes: ||e|| / ||y||, > 0, at most 1.
         steps: of the search, and again of the ascent by gradients, for each size; each size starts from the worst of
             the size before. More make the bound tighter.
@@ -134,12 +136,13 @@ def stability(recipe: Recipe, scan, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: i
     Example:
         print(pi.evaluate.stability(pi.Recipe(sampling=pi.Sampling("random", 4)), "scan.h5").section())
     """
+    recipe, raw = in_order("stability", recipe, scan)
     sizes = _numbers("sizes", sizes, high=1)
     contrasts = _numbers("contrasts", contrasts)
     steps, seed = _check.integer("steps", steps, low=1), _check.integer("seed", seed, low=0)
     _check.choice("by", by, KINDS)
     tests, structures = _names("tests", tests, TESTS), _names("structures", structures, tuple(STRUCTURES))
-    raw, notes = as_scan(scan), []
+    notes = []
     replay = Replay(recipe, raw, slice=slice)
     if "details" in tests and replay.image.ndim > 2:
         tests = tuple(t for t in tests if t != "details")

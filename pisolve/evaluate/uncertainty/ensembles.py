@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from pisolve import _check, backend
 from pisolve.evaluate.consistency.holdout import split, without
-from pisolve.prepare import model_of, models_of
+from pisolve.prepare import as_scan, model_of, models_of
 from pisolve.recipe import Recipe, check_fixed
 from pisolve.recipe.network import name_of
+from pisolve.recipe.order import as_recipe
 from pisolve.recipe.reconstruction import empty
 
 
@@ -114,11 +115,18 @@ def _solved(recipe, scan, models, scale):
     return x / x.real.dtype.type(scale)
 
 
-def checked_recipes(recipes) -> list:
-    """An ensemble: at least two recipes with fixed strengths."""
+def recipes_and_scan(recipes, scan) -> tuple:
+    """An ensemble, at least two recipes with fixed strengths (results or priors for them), and its scan, in any order.
+
+    Raises:
+        TypeError, ValueError: no list, fewer than two, no scan.
+    """
+    recipes, scan = (scan, recipes) if isinstance(scan, list | tuple) else (recipes, scan)
     if not isinstance(recipes, list | tuple):
         raise TypeError(f"by='seeds' takes a list of recipes, got {_check.brief(recipes)}: one for each training "
                         "seed")
     if len(recipes) < 2:
         raise ValueError(f"recipe holds {len(recipes)} recipes: an ensemble has two at least")
-    return [check_fixed(r) for r in recipes]
+    if scan is None:
+        raise TypeError("uncertainty needs a scan, too: uncertainty(recipes, scan, by='seeds')")
+    return [check_fixed(as_recipe(r)) for r in recipes], as_scan(scan)

@@ -10,13 +10,13 @@ from pisolve import _check, backend, metrics
 from pisolve.evaluate.consistency.forward import noise_of, one_set
 from pisolve.evaluate.noise_map import noise_map
 from pisolve.evaluate.planes import middle
-from pisolve.evaluate.section import Curves, Picture, Section
+from pisolve.evaluate.section import Curves, Picture, Section, Told
 from pisolve.evaluate.uncertainty import ensembles
 from pisolve.evaluate.uncertainty.calibration import Calibration, calibration
 from pisolve.evaluate.uncertainty.risk import Risk, smoothed
 from pisolve.evaluate.uncertainty.words import DONE, LACKS
-from pisolve.prepare import as_scan, fully_sampled, like_rss, models_of, spread_maps
-from pisolve.recipe import check_fixed
+from pisolve.prepare import fully_sampled, like_rss, models_of, spread_maps
+from pisolve.recipe import in_order
 from pisolve.recipe.reconstruction import empty
 
 KINDS = ("replicas", "sure", "masks", "seeds", "dropout")
@@ -27,8 +27,8 @@ _USED = {"noise": ("replicas", "sure"), "share": ("masks",), "window": ("sure",)
 
 
 @_check.renamed(method="by")
-@dataclass(frozen=True)
-class Uncertainty:
+@dataclass(frozen=True, repr=False)
+class Uncertainty(Told):
     """What `uncertainty` returns; images have the axes of the reconstruction, and its units.
 
     Attributes:
@@ -104,7 +104,7 @@ class Uncertainty:
 
 
 @_check.renamed(method="by")
-def uncertainty(recipe, scan, *, by: str = "replicas", n: int | None = None, noise: float | None = None,
+def uncertainty(recipe, scan=None, *, by: str = "replicas", n: int | None = None, noise: float | None = None,
                 share: float | None = None, window: int | None = None, keep: bool = False, seed: int = 0,
                 reference=None, progress: bool = False) -> Uncertainty:
     """How much the image of a recipe could have come out otherwise, as a standard deviation at every pixel.
@@ -122,8 +122,9 @@ def uncertainty(recipe, scan, *, by: str = "replicas", n: int | None = None, noi
     with the true error.
 
     Args:
-        recipe: a `Recipe` with a fixed strength, or a list of them for "seeds".
-        scan: a `Scan`, the path of one, or k-space.
+        recipe: a `Recipe` with a fixed strength, a prior, or a result, whose recipe and scan are used; for "seeds" a
+            list of recipes.
+        scan: a `Scan`, the path of one, or k-space. The two may be changed for each other.
         by: see above.
         n: images to make (probes for "sure"); None: 30 replicas, 4 probes, 8 masks, 20 passes.
         noise: "replicas" and "sure": standard deviation of the real and of the imaginary part of a sample; None: the
@@ -156,12 +157,12 @@ def uncertainty(recipe, scan, *, by: str = "replicas", n: int | None = None, noi
     if by == "seeds":
         if n is not None:
             raise ValueError("n has no effect on by='seeds': the list of recipes says how many")
-        ensembles.checked_recipes(recipe)
+        recipe, scan = ensembles.recipes_and_scan(recipe, scan)
     else:
-        check_fixed(recipe)
+        recipe, scan = in_order("uncertainty", recipe, scan)
         n = _COUNT[by] if n is None else _check.integer("n", n, low=1 if by == "sure" else 2)
     noise = _check.number("noise", noise, low=0, strict=True, allow_none=True)
-    seed, scan = _check.integer("seed", seed, low=0), as_scan(scan)
+    seed = _check.integer("seed", seed, low=0)
     prepared = (recipe[0] if by == "seeds" else recipe).prepare(scan)
     if by == "replicas":
         found = _replicas(recipe, scan, prepared, n, noise, seed, progress)
@@ -196,6 +197,8 @@ def _inside(prepared) -> np.ndarray:
 def _sure(recipe, prepared, n, noise, window, seed, progress) -> Uncertainty:
     from tqdm import tqdm
 
+    if prepared.weights is not None:
+        raise ValueError("by='sure' is for samples that weigh the same: take by='replicas', or leave the weights out")
     if not recipe.method.tunable or not one_set(prepared):
         raise ValueError("by='sure' needs SENSE with one set of maps, where the image predicts k-space: take "
                          "by='replicas'")

@@ -1,0 +1,51 @@
+"""Recipes as files: JSON that a person can read and change, or what an image of `result.save` holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pisolve._check import choice
+from pisolve.io.atomic import atomic
+from pisolve.io.hdf5 import attributes, open_hdf5
+
+SUFFIXES = (".json", ".toml", ".h5", ".hdf5")
+
+
+def write(path, values: dict) -> None:
+    """Plain values as an indented .json, whole or not at all.
+
+    Raises:
+        ValueError: another suffix.
+        FileNotFoundError: the folder does not exist.
+    """
+    choice("the suffix of path", Path(path).suffix, (".json",))
+    text = json.dumps(values, indent=2, ensure_ascii=False)
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read(path) -> dict:
+    """The plain values of a recipe in a .json or a .toml, or in an .h5 that `result.save` wrote.
+
+    Raises:
+        ValueError: another suffix, or nothing that can be read.
+        FileNotFoundError: no such file.
+    """
+    path = Path(path)
+    choice("the suffix of a recipe", path.suffix, SUFFIXES)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        if path.suffix in (".json", ".toml"):
+            text = path.read_text(encoding="utf-8")
+        else:
+            with open_hdf5(path) as file:
+                text = attributes(file).get("recipe", "")
+        if path.suffix == ".toml":
+            import tomllib
+
+            return tomllib.loads(text)
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} holds no recipe: {error}") from error
