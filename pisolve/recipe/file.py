@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pisolve._check import choice
 from pisolve.io.atomic import atomic
+from pisolve.io.door import json_of, reading
 from pisolve.io.hdf5 import attributes, open_hdf5
 
 SUFFIXES = (".json", ".toml", ".h5", ".hdf5")
@@ -36,16 +37,15 @@ def read(path) -> dict:
     choice("the suffix of a recipe", path.suffix, SUFFIXES)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
-    try:
-        if path.suffix in (".json", ".toml"):
-            text = path.read_text(encoding="utf-8")
-        else:
-            with open_hdf5(path) as file:
-                text = attributes(file).get("recipe", "")
+    with reading(path, "a recipe"):
+        if path.suffix == ".json":
+            return json_of(path)
         if path.suffix == ".toml":
             import tomllib
 
-            return tomllib.loads(text)
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        with open_hdf5(path) as file:
+            text = attributes(file).get("recipe", "")
+        if not isinstance(text, str) or not text:
+            raise ValueError(f"{path} holds no recipe: it has no attribute recipe of text")
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} holds no recipe: {error}") from error
