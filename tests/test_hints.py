@@ -41,7 +41,7 @@ def test_the_other_arguments_stay_in_the_hint():
     (pi.TV, "axs", "axes"), (pi.Wavelet, "shift", "shifts"), (pi.ADMM, "roh", "rho"),
     (pi.Recipe, "max_iters", "max_iter"),
     (lambda **k: pi.recon(SCAN, **k), "max_iters", "max_iter"), (lambda **k: pi.recon(SCAN, **k), "solvr", "solver"),
-], ids=str)
+], ids=["TV", "Wavelet", "ADMM", "Recipe", "recon", "recon-solver"])
 def test_unknown_arguments_name_the_nearest(call, wrong, right):
     with pytest.raises(TypeError, match=f"has no argument '{wrong}': did you mean '{right}'\\?$"):
         call(**{wrong: 3})

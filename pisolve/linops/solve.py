@@ -9,13 +9,13 @@ _TINY = 1e-37
 
 
 def cg_step(H, x, r, p, rr):
-    """One step of conjugate gradients for H x = b with r = b - H x: returns (x, r, p, ||r||^2)."""
+    """One step of conjugate gradients for H x = b with r = b - H x: returns (x, r, p, ||r||^2, the step's length)."""
     Hp = H(p)
     alpha = rr / (backend.dot(p, Hp) + _TINY)
     x, r = x + alpha * p, r + -alpha * Hp  # numpy adds in place of the product
     del Hp  # an image less at the peak
     new = backend.dot(r, r)
-    return x, r, r + (new / (rr + _TINY)) * p, new
+    return x, r, r + (new / (rr + _TINY)) * p, new, alpha
 
 
 def drawn_to_data(A, AHy, x, eps: float, *, iterations: int, tol: float):
@@ -36,7 +36,7 @@ def cg_solve(H, b, x, *, iterations: int, tol: float):
         for _ in range(iterations):
             if backend.real(rr) <= target:  # not for NaN, which must come out
                 break
-            x, r, p, rr = cg_step(H, x, r, p, rr)
+            x, r, p, rr, _ = cg_step(H, x, r, p, rr)
         return x
     x, p = backend.copy(x), backend.copy(r)
     for _ in range(iterations):
