@@ -106,8 +106,11 @@ def test_restricted_operators_keep_their_names():
 @kinds
 def test_tune(kind):
     found = pi.tune(SCANS[kind], pi.Tikhonov(), strengths=[1e-3, 3e-2, 10.0], refine=0, max_iter=6)
-    assert found.strength < 10
     curve = dict(found.curve)
+    if kind == "one coil":  # what a squared norm predicts of samples that no coil sees twice is 0, at any strength
+        np.testing.assert_allclose(list(curve.values()), 1, atol=1e-6)
+        return
+    assert found.strength < 10
     assert 0 < curve[found.strength] < curve[10.0] < 1.1
 
 

@@ -145,7 +145,7 @@ def test_methods_of_planes_say_how(kind, method):
 def test_side_by_side_gives_the_same_bits(monkeypatch):
     recipe = pi.Recipe(1e-3 * pi.TV(), max_iter=5, each=("slice", "frame"))
     several = recipe(SCANS["series of slices"])
-    monkeypatch.setattr("pisolve.backend._available", lambda: 1)
+    monkeypatch.setattr("pisolve.backend._threads._available", lambda: 1)
     np.testing.assert_array_equal(recipe(SCANS["series of slices"]).x, several.x)
 
 

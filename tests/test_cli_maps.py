@@ -89,7 +89,8 @@ def test_part_chooses_from_raw_data(run, tmp_path):  # noqa: F811
     assert "2 slices, 3 repetitions" in run("info", raw)[1]
     words = ("-o", "x.npy", "--part", "repetition=2,slice=1", "--prior", "zero", "--max-iter", 2, "--crop", 0)
     code, _, err = run("recon", raw, *words)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert "too small or too noisy" in err  # the centre of twelve lines
     scan = io.load(raw, part={"repetition": 2, "slice": 1})
     expected = pi.recon(scan, pi.Zero(), maps=pi.Espirit(crop=0), max_iter=2).x
     np.testing.assert_array_equal(np.load("x.npy"), expected)

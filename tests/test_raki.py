@@ -638,7 +638,7 @@ def test_a_variant_by_its_word(tmp_path, capsys):
                         (["--method", "raki", "--variant", "best"], "invalid choice: 'best'"),
                         (["--method", "raki", "--prior", "tv", "--lam", "auto"], "is for SENSE: to hold samples back"),
                         (["--recipe", out, "--variant", "raki"], "--variant beside --recipe")):
-        assert cli.main(["recon", source, "-o", out, *given]) == 2
+        assert cli.main(["recon", source, "-o", f"{out}.npy", *given]) == 2
         assert told in capsys.readouterr().err
 
 

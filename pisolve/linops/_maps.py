@@ -49,7 +49,7 @@ def _fit(name, w, mps, ndim):
     if not is_array(w):
         raise TypeError(f"{name} must be an array, got {type(w).__name__}")
     w = backend.to_numpy(w)
-    if w.dtype.kind == "c" and not w.imag.any():
+    if name == "weights" and w.dtype.kind == "c" and not w.imag.any():
         w = w.real
     if w.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {w.dtype}: give a boolean mask or real weights >= 0")

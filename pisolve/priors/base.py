@@ -110,8 +110,7 @@ class Scaled(Prior):
     """lam * g."""
 
     def __init__(self, prior: Prior, lam: float):
-        if isinstance(prior, Scaled):
-            prior, lam = prior.prior, prior.lam * lam
+        prior, lam = (prior.prior, prior.lam * lam) if isinstance(prior, Scaled) else (prior, lam)
         self.prior, self.lam = prior, lam
         for name in ("has_prox", "slow_prox", "has_grad", "quadratic", "convex", "implicit", "homogeneous"):
             setattr(self, name, getattr(prior, name))

@@ -168,7 +168,7 @@ def _value(result) -> float | None:
 
 def _normal(model, result, part, recipe, scale):
     """(||r||^2, ||y||^2, Re<A x, r>, ||A^H r||^2) by A^H A, which is the fastest; y was measured as it is."""
-    kept = 1e2 * float(np.finfo(model.y.real.dtype).eps)  # of the digits, where large numbers cancel
+    kept = 1e3 * float(np.finfo(model.y.real.dtype).eps)  # of the digits, where large numbers cancel
     x, problem = result.x, getattr(result, "problem", None)
     N, b = model.A.N(x), model.A.H(model.y) * scale if problem is None else problem.AHy
     size, cross = real(backend.dot(x, N)), real(backend.dot(x, b))

@@ -144,7 +144,7 @@ def _solving(recipe, shape, itemsize, data) -> tuple[int, int]:
         split = Split(prior, shape)
     except ValueError:  # nothing to split off, as with a gradient alone
         split = None
-    solver = recipe.solver or choose(SimpleNamespace(prior=prior, splitting=split))
+    solver = recipe.solver or choose(SimpleNamespace(prior=prior, splitting=split, forms=None))
     images = _IMAGES + (solver.restart if isinstance(solver, GMRES) else 0)
     data = 4 * data if isinstance(solver, LSQR | LSMR) else 0
     G = getattr(split, "linop", None)

@@ -37,6 +37,13 @@ def read(path) -> dict:
     choice("the suffix of a recipe", path.suffix, SUFFIXES)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
+    try:
+        return _read(path)
+    except ValueError as error:
+        raise ValueError(f"{path} holds no recipe: {error}") from error
+
+
+def _read(path):
     with reading(path, "a recipe"):
         if path.suffix == ".json":
             return json_of(path)
@@ -47,5 +54,5 @@ def read(path) -> dict:
         with open_hdf5(path) as file:
             text = attributes(file).get("recipe", "")
         if not isinstance(text, str) or not text:
-            raise ValueError(f"{path} holds no recipe: it has no attribute recipe of text")
+            raise ValueError("it has no attribute recipe of text")
         return json.loads(text)
