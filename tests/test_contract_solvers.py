@@ -32,14 +32,20 @@ def slow(solver, prior):
     return f.slow_prox and solver not in ("fista", "admm", "pdhg")
 
 
+def spared(solver, name):
+    """Whether a variant of PDHG is left out here: on all objectives it takes minutes, and PDHG itself takes them."""
+    return solver.startswith("pdhg-") and name not in ("zero", "tikhonov", "l1", "wavelet", "tv", "tv-weights")
+
+
 PAIRS = [(s, o) for s in SOLVERS for o in OBJECTIVES
-         if s not in PENALISED and capable(SOLVERS[s], OBJECTIVES[o]) and not slow(s, OBJECTIVES[o])]
+         if s not in PENALISED and capable(SOLVERS[s], OBJECTIVES[o]) and not slow(s, OBJECTIVES[o])
+         and not spared(s, o)]
 
 
 @pytest.fixture(scope="module")
 def minimisers():
     """A long run of ADMM for each objective, checked against the dense solution or the other solvers below."""
-    return {name: pi.solve(A, Y, prior, pi.ADMM(inner=50), max_iter=2000, tol=1e-9).x
+    return {name: pi.solve(A, Y, prior, pi.ADMM(inner=50), max_iter=2000, tol=1e-7).x
             for name, prior in OBJECTIVES.items()}
 
 
@@ -52,7 +58,7 @@ def test_every_solver_takes_most_objectives():
 def test_reaches_the_minimiser(solver, objective, minimisers):
     slow = solver in ("gradient-descent", "ista") or "pdhg" in solver
     testing.check_solver(SOLVERS[solver], A, Y, OBJECTIVES[objective], minimisers[objective],
-                         max_iter=6000 if slow else 1500, stop=1e-6 if slow else 1e-8)
+                         max_iter=6000 if slow else 1500, stop=1e-6 if slow else 1e-7)
 
 
 def test_quadratic_problems_equal_the_dense_solution(minimisers):
