@@ -67,7 +67,7 @@ class PointTransform:
 
         P is the transform of the point spread function p[n] = prod(N)^-1 sum_j w_j exp(2 pi i k_j n / N), |n| < N.
         """
-        grid = tuple(_check_size(2 * n - 1) for n in self.shape)
+        grid = tuple(_fast_size(2 * n - 1) for n in self.shape)
         ones = np.ones(len(self.coord)) if weights is None else np.broadcast_to(weights, len(self.coord))
         p = self._plan(1, "complex128", grid).execute(ones.astype(np.complex128))
         for axis, (m, n) in enumerate(zip(grid, self.shape)):
@@ -79,7 +79,7 @@ class PointTransform:
         return scipy.fft.fftn(p, overwrite_x=True).real / np.prod(self.shape)
 
 
-def _check_size(least: int) -> int:
+def _fast_size(least: int) -> int:
     """The first size from `least` on that is a multiple of 16 and has the factors 2, 3 and 5 only."""
     size = -(-least // 16) * 16 if least > 16 else 1 << (least - 1).bit_length()
     while _rest(size) > 1:

@@ -55,11 +55,14 @@ def delays(kspace, coord, shape, *, iterations: int = 8) -> np.ndarray:
     grid = np.stack([g.ravel() for g in np.indices((pixels,) * d)]) - pixels // 2
     places = [(i, j) for i in range(d) for j in range(i, d)]
 
-    def residual(s):
+    def matrix(s):
         S = np.zeros((d, d))
         for value, (i, j) in zip(s, places):
             S[i, j] = S[j, i] = value
-        E = np.exp(-2j * np.pi / pixels * ((k + step @ S) @ grid))
+        return S
+
+    def residual(s):
+        E = np.exp(-2j * np.pi / pixels * ((k + step @ matrix(s)) @ grid))
         N = E.conj().T @ E
         N[np.diag_indices_from(N)] += _NOISE * np.trace(N).real / len(N)
         fit = E @ np.linalg.solve(N, E.conj().T @ y.T)
@@ -81,10 +84,7 @@ def delays(kspace, coord, shape, *, iterations: int = 8) -> np.ndarray:
         s, r = s + change, new
         if abs(change).max() < 1e-3:
             break
-    S = np.zeros((d, d))
-    for value, (i, j) in zip(s, places):
-        S[i, j] = S[j, i] = value
-    return S
+    return matrix(s)
 
 
 def delayed(coord, S) -> np.ndarray:

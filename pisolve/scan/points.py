@@ -84,12 +84,13 @@ class Points(Grid):
         """Images of every coil, E^H w y, of k-space (..., coil, shot, sample): (..., coil, *size)."""
         inner = len(self.encoded)
         out = np.empty((*kspace.shape[:-inner], *self.size), kspace.dtype)
-        weights = self.density
+        weights, made = self.density, {}
         for i in np.ndindex(*kspace.shape[:-1 - inner]):
             own = i if self.own_coord else ()
-            points = PointTransform(self.coord[own].reshape(-1, len(self.size)), self.size, _ACCURACY)
+            if own not in made:  # slices and frames of one trajectory share its plans
+                made[own] = PointTransform(self.coord[own].reshape(-1, len(self.size)), self.size, _ACCURACY)
             w = weights[i] if weights.ndim > inner else weights
-            points.backward((kspace[i] * w.astype(kspace.real.dtype)).reshape(kspace.shape[-1 - inner], -1), out[i])
+            made[own].backward((kspace[i] * w.astype(kspace.real.dtype)).reshape(kspace.shape[-1 - inner], -1), out[i])
         return out
 
 
