@@ -292,7 +292,7 @@ def test_words_and_values():
 
 def test_bad_input():
     refused(lambda: crimes([1, 2]), TypeError, "kspace must be")
-    refused(lambda: crimes(np.ones((4, 8, 8)), phase_axes=3), ValueError, "phase_axes must be one of 1, 2")
+    refused(lambda: crimes(np.ones((4, 8, 8), complex), phase_axes=3), ValueError, "phase_axes must be one of 1, 2")
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 16, 5), (1, 1, 1), (3, 7, 40)])
