@@ -112,8 +112,8 @@ class Scaled(Prior):
     def __init__(self, prior: Prior, lam: float):
         prior, lam = (prior.prior, prior.lam * lam) if isinstance(prior, Scaled) else (prior, lam)
         self.prior, self.lam = prior, lam
-        for name in ("has_prox", "slow_prox", "has_grad", "quadratic", "convex", "implicit", "pointwise", "homogeneous"):
-            setattr(self, name, getattr(prior, name))
+        for n in ("has_prox", "slow_prox", "has_grad", "quadratic", "convex", "implicit", "pointwise", "homogeneous"):
+            setattr(self, n, getattr(prior, n))
 
     @property
     def lipschitz(self):
