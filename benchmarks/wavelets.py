@@ -35,7 +35,7 @@ def cases(scans):
     for name, full in scans:
         for kind in MASKS:
             scan = pi.Sampling(kind, 4)(full)
-            yield f"{name}, {kind}", replace(scan, mps=pi.Espirit()(scan)), np.squeeze(scan.reference)
+            yield f"{name}, {kind}", replace(scan, mps=pi.Espirit()(scan.kspace[0])[None]), np.squeeze(scan.reference)
 
 
 def gain(scan, truth, name, shifts, strength):
