@@ -11,6 +11,7 @@ from pisolve.scan.epi import epi
 
 ARRAYS = ("kx", "ky", "polarity", "nav", "nav_kx", "nav_polarity", "time")
 _LINES = ("line", "sample")
+_MANY = 64  # phases of single parts that are kept
 
 
 def in_file(file, link) -> bool:
@@ -79,7 +80,10 @@ def scan(path, kspace, arrays: dict, size, axes, by: str, meta=None, **more) -> 
 def told(meta: dict, done, dwell: float | None) -> dict:
     """`meta` with `epi`, what was corrected as plain values, and in words."""
     e = done.errors
-    words = {"by": e.by, "delay_samples": float(e.delay), "phase_rad": np.ravel(e.phase).tolist()}
+    phases = np.ravel(e.phase)
+    words = {"by": e.by, "delay_samples": float(e.delay)}
+    words |= {"phase_rad": phases.tolist()} if len(phases) <= _MANY else {
+        "phase_range_rad": [float(phases.min()), float(phases.max())]}
     words |= {} if dwell is None else {"delay_us": 1e6 * float(e.delay) * dwell}
     words |= {} if done.ghost is None or e.by == "none" else {"ghost": [float(g) for g in done.ghost]}
     return meta | {"epi": words | {"text": done.describe(dwell)}}

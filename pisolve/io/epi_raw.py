@@ -248,10 +248,9 @@ def _entropy(r: Readouts, sample, kx, n, m: Matrix, force: bool) -> EpiErrors:
 
 def _judged(r: Readouts, sample, kx, n, m: Matrix, errors, phases, parts):
     """The `Epi` of one part, for its levels of the ghost, with the way in which the errors were found."""
-    whole = replace(errors, phase=np.array(list(phases.values())) if phases else errors.phase)
     if sample is None:
-        return Epi(None, None, whole)
+        return Epi(None, None, errors)
     index, rows = sample
     own = replace(errors, phase=_phase(errors, phases, parts[index[0]]))
     one = epi(_stacked(r, index), np.stack([kx(i) for i in index]), rows - m.size[1] // 2, (m.size[1], n), errors=own)
-    return replace(one, errors=whole)
+    return replace(one, errors=errors)
