@@ -49,8 +49,7 @@ def test_ramp_samples_come_onto_the_grid():
     assert near(done.kspace, BRAIN.kspace) < 1e-3
     assert done.mask.all()
     assert (done.errors.delay, done.errors.phase, done.errors.by) == (0, 0, "none")
-    middle = KX.shape[1] // 2  # the centre of kx is half a sample before or behind the middle of a line
-    np.testing.assert_allclose(done.time[KY + SHAPE[0] // 2, SHAPE[1] // 2], TIME[:, middle - 1 : middle + 1].mean(1))
+    np.testing.assert_allclose(done.time[KY + SHAPE[0] // 2, SHAPE[1] // 2], TIME.mean(1))  # lines are symmetric
 
 
 @pytest.mark.parametrize("phase", [0.3, -0.5, 2.0, -3.0])
@@ -133,9 +132,8 @@ def test_lines_that_were_left_out():
     ({"errors": pi.calib.EpiErrors(0.7, np.zeros(3))}, ValueError, "3 phases"),
 ])
 def test_bad_input(changes, kind, message):
-    given = {"kspace": LINES, "kx": KX, "ky": KY, "shape": SHAPE} | changes
     with pytest.raises(kind, match=message):
-        pi.calib.epi(*(given.pop(n) for n in ("kspace", "kx", "ky", "shape")), **given)
+        pi.calib.epi(**{"kspace": LINES, "kx": KX, "ky": KY, "shape": SHAPE} | changes)
 
 
 def test_samples_too_far_apart_are_told():
@@ -175,7 +173,7 @@ def test_a_file_of_lines(tmp_path, suffix):
     assert told["ghost"][1] < told["ghost"][0]
     assert pi.io.load(path, epi="entropy").meta["epi"]["by"] == "entropy"
     assert near(pi.io.load(path, epi="none").kspace, BRAIN.kspace) > 0.3
-    with pytest.raises(ValueError, match=f"a{suffix}: .*has none, take"):
+    with pytest.raises(ValueError, match=f"b{suffix}: .*has none, take"):
         pi.io.load(write(tmp_path / f"b{suffix}", nav=None), epi="navigator")
 
 
@@ -207,7 +205,7 @@ def test_from_the_command_line(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     path, options = str(write(tmp_path / "a.h5")), ["--prior", "tikhonov", "--max-iter", "4"]
     assert pisolve.cli.main(["info", path]) in (0, None)
-    assert "EPI           by navigators: gradients 0.7" in " ".join(capsys.readouterr().out.split("\n"))
+    assert "EPI             by navigators: gradients 0.7" in capsys.readouterr().out
     for output in ("x.png", "x.h5"):
         assert pisolve.cli.main(["recon", path, "-o", str(tmp_path / output), *options]) in (0, None)
         out = capsys.readouterr().out
@@ -220,7 +218,8 @@ def test_from_the_command_line(tmp_path, capsys):
     assert "nothing else" in capsys.readouterr().out
     with h5py.File(tmp_path / "x.h5") as file:
         good = abs(file["reconstruction"][()]).squeeze()
-    assert near(good, abs(BRAIN.image)) < 0.15 < near(abs(np.load(tmp_path / "y.npy")).squeeze(), abs(BRAIN.image))
+    assert near(good, abs(BRAIN.image)) < 0.2  # of which ESPIRiT's crop has most
+    assert near(abs(np.load(tmp_path / "y.npy")).squeeze(), abs(BRAIN.image)) > 0.4
 
 
 def test_calibration_and_grappa_work_as_on_any_grid(tmp_path):
@@ -247,3 +246,54 @@ def test_real_scans(name, delay, phase):
     again = pi.io.load(path, epi="entropy").meta["epi"]
     assert again["delay_us"] == pytest.approx(delay, abs=0.05)
     assert again["ghost"][1] < 0.045
+
+
+# --- the trajectory
+
+
+@pytest.mark.parametrize("options", [{}, {"shots": 3}, {"accel": 2, "partial": 0.7}, {"gmax": 8e-3}, {"smax": 40.0},
+                                     {"down": True, "gmax": 200e-3, "smax": 20.0}])
+def test_a_scanner_can_play_it(options):
+    coord, time = pi.trajectories.epi((48, 40), (0.24, 0.2), 2e-6, **options)
+    limits = {n: options[n] for n in ("gmax", "smax") if n in options}
+    found = pi.trajectories.check(coord, (0.24, 0.2), 2e-6, **limits)
+    assert found["playable"], found["told"]
+    assert found["slew"] == pytest.approx(limits.get("smax", 180.0) / 2**0.5, rel=1e-3), "no slower than it need be"
+    kx, shots = coord[..., 1], options.get("shots", 1)
+    assert 19 < kx.max() <= 20
+    np.testing.assert_allclose(kx.max(1), -kx.min(1))
+    assert abs(np.diff(kx, axis=1)).max() < 1.001
+    assert len(coord) == len(np.unique(coord[:, 0, 0]))
+    assert (np.diff(time.reshape(-1)) > 0).sum() == time.size - shots, "each train begins anew"
+    # what lies between two lines is a blip: of its own area, with the gradients' limits
+    between = time[1, 0] - time[0, -1] - 2e-6
+    area = abs(coord[1, 0, 0] - coord[0, 0, 0]) / (42.577478518e6 * 0.24)
+    peak = min((area * limits.get("smax", 180.0) / 2**0.5) ** 0.5, limits.get("gmax", 40e-3) / 2**0.5)
+    assert between > area / peak + peak / (limits.get("smax", 180.0) / 2**0.5) - 2e-6
+    assert 0 in coord[:, 0, 0]
+
+
+def test_trains_and_their_lines():
+    coord, time = pi.trajectories.epi((16, 16), 0.2, 4e-6, shots=2, start=5e-3)
+    assert coord[:, 0, 0].tolist() == [*range(-8, 8, 2), *range(-7, 8, 2)]
+    assert (np.sign(coord[:, -1, 1]) == np.tile([1, -1], 8)).all()
+    assert time.min() > 5e-3
+    np.testing.assert_allclose(time[:8], time[8:])
+    down, _ = pi.trajectories.epi((16, 16), 0.2, 4e-6, partial=0.75, accel=2, down=True)
+    assert down[:, 0, 0].tolist() == [6, 4, 2, 0, -2, -4]
+    for wrong in ({"partial": 0.3}, {"shots": 0}, {"start": "now"}):
+        with pytest.raises((ValueError, TypeError), match=next(iter(wrong))):
+            pi.trajectories.epi((16, 16), 0.2, 4e-6, **wrong)
+    with pytest.raises(ValueError, match="fov must be one number"):
+        pi.trajectories.epi((16, 16), (0.2, 0.2, 0.2), 4e-6)
+
+
+def test_points_and_the_grid_give_one_image():
+    """The same lines as samples anywhere, which `linops.nufft` takes as they lie."""
+    lines = pi.linops.nufft((4, *SHAPE), COORD, eps=1e-9)(fft(BRAIN.kspace, (-2, -1), inverse=True))
+    gridded = pi.calib.epi(lines, KX, KY, SHAPE, by="none").kspace
+    assert near(gridded, BRAIN.kspace) < 1e-3
+    points = pi.io.Scan(lines, coord=COORD, size=SHAPE, axes=("coil", "shot", "sample"), mps=BRAIN.mps)
+    grid = pi.io.Scan(gridded, mps=BRAIN.mps)
+    one, two = (pi.recon(s, 1e-4 * pi.Tikhonov(), max_iter=20, tol=1e-6).x for s in (points, grid))
+    assert near(one, two) < 0.02

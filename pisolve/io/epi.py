@@ -53,7 +53,7 @@ def scan(path, kspace, arrays: dict, size, axes, by: str, meta=None, **more) -> 
     Raises:
         TypeError, ValueError: as `calib.epi` and `Scan`, with the path.
     """
-    meta = dict(meta or {})
+    meta = {k: v for k, v in (meta or {}).items() if k not in ("axes", "mask_axes")}  # those of the lines
     _check.choice("epi", by, EPI)
     try:
         names, kspace = _named(kspace, axes)
