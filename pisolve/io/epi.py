@@ -6,6 +6,7 @@ import numpy as np
 
 from pisolve import _axes, _check
 from pisolve._words import EPI
+from pisolve.io.limits import spend
 from pisolve.scan import Scan
 from pisolve.scan.epi import epi
 
@@ -36,7 +37,7 @@ def refuse(by: str) -> None:
                          "data of an EPI scan, and this is neither: leave epi out")
 
 
-def scan(path, kspace, arrays: dict, size, axes, by: str, meta=None, **more) -> Scan:
+def scan(path, kspace, arrays: dict, size, axes, by: str, max_bytes: int, meta=None, **more) -> Scan:
     """The Cartesian scan of EPI's lines, see `calib.epi`; what was corrected is in `meta["epi"]`.
 
     Args:
@@ -47,6 +48,7 @@ def scan(path, kspace, arrays: dict, size, axes, by: str, meta=None, **more) -> 
         axes: the names of k-space's axes, "line" and "sample" last; None: (coil, line, sample), or (slice, coil, line,
             sample).
         by: as for `calib.epi`.
+        max_bytes: for what comes of it.
         meta: what else the file says, `dwell_s`, seconds from sample to sample, among it.
         more: further fields of the scan.
 
@@ -68,6 +70,7 @@ def scan(path, kspace, arrays: dict, size, axes, by: str, meta=None, **more) -> 
             meta["assumed"] = (f"the file does not say the size of the image: {size}, from the reach of ky and kx; "
                                "store an entry size, such as (96, 96)")
         size = tuple(int(n) for n in np.ravel(size))
+        afford(path, size, int(np.prod(kspace.shape[:-2], dtype=object)), samples, max_bytes)
         time = arrays.get("time")
         done = epi(kspace, kx, ky, size, nav=nav, nav_kx=nav_kx, by=by, time=time)
         meta = told(meta, done, _dwell(arrays.get("dwell_s", meta.get("dwell_s")), time))
@@ -75,6 +78,17 @@ def scan(path, kspace, arrays: dict, size, axes, by: str, meta=None, **more) -> 
         return Scan(done.kspace, done.mask, meta=meta, axes=names, **more)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def afford(path, size, images: int, samples: int, max_bytes: int) -> None:
+    """Take what bringing lines onto a grid needs from a budget: the matrix along a line, and the k-space of all images.
+
+    Raises:
+        ValueError: there is not so much left.
+    """
+    n = int(size[-1])
+    spend(path, f"a grid of {' x '.join(map(str, size))}", 16 * n * (n + samples) + 16 * images * int(np.prod(
+        size, dtype=object)), max_bytes)
 
 
 def told(meta: dict, done, dwell: float | None) -> dict:

@@ -10,7 +10,7 @@ import numpy as np
 from pisolve import _check
 from pisolve._words import EPI
 from pisolve.backend import fft
-from pisolve.io.epi import refuse, told
+from pisolve.io.epi import afford, refuse, told
 from pisolve.io.grid import AXES, BOTH, CALIB, IMAGE, STEPS, Matrix, Readouts
 from pisolve.scan.epi import Epi, epi
 from pisolve.scan.ghost import EpiErrors, by_navigator
@@ -18,6 +18,7 @@ from pisolve.scan.lines import late, matrix
 
 TRAPEZOID = ("rampUpTime", "rampDownTime", "flatTopTime", "dwellTime")  # us, of a header's trajectoryDescription
 _FEW = 16  # lines of which no entropy tells a ghost
+_KINDS = 64  # of readouts in one scan; there are two
 _NOTHING = 0.02  # samples and rad: an image's entropy tells no less
 
 
@@ -32,7 +33,7 @@ def spaces(header) -> list:
     return [((word or "").lower() == "epi", _description(e)) for word, e in zip(words, found or [header])]
 
 
-def corrected(r: Readouts, spaces: list, navigators, by: str) -> tuple[Readouts, dict]:
+def corrected(r: Readouts, spaces: list, navigators, by: str, max_bytes: int) -> tuple[Readouts, dict]:
     """(the readouts with EPI's lines on the grid, {"epi": what was corrected}); as they are where none are EPI's.
 
     Lines of EPI are those of an encoding whose trajectory is "epi", or where there are phase-correction readouts, read
@@ -46,6 +47,7 @@ def corrected(r: Readouts, spaces: list, navigators, by: str) -> tuple[Readouts,
         spaces: (whether it is EPI, the times of its readout or None) of each encoding.
         navigators: bool, which readouts are phase-correction lines.
         by: as for `calib.epi`.
+        max_bytes: for the matrices of lines.
 
     Raises:
         ValueError: by="navigator" or "entropy" where no lines are EPI's; navigators asked for, and none.
@@ -62,6 +64,11 @@ def corrected(r: Readouts, spaces: list, navigators, by: str) -> tuple[Readouts,
         if len(np.unique(r.reverse[image])) < 2:
             facts = facts or {"epi": {"by": "none", "text": "all lines are read the same way: left as they are"}}
             continue
+        samples = int(r.samples[mine].max())
+        if m.size[0] > 4 * samples:
+            raise ValueError(f"readouts of EPI have {samples} samples, the encoding {m.size[0]}: the header belongs to "
+                             "other data")
+        afford("the header", m.size[:2][::-1], 1, samples, max_bytes)
         done, facts = _space(done, mine, image, nav, m, description, by)
     if not facts:
         refuse(by)
@@ -100,6 +107,8 @@ def _space(r: Readouts, mine, image, nav, m: Matrix, description, by):
     for i in np.flatnonzero(mine):
         k = kx(i)
         if id(k) not in kinds:
+            if len(kinds) == _KINDS:
+                raise ValueError(f"lines of EPI were read out in more than {_KINDS} ways: the file is damaged")
             kinds[id(k)] = _onto(k, errors.delay, n)
         first[i], width[i] = kinds[id(k)][0], len(kinds[id(k)][1])
 

@@ -49,8 +49,8 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
         said, said_mask = (names(file, name, path) for name in ("axes", "mask_axes"))
     size = next((meta[n] for n in points.SIZES if n in meta), None)
     if own and coord is None:
-        return lines.scan(path, kspace, own, size, words(said) if axes is None else axes, epi, meta, mps=mps,
-                          reference=reference, noise=noise)
+        return lines.scan(path, kspace, own, size, words(said) if axes is None else axes, epi, max_bytes, meta,
+                          mps=mps, reference=reference, noise=noise)
     lines.refuse(epi)
     if coord is not None:
         return points.scan(path, kspace, coord, size, words(said) if axes is None else axes, mask, meta, mps=mps,

@@ -60,7 +60,8 @@ def read(path, max_bytes: int, part: dict, epi: str = "auto") -> Scan:
         header = Header(xml, "the ISMRMRD header")
         data = _data(file, f"{group}/data", max_bytes, path)
         head = data.fields("head")[:]
-        readouts, lines = epi_raw.corrected(_readouts(data, head, header), epi_raw.spaces(header), _flag(head, 24), epi)
+        readouts, lines = epi_raw.corrected(_readouts(data, head, header), epi_raw.spaces(header), _flag(head, 24), epi,
+                                            max_bytes)
         bandwidth = header.number("acquisitionSystemInformation/relativeReceiverNoiseBandwidth")
         counts = _counts(text(file, "pisolve/counts", path), path)
         fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, counts=counts,

@@ -42,7 +42,8 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
     sizes = [found for name in points.SIZES if (found := arrays.pop(name, None)) is not None]
     own, names_ = lines.taken(arrays), words(said["axes"]) if axes is None else axes
     if own and "coord" not in arrays:
-        return lines.scan(path, arrays.pop("kspace"), own, next(iter(sizes), None), names_, epi, **arrays)
+        return lines.scan(path, arrays.pop("kspace"), own, next(iter(sizes), None), names_, epi, max_bytes,
+                          **arrays)
     lines.refuse(epi)
     if "coord" in arrays:
         return points.scan(path, arrays.pop("kspace"), arrays.pop("coord"), next(iter(sizes), None), names_, **arrays)

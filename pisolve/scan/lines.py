@@ -10,6 +10,7 @@ from pisolve.backend import fft
 from pisolve.backend.points import checked_coord
 
 _KEPT = 1e-4  # of the samples' mean density: what is measured less keeps its noise and fades
+_MOST = 4  # pixels a sample: more cannot come of them
 _APART = 1.05  # cells between two samples: further apart they do not cover the field of view
 
 
@@ -24,6 +25,9 @@ def checked_kx(kx, shape, n: int, name: str = "kx") -> np.ndarray:
     if kx.ndim != 2 or kx.shape != tuple(shape) or kx.shape[1] < 3:
         raise ValueError(f"{name} has shape {kx.shape}, the lines {tuple(shape)}: one number for each sample is "
                          "needed, (line, sample), where it lies along kx, in units of 1 / field of view")
+    if n > _MOST * kx.shape[1]:
+        raise ValueError(f"the image has {n} pixels along x, and lines have {kx.shape[1]} samples: its size and {name} "
+                         "do not belong together")
     kx = checked_coord(kx[..., None], (n,), name)[..., 0]
     steps = np.diff(kx, axis=1) * direction(kx)[:, None]
     if (steps <= 0).any():
