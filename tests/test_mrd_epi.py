@@ -122,3 +122,23 @@ def test_what_is_wrong_is_told(tmp_path):
     two = [r for i, r in enumerate(scanned()) if i not in (0, 51)]
     with pytest.warns(UserWarning, match="left out: nav needs three lines"):
         assert loaded(tmp_path, two).meta["epi"]["by"] == "entropy"
+
+
+def test_twix(tmp_path):
+    """Siemens' own file of the same lines: the ramps from its protocol, navigators by their flag."""
+    twix = pytest.importorskip("test_twix")
+    forward, made = kx_of(), []
+    wide = oversampled(BRAIN.kspace, N)
+    for ky, flags in ((np.zeros(3, int), ["PHASCOR"]), (np.arange(KY) - KY // 2, [])):
+        lines = epi_lines(wide, np.where(np.arange(len(ky))[:, None] % 2, -forward, forward), ky, DELAY, 0.3)
+        made += [twix.block(lines[:, i], *flags, *["REFLECT"] * (i % 2), line=int(y) + KY // 2, centre=KY // 2)
+                 for i, y in enumerate(ky)]
+    regrid = {"alRegridMode": 2, "alRegridRampupTime": int(UP), "alRegridRampdownTime": int(UP),
+              "alRegridFlattopTime": int(FLAT)}
+    meas = "".join(f'<ParamLong."{name}"> {{ {value} 1 1 }}\n' for name, value in regrid.items())
+    meas += f'<ParamDouble."aflRegridADCDuration"> {{ <Precision> 16 {SAMPLES * DWELL} 0.0 }}\n'
+    size = {"sKSpace.lBaseResolution": KX, "sKSpace.lPhaseEncodingLines": KY}
+    scan = pi.io.load(twix.write(tmp_path / "a.dat", (made, size, {"Meas": meas})))
+    assert scan.meta["epi"]["by"] == "navigator"
+    assert scan.meta["epi"]["delay_samples"] == pytest.approx(DELAY, abs=0.05)
+    assert near(scan.kspace[0], BRAIN.kspace) < 0.015

@@ -18,6 +18,7 @@ from pisolve.scan.lines import late, matrix
 
 TRAPEZOID = ("rampUpTime", "rampDownTime", "flatTopTime", "dwellTime")  # us, of a header's trajectoryDescription
 _FEW = 16  # lines of which no entropy tells a ghost
+_TRAPEZOID = 2  # Siemens' number of these gradients; 1: flat, 4: sinusoidal
 _KINDS = 64  # of readouts in one scan; there are two
 _NOTHING = 0.02  # samples and rad: an image's entropy tells no less
 
@@ -31,6 +32,16 @@ def spaces(header) -> list:
     found = header.encodings()
     words = [e.text("trajectory") for e in found] or [header.text("encoding/trajectory")]
     return [((word or "").lower() == "epi", _description(e)) for word, e in zip(words, found or [header])]
+
+
+def siemens(value, samples: int) -> list:
+    """The same of a twix protocol, by value(name), the number there or None; its readouts have so many samples."""
+    up, down, flat, read = (value(name) for name in ("alRegridRampupTime", "alRegridRampdownTime",
+                                                     "alRegridFlattopTime", "aflRegridADCDuration"))
+    times = None
+    if value("alRegridMode") == _TRAPEZOID and read and samples and min(up or 0, down or 0, flat or 0) >= 0:
+        times = dict(zip(TRAPEZOID, (float(up or 0), float(down or 0), float(flat or 0), read / samples)))
+    return [(False, times)]
 
 
 def corrected(r: Readouts, spaces: list, navigators, by: str, max_bytes: int) -> tuple[Readouts, dict]:

@@ -70,7 +70,7 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
             raise ValueError("axes names those of an array, and this is raw data, whose counters name them: leave axes "
                              "out, part={...} chooses")
         if raw:
-            scan = twix.read(path, most, chosen) if path.suffix == ".dat" else mrd.read(path, most, chosen, epi)
+            scan = (twix if path.suffix == ".dat" else mrd).read(path, most, chosen, epi)
         elif path.suffix in HDF5:
             scan = fastmri.read(path, most, axes, epi)
         elif path.suffix in (".npy", ".npz"):

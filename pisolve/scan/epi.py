@@ -23,8 +23,8 @@ class Epi:
         errors: the `EpiErrors` that were taken out.
         ghost: (before, after) levels of the N/2 ghost by `ghost_level`, of the part with most energy; None where the
             image cannot tell: nothing taken out, undersampled, or an object that leaves no room.
-        time: s, when each sample of the grid was measured, of the shape of `mask`, NaN where none was; None without
-            `time`.
+        time: s, when each sample of the grid was measured, of the shape of `mask`, for off-resonance; the mean where
+            none was; None without `time`.
     """
 
     kspace: np.ndarray
@@ -178,17 +178,17 @@ def _reached(k, n):
 
 
 def _times(time, k, rows, measured):
-    """When each sample of the grid was measured; NaN where none was."""
+    """When each sample of the grid was measured; the mean where none was."""
     time = np.asarray(to_numpy(time), np.float64)
     if time.shape != k.shape or not np.isfinite(time).all() or (np.diff(time, axis=1) <= 0).any():
         raise ValueError(f"time has shape {time.shape}, the lines {k.shape}: seconds of each sample, increasing along "
                          "a line, are needed")
-    out, grid = np.full(measured.shape, np.nan), np.arange(measured.shape[-1]) - measured.shape[-1] // 2
+    out, grid = np.zeros(measured.shape), np.arange(measured.shape[-1]) - measured.shape[-1] // 2
     for i, own in enumerate(rows):
         for row, where, t in zip(own, k, time):
             order = slice(None, None, int(np.sign(where[-1] - where[0])))
             out[i, row] = np.interp(grid, where[order], t[order])
-    return np.where(measured, out, np.nan)
+    return np.where(measured, out, out[measured].mean())
 
 
 def _ghost(lines, kspace, kx, rows, shape):
