@@ -120,6 +120,7 @@ def test_lines_that_were_left_out():
     ({"ky": KY + 0.5}, ValueError, "whole numbers"),
     ({"ky": KY + 24}, ValueError, "subtract 24"),
     ({"ky": KY[1:]}, ValueError, "one number a line"),
+    ({"ky": COORD[..., 0]}, ValueError, "give Scan coord="),
     ({"kspace": abs(LINES[0])}, ValueError, r"\(..., coil, line, sample\)"),
     ({"shape": (48, 40, 2)}, ValueError, r"\(y, x\)"),
     ({"by": "navigator"}, ValueError, "has none, take by='entropy'"),
@@ -197,6 +198,11 @@ def test_what_is_no_epi(tmp_path):
     pi.io.load(tmp_path / "a.npz", epi="none")
     with pytest.raises(ValueError, match=r"a.npz: epi='entropy' is for lines of EPI"):
         pi.io.load(tmp_path / "a.npz", epi="entropy")
+    np.savez(tmp_path / "b.npz", kspace=BRAIN.kspace, kx=np.arange(40) - 20, ky=np.arange(48) - 24)  # a grid's own
+    assert (pi.io.load(tmp_path / "b.npz").kspace == BRAIN.kspace).all()
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.update({"kspace": BRAIN.kspace[None], "kx": np.arange(40), "ky": np.arange(48), "time": "noon"})
+    assert (pi.io.load(tmp_path / "b.h5").kspace == BRAIN.kspace).all()
     with pytest.raises(ValueError, match="epi must be one of"):
         pi.io.load(tmp_path / "a.npz", epi="nav")
 

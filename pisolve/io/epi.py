@@ -10,20 +10,28 @@ from pisolve.io.limits import spend
 from pisolve.scan import Scan
 from pisolve.scan.epi import epi
 
-ARRAYS = ("kx", "ky", "polarity", "nav", "nav_kx", "nav_polarity", "time")
+ARRAYS = ("kx", "ky", "polarity", "nav", "nav_kx", "nav_polarity", "time", "dwell_s")
+_FIRST = ARRAYS[:3]
 _LINES = ("line", "sample")
 _MANY = 64  # phases of single parts that are kept
 
 
-def in_file(file, link) -> bool:
-    """Whether an open HDF5 file holds an EPI scan's lines, by `hdf5.link`."""
-    return link(file, "kx") is not None and link(file, "ky") is not None
+def lines_of(read, axes) -> dict:
+    """`ARRAYS` by name, as far as a file has them; {} where it is no EPI scan's lines.
 
+    It is one where kx and ky stand beside k-space and kx is that of every line, or the lines have a polarity, or its
+    axes are lines: kx and ky of one axis each are what a Cartesian file says of its grid.
 
-def taken(arrays: dict) -> dict:
-    """Those of `ARRAYS`, and `dwell_s`, taken out of a file's arrays by name; {} where they are no EPI scan's lines."""
-    own = {name: arrays.pop(name) for name in (*ARRAYS, "dwell_s") if name in arrays}
-    return own if own.get("kx") is not None and own.get("ky") is not None else {}
+    Args:
+        read: a function of a name that gives the array, or None.
+        axes: the names of k-space's axes, or None.
+    """
+    own = {name: read(name) for name in _FIRST}
+    if own["kx"] is None or own["ky"] is None or not (
+            np.ndim(own["kx"]) == 2 or own["polarity"] is not None or _LINES[0] in (axes or ())):
+        return {}
+    own |= {name: read(name) for name in ARRAYS if name not in _FIRST}
+    return {name: array for name, array in own.items() if array is not None}
 
 
 def refuse(by: str) -> None:

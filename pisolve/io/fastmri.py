@@ -11,7 +11,7 @@ from pisolve import _axes, _check
 from pisolve._version import __version__
 from pisolve.io import epi as lines
 from pisolve.io import points
-from pisolve.io.hdf5 import attributes, contents, dataset, link, names, open_hdf5, text
+from pisolve.io.hdf5 import attributes, contents, dataset, names, open_hdf5, text
 from pisolve.io.header import Header
 from pisolve.io.named import of_kspace, spread, words
 from pisolve.io.numpy import REMEDY
@@ -41,12 +41,12 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
             raise ValueError(f"{path} has no dataset kspace; it holds: {contents(file)}")
         coord = dataset(file, "coord", max_bytes, path)
         complex_samples(f"{path}: kspace", kspace)
-        own = {n: dataset(file, n, max_bytes, path) for n in (lines.ARRAYS if lines.in_file(file, link) else ())}
         mask, mps, noise, calib = (dataset(file, n, max_bytes, path) for n in ("mask", "mps", "noise", "calib"))
         reference = next((r for r in (dataset(file, n, max_bytes, path) for n in IMAGES[1:3]) if r is not None), None)
         meta = attributes(file)
         xml = text(file, "ismrmrd_header", path)
         said, said_mask = (names(file, name, path) for name in ("axes", "mask_axes"))
+        own = lines.lines_of(lambda n: dataset(file, n, max_bytes, path), words(said) if axes is None else axes)
     size = next((meta[n] for n in points.SIZES if n in meta), None)
     if own and coord is None:
         return lines.scan(path, kspace, own, size, words(said) if axes is None else axes, epi, max_bytes, meta,

@@ -31,7 +31,7 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
     if path.suffix == ".npy":
         arrays = {"kspace": read_npy(path, max_bytes)}
     else:
-        arrays = read_npz(path, (*ARRAYS, *NAMES, "coord", *points.SIZES, *lines.ARRAYS, "dwell_s"), max_bytes)
+        arrays = read_npz(path, (*ARRAYS, *NAMES, "coord", *points.SIZES, *lines.ARRAYS), max_bytes)
         if "kspace" not in arrays:
             raise ValueError(f"{path} has no array kspace; it holds: {', '.join(names(path)) or 'nothing'}")
     complex_samples(f"{path}: kspace", arrays["kspace"])
@@ -40,10 +40,11 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
         if value is not None and value.dtype.kind not in "US":
             raise ValueError(f"{path}: {name} has dtype {value.dtype}: names such as 'frame,coil,ky,kx' are needed")
     sizes = [found for name in points.SIZES if (found := arrays.pop(name, None)) is not None]
-    own, names_ = lines.taken(arrays), words(said["axes"]) if axes is None else axes
+    names_ = words(said["axes"]) if axes is None else axes
+    own = lines.lines_of(arrays.get, names_)
+    arrays = {name: array for name, array in arrays.items() if name not in lines.ARRAYS}
     if own and "coord" not in arrays:
-        return lines.scan(path, arrays.pop("kspace"), own, next(iter(sizes), None), names_, epi, max_bytes,
-                          **arrays)
+        return lines.scan(path, arrays.pop("kspace"), own, next(iter(sizes), None), names_, epi, max_bytes, **arrays)
     lines.refuse(epi)
     if "coord" in arrays:
         return points.scan(path, arrays.pop("kspace"), arrays.pop("coord"), next(iter(sizes), None), names_, **arrays)

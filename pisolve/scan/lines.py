@@ -50,7 +50,8 @@ def checked_ky(ky, shape, n: int) -> np.ndarray:
         raise ValueError("ky must be whole numbers, the lines of a grid, 0 at its centre: for lines between them give "
                          "Scan the coordinates of all samples, coord=")
     if ky.shape not in (tuple(shape), tuple(shape[-1:])):
-        raise ValueError(f"ky has shape {ky.shape}, expected {tuple(shape)} or {tuple(shape[-1:])}: one number a line")
+        raise ValueError(f"ky has shape {ky.shape}, expected {tuple(shape)} or {tuple(shape[-1:])}: one number a line; "
+                         "for samples that leave their line give Scan coord=, (shot, sample, axis)")
     ky = ky.astype(np.int64)
     if abs(ky).max() > n // 2:
         raise ValueError(f"ky reaches {ky.min()}..{ky.max()}, and an image of {n} has {-(n // 2)}..{(n - 1) // 2}: ky "
