@@ -9,6 +9,7 @@ from pisolve._words import EPI
 from pisolve.io.limits import spend
 from pisolve.scan import Scan
 from pisolve.scan.epi import epi
+from pisolve.scan.grid import shortened
 
 ARRAYS = ("kx", "ky", "polarity", "nav", "nav_kx", "nav_polarity", "time", "dwell_s")
 _FIRST = ARRAYS[:3]
@@ -83,7 +84,8 @@ def scan(path, kspace, arrays: dict, size, axes, by: str, max_bytes: int, meta=N
         done = epi(kspace, kx, ky, size, nav=nav, nav_kx=nav_kx, by=by, time=time)
         meta = told(meta, done, _dwell(arrays.get("dwell_s", meta.get("dwell_s")), time))
         meta["phase_axis"] = -2
-        return Scan(done.kspace, done.mask, meta=meta, axes=names, **more)
+        mask = shortened(done.mask, tuple(a for a in names if a != _axes.COIL)) if done.mask.ndim > 2 else done.mask
+        return Scan(done.kspace, mask, meta=meta, axes=names, **more)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{path}: {error}") from error
 

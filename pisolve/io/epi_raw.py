@@ -9,7 +9,7 @@ import numpy as np
 
 from pisolve import _check
 from pisolve._words import EPI
-from pisolve.backend import fft
+from pisolve.backend import fft, one_blas_thread
 from pisolve.io.epi import afford, refuse, told
 from pisolve.io.grid import AXES, BOTH, CALIB, IMAGE, STEPS, Matrix, Readouts
 from pisolve.scan.epi import Epi, epi
@@ -80,7 +80,8 @@ def corrected(r: Readouts, spaces: list, navigators, by: str, max_bytes: int) ->
             raise ValueError(f"readouts of EPI have {samples} samples, the encoding {m.size[0]}: the header belongs to "
                              "other data")
         afford("the header", m.size[:2][::-1], 1, samples, max_bytes)
-        done, facts = _space(done, mine, image, nav, m, description, by)
+        with one_blas_thread():
+            done, facts = _space(done, mine, image, nav, m, description, by)
     if not facts:
         refuse(by)
     return done, facts
@@ -123,15 +124,13 @@ def _space(r: Readouts, mine, image, nav, m: Matrix, description, by):
             kinds[id(k)] = _onto(k, errors.delay, n)
         first[i], width[i] = kinds[id(k)][0], len(kinds[id(k)][1])
 
+    def gridded(i, samples):
+        samples = samples[:, r.pre[i] : samples.shape[1] - r.post[i]] @ kinds[id(kx(i))][1].T
+        return samples * np.complex64(np.exp(-1j * _phase(errors, phases, parts[i]))) if r.reverse[i] else samples
+
     def read(index):
-        out = []
-        for i, samples in zip(index, r.read(index)):
-            if mine[i]:
-                samples = samples[:, r.pre[i] : samples.shape[1] - r.post[i]] @ kinds[id(kx(i))][1].T
-                if r.reverse[i]:
-                    samples = samples * np.complex64(np.exp(-1j * _phase(errors, phases, parts[i])))
-            out.append(samples)
-        return out
+        with one_blas_thread():
+            return [gridded(i, samples) if mine[i] else samples for i, samples in zip(index, r.read(index))]
 
     dense = r.dwell * (1 if description is None else keep / n)  # noise goes with the samples that a place has
     fresh = replace(r, samples=np.where(mine, width, r.samples), centre=np.where(mine, n // 2 - first, r.centre),

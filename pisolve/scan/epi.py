@@ -8,7 +8,7 @@ import numpy as np
 
 from pisolve import _check
 from pisolve._words import EPI
-from pisolve.backend import fft, to_numpy
+from pisolve.backend import fft, one_blas_thread, to_numpy
 from pisolve.scan.ghost import EpiErrors, by_entropy, by_navigator, ghost_level
 from pisolve.scan.lines import along_y, checked_kx, checked_ky, direction, late, placed, profiles
 
@@ -82,26 +82,9 @@ def epi(kspace, kx, ky, shape, *, nav=None, nav_kx=None, by: str = "auto", error
         Bruder et al., Magn Reson Med 23 (1992) 311 (ramps, navigators); Reeder et al., Magn Reson Med 41 (1999) 87.
     """
     kspace, kx, rows, shape = _checked(kspace, kx, ky, shape)
-    found = _errors(kspace, kx, rows, shape, nav, nav_kx, by) if errors is None else _given(errors, kspace)
-    lead, coils = kspace.shape[:-3], kspace.shape[-3]
-    rows = rows.reshape(-1, rows.shape[-1])
-    lines = kspace.reshape(-1, *kspace.shape[-3:])
-    out = np.empty((len(lines), coils, *shape), kspace.dtype)
-    measured = np.zeros((len(rows), *shape), bool)
-    reached = _reached(late(kx, found.delay), shape[1])
-    sign = direction(kx)
-    for i, one in enumerate(lines):
-        own = rows[i % len(rows)]
-        out[i], _ = placed(_corrected(one, kx, shape[1], found, sign, i), own, shape[0])
-        for row, inside in zip(own, reached):
-            measured[i % len(rows), row] |= inside
-    out = fft(out, (-1,))
-    out *= measured[:, None]
-    mask = measured[0] if len(rows) == 1 else measured.reshape(*lead, *shape)
-    times = None if time is None else _times(time, late(kx, found.delay), rows, measured).reshape(mask.shape)
-    first = int((abs(lines) ** 2).sum((1, 2, 3)).argmax())
-    ghost = None if found.by == "none" else _ghost(lines[first], out[first], kx, rows[first % len(rows)], shape)
-    return Epi(out.reshape(*lead, coils, *shape), mask, found, ghost, times)
+    with one_blas_thread():
+        found = _errors(kspace, kx, rows, shape, nav, nav_kx, by) if errors is None else _given(errors, kspace)
+        return _without(kspace, kx, rows, shape, found, time)
 
 
 def epi_ghost(kspace, kx, ky, shape, *, nav=None, nav_kx=None, by: str = "auto") -> EpiErrors:
@@ -117,7 +100,30 @@ def epi_ghost(kspace, kx, ky, shape, *, nav=None, nav_kx=None, by: str = "auto")
         Bruder et al., Magn Reson Med 23 (1992) 311; Clare, Proc ISMRM 16 (2008) 3010 (entropy).
     """
     kspace, kx, rows, shape = _checked(kspace, kx, ky, shape)
-    return _errors(kspace, kx, rows, shape, nav, nav_kx, by)
+    with one_blas_thread():
+        return _errors(kspace, kx, rows, shape, nav, nav_kx, by)
+
+
+def _without(kspace, kx, rows, shape, found: EpiErrors, time) -> Epi:
+    """The `Epi` of lines whose errors were found."""
+    lead, coils = kspace.shape[:-3], kspace.shape[-3]
+    rows = rows.reshape(-1, rows.shape[-1])
+    lines = kspace.reshape(-1, *kspace.shape[-3:])
+    out = np.empty((len(lines), coils, *shape), kspace.dtype)
+    measured = np.zeros((len(rows), *shape), bool)
+    reached = _reached(late(kx, found.delay), shape[1])
+    for i, own in enumerate(rows):
+        for row, inside in zip(own, reached):
+            measured[i, row] |= inside
+    for i, one in enumerate(_corrected(lines, kx, shape[1], found)):
+        out[i] = placed(one, rows[i % len(rows)], shape[0])[0]
+    out = fft(out, (-1,))
+    out *= measured[:, None]
+    mask = measured[0] if len(rows) == 1 else measured.reshape(*lead, *shape)
+    times = None if time is None else _times(time, late(kx, found.delay), rows, measured).reshape(mask.shape)
+    first = int((abs(lines) ** 2).sum((1, 2, 3)).argmax())
+    ghost = None if found.by == "none" else _ghost(lines[first], out[first], kx, rows[first % len(rows)], shape)
+    return Epi(out.reshape(*lead, coils, *shape), mask, found, ghost, times)
 
 
 def _checked(kspace, kx, ky, shape):
@@ -164,11 +170,11 @@ def _given(errors, kspace):
     return EpiErrors(_check.number("errors.delay", errors.delay), errors.phase, "given")
 
 
-def _corrected(lines, kx, n, errors, sign, part=0):
-    """The images along x (coil, line, x) of lines (coil, line, sample), without what sets both directions apart."""
-    phases = np.ravel(errors.phase)
-    turn = np.where(sign < 0, np.exp(-1j * phases[part % len(phases)]), 1).astype(lines.dtype)
-    return profiles(lines, kx, n, errors.delay) * turn[:, None]
+def _corrected(lines, kx, n, errors):
+    """The images along x (part, coil, line, x) of lines, without what sets both directions apart."""
+    turn = np.exp(-1j * np.ravel(errors.phase)).reshape(-1, 1, 1, 1)
+    turn = np.where(direction(kx)[:, None] < 0, turn, 1).astype(lines.dtype)
+    return profiles(lines, kx, n, errors.delay) * turn
 
 
 def _reached(k, n):
@@ -196,7 +202,7 @@ def _ghost(lines, kspace, kx, rows, shape):
     filled = np.unique(rows)
     if len(filled) < 8 or (np.diff(filled) > 1).any():
         return None
-    before = placed(_corrected(lines, kx, shape[1], EpiErrors(), direction(kx)), rows, shape[0])[0]
+    before = placed(_corrected(lines[None], kx, shape[1], EpiErrors())[0], rows, shape[0])[0]
     images = [np.linalg.norm(i, axis=0) for i in (along_y(before), fft(kspace, (-2, -1), inverse=True))]
     levels = [ghost_level(i, images[1]) for i in images]
     return None if None in levels else tuple(levels)

@@ -160,10 +160,10 @@ def _wrapped(phase):
 
 
 def ghost_level(image, like=None, axis: int = -2) -> float | None:
-    """The N/2 ghost of an EPI image: its mean magnitude where only the ghost is, over that of the object.
+    """The N/2 ghost of an EPI image: the magnitude where only a ghost is, less the background's, over the object's.
 
-    The object is what reaches 0.2 of the 99th percentile of `like`; its ghost lies half a field of view further, and
-    counts where there is no object. Noise counts with it.
+    Each is a median. The object is what reaches 0.2 of the 99th percentile of `like`; its ghost lies half a field of
+    view further, and counts where there is no object; the background is the rest, where there is any.
 
     Args:
         image: (y, x), real or complex.
@@ -184,4 +184,6 @@ def ghost_level(image, like=None, axis: int = -2) -> float | None:
     ghost = np.roll(inside, image.shape[axis] // 2, axis) & ~inside
     if ghost.sum() < 0.05 * inside.sum() or not inside.any():
         return None
-    return float(image[ghost].mean() / image[inside].mean())
+    rest = ~inside & ~ghost
+    noise = np.median(image[rest]) if rest.sum() > 0.05 * inside.sum() else 0.0
+    return float(max(np.median(image[ghost]) - noise, 0) / np.median(image[inside]))
