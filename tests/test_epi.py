@@ -102,6 +102,18 @@ def test_parts_have_phases_of_their_own():
         assert max(near(k, BRAIN.kspace) for k in done.kspace) < 0.03
 
 
+@pytest.mark.parametrize("by", ["navigator", "entropy"])
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_units_do_not_matter(by, scale):
+    lines, nav = (np.complex64(scale) * a.astype(np.complex64) for a in (LINES, navigators()))
+    done = pi.calib.epi(lines, KX, KY, SHAPE, nav=nav, by=by)
+    assert done.kspace.dtype == np.complex64
+    assert done.errors.delay == pytest.approx(DELAY, abs=0.02)
+    assert done.errors.phase == pytest.approx(PHASE, abs=0.02)
+    assert near(done.kspace / scale, BRAIN.kspace) < 0.03
+    assert done.ghost[0] > 0.2 > done.ghost[1]
+
+
 def test_lines_that_were_left_out():
     keep = np.flatnonzero((KY % 2 == 0) & (KY > -16))
     kx = np.where(np.arange(len(keep))[:, None] % 2, -KX[0], KX[0])
@@ -176,6 +188,19 @@ def test_a_file_of_lines(tmp_path, suffix):
     assert near(pi.io.load(path, epi="none").kspace, BRAIN.kspace) > 0.3
     with pytest.raises(ValueError, match=f"b{suffix}: .*has none, take"):
         pi.io.load(write(tmp_path / f"b{suffix}", nav=None), epi="navigator")
+
+
+def test_slices_with_lines_in_their_own_order_and_back(tmp_path):
+    pytest.importorskip("ismrmrd")
+    both = np.stack([LINES, epi_lines(BRAIN.kspace, KX, KY[::-1], DELAY, PHASE)]).astype(np.complex64)
+    scan = pi.io.load(write(tmp_path / "a.h5", kspace=both, ky=np.stack([KY, KY[::-1]]), axes="slice,coil,line,sample"))
+    assert scan.axes == ("slice", "coil", "ky", "kx")
+    assert scan.mask.shape == SHAPE
+    assert near(scan.kspace[1], scan.kspace[0]) < 0.02
+    pi.io.save_mrd(tmp_path / "a.mrd", scan)
+    again = pi.io.load(tmp_path / "a.mrd")
+    assert (again.kspace == scan.kspace).all()
+    assert again.meta["epi"] == scan.meta["epi"]
 
 
 def test_a_file_may_say_polarity(tmp_path):

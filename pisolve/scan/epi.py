@@ -121,7 +121,7 @@ def _without(kspace, kx, rows, shape, found: EpiErrors, time) -> Epi:
     out *= measured[:, None]
     mask = measured[0] if len(rows) == 1 else measured.reshape(*lead, *shape)
     times = None if time is None else _times(time, late(kx, found.delay), rows, measured).reshape(mask.shape)
-    first = int((abs(lines) ** 2).sum((1, 2, 3)).argmax())
+    first = int(np.argmax([np.linalg.norm(one / abs(lines).max()) for one in lines]))
     ghost = None if found.by == "none" else _ghost(lines[first], out[first], kx, rows[first % len(rows)], shape)
     return Epi(out.reshape(*lead, coils, *shape), mask, found, ghost, times)
 

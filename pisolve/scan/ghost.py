@@ -49,6 +49,7 @@ def by_navigator(nav, kx, n: int) -> EpiErrors:
     if not len(turns):
         raise ValueError("nav needs three lines in turn at least, read to and fro and to: leave it out, and the errors "
                          "are found by the entropy of the image (by='entropy')")
+    nav = nav.astype(np.complex128) / float(abs(nav).max())  # fourth powers
     middle, speed = turns + 1, float(abs(np.diff(kx, axis=1)[:, kx.shape[1] // 2]).mean())
 
     def triples(delay):
@@ -91,14 +92,13 @@ def by_entropy(kspace, kx, rows, shape) -> EpiErrors:
     Reference:
         Clare, Proc ISMRM 16 (2008) 3010.
     """
-    sign = direction(kx)
+    sign, peak = direction(kx), float(abs(kspace).max())
     speed = float(abs(np.diff(kx, axis=1)[:, kx.shape[1] // 2]).mean())
-    energy = (abs(kspace) ** 2).sum((1, 2, 3))
-    first = int(energy.argmax())
+    first = int(np.argmax([np.linalg.norm(part / peak) for part in kspace]))
 
     def halves(part, delay):
         """(power without, with the turned product): |I+ + e^-i phase I-|^2 = a + 2 Re(e^-i phase c)."""
-        p = profiles(_strongest(kspace[part]), kx, shape[1], delay)
+        p = profiles(_strongest(kspace[part] / peak), kx, shape[1], delay)
         both = [along_y(_once(p, rows[part], sign == s, shape[0])) for s in (1, -1)]
         return sum((abs(i) ** 2).sum(0) for i in both), (both[1] * both[0].conj()).sum(0)
 
