@@ -20,12 +20,12 @@ PROTOCOL = {"sKSpace.lBaseResolution": KX, "sKSpace.lPhaseEncodingLines": KY, "s
             "sRXSPEC.alDwellTime[0]": 6400, "sProtConsistencyInfo.flNominalB0": 2.89}
 
 
-def protocol(changes=()):
+def protocol(changes=(), more=()):
     """A measurement's header: the parts that the reader uses, in Siemens' layout."""
     values = "".join(f"{k} = {v}\n" for k, v in {**PROTOCOL, **dict(changes)}.items() if v is not None)
     parts = {"Dicom": '<ParamDouble."flReadoutOSFactor"> { <Precision> 6 2.0 }\n'
                       '<ParamString."SoftwareVersions"> { "syngo MR E11" }\n',
-             "MeasYaps": f"### ASCCONV BEGIN ###\n{values}\n### ASCCONV END ###"}
+             "MeasYaps": f"### ASCCONV BEGIN ###\n{values}\n### ASCCONV END ###"} | dict(more)
     body = b"".join(name.encode() + b"\0" + len(text).to_bytes(4, "little") + text.encode()
                     for name, text in parts.items())
     length = (8 + len(body) + 31) // 32 * 32
@@ -46,8 +46,8 @@ def block(samples, *flags, line=0, centre=KY // 2, modern=True, mdh=None, **coun
 
 
 def write(path, *measurements):
-    """Measurements of (readouts, changes of the protocol) as a VD/VE file."""
-    scans = [{"mdb": list(mdb), "hdr_str": protocol(changes)} for mdb, changes in measurements]
+    """Measurements of (readouts, changes of the protocol, further parts of it) as a VD/VE file."""
+    scans = [{"mdb": list(mdb), "hdr_str": protocol(*changes)} for mdb, *changes in measurements]
     with contextlib.redirect_stdout(streams.StringIO()):
         twixtools.write_twix(scans, str(path))
     return path

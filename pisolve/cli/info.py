@@ -4,7 +4,8 @@ from pisolve.cli.options import add_axes, add_part
 from pisolve.cli.parser import add_word
 from pisolve.cli.say import table
 
-WORDED = ("readouts", "skipped", "oversampling_removed", "partial_fourier", "assumed")  # attributes told in words
+# attributes told in words
+WORDED = ("readouts", "skipped", "oversampling_removed", "partial_fourier", "assumed", "epi")
 
 
 def add(words) -> None:
@@ -76,6 +77,8 @@ def _attributes(meta: dict) -> list:
         rows.append(("oversampling", "removed, {} to {} samples a readout".format(*meta["oversampling_removed"])))
     if "partial_fourier" in meta:
         rows.append(("partial Fourier", ", ".join(f"{k} {a} to {b}" for k, (a, b) in meta["partial_fourier"].items())))
+    if "epi" in meta:
+        rows.append(("EPI", meta["epi"]["text"]))
     return rows + [("attribute", f"{k}: {v}") for k, v in meta.items() if k not in WORDED]
 
 

@@ -90,11 +90,13 @@ def add_methods(new, default: str = "") -> None:
 
 
 def add_part(new) -> None:
-    """Which part of raw data."""
-    from pisolve.io.grid import COUNTERS
+    """Which part of raw data, and what is done to EPI's lines."""
+    from pisolve._words import COUNTERS, EPI
 
     new.add_argument("--part", type=counters, metavar="NAME=N,...", help="which of raw data, such as repetition=2: "
                      f"{', '.join(COUNTERS)}, slice; default: all of each, the first encoding")
+    new.add_argument("--epi", choices=EPI, default=EPI[0], help="of an EPI scan's lines: how the N/2 ghost is found; "
+                     "none: it is left; default: by navigators where there are any, else by entropy")
 
 
 def add_slices(new) -> None:

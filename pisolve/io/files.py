@@ -25,7 +25,8 @@ HDF5 = (".h5", ".hdf5", ".mrd")
 SUFFIXES = (*HDF5, ".dat", *nifti.SUFFIXES, ".npy", ".npz", ".cfl", ".hdr")
 
 
-def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int | None = None) -> Scan:
+def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int | None = None,
+         epi: str = "auto") -> Scan:
     """Read a scan by its suffix: k-space and what belongs to it.
 
     fastMRI's .h5, ISMRMRD's .h5 and .mrd, Siemens' twix .dat (with the package `twixtools`; never tried on a scanner's
@@ -47,6 +48,8 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
             example {"repetition": 2}, which then is no axis; else all, and the first of several encodings.
         axes: the names of the axes of k-space in an array file, instead of what the file says, see `Scan`.
         max_bytes: refuse a file whose arrays need more together; None is half of the machine's memory.
+        epi: of an EPI scan's lines how the N/2 ghost is found, "navigator", "entropy", "auto" (navigators where there
+            are any, else entropy) or "none", see `calib.epi`; what was corrected is in `meta["epi"]`.
 
     Returns:
         `Scan` with kspace (slice, coil, ky, kx) of an .h5 or of raw data, (coil, kz, ky, kx) of a 3-D encoding,
@@ -67,11 +70,11 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
             raise ValueError("axes names those of an array, and this is raw data, whose counters name them: leave axes "
                              "out, part={...} chooses")
         if raw:
-            scan = (twix if path.suffix == ".dat" else mrd).read(path, most, chosen)
+            scan = (twix if path.suffix == ".dat" else mrd).read(path, most, chosen, epi)
         elif path.suffix in HDF5:
-            scan = fastmri.read(path, most, axes)
+            scan = fastmri.read(path, most, axes, epi)
         elif path.suffix in (".npy", ".npz"):
-            scan = npy.read(path, most, axes)
+            scan = npy.read(path, most, axes, epi)
         else:
             kspace, names = cfl.read_kspace(path, most, sets=axes is not None)
             scan = Scan(kspace, axes=names if axes is None else axes)

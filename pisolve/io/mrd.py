@@ -13,7 +13,7 @@ import json
 import numpy as np
 
 from pisolve import _check
-from pisolve.io import written
+from pisolve.io import epi_raw, written
 from pisolve.io.geometry import affine
 from pisolve.io.grid import AXES, BOTH, CALIB, COUNTERS, IMAGE, NOISE, SKIP, STEPS, Matrix, Readouts
 from pisolve.io.hdf5 import HARD, array_at, dataset, link, open_hdf5, text
@@ -41,8 +41,11 @@ def group_of(file) -> str | None:
     return "dataset" if "dataset" in groups else next((g for g in groups if link(file[g], "xml") is not None), None)
 
 
-def read(path, max_bytes: int, part: dict) -> Scan:
+def read(path, max_bytes: int, part: dict, epi: str = "auto") -> Scan:
     """Read a scan: see `load`; k-space is (slice, ..., coil, ky, kx), or of a 3-D encoding (..., coil, kz, ky, kx).
+
+    Args:
+        epi: how the ghost of an EPI scan is found, see `epi_raw`.
 
     Raises:
         ValueError: damaged files, no imaging data, not Cartesian, compressed, or a header that does not fit the data.
@@ -57,7 +60,8 @@ def read(path, max_bytes: int, part: dict) -> Scan:
         header = Header(xml, "the ISMRMRD header")
         data = _data(file, f"{group}/data", max_bytes, path)
         head = data.fields("head")[:]
-        readouts = _readouts(data, head, header)
+        readouts, lines = epi_raw.corrected(_readouts(data, head, header), epi_raw.spaces(header), _flag(head, 24), epi,
+                                            max_bytes)
         bandwidth = header.number("acquisitionSystemInformation/relativeReceiverNoiseBandwidth")
         counts = _counts(text(file, "pisolve/counts", path), path)
         fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, counts=counts,
@@ -65,7 +69,7 @@ def read(path, max_bytes: int, part: dict) -> Scan:
         own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in ("mps", "reference")}
         kept = text(file, "pisolve/meta", path)
         readout = text(file, "pisolve/readout", path)
-    meta = _meta(header, head, readouts, facts, fields)
+    meta = _meta(header, head, readouts, facts | lines, fields)
     try:
         meta = {k: v for k, v in (meta | (json.loads(kept) if kept else {})).items() if v is not None}
     except (ValueError, TypeError) as error:
@@ -189,7 +193,7 @@ def _meta(header: Header, head, r: Readouts, facts: dict, fields: dict) -> dict:
     skipped = {word: n for flag, word in SKIPPED.items() if (n := int(_flag(head, flag).sum()))}
     if skipped:
         meta["skipped"] = skipped
-    if meta.get("trajectory") == "epi" or "phase correction" in skipped:
+    if "epi" not in meta and (meta.get("trajectory") == "epi" or "phase correction" in skipped):
         warn_epi(skipped.get("phase correction", 0))
     image = (r.role == IMAGE) | (r.role == BOTH)
     for name, value in facts.get("part", {}).items():

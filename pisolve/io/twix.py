@@ -18,6 +18,7 @@ import warnings
 import numpy as np
 
 from pisolve import _check
+from pisolve.io import epi_raw
 from pisolve.io.grid import BOTH, CALIB, IMAGE, NOISE, SKIP, STEPS, Matrix, Readouts
 from pisolve.io.limits import too_large
 from pisolve.io.readouts import assemble, sort_slices, warn_epi
@@ -32,8 +33,11 @@ BANDWIDTH = 0.793  # the share of the nominal bandwidth that Siemens' receivers 
 TRAJECTORIES = {1: "cartesian", 2: "radial", 4: "spiral", 8: "blade"}
 
 
-def read(path, max_bytes: int, part: dict) -> Scan:
+def read(path, max_bytes: int, part: dict, epi: str = "auto") -> Scan:
     """Read a scan: see `load`; k-space is (slice, ..., coil, ky, kx), or of a 3-D encoding (..., coil, kz, ky, kx).
+
+    Args:
+        epi: how the ghost of an EPI scan is found, see `epi_raw`.
 
     Raises:
         ValueError: damaged or cut off files, no imaging data, not Cartesian, or a protocol that does not fit.
@@ -58,12 +62,16 @@ def read(path, max_bytes: int, part: dict) -> Scan:
     if not len(head):
         raise ValueError(f"{path} has no readouts")
     readouts, skipped = _readouts(raw, head, where, last, protocol, mdh, modern)
+    navigators = last & ((head["EvalInfoMask"] & np.uint64(1 << mdh.mask_dict["PHASCOR"])) != 0)
+    lobe = epi_raw.siemens(lambda name: _at(protocol, "Meas", name, 0), int(readouts.samples[last].max(initial=0)))
+    readouts, lines = epi_raw.corrected(readouts, lobe, navigators, epi, max_bytes)
     fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, bandwidth=BANDWIDTH)
     m = readouts.matrices[0]
     meta = facts | {"format": f"twix {'VD/VE' if modern else 'VB'}"} | _facts(protocol)
     meta |= {"phase_axis": -2} if m.flat else {}
     meta |= {"skipped": skipped} if skipped else {}
-    if "phase correction" in skipped:
+    meta |= lines
+    if epi != "none" and "phase correction" in skipped and lines.get("epi", {}).get("by", "none") == "none":
         warn_epi(skipped["phase correction"])
     meta |= {"voxel_mm": m.voxel()} if m.voxel() else {}
     if len(facts["slices"]) > 1:
