@@ -91,10 +91,12 @@ def add_methods(new, default: str = "") -> None:
 
 def add_part(new) -> None:
     """Which part of raw data."""
-    from pisolve.io.grid import COUNTERS
+    from pisolve._words import PARTS
 
     new.add_argument("--part", type=counters, metavar="NAME=N,...", help="which of raw data, such as repetition=2: "
-                     f"{', '.join(COUNTERS)}, slice; default: all of each, the first encoding")
+                     f"{', '.join(PARTS)}; default: all of each, the first encoding, the last measurement")
+    new.add_argument("--average", choices=("mean", "keep"), default="mean", help="what becomes of lines that raw data "
+                     "has several times; keep: an axis \"average\"; default: mean")
 
 
 def add_slices(new) -> None:
