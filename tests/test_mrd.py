@@ -276,7 +276,7 @@ def test_slices_come_in_the_order_of_their_positions(tmp_path):
 
 def volume_readouts(over=1, **options):
     """(k-space (coil, kz, ky, kx), mask (kz, ky), readouts, header) of a 3-D encoding with calibration lines."""
-    volume = centred((1, COILS, 8, KY, KX))[0]
+    volume = centred((1, COILS, 8, KY, KX))[0] / np.float32(1 + (np.arange(8) - 4) ** 2)[:, None, None]
     mask = np.zeros((8, KY), bool)
     mask[1::2, ::2] = mask[2:7, 4:12] = True
     fine = oversampled(volume, over * KX)
