@@ -232,6 +232,15 @@ def test_pulseq(tmp_path, shape, named, step):
     assert not {"voxel_mm", "affine", "oversampling_removed"} & set(scan.meta)
 
 
+def test_pulseq_in_three_dimensions(tmp_path):
+    volume = centred((1, COILS, 8, 20, 32))[0]
+    made = [block(volume[:, z, y], line=y, centre=0, Par=z) for z in range(8) for y in range(20)]
+    with pytest.warns(UserWarning, match="20 lines and 8 partitions, the readouts 32 samples"):
+        scan = io.load(write(tmp_path / "a.dat", (made, {"tSequenceFileName": "%CustomerSeq%/pulseq"})))
+    assert close(scan.kspace, volume)
+    assert scan.axes == ("coil", "kz", "ky", "kx")
+
+
 def test_a_centre_that_nobody_filled_in(tmp_path):
     """Of a protocol that fits, n // 2; before, k-space was refused or lay half a matrix off."""
     scan = io.load(write(tmp_path / "a.dat", (full(centre=0), ())))
@@ -250,6 +259,8 @@ def test_channels_measurements_repeats_and_noise(tmp_path):
     first = write(tmp_path / "b.dat", (full(), ()), ([block(noise, "NOISEADJSCAN")], ()))
     assert close(io.load(first).kspace, TRUTH[:1])  # before: no readout is for imaging
     assert close(io.load(path, part={"channels": 3}, noise=first).noise, noise * np.sqrt(30 / 6.4 / 0.793))
+    plain = write(tmp_path / "n.dat", ([block(noise, line=3)], {"sRXSPEC.alDwellTime[0]": 3200}))  # not flagged
+    assert close(io.load(path, part={"channels": 3}, noise=plain).noise, noise * np.sqrt(3.2 / 6.4 / 0.793))
     both = write(tmp_path / "c.dat", (full(), ()), ([*full(Eco=1), *full(Eco=0)], ()))
     assert io.load(both).axes == ("slice", "echo", "coil", "ky", "kx")
     assert io.load(both, part={"measurement": 0}).axes == ("slice", "coil", "ky", "kx")

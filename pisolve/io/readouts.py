@@ -78,10 +78,8 @@ def assemble(r: Readouts, *, part: dict, max_bytes: int, bandwidth: float | None
         facts["oversampling_removed"] = [m.size[0], m.out]
     grid = tuple(a for a in axes if a != "coil")
     facts |= _partial(mask.any(axis=tuple(range(len(lead)))), axes[len(lead) + 1:])
-    found = alone.samples_of(r) if noise is None else noise
-    found = alone.scaled(found, int(r.coils[index[0]]), float(r.dwell[index[0]]), bandwidth,
-                         float((1 / repeats).mean()))
-    fields = {"kspace": kspace, "mask": shortened(mask, grid), "axes": axes, "noise": found,
+    fields = {"kspace": kspace, "mask": shortened(mask, grid), "axes": axes,
+              "noise": _noise(r, index, bandwidth, float((1 / repeats).mean()), noise),
               "calib": _calib(r, index, chosen, m, lead, max_bytes, used=len(between) > 0)}
     return fields, facts
 
@@ -145,6 +143,12 @@ def _partial(mask, names) -> dict:
         if abs(before - after) > step + 1:
             found[name] = [before, n - after]
     return {"partial_fourier": found} if found else {}
+
+
+def _noise(r: Readouts, index, bandwidth, averaged: float, found: list | None = None):
+    """Noise-only samples (coil, samples) with the covariance of the averaged data, or None."""
+    found = alone.samples_of(r) if found is None else found
+    return alone.scaled(found, int(r.coils[index[0]]), float(r.dwell[index[0]]), bandwidth, averaged)
 
 
 def _calib(r: Readouts, image, chosen: dict, m: Matrix, lead: dict, max_bytes: int, used: bool):
