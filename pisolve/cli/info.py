@@ -14,17 +14,23 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
-    new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .nii")
+    new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .nii; or a folder: a line a file")
     add_axes(new)
     add_part(new)
 
 
-def run(a) -> None:
-    """Say what is in a file: a scan, else an image."""
+def run(a) -> int | None:
+    """Say what is in a file: a scan, else an image; in a folder, what is in each of its files."""
     from pathlib import Path
 
     from pisolve.cli.scans import read
 
+    if Path(a.scan).is_dir():
+        from pisolve.cli.folder import tell
+
+        if a.part or a.axes or a.average != "mean":
+            raise ValueError(f"{a.scan} is a folder: --part, --axes and --average are for one file")
+        return tell(a.scan)
     try:
         scan = read(a)
     except (ValueError, TypeError) as error:
@@ -37,6 +43,7 @@ def run(a) -> None:
         table(rows)
     else:
         table(_scan(a.scan, scan))
+    return None
 
 
 def _scan(path: str, scan) -> list:

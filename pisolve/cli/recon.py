@@ -84,6 +84,8 @@ def _scan(group) -> None:
     add("--coils", type=int, metavar="N", help="compress to N virtual coils")
     add("--gcc", action="store_const", const=True, help="compress for every position along the readout by itself")
     add("--prewhiten", action="store_const", const=True, help="make the noise white by the scan's noise samples")
+    add("--noise", dest="noise_file", metavar="FILE", help="noise of a file of its own, raw data or an array; default: "
+        "the scan's")
     add("--crop", type=float, help=f"ESPIRiT's maps are 0 where its eigenvalue is below; default: "
         f"{MAPS['espirit']().crop:g}")
     add("--each", type=names, metavar="AXIS,...", help="what is solved by itself: slice,frame every frame alone, "
