@@ -94,6 +94,8 @@ LINOPS = {
     "sense-coord-frames-alike": lambda d: linops.sense(
         maps(2, 6, 5, dtype=d), coord=coord(2, 4, size=(6, 5)), axes=("frame", "coil", "spoke", "sample"),
         shape=(3, 2, 2, 4), eps=1e-13),
+    "circulant": lambda d: linops.circulant(linops.sense(maps(2, 5, 6, dtype=d), None, np.arange(14.0).reshape(2, 7),
+                                                         coord=coord(2, 7, size=(5, 6)), eps=1e-13), 0.1),
     "wavelet-one-row": lambda d: linops.wavelet((1, 16), "haar"),
     "wavelet-volume-of-few-planes": lambda d: linops.wavelet((3, 16, 12), "haar", axes=(0, 1, 2)),
     "wavelet-haar": lambda d: linops.wavelet((8, 8), "haar"),
