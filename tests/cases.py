@@ -31,6 +31,12 @@ def coord(*shape, size, seed=0):
     return (np.random.default_rng(seed).random((*shape, len(size))) - 0.5) * size
 
 
+def off_resonance(A, *shape):
+    """A with a random field of the last two axes of its image, and times of this shape."""
+    field = 200 * np.random.default_rng(3).random(A.ishape[-2:]) - 80
+    return linops.off_resonance(A, field, 1e-3 + 1e-4 * np.arange(np.prod(shape)).reshape(shape), accuracy=1e-13)
+
+
 def grappa_weights(mask, dtype):
     """Weights of random calibration data of 3 coils, for k-space of the size of `mask`."""
     return calib.grappa(maps(3, *mask.shape, dtype=dtype), mask, calib=maps(3, 9, 9, seed=1), kernel=(3, 5), lam=0.1)
@@ -94,6 +100,28 @@ LINOPS = {
     "sense-coord-frames-alike": lambda d: linops.sense(
         maps(2, 6, 5, dtype=d), coord=coord(2, 4, size=(6, 5)), axes=("frame", "coil", "spoke", "sample"),
         shape=(3, 2, 2, 4), eps=1e-13),
+    "off-resonance-nufft": lambda d: off_resonance(linops.nufft((6, 5), coord(3, 8, size=(6, 5)), eps=1e-13), 8),
+    "off-resonance-nufft-slices": lambda d: off_resonance(linops.nufft((2, 5, 4), coord(3, 8, size=(5, 4)), eps=1e-13),
+                                                          8),
+    "off-resonance-sense": lambda d: off_resonance(linops.sense(maps(3, 6, 5, dtype=d), points(6, 5)), 6, 5),
+    "off-resonance-sense-lines": lambda d: off_resonance(linops.sense(maps(2, 6, 5, dtype=d), lines(6)[:, None]), 6, 1),
+    "off-resonance-sense-frames": lambda d: off_resonance(linops.sense(
+        maps(2, 6, 5, dtype=d), points(3, 6, 1), shape=(3, 2, 6, 5), axes=("frame", "coil", "ky", "kx")), 3, 6, 1),
+    "off-resonance-sense-3d": lambda d: off_resonance(linops.sense(maps(2, 3, 4, 5, dtype=d), axes=(
+        "coil", "kz", "ky", "kx")), 4, 1),
+    "off-resonance-coord": lambda d: off_resonance(linops.sense(
+        maps(3, 6, 5, dtype=d), None, 1 + np.arange(21.0).reshape(3, 7), coord=coord(3, 7, size=(6, 5)), eps=1e-13), 7),
+    "off-resonance-coord-3d": lambda d: off_resonance(linops.sense(
+        maps(2, 3, 4, 5, dtype=d), coord=coord(15, size=(3, 4, 5)), eps=1e-13), 15),
+    "off-resonance-coord-frames": lambda d: off_resonance(linops.sense(
+        maps(2, 6, 5, dtype=d), coord=coord(3, 2, 4, size=(6, 5)), axes=("frame", "coil", "spoke", "sample"),
+        shape=(3, 2, 2, 4), eps=1e-13), 2, 4),
+    "off-resonance-times-of-frames": lambda d: off_resonance(linops.sense(
+        maps(2, 6, 5, dtype=d), coord=coord(2, 4, size=(6, 5)), axes=("frame", "coil", "spoke", "sample"),
+        shape=(3, 2, 2, 4), eps=1e-13), 3, 1, 4),
+    "off-resonance-soft-sense": lambda d: off_resonance(linops.soft_sense(maps(2, 3, 6, 5, dtype=d)), 6, 1),
+    "off-resonance-of-a-matrix": lambda d: off_resonance(linops.from_matrix(maps(2, 6, 20, dtype=d)[0], (5, 4), (2, 3)),
+                                                         3),
     "wavelet-one-row": lambda d: linops.wavelet((1, 16), "haar"),
     "wavelet-volume-of-few-planes": lambda d: linops.wavelet((3, 16, 12), "haar", axes=(0, 1, 2)),
     "wavelet-haar": lambda d: linops.wavelet((8, 8), "haar"),
@@ -146,7 +174,8 @@ LINOPS = {
 }
 
 
-GPU_LINOPS = [name for name in LINOPS if not name.startswith(("nufft", "sense-coord"))]  # those are on the CPU so far
+POINTS = ("nufft", "sense-coord", "off-resonance-nufft", "off-resonance-coord", "off-resonance-times")
+GPU_LINOPS = [name for name in LINOPS if not name.startswith(POINTS)]  # those are on the CPU so far
 
 
 def quadratic_denoiser(x, sigma):

@@ -62,7 +62,7 @@ def read(path, max_bytes: int, part: dict) -> Scan:
         counts = _counts(text(file, "pisolve/counts", path), path)
         fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, counts=counts,
                                  bandwidth=bandwidth if bandwidth and bandwidth > 0 else None)
-        own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in ("mps", "reference")}
+        own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in written.KEPT}
         kept = text(file, "pisolve/meta", path)
         readout = text(file, "pisolve/readout", path)
     meta = _meta(header, head, readouts, facts, fields)

@@ -8,13 +8,13 @@ import zlib
 
 import numpy as np
 
-from pisolve.io import points
+from pisolve.io import field, points
 from pisolve.io.limits import spend, too_large
 from pisolve.io.named import of_kspace, spread, words
 from pisolve.scan import Scan
 from pisolve.scan.checks import complex_samples
 
-ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib")
+ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib", *field.NAMES)
 NAMES = ("axes", "mask_axes")
 REMEDY = "or say them otherwise, load(path, axes=...)"
 
@@ -33,6 +33,8 @@ def read(path, max_bytes: int, axes=None) -> Scan:
         if "kspace" not in arrays:
             raise ValueError(f"{path} has no array kspace; it holds: {', '.join(names(path)) or 'nothing'}")
     complex_samples(f"{path}: kspace", arrays["kspace"])
+    meta, more = field.taken(lambda name: arrays.pop(name, None))
+    arrays = {n: a for n, a in arrays.items() if n not in field.NAMES} | more
     said = {name: arrays.pop(name, None) for name in NAMES}
     for name, value in said.items():
         if value is not None and value.dtype.kind not in "US":
@@ -40,12 +42,13 @@ def read(path, max_bytes: int, axes=None) -> Scan:
     sizes = [found for name in points.SIZES if (found := arrays.pop(name, None)) is not None]
     if "coord" in arrays:
         names_ = words(said["axes"]) if axes is None else axes
-        return points.scan(path, arrays.pop("kspace"), arrays.pop("coord"), next(iter(sizes), None), names_, **arrays)
+        kspace, coord = arrays.pop("kspace"), arrays.pop("coord")
+        return points.scan(path, kspace, coord, next(iter(sizes), None), names_, meta=meta, **arrays)
     shape = arrays["kspace"].shape
     axes = of_kspace(words(said["axes"]) if axes is None else axes, shape, REMEDY)
     own = None if said["mask_axes"] is None else words(said["mask_axes"])
     mask = spread(arrays.get("mask"), own, axes, shape)
-    return Scan(**arrays | {"mask": mask, "axes": axes})
+    return Scan(**arrays | {"mask": mask, "axes": axes, "meta": meta})
 
 
 def read_npy(path, max_bytes: int) -> np.ndarray:

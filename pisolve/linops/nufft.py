@@ -58,6 +58,12 @@ class NUFFT(Linop):
     def _normal_linop(self):
         return SelfAdjoint(self.ishape, Toeplitz(None, self.points.kernel()), "NUFFT.N")
 
+    def weighted_normal(self, weights):
+        """x -> A^H w A x for real w that broadcast to the points; None where they change along other axes."""
+        if weights.ndim >= self.coord.ndim:
+            return None
+        return Toeplitz(None, self.points.kernel(np.broadcast_to(weights, self.coord.shape[:-1]).reshape(-1)))
+
 
 def accuracy(eps) -> float:
     """A checked accuracy of a transform."""
