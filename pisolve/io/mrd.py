@@ -71,7 +71,7 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
         fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, counts=counts, average=average, noise=noise,
                                  bandwidth=bandwidth if bandwidth and bandwidth > 0 else None,
                                  told=None if mode in (None, "", "other") else mode == "embedded")
-        own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in ("mps", "reference")}
+        own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in written.KEPT}
         kept = text(file, "pisolve/meta", path)
         readout = text(file, "pisolve/readout", path)
     meta = _meta(header, head, readouts, facts | lines, fields)
