@@ -35,7 +35,7 @@ def silently(path, **options):
 ECHOES = (1, np.exp(2j), 0.6 * np.exp(4j))
 
 
-def test_echoes_without_a_label(tmp_path):
+def test_echoes_without_a_label(tmp_path, capsys):
     """Before, their mean, 0.84 off the first echo, with no word."""
     made = [readout(TRUTH[0, :, y] * e, y=y) for y in range(KY) for e in ECHOES]
     path = write(tmp_path / "a.h5", header(), made)
@@ -46,6 +46,8 @@ def test_echoes_without_a_label(tmp_path):
     assert close(scan.kspace, TRUTH[:1, None] * np.array(ECHOES)[:, None, None, None])
     assert scan.mask.all()
     assert "averages" not in scan.meta
+    assert pisolve.cli.main(["info", str(path), "--average", "keep"]) == 0
+    assert "1 slice, 3 averages, 3 coils" in capsys.readouterr().out
     io.save_mrd(tmp_path / "b.h5", scan)  # the axis has a counter
     again = io.load(tmp_path / "b.h5")
     assert again.axes == scan.axes
