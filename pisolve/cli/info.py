@@ -13,7 +13,7 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
-    new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .nii")
+    new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .mat, .nii, .dcm")
     add_axes(new)
     add_part(new)
 

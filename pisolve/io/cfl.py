@@ -89,8 +89,11 @@ def read_image(path, max_bytes: int | None = None) -> np.ndarray:
 
 
 def read_named(path, max_bytes: int | None = None):
-    """(an image, the names of its axes): "y" and "x", and of the other dimensions those that are used."""
-    return _used(read(path, max_bytes), path, set(), {COIL, SETS})
+    """(an image, the names of its axes): "y" and "x", and of the other dimensions those that are used.
+
+    Of two sets of maps `bart pics` makes two images, which have an axis "maps".
+    """
+    return _used(read(path, max_bytes), path, set(), {COIL})
 
 
 def write(path, array, *, coils: bool = False, sets: bool = False, axes=None) -> None:
