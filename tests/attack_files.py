@@ -94,7 +94,7 @@ def make(base):
     image = data.rss()
     for name in ("i.nii", "i.nii.gz", "i.dcm", "i.mrd"):
         io.save(base / name, image)
-    parts = np.moveaxis(kspace, 0, -1)[None] * np.ones((4, 1, 1, 1), np.complex64)
+    parts = np.ascontiguousarray(np.broadcast_to(np.moveaxis(kspace, 0, -1), (4, 24, 20, 3)))
     savemat(base / "k.mat", {"kspace_full": parts[0]})
     savemat(base / "p.mat", {"kspace_full": parts[0]}, do_compression=True)
     with h5py.File(base / "n.mat", "w", userblock_size=512) as file:
@@ -401,9 +401,9 @@ def raw(base, scratch, r, i):
 
 
 KINDS = {
-    "fastmri": plain(["fastmri.h5", "packed.h5"], 6000, load), "raw": raw, "npy": plain(["k.npy"], 128, load),
+    "fastmri": plain(["fastmri.h5", "packed.h5", "calgary.h5", "knee.h5"], 6000, load), "raw": raw,
+    "npy": plain(["k.npy"], 128, load),
     "npz": npz, "bart": bart, "nifti": nifti, "safetensors": safetensors, "pth": pth, "recipe": recipe,
     "comparison": comparison, "checkpoint": checkpoint, "toml": toml, "training": training,
-    "image": plain(["recipe.h5"], 6000, image), "mat": plain(["k.mat", "p.mat", "n.mat"], 6000, load),
-    "layouts": plain(["calgary.h5", "knee.h5"], 6000, load), "pictures": plain(["i.dcm", "i.mrd"], 3000, image),
+    "image": plain(["recipe.h5", "i.dcm", "i.mrd"], 6000, image), "mat": plain(["k.mat", "p.mat", "n.mat"], 6000, load),
 }

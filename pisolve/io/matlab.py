@@ -1,4 +1,4 @@
-"""MATLAB's .mat: version 5 through SciPy, version 7.3, which is HDF5, through h5py; numbers only.
+"""MATLAB's .mat: version 5, see `mat5`, and version 7.3, which is HDF5; numbers only. Written through SciPy, version 5.
 
 Axes are in MATLAB's order, as `size(kspace)` shows it, in both versions. CMRxRecon's variables are known:
 
@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import math
 import re
-import struct
-import zlib
 
 import numpy as np
 
 from pisolve import _axes
+from pisolve.io import mat5
 from pisolve.io.hdf5 import array_at, kind_of, open_hdf5
-from pisolve.io.limits import spend, too_large
 from pisolve.io.named import PLAIN, of_kspace, spread, words
 from pisolve.scan import Scan
 
@@ -33,7 +31,6 @@ KSPACE = (  # names of variables, and what their axes are; by the name `kspace` 
     (r"kspace|ksp|kdata|k_space|raw|data", ("ky", "kx", "coil")))
 IMAGES = ("image", "reconstruction", "img4ranking", "img", "im", "x")
 OTHERS = ("mask", "mps", "reference", "noise", "calib")
-_HEAD, _PACKED, _MATRIX = 128, 15, 14  # bytes of the head; the kinds of elements that matter here
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _LARGEST = (1 << 31) - 1024  # bytes of a variable in version 5
 
@@ -154,7 +151,7 @@ class _File:
             head = file.read(1024 + 8)
         if any(head[at : at + 8] == _HDF5 for at in (0, 512, 1024)):
             return object.__new__(_New)
-        if len(head) >= _HEAD and head[126:128] in (b"IM", b"MI") and 1 in head[124:126]:
+        if mat5.begins(head):
             return object.__new__(_Old)
         raise ValueError(f"{path} is no .mat of version 5 or 7.3, or is damaged: save it in MATLAB with '-v7'")
 
@@ -211,76 +208,22 @@ class _Old(_File):
     """Version 5."""
 
     def __enter__(self):
-        from scipy.io import whosmat
-
-        _walk(self.path, self.most)
-        for name, shape, kind in whosmat(str(self.path)):
-            if kind in ("double", "single", "logical") or re.fullmatch(r"u?int\d+", kind):
-                self.shapes[name] = tuple(int(n) for n in shape)
+        self._elements = mat5.elements(self.path, self.most)
+        self.shapes = {n: e.shape for n, e in self._elements.items() if e.kind is not None}
         return self
 
     def __exit__(self, *error):
         return None
 
-    def _load(self, name: str):
-        from scipy.io import loadmat
-
-        return loadmat(str(self.path), variable_names=[name], verify_compressed_data_integrity=True).get(name)
-
     def is_complex(self, name: str) -> bool:
         """Whether a variable is complex."""
-        return self.numbers(name).dtype.kind == "c"
+        return self._elements[name].complex
 
     def numbers(self, name: str) -> np.ndarray:
         """A variable, in MATLAB's order of axes."""
-        found = self._load(name)
-        if not isinstance(found, np.ndarray) or found.dtype.kind not in "biufc" or found.shape != self.shapes[name]:
-            raise ValueError(f"{self.path}: {name} is damaged, or holds no numbers")
-        spend(self.path, name, found.nbytes, self.most)
-        return found
+        return mat5.numbers(self.path, self._elements[name], self.most)
 
     def text(self, name: str) -> str | None:
         """A variable of characters; None where there is none."""
-        found = self._load(name)
-        return str(found[0]) if isinstance(found, np.ndarray) and found.dtype.kind == "U" and found.size == 1 else None
-
-
-def _walk(path, most: int) -> None:
-    """Refuse a file of version 5 whose elements do not add up, or unpack to more than `most` bytes.
-
-    Each element is 4 bytes of kind, 4 of size; a packed one holds such an element, whose size its stream must have.
-    """
-    with open(path, "rb") as file:
-        order = "<" if file.read(_HEAD)[126:128] == b"IM" else ">"
-        end, total = file.seek(0, 2), 0
-        at = _HEAD
-        while at + 8 <= end:
-            file.seek(at)
-            kind, size = struct.unpack(f"{order}II", file.read(8))
-            at += 8 + size
-            if kind not in (_PACKED, _MATRIX) or at > end:
-                raise ValueError(f"{path} is damaged or cut off: an element of kind {kind} of {size:,} bytes at byte "
-                                 f"{at - size - 8:,}")
-            total += _unpacked(path, file, size, order, most) if kind == _PACKED else size
-            if total > most:
-                raise too_large(path, "the file", total, most)
-
-
-def _unpacked(path, file, size: int, order: str, most: int) -> int:
-    """How many bytes a packed element has, unpacked piece by piece and thrown away."""
-    stream, total, said = zlib.decompressobj(), 0, None
-    while size and not stream.eof:
-        block = file.read(min(size, 1 << 20))
-        size -= len(block)
-        while (block or stream.unconsumed_tail) and not stream.eof:
-            piece = stream.decompress(block or stream.unconsumed_tail, 1 << 20)
-            block = stream.unconsumed_tail
-            said = struct.unpack(f"{order}II", piece[:8])[1] if said is None and len(piece) >= 8 else said
-            total += len(piece)
-            if total > most:
-                raise too_large(path, "the file", total, most)
-            if not piece:
-                break
-    if said is None or total - 8 != said:
-        raise ValueError(f"{path} is damaged: a packed element says {said} bytes and has {total - 8:,}")
-    return total
+        found = self._elements.get(name)
+        return mat5.text(self.path, found, self.most) if found is not None and found.text else None

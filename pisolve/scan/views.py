@@ -55,9 +55,11 @@ def middle(scan):
         scan.axes)}
     fields = {}
     for name, (array, axes) in scan.named().items():
+        if array is None:
+            continue
         index = tuple(slice(None) if a not in chosen else 0 if array.shape[i] == 1 else chosen[a]
                       for i, a in enumerate(axes))
-        fields[name] = None if array is None else array[index]
+        fields[name] = array[index]
     left = tuple(a for a in scan.axes if a not in chosen)
     return scan._with(**fields | {"axes": left, "calib": None, "noise": None, "reference": None})
 
