@@ -91,9 +91,9 @@ def mosaic(tiles, *, path=None, title: str = "", note: str = "", columns: int | 
     """Draw tiles side by side, each with its name above, in rows.
 
     Args:
-        tiles: list of (name, plane (y, x), kind): of the kind "magnitude" all share one window, 0 to the 99.8th
-            percentile of all; "each" has its own; "log" is shown from its least finite value to 0, what is not finite
-            black; "phase" in radians in colours.
+        tiles: list of (name, plane (y, x), kind): of the kind "each" one has a window of its own, 0 to the 99.8th
+            percentile of its magnitude; "log" is shown from its least finite value to 0, what is not finite black;
+            "phase" in radians in colours. Any other word is a kind whose tiles share one window, such as "coil".
         path: .png, .pdf or .svg, written whole or not at all. None: pyplot's figure comes back.
         title, note: lines above and below.
         columns: tiles in a row; None: about as many as rows.
@@ -101,7 +101,7 @@ def mosaic(tiles, *, path=None, title: str = "", note: str = "", columns: int | 
 
     Raises:
         ImportError: matplotlib is not installed (the extra `plot`).
-        TypeError, ValueError: no tiles, an unknown kind or suffix.
+        ValueError: no tiles, an unknown suffix.
     """
     if path is not None:
         _check.choice("the suffix of path", Path(path).suffix, SUFFIXES)
@@ -110,8 +110,10 @@ def mosaic(tiles, *, path=None, title: str = "", note: str = "", columns: int | 
     _check.extra("matplotlib", "plot")
     columns = columns or min(len(tiles), _COLUMNS, math.ceil(math.sqrt(len(tiles))) + 1)
     rows = math.ceil(len(tiles) / columns)
-    shared = [abs(p) for _, p, kind in tiles if kind == "magnitude"]
-    top = (float(np.percentile(np.concatenate([p.ravel() for p in shared]), 99.8)) if shared else 0) or 1.0
+    tops = {}
+    for of in {kind for _, _, kind in tiles} - {"each", "log", "phase"}:
+        all_of = np.concatenate([abs(p).ravel() for _, p, kind in tiles if kind == of])
+        tops[of] = float(np.percentile(all_of, 99.8)) or 1.0
     ratio = np.median([p.shape[0] / p.shape[1] for _, p, _ in tiles])
     width, height = _CELL, min(max(_CELL * ratio, 0.5 * _CELL), 2 * _CELL)
     above, below, head = 0.34 if title else 0.06, 0.26 if note else 0.06, 0.24
@@ -129,7 +131,7 @@ def mosaic(tiles, *, path=None, title: str = "", note: str = "", columns: int | 
         left, y = 0.075 + column * (width + _GAP), size[1] - above - (row + 1) * (height + head)
         here = drawn.add_axes((left / size[0], y / size[1], width / size[0], height / size[1]))
         here.set_axis_off()
-        shown, options = _shown(plane, _check.choice("kind", kind, ("magnitude", "each", "log", "phase")), top)
+        shown, options = _shown(plane, kind, tops.get(kind))
         long = max(plane.shape) > 4 * min(plane.shape)  # spokes and the like fill their tile
         here.imshow(shown, interpolation="nearest", aspect="auto" if long else "equal", **options)
         drawn.text((left + width / 2) / size[0], (y + height + head / 2) / size[1], caption(name), color=_TEXT,
@@ -142,7 +144,7 @@ def mosaic(tiles, *, path=None, title: str = "", note: str = "", columns: int | 
         drawn.savefig(temporary, dpi=_check.integer("dpi", dpi, low=20, high=1200), facecolor=_DARK)
 
 
-def _shown(plane, kind: str, top: float):
+def _shown(plane, kind: str, top: float | None):
     """(what is drawn of a tile, how)."""
     if kind == "phase":
         angles = np.angle(plane) if np.iscomplexobj(plane) else plane
@@ -153,8 +155,7 @@ def _shown(plane, kind: str, top: float):
         return np.where(np.isfinite(plane), plane, low), {"cmap": "gray", "vmin": low, "vmax": max(float(finite.max(
             initial=0)), low + 1)}
     plane = abs(plane)
-    own = float(np.percentile(plane, 99.8)) or 1.0
-    return plane, {"cmap": "gray", "vmin": 0, "vmax": top if kind == "magnitude" else own}
+    return plane, {"cmap": "gray", "vmin": 0, "vmax": top or float(np.percentile(plane, 99.8)) or 1.0}
 
 
 def _plane(image, axes, slice) -> tuple[tuple, str]:

@@ -52,6 +52,12 @@ def test_every_kind_of_scan_is_shown(scan):
     assert len(pictures(scan._repr_html_())) == 2
 
 
+def test_the_brightest_frame_is_shown():
+    kspace = KSPACE * np.reshape([0.1, 0.2, 1, 0.3], (4, 1, 1, 1)).astype(np.float32) / abs(KSPACE).max(
+        axis=(1, 2, 3), keepdims=True)
+    assert views.chosen_of(io.Scan(kspace, axes=("frame", "coil", "ky", "kx"))) == {"frame": 2}
+
+
 def test_the_middle_of_a_volume_is_the_middle():
     scan = io.Scan(KSPACE, axes=("coil", "kz", "ky", "kx"))
     np.testing.assert_allclose(np.linalg.norm(views.coil_images(views.middle(scan)), axis=0),

@@ -72,6 +72,8 @@ def _scan(a):
 
 def _of_scan(a, scan):
     """Tiles of a scan."""
+    from pathlib import Path
+
     import numpy as np
 
     from pisolve.cli.scans import shape_of
@@ -79,26 +81,28 @@ def _of_scan(a, scan):
 
     one, what = views.middle(scan), a.what or "all"
     images = views.coil_images(one)
+    part = ", ".join(f"{n} {k}" for n, k in views.chosen_of(scan).items() if scan.kspace.shape[scan.axes.index(n)] > 1)
     tiles = []
     if what in ("all", "image"):
         tiles.append(("root sum of squares", np.linalg.norm(images, axis=0), "each"))
     if what in ("all", "kspace"):
         tiles.append(("k-space, log" if one.coord is None else "samples, log", views.log_kspace(one), "log"))
         if one.mask is not None and one.coord is None:
-            mask = one.mask if one.mask.ndim == 2 else one.mask[len(one.mask) // 2]
-            tiles.append(("mask", np.broadcast_to(mask, images.shape[1:]).astype(float), "each"))
+            flat = one.mask.ndim == 2
+            mask = np.broadcast_to(one.mask, images.shape[1:]) if flat else one.mask.any(axis=-1)
+            tiles.append(("mask" if flat else "mask (kz, ky)", mask.astype(float), "each"))
     left = max(a.most - len(tiles), 1)
     if what in ("all", "coils"):
         count = min(left if what == "coils" else 6, len(images))
-        several = images[np.unique(np.linspace(0, len(images) - 1, count).astype(int))]
-        tiles += [(f"coil image {n}", plane, "magnitude") for n, plane in enumerate(several)]
-        tiles += [(f"its phase {n}", plane, "phase") for n, plane in enumerate(several)] if a.phase else []
+        coils = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
+        tiles += [(f"coil {n}", images[n], "coil") for n in coils]
+        tiles += [(f"phase of coil {n}", images[n], "phase") for n in coils] if a.phase else []
     if what in ("all", "maps") and one.mps is not None:
         maps = one.mps.reshape(-1, *one.mps.shape[-3:])[:, one.mps.shape[-3] // 2] if one.mps.ndim > 3 and len(
             one.encoding.encoded) == 3 else one.mps.reshape(-1, *one.mps.shape[-2:])
         maps = maps[: left if what == "maps" else 6]
-        tiles += [(f"map {n}", plane, "each") for n, plane in enumerate(maps)]
-        tiles += [(f"its phase {n}", plane, "phase") for n, plane in enumerate(maps)] if a.phase else []
+        tiles += [(f"map {n}", plane, "map") for n, plane in enumerate(maps)]
+        tiles += [(f"phase of map {n}", plane, "phase") for n, plane in enumerate(maps)] if a.phase else []
     elif what == "maps":
         raise ValueError("this scan has no maps: pisolve calib makes them, show its file")
     if what == "frames" or (what == "all" and len(scan.image_axes) > 2):
@@ -106,13 +110,15 @@ def _of_scan(a, scan):
         if lead or what == "frames":
             most = left if what == "frames" else 6
             frames = views.planes(scan.rss(), scan.image_axes, most=most, along=a.along)
-            tiles += [(name or "frame", plane, "magnitude") for name, plane in frames]
-    note = f"coils and frames share a window; k-space over {views.DECADES} decades"
-    return tiles[: a.most], f"{a.scan}: {shape_of(scan)}", note
+            tiles += [(name or "frame", plane, "frame") for name, plane in frames]
+    note = f"{part + '; ' if part else ''}one window for coils, for maps, for frames; k-space over {views.DECADES} decades"
+    return tiles[: a.most], f"{Path(a.scan).name}: {shape_of(scan)}", note
 
 
 def _of_image(a):
     """Tiles of an image, every n-th plane where there are more than `--most`."""
+    from pathlib import Path
+
     from pisolve.io.files import read_image
     from pisolve.scan import views
 
@@ -122,6 +128,6 @@ def _of_image(a):
     image, names, _ = read_image(a.scan)
     names = names if a.axes is None else tuple(a.axes)
     planes = views.planes(image, names, most=a.most, along=a.along)
-    tiles = [(name, plane, "magnitude") for name, plane in planes]
+    tiles = [(name, plane, "image") for name, plane in planes]
     tiles += [(f"phase {name}", plane, "phase") for name, plane in planes] if a.phase else []
-    return tiles, f"{a.scan}: {' x '.join(map(str, image.shape))}", "one window, 0 to the 99.8th percentile"
+    return tiles, f"{Path(a.scan).name}: {' x '.join(map(str, image.shape))}", "one window, 0 to the 99.8th percentile"

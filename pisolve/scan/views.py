@@ -49,11 +49,21 @@ def planes(image, names=None, *, most: int = 6, along: str | None = None) -> lis
     return [(f"{along} {i}" if count > 1 else "", image[i]) for i in shown]
 
 
+def chosen_of(scan) -> dict[str, int]:
+    """{axis: number} of the part that is shown: the middle slice, the frame, echo, ... of the most energy."""
+    found = {}
+    for at, (name, n) in enumerate(zip(scan.axes, scan.kspace.shape)):
+        if name == _axes.SLICE:
+            found[name] = n // 2
+        elif name in _axes.further(scan.axes):
+            parts = np.moveaxis(scan.kspace, at, 0)
+            found[name] = int(np.argmax([np.linalg.norm(part) for part in parts])) if n > 1 else 0
+    return found
+
+
 def middle(scan):
-    """One slice of a scan, and one frame, echo, ...: the middle slice, and the first of the others."""
-    chosen = {a: n // 2 if a == _axes.SLICE else 0 for a, n in zip(scan.axes, scan.kspace.shape) if a in _axes.further(
-        scan.axes)}
-    fields = {}
+    """The part of a scan that `chosen_of` says, without these axes."""
+    chosen, fields = chosen_of(scan), {}
     for name, (array, axes) in scan.named().items():
         if array is None:
             continue
