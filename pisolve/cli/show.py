@@ -111,8 +111,8 @@ def _of_scan(a, scan):
             most = left if what == "frames" else 6
             frames = views.planes(scan.rss(), scan.image_axes, most=most, along=a.along)
             tiles += [(name or "frame", plane, "frame") for name, plane in frames]
-    note = f"{part + '; ' if part else ''}one window for coils, for maps, for frames; k-space over {views.DECADES} decades"
-    return tiles[: a.most], f"{Path(a.scan).name}: {shape_of(scan)}", note
+    note = f"one window for coils, for maps, for frames; k-space over {views.DECADES} decades"
+    return tiles[: a.most], f"{Path(a.scan).name}: {shape_of(scan)}", "; ".join(filter(None, (part, note)))
 
 
 def _of_image(a):
