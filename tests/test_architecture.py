@@ -28,7 +28,7 @@ RANK = {"_hints": -1, "_version": 0, "_check": 0, "_words": 0, "_axes": 0.5, "ba
 GROUND = {"_hints", "_axes", "_check", "_words", "backend", "_version"}
 ONLY = {"scan": GROUND, "metrics": GROUND, "phantom": GROUND, "trajectories": GROUND, "linops": GROUND,
         "io": {*GROUND, "scan"}, "masks": {*GROUND, "scan"}}  # though others are low
-OPTIONAL = {"matplotlib", "skimage", "nibabel", "cupy", "pandas", "bart", "sewar"}
+OPTIONAL = {"matplotlib", "skimage", "nibabel", "pydicom", "cupy", "pandas", "bart", "sewar"}
 LATE = {"scipy", "numba", "sigpy", "pywt", "h5py", "tqdm", "threadpoolctl"}  # needed, and imported where they are used
 HEAVY = {"torch", *OPTIONAL, *LATE}
 KERNELS = {"pisolve.linops._lanes"}  # imports numba at the top, and is itself imported where a kernel is run

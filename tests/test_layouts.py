@@ -10,6 +10,7 @@ import pisolve as pi
 from pisolve import cli, io
 from pisolve.backend import fft
 from pisolve.io import cfl
+from pisolve.scan.size import wanted
 
 NY, NX, COILS = 24, 20, 3
 RNG = np.random.default_rng(0)
@@ -172,7 +173,7 @@ def test_ocmr(tmp_path):
     """ISMRMRD: frames as phases with lines of their own, readouts twice oversampled, two averages."""
     images = smooth(3, COILS, NY, NX)
     kspace = fft(np.pad(images, ((0, 0), (0, 0), (0, 0), (NX // 2, NX // 2))), (-2, -1))  # oversampled
-    xml = HEADER.format(ex=2 * NX, ey=NY, fx=400, fy=240, rx=NX, ry=NY, gx=200, gy=240, last=NY - 1, centre=NY // 2)
+    xml = HEADER.format(ex=2 * NX, ey=NY, fx=400, fy=240, rx=NX, ry=18, gx=200, gy=180, last=NY - 1, centre=NY // 2)
     xml = xml.replace("<encoding>", "<experimentalConditions><H1resonanceFrequency_Hz>1</H1resonanceFrequency_Hz>"
                       "</experimentalConditions><encoding>")
     with ismrmrd.Dataset(str(tmp_path / "fs_0001_1_5T.h5")) as file:
@@ -186,6 +187,7 @@ def test_ocmr(tmp_path):
                     file.append_acquisition(one)
     scan = io.load(tmp_path / "fs_0001_1_5T.h5").select(0)
     assert scan.axes == ("slice", "frame", "coil", "ky", "kx")
+    assert wanted(scan, "recon") == (18, NX)  # phase oversampling goes where an image is written
     expected = fft(images, (-2, -1))
     for frame in range(3):
         same(scan.kspace[0, frame][:, frame % 2 :: 2], expected[frame][:, frame % 2 :: 2])

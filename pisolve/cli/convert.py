@@ -60,8 +60,9 @@ def kind_of(a) -> str:
         kind = next(k for k, can in says.items() if can)
     kind = kind or _found(a.scan)
     if not says[kind]:
-        raise ValueError(f"{a.scan} is {'a scan' if kind == 'scan' else 'an image'}, which a {written} does not hold: "
-                         f"one of {', '.join(SCANS if kind == 'scan' else IMAGES)}")
+        what, can, more = ("a scan", SCANS, "; pisolve recon makes an image of it") if kind == "scan" else (
+            "an image", IMAGES, "")
+        raise ValueError(f"{a.scan} is {what}, which a {written} does not hold: one of {', '.join(can)}{more}")
     return kind
 
 

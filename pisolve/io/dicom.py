@@ -10,7 +10,6 @@ References:
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 
 import numpy as np
@@ -18,14 +17,12 @@ import numpy as np
 from pisolve import _check
 from pisolve._version import __version__
 from pisolve.io.component import LETTERS
-from pisolve.io.limits import spend
 from pisolve.io.named import PLAIN
 
 SUFFIX = ".dcm"
 MR, ENHANCED = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
 CAPTURE, CAPTURES = "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.3"
-PLAIN_SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
-_WORLD = np.diag([-1.0, -1, 1, 1])  # NIfTI's right and front to DICOM's left and back
+WORLD = np.diag([-1.0, -1, 1, 1])  # NIfTI's right and front to DICOM's left and back
 _COUNTED = {"slice": (0x0020, 0x9057), "z": (0x0020, 0x9057), "frame": (0x0020, 0x9128), "repetition": (0x0020, 0x9128)}
 _LABEL = (0x0020, 0x9453)  # of a frame, in words
 
@@ -61,7 +58,10 @@ def write(path, image: np.ndarray, *, meta: dict, axes=None, part: str = "magnit
         place is not None, many]
     _patient(ds, stored, said)
     window = _pixels(ds, stored)
-    ds.ImageType = ["DERIVED", "SECONDARY", *(["ANATOMY", "NONE"] if ds.SOPClassUID == ENHANCED else [LETTERS[part]])]
+    if ds.SOPClassUID == ENHANCED:
+        ds.ImageType = ["DERIVED", "PRIMARY", "OTHER", "NONE"]
+    else:
+        ds.ImageType, ds.Laterality = ["DERIVED", "SECONDARY", LETTERS[part]], ""
     how = said.get("DerivationDescription", part)
     ds.DerivationDescription = f"reconstructed by pisolve {__version__}: {how}"[:1024]
     ds.ImageComments = f"{part}; derived image for research, not for diagnosis"
@@ -71,6 +71,10 @@ def write(path, image: np.ndarray, *, meta: dict, axes=None, part: str = "magnit
         _classic(ds, place, said)
     if ds.SOPClassUID != ENHANCED:
         _scale(ds, slope, window)
+    if place:
+        ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = _uid(stored, "place"), ""
+    else:
+        _capture(ds, len(planes))
     if place is None and meta.get("voxel_mm"):
         ds.NominalScannedPixelSpacing = [_ds(v) for v in meta["voxel_mm"][1:]]
     ds.file_meta = FileMetaDataset()
@@ -111,7 +115,7 @@ def _place(meta: dict, shape) -> _Place | None:
     """The place of the planes; None where it is not known, or where rows and columns are no right angle."""
     if meta.get("affine") is None:
         return None
-    matrix = _WORLD @ np.array(meta["affine"], float)
+    matrix = WORLD @ np.array(meta["affine"], float)
     steps = np.linalg.norm(matrix[:3, :3], axis=0)
     slant = abs(matrix[:3, 0] @ matrix[:3, 1])
     if not np.isfinite(matrix).all() or not steps.all() or slant > 1e-3 * steps[0] * steps[1]:
@@ -138,15 +142,14 @@ def _uid(stored, what: str) -> str:
 def _patient(ds, stored, said: dict) -> None:
     """Patient, study, series and equipment; names are left empty, since a scan's header is no place to ask for them."""
     for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber",
-                 "ReferringPhysicianName", "StudyDate", "StudyTime", "PatientPosition", "Laterality"):
+                 "ReferringPhysicianName", "StudyDate", "StudyTime", "PatientPosition"):
         setattr(ds, name, "")
     ds.Modality, ds.SeriesNumber, ds.InstanceNumber = "MR", 1, 1
     ds.SeriesDescription = "pisolve"
-    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID, ds.FrameOfReferenceUID = (
-        _uid(stored, what) for what in ("study", "series", "image", "place"))
-    ds.PositionReferenceIndicator = ""
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = (
+        _uid(stored, what) for what in ("study", "series", "image"))
     ds.Manufacturer = ds.ManufacturerModelName = "pisolve"
-    ds.DeviceSerialNumber, ds.SoftwareVersions, ds.ConversionType = "0", __version__, "SYN"
+    ds.DeviceSerialNumber, ds.SoftwareVersions = "0", __version__
     now = time.localtime()
     ds.ContentDate, ds.ContentTime = time.strftime("%Y%m%d", now), time.strftime("%H%M%S", now)
     ds.InstanceCreationDate, ds.InstanceCreationTime = ds.ContentDate, ds.ContentTime
@@ -170,6 +173,15 @@ def _scale(ds, slope: float, window) -> None:
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = "0", _ds(slope), "US"
     low, high = window
     ds.WindowCenter, ds.WindowWidth = _ds((low + high) / 2 * slope), _ds((high - low) * slope)
+    ds.VOILUTFunction = "LINEAR_EXACT"
+
+
+def _capture(ds, count: int) -> None:
+    """What a secondary capture has beside its pixels."""
+    ds.ConversionType, ds.PatientOrientation = "SYN", ""
+    if count > 1:
+        ds.PresentationLUTShape, ds.FrameIncrementPointer = "IDENTITY", 0x00182001
+        ds.PageNumberVector = list(range(1, count + 1))
 
 
 def _classic(ds, place, said: dict) -> None:
@@ -177,6 +189,7 @@ def _classic(ds, place, said: dict) -> None:
     for name, value in place.at(0).items():
         setattr(ds, name, value)
     ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions, ds.MRAcquisitionType = "RM", "NONE", "", "2D"
+    ds.EchoTrainLength = ""
     for name, key, factor in (("MagneticFieldStrength", "MagneticFieldStrength", 1), ("EchoTime", "EchoTime", 1000),
                               ("RepetitionTime", "RepetitionTime", 1000), ("FlipAngle", "FlipAngle", 1)):
         value = said.get(key)
@@ -203,8 +216,10 @@ def _frames(ds, front: dict, place, scale, part: str, said: dict) -> None:
              FunctionalGroupPointer=Tag(0x0020, 0x9111), DimensionDescriptionLabel=name) for name in front])
     values, shared = item(), item()
     _scale(values, *scale)
-    shared.FrameVOILUTSequence = Sequence([item(WindowCenter=values.WindowCenter, WindowWidth=values.WindowWidth)])
-    del values.WindowCenter, values.WindowWidth
+    window = {n: getattr(values, n) for n in ("WindowCenter", "WindowWidth", "VOILUTFunction")}
+    shared.FrameVOILUTSequence = Sequence([item(**window)])
+    for name in window:
+        delattr(values, name)
     shared.PixelValueTransformationSequence = Sequence([values])
     if place:
         first = place.at(0)
@@ -217,7 +232,9 @@ def _frames(ds, front: dict, place, scale, part: str, said: dict) -> None:
         for name, value in about.items():
             setattr(ds, name, value)
         shared.MRImageFrameTypeSequence = Sequence([item(FrameType=list(ds.ImageType), **about)])
-        ds.PresentationLUTShape, ds.ResonantNucleus = "IDENTITY", "1H"
+        ds.PresentationLUTShape, ds.ResonantNucleus, ds.AcquisitionContextSequence = "IDENTITY", "1H", Sequence()
+        body = item(CodeValue="38266002", CodingSchemeDesignator="SCT", CodeMeaning="Entire Body")  # it is not known
+        shared.FrameAnatomySequence = Sequence([item(FrameLaterality="U", AnatomicRegionSequence=Sequence([body]))])
         if "MagneticFieldStrength" in said:
             ds.MagneticFieldStrength = said["MagneticFieldStrength"]
     ds.SharedFunctionalGroupsSequence = Sequence([shared])
@@ -238,68 +255,3 @@ def _frames(ds, front: dict, place, scale, part: str, said: dict) -> None:
             group.PlanePositionSequence = Sequence([item(ImagePositionPatient=at)])
         each.append(group)
     ds.PerFrameFunctionalGroupsSequence = Sequence(each)
-
-
-def read(path, most: int):
-    """(an image, the names of its axes or None, voxel size and place) of a file, its numbers scaled as it says.
-
-    Raises:
-        ValueError: damaged files, packed pixels, colours, frames that are not one for each index, more than `most`.
-    """
-    pydicom = _check.extra("pydicom", "dicom")
-    spend(path, "the file", path.stat().st_size, most)
-    syntax = str(pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID", PLAIN_SYNTAXES[0]))
-    if syntax not in PLAIN_SYNTAXES:
-        raise ValueError(f"{path} has its pixels packed ({syntax}): unpack them first, for example with gdcmconv --raw")
-    ds = pydicom.dcmread(path)
-    bits, frames = int(ds.get("BitsAllocated", 0)), int(ds.get("NumberOfFrames", 1) or 1)
-    rows, columns = int(ds.get("Rows", 0)), int(ds.get("Columns", 0))
-    if int(ds.get("SamplesPerPixel", 1)) != 1 or bits not in (8, 16, 32) or min(rows, columns, frames) < 1:
-        raise ValueError(f"{path} holds no grey image: {rows} x {columns}, {frames} frames of {bits} bits")
-    spend(path, "its image", 8 * rows * columns * frames, most)
-    order, sign = "><"[syntax != PLAIN_SYNTAXES[2]], "ui"[bool(ds.get("PixelRepresentation"))]
-    kind = np.dtype(f"{order}{sign}{bits // 8}")
-    pixels = np.frombuffer(ds.PixelData, kind, rows * columns * frames).reshape(frames, rows, columns)
-    shared = (ds.get("SharedFunctionalGroupsSequence") or [ds])[0]
-    each = ds.get("PerFrameFunctionalGroupsSequence") or [ds]
-    scale = [_within("PixelValueTransformationSequence", g, shared, ds) for g in each]
-    slope, shift = (np.array([float(s.get(n, d)) for s in scale]).reshape(-1, 1, 1) for n, d in (
-        ("RescaleSlope", 1), ("RescaleIntercept", 0)))
-    image = (pixels * slope + shift).astype(np.float32)
-    labels = [str(i.get("DimensionDescriptionLabel", "")) for i in ds.get("DimensionIndexSequence") or []]
-    names = None
-    if frames > 1 and labels and len(each) == frames:
-        index = np.array([np.ravel(g.FrameContentSequence[0].DimensionIndexValues) for g in each], int) - 1
-        sizes = index.max(axis=0) + 1
-        if index.min() >= 0 and math.prod(map(int, sizes)) == frames:
-            image = image[np.lexsort(index.T[::-1])].reshape(*sizes, rows, columns)
-            each = [each[i] for i in np.lexsort(index.T[::-1])]
-            names = (*labels, "y", "x") if all(labels) else None
-    image = image if names or frames > 1 else image[0]
-    return image, names, _meta(ds, shared, each, image, names)
-
-
-def _within(name: str, *groups):
-    """The first item of a sequence in the first group that has it, else the last group."""
-    return next((g[name][0] for g in groups if g.get(name)), groups[-1])
-
-
-def _meta(ds, shared, each, image, names) -> dict:
-    """`voxel_mm` and `affine` as far as a file says them."""
-    spacing = _within("PixelMeasuresSequence", each[0], shared, ds).get("PixelSpacing")
-    direction = _within("PlaneOrientationSequence", each[0], shared, ds).get("ImageOrientationPatient")
-    where = [_within("PlanePositionSequence", g, shared, ds).get("ImagePositionPatient") for g in each]
-    if not spacing or not direction or None in where:
-        return {}
-    where, direction = np.array(where, float), np.array(direction, float).reshape(2, 3)
-    measures = _within("PixelMeasuresSequence", each[0], shared, ds)
-    stack = np.unique(where, axis=0, return_index=True)[1]
-    steps = where[np.sort(stack)]
-    normal = np.cross(*direction)
-    gap = float(measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 1)
-    step = (steps[-1] - steps[0]) / (len(steps) - 1) if len(steps) > 1 else normal * gap
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.column_stack([direction[0] * float(spacing[1]), direction[1] * float(spacing[0]), step])
-    matrix[:3, 3] = where[0]
-    thick = float(measures.get("SliceThickness") or np.linalg.norm(step))
-    return {"voxel_mm": [thick, float(spacing[0]), float(spacing[1])], "affine": (_WORLD @ matrix).tolist()}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import _check
-from pisolve.io import cfl, dicom, fastmri, foreign, matlab, mrd, mrd_image, nifti, twix
+from pisolve.io import cfl, dicom, dicom_read, fastmri, foreign, matlab, mrd, mrd_image, nifti, twix
 from pisolve.io import numpy as npy
 from pisolve.io.door import reading
 from pisolve.io.hdf5 import link, open_hdf5
@@ -126,7 +126,7 @@ def read_image(path, max_bytes: int | None = None):
         elif path.suffix == matlab.SUFFIX:
             image, names = matlab.read_image(path, most)
         elif path.suffix == dicom.SUFFIX:
-            image, names, meta = dicom.read(path, most)
+            image, names, meta = dicom_read.read(path, most)
         elif suffix_of(path) in nifti.SUFFIXES:
             image, names = nifti.read(path, most)
             meta = nifti.place(path, names)
