@@ -72,6 +72,8 @@ def test_enhanced_dicom(tmp_path):
         assert list(group.FrameContentSequence[0].DimensionIndexValues) == [number // 2 + 1, number % 2 + 1]
         assert np.allclose(group.PlanePositionSequence[0].ImagePositionPatient, (LPS @ (0, 0, number // 2, 1))[:3])
     assert np.allclose(shared.PixelMeasuresSequence[0].PixelSpacing, [3, 2])
+    assert shared.MREchoSequence[0].EffectiveEchoTime == 4.5
+    assert (float(ds.RepetitionTime), float(ds.FlipAngle), float(ds.MagneticFieldStrength)) == (20, 15, 2.89)
     same(io.load_image(path), frames)
     assert io.image_axes(path) == ("slice", "frame", "y", "x")
     assert np.allclose(io.image_meta(path)["affine"], AFFINE, atol=1e-6)

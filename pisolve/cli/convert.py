@@ -96,17 +96,15 @@ def _scan(a) -> None:
 
 def _image(a) -> None:
     from pisolve import io
-    from pisolve.io.files import read_image, suffix_of
+    from pisolve.io.files import path_of, read_image, suffix_of
     from pisolve.io.named import PLAIN
 
     image, names, meta = read_image(a.scan)
     names = names if a.axes is None else tuple(a.axes)
-    named = names is not None or image.ndim in PLAIN
-    if not named and not a.output.endswith(".npy"):
+    if names is None and image.ndim not in PLAIN:
         raise ValueError(f"{a.scan} holds an image of shape {image.shape}, whose axes it does not name: --axes, such "
                          "as --axes frame,slice,y,x")
-    placed = suffix_of(io.saving.path_of(a.output)) not in (".npy", ".cfl", ".mat")
-    io.save(a.output, image, axes=names if named else tuple(f"axis{k}" for k in range(image.ndim - 2)) + ("y", "x"),
-            component=a.component, meta=meta if placed else None)
+    plain = suffix_of(path_of(a.output)) in (".npy", ".cfl", ".mat")
+    io.save(a.output, image, axes=names, component=a.component, meta=None if plain else meta)
     table([("image", f"{a.scan}, {' x '.join(map(str, image.shape))}, {image.dtype}"),
            ("place", "known" if "affine" in meta else "not known"), ("written", a.output)])

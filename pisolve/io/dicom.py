@@ -237,7 +237,29 @@ def _frames(ds, front: dict, place, scale, part: str, said: dict) -> None:
         shared.FrameAnatomySequence = Sequence([item(FrameLaterality="U", AnatomicRegionSequence=Sequence([body]))])
         if "MagneticFieldStrength" in said:
             ds.MagneticFieldStrength = said["MagneticFieldStrength"]
+        _timing(ds, shared, said, item)
     ds.SharedFunctionalGroupsSequence = Sequence([shared])
+    ds.PerFrameFunctionalGroupsSequence = Sequence(_each(front, place, item))
+
+
+def _timing(ds, shared, said: dict, item) -> None:
+    """Echo time, repetition time and flip angle, where they are known and the same for all frames.
+
+    The latter two stand beside the functional groups: theirs asks for heating and modes of operation, too.
+    """
+    from pydicom.sequence import Sequence
+
+    if isinstance(said.get("EchoTime"), float):
+        shared.MREchoSequence = Sequence([item(EffectiveEchoTime=said["EchoTime"] * 1000)])
+    for name, factor in (("RepetitionTime", 1000), ("FlipAngle", 1)):
+        if isinstance(said.get(name), int | float):
+            setattr(ds, name, _ds(said[name] * factor))
+
+
+def _each(front: dict, place, item) -> list:
+    """What each frame says of itself: its number along each dimension, and where it lies."""
+    from pydicom.sequence import Sequence
+
     each = []
     for index in np.ndindex(*front.values()):
         where = dict(zip(front, index))
@@ -254,4 +276,4 @@ def _frames(ds, front: dict, place, scale, part: str, said: dict) -> None:
             at = place.at(number)["ImagePositionPatient"]
             group.PlanePositionSequence = Sequence([item(ImagePositionPatient=at)])
         each.append(group)
-    ds.PerFrameFunctionalGroupsSequence = Sequence(each)
+    return each
