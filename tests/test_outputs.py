@@ -80,10 +80,11 @@ def test_enhanced_dicom(tmp_path):
     assert np.allclose(io.image_meta(path)["voxel_mm"], META["voxel_mm"])
 
 
-def test_dicom_of_an_unknown_place_is_a_secondary_capture(tmp_path):
+@pytest.mark.parametrize("meta", [None, META | {"affine_code": 0}], ids=["none", "of an unknown vendor"])
+def test_dicom_of_an_unknown_place_is_a_secondary_capture(tmp_path, meta):
     for image, name in ((IMAGE, "Multi-frame Grayscale Word Secondary Capture Image Storage"),
                         (IMAGE[0], "Secondary Capture Image Storage")):
-        io.save(tmp_path / "a.dcm", image)
+        io.save(tmp_path / "a.dcm", image, meta=meta)
         ds = pydicom.dcmread(tmp_path / "a.dcm")
         assert ds.SOPClassUID.name == name
         assert "ImagePositionPatient" not in ds

@@ -96,6 +96,7 @@ def _scan(a) -> None:
 
 def _image(a) -> None:
     from pisolve import io
+    from pisolve.io.component import known_place
     from pisolve.io.files import path_of, read_image, suffix_of
     from pisolve.io.named import PLAIN
 
@@ -107,4 +108,4 @@ def _image(a) -> None:
     plain = suffix_of(path_of(a.output)) in (".npy", ".cfl", ".mat")
     io.save(a.output, image, axes=names, component=a.component, meta=None if plain else meta)
     table([("image", f"{a.scan}, {' x '.join(map(str, image.shape))}, {image.dtype}"),
-           ("place", "known" if "affine" in meta else "not known"), ("written", a.output)])
+           ("place", "not known" if known_place(meta) is None else "known"), ("written", a.output)])

@@ -81,6 +81,7 @@ def _attributes(meta: dict) -> list:
 
 def _image(path: str) -> list:
     """Rows on a file that holds an image, with the recipe that made it."""
+    from pisolve.io.component import known_place
     from pisolve.io.files import read_image
     from pisolve.io.hdf5 import attributes, open_hdf5
 
@@ -88,7 +89,7 @@ def _image(path: str) -> list:
     rows = [("file", path), ("image", f"{image.shape}, {image.dtype}, magnitude up to {abs(image).max():.4g}")]
     rows += [] if names is None else [("axes", ", ".join(names))]
     if "voxel_mm" in meta:
-        place = "known" if "affine" in meta else "not known"
+        place = "not known" if known_place(meta) is None else "known"
         size = " x ".join(f"{v:.4g}" for v in meta["voxel_mm"])
         rows.append(("voxel", f"{size} mm, its place in the scanner {place}"))
     if path.endswith((".h5", ".hdf5")):

@@ -16,6 +16,13 @@ _SAID = (("MagneticFieldStrength", "field_strength_t", 1), ("EchoTime", "te_ms",
          ("RepetitionTime", "tr_ms", 1e-3), ("FlipAngle", "flip_deg", 1))
 
 
+def known_place(meta: dict):
+    """The 4 x 4 matrix `meta["affine"]`; None where there is none, or where `affine_code` 0 says that nobody vouches."""
+    if meta.get("affine") is None or meta.get("affine_code") == 0:
+        return None
+    return np.array(meta["affine"], float)
+
+
 def component(image, wanted: str | None, magnitude: bool | None, default: str):
     """(magnitude, phase, real or imaginary part of an image, or all of it; which it is).
 
@@ -51,6 +58,7 @@ def described(meta: dict, part: str, axes) -> dict:
         with suppress(TypeError):
             values = [round(v * factor, 9) for v in (value if isinstance(value, list) else [value])]
             found[name] = values if len(values) > 1 else values[0]
+    found |= {"Manufacturer": str(meta["vendor"])} if meta.get("vendor") else {}
     if meta.get("voxel_mm"):
         found["VoxelSize"] = [float(v) for v in meta["voxel_mm"]][::-1]
         found["SliceThickness"] = float(meta["voxel_mm"][0])

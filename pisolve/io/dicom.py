@@ -16,7 +16,7 @@ import numpy as np
 
 from pisolve import _check
 from pisolve._version import __version__
-from pisolve.io.component import LETTERS
+from pisolve.io.component import LETTERS, known_place
 from pisolve.io.named import PLAIN
 
 SUFFIX = ".dcm"
@@ -113,9 +113,10 @@ class _Place:
 
 def _place(meta: dict, shape) -> _Place | None:
     """The place of the planes; None where it is not known, or where rows and columns are no right angle."""
-    if meta.get("affine") is None:
+    affine = known_place(meta)
+    if affine is None:
         return None
-    matrix = WORLD @ np.array(meta["affine"], float)
+    matrix = WORLD @ affine
     steps = np.linalg.norm(matrix[:3, :3], axis=0)
     slant = abs(matrix[:3, 0] @ matrix[:3, 1])
     if not np.isfinite(matrix).all() or not steps.all() or slant > 1e-3 * steps[0] * steps[1]:

@@ -95,7 +95,7 @@ def place(path) -> dict:
     with open_hdf5(path) as file:
         said = attributes(file)
     found = {}
-    for name, shape in (("voxel_mm", (3,)), ("affine", (4, 4)), ("frame_s", ())):
+    for name, shape in (("voxel_mm", (3,)), ("affine", (4, 4)), ("affine_code", ()), ("frame_s", ())):
         value = said.get(name)
         with suppress(ValueError, TypeError, RecursionError):
             value = json.loads(value) if isinstance(value, str) else value

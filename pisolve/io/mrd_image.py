@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from pisolve import _check
+from pisolve.io.component import known_place
 from pisolve.io.geometry import affine
 from pisolve.io.grid import AXES
 from pisolve.io.hdf5 import HARD, array_at, kind_of, link
@@ -73,9 +74,10 @@ def write(path, image: np.ndarray, *, meta: dict, axes=None, part: str = "comple
 
 def _place(meta: dict, size, number: int) -> dict:
     """Position of the middle, and directions, in the scanner's left, back and head; {} where they are not known."""
-    if meta.get("affine") is None:
+    found = known_place(meta)
+    if found is None:
         return {}
-    matrix = np.diag([-1, -1, 1, 1]) @ np.array(meta["affine"], float)
+    matrix = np.diag([-1, -1, 1, 1]) @ found
     if not np.linalg.norm(matrix[:3, :3], axis=0).all():
         return {}
     z, y, x = (n // 2 for n in size)

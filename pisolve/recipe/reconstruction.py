@@ -19,7 +19,7 @@ from pisolve.solvers import CG, Result, State, solve
 from pisolve.tuning import Tuning
 
 WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged", "done", "empty")
-PLACE = ("voxel_mm", "affine", "frame_s")  # of a scan's meta, what its image keeps
+PLACE = ("voxel_mm", "affine", "affine_code", "frame_s")  # of a scan's meta, what its image keeps
 _GOOD = ("converged", "max_iter", "stopped", "done", "empty")
 
 
