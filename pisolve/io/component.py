@@ -17,7 +17,7 @@ _SAID = (("MagneticFieldStrength", "field_strength_t", 1), ("EchoTime", "te_ms",
 
 
 def known_place(meta: dict):
-    """The matrix `meta["affine"]`; None where there is none, or where `affine_code` 0 says that nobody vouches for it."""
+    """The matrix `meta["affine"]`; None where there is none, or where `affine_code` is 0: nobody vouches for it."""
     if meta.get("affine") is None or meta.get("affine_code") == 0:
         return None
     return np.array(meta["affine"], float)
