@@ -95,6 +95,7 @@ def _placed(path, suffix: str, image, part: str, names, meta: dict | None) -> No
         image = single if image.dtype.kind == "c" else image.astype(np.float32)
         write = dicom.write if suffix == dicom.SUFFIX else mrd_image.write
         with atomic(path) as temporary:
+            room(path, image.nbytes if suffix == ".mrd" else image.size * 2)
             write(temporary, image, meta=meta or {}, axes=names, part=part, said=said)
         return
     beside = [] if meta is None else [sidecar(path)]
