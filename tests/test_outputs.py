@@ -262,7 +262,7 @@ def test_phase_oversampling_goes_and_the_place_stays():
 def test_convert_keeps_the_image_and_its_place(run):
     io.save("a.nii.gz", abs(IMAGE), meta=META)
     for old, new in zip(("a.nii.gz", "b.dcm", "c.mrd", "d.h5", "e.mat"), ("b.dcm", "c.mrd", "d.h5", "e.mat", "f.cfl")):
-        code, out, err = run("convert", old, new, *(("--as", "image") if old == "e.mat" else ()))
+        code, out, err = run("convert", old, new)
         assert (code, err) == (0, ""), err
         assert new in out
         same(io.load_image(new), IMAGE)
@@ -277,11 +277,16 @@ def test_convert_scans(run):
     scan = scan_of()
     io.save_scan("a.npz", scan)
     for old, new in zip(("a.npz", "b.h5", "c.mrd", "d.mat"), ("b.h5", "c.mrd", "d.mat", "e.npz")):
-        assert run("convert", old, new, *(("--as", "scan") if old == "d.mat" else ()))[0] == 0
+        assert run("convert", old, new)[0] == 0
         np.testing.assert_array_equal(io.load(new).kspace, scan.kspace)
     code, out, _ = run("convert", "a.npz", "f.cfl")
     assert code == 0
     assert "left out" in out
+    assert run("convert", "f.cfl", "g.npz")[0] == 0  # it has coils
+    np.testing.assert_array_equal(io.load("g.npz").kspace, scan.kspace)
+    np.save("real.npy", abs(IMAGE))
+    assert run("convert", "real.npy", "h.mat")[0] == 0  # k-space is complex
+    same(io.load_image("h.mat"), IMAGE)
     code, _, err = run("convert", "a.npz", "g.dcm")
     assert code == 2
     assert "is a scan" in err
@@ -314,6 +319,12 @@ def test_reconstructions(run, suffix):
     if suffix == ".dcm":
         assert "Reconstruction" in pydicom.dcmread("x.dcm").DerivationDescription
     assert "complex" in run("recon", "a.h5", "-o", "y.dcm", "--component", "complex")[2]
+
+
+def test_each_echo_says_its_time(tmp_path):
+    io.save(tmp_path / "a.dcm", IMAGE[:, None], axes=("echo", "slice", "y", "x"), meta=META | {"te_ms": [4.0, 9.0, 15.5]})
+    ds = pydicom.dcmread(tmp_path / "a.dcm")
+    assert [g.MREchoSequence[0].EffectiveEchoTime for g in ds.PerFrameFunctionalGroupsSequence] == [4, 9, 15.5]
 
 
 @pytest.mark.parametrize("name", ["MR_small.dcm", "MR_small_bigendian.dcm", "MR_small_implicit.dcm"])

@@ -67,7 +67,11 @@ def kind_of(a) -> str:
 
 
 def _found(path: str) -> str:
-    """What a file is by the names of its arrays."""
+    """What a file is by the names of its arrays, by their kind, or by its coils."""
+    import numpy as np
+
+    from pisolve.io import cfl, matlab
+    from pisolve.io.door import reading
     from pisolve.io.fastmri import IMAGES
     from pisolve.io.hdf5 import link, open_hdf5
 
@@ -80,6 +84,13 @@ def _found(path: str) -> str:
             if any(link(file, name) is not None for name in IMAGES):
                 return "image"
         return "image"
+    with reading(path):
+        if path.endswith(".npy") and np.load(path, mmap_mode="r", allow_pickle=False).dtype.kind != "c":
+            return "image"
+        if path.endswith(".mat") and (kind := matlab.kind_of_file(path)) is not None:
+            return kind
+        if path.endswith((".cfl", ".hdr")) and cfl.coils_of(path) > 1:
+            return "scan"
     raise ValueError(f"{path} may be a scan or an image, and its numbers do not say which: --as scan, or --as image")
 
 

@@ -137,6 +137,12 @@ def pair(path) -> tuple[Path, Path]:
     return stem.with_name(stem.name + ".cfl"), stem.with_name(stem.name + ".hdr")
 
 
+def coils_of(path) -> int:
+    """The size of the dimension of coils, by the header."""
+    dims = _dimensions(_head_of(*pair(path)))
+    return dims[COIL] if len(dims) > COIL else 1
+
+
 def _head_of(data: Path, head: Path) -> Path:
     """The header, or that of a run which was killed, complete, between the renames of its two files."""
     def fits(found):

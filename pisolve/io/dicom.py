@@ -240,7 +240,7 @@ def _frames(ds, front: dict, place, scale, part: str, said: dict) -> None:
             ds.MagneticFieldStrength = said["MagneticFieldStrength"]
         _timing(ds, shared, said, item)
     ds.SharedFunctionalGroupsSequence = Sequence([shared])
-    ds.PerFrameFunctionalGroupsSequence = Sequence(_each(front, place, item))
+    ds.PerFrameFunctionalGroupsSequence = Sequence(_each(front, place, said, item))
 
 
 def _timing(ds, shared, said: dict, item) -> None:
@@ -257,10 +257,12 @@ def _timing(ds, shared, said: dict, item) -> None:
             setattr(ds, name, _ds(said[name] * factor))
 
 
-def _each(front: dict, place, item) -> list:
-    """What each frame says of itself: its number along each dimension, and where it lies."""
+def _each(front: dict, place, said: dict, item) -> list:
+    """What each frame says of itself: its number along each dimension, where it lies, and its echo time of several."""
     from pydicom.sequence import Sequence
 
+    echoes = said.get("EchoTime")
+    echoes = echoes if isinstance(echoes, list) and len(echoes) == front.get("echo") else None
     each = []
     for index in np.ndindex(*front.values()):
         where = dict(zip(front, index))
@@ -276,5 +278,7 @@ def _each(front: dict, place, item) -> list:
         if place:
             at = place.at(number)["ImagePositionPatient"]
             group.PlanePositionSequence = Sequence([item(ImagePositionPatient=at)])
+            if echoes:
+                group.MREchoSequence = Sequence([item(EffectiveEchoTime=echoes[where["echo"]] * 1000)])
         each.append(group)
     return each

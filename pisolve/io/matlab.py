@@ -20,6 +20,7 @@ import numpy as np
 from pisolve import _axes
 from pisolve.io import mat5
 from pisolve.io.hdf5 import array_at, kind_of, open_hdf5
+from pisolve.io.limits import limit
 from pisolve.io.named import PLAIN, of_kspace, spread, words
 from pisolve.scan import Scan
 
@@ -117,6 +118,13 @@ def write_scan(path, scan: Scan) -> None:
         found |= {"mask": scan.mask.astype(np.uint8).T, "mask_axes": ",".join(own[::-1])}
     found |= {n: a.T for n in OTHERS[1:] if (a := getattr(scan, n)) is not None}
     _save(path, found)
+
+
+def kind_of_file(path) -> str | None:
+    """"scan" or "image", by the names of a file's variables; None where they do not say it."""
+    with _File(path, limit(None)) as file:
+        named = [n for n in file.shapes if re.fullmatch("kspace.*|ksp|kus.*|kdata.*|k_space", n, re.IGNORECASE)]
+        return "scan" if named else "image" if set(IMAGES) & set(file.shapes) else None
 
 
 def _save(path, found: dict) -> None:
