@@ -322,7 +322,8 @@ def test_reconstructions(run, suffix):
 
 
 def test_each_echo_says_its_time(tmp_path):
-    io.save(tmp_path / "a.dcm", IMAGE[:, None], axes=("echo", "slice", "y", "x"), meta=META | {"te_ms": [4.0, 9.0, 15.5]})
+    meta = META | {"te_ms": [4.0, 9.0, 15.5]}
+    io.save(tmp_path / "a.dcm", IMAGE[:, None], axes=("echo", "slice", "y", "x"), meta=meta)
     ds = pydicom.dcmread(tmp_path / "a.dcm")
     assert [g.MREchoSequence[0].EffectiveEchoTime for g in ds.PerFrameFunctionalGroupsSequence] == [4, 9, 15.5]
 
