@@ -73,17 +73,17 @@ def _found(path: str) -> str:
     from pisolve.io import cfl, matlab
     from pisolve.io.door import reading
     from pisolve.io.fastmri import IMAGES
+    from pisolve.io.files import path_of
     from pisolve.io.hdf5 import link, open_hdf5
+    from pisolve.io.raw import is_raw
 
     if path.endswith((".h5", ".hdf5", ".mrd")):
-        from pisolve.io.mrd import group_of
-
         with open_hdf5(path) as file:
-            if link(file, "kspace") is not None or group_of(file) is not None:
+            if link(file, "kspace") is not None:
                 return "scan"
             if any(link(file, name) is not None for name in IMAGES):
                 return "image"
-        return "image"
+        return "scan" if is_raw(path_of(path)) else "image"
     with reading(path):
         if path.endswith(".npy") and np.load(path, mmap_mode="r", allow_pickle=False).dtype.kind != "c":
             return "image"

@@ -29,7 +29,8 @@ def load(a) -> io.Scan:
 def read(a) -> io.Scan:
     """The whole scan."""
     named = {} if getattr(a, "axes", None) is None else {"axes": tuple(a.axes)}
-    scan = io.load(a.scan, mps=getattr(a, "mps", None), part=a.part, **named)
+    scan = io.load(a.scan, mps=getattr(a, "mps", None), part=a.part, average=getattr(a, "average", "mean"), epi=a.epi,
+                   noise=getattr(a, "noise_file", None), **named)
     if getattr(a, "phase_axis", None) is None:
         return scan
     if len(scan.encoding.encoded) > 2:

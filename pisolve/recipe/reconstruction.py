@@ -19,7 +19,7 @@ from pisolve.solvers import CG, Result, State, solve
 from pisolve.tuning import Tuning
 
 WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged", "done", "empty")
-PLACE = ("voxel_mm", "affine", "affine_code", "frame_s")  # of a scan's meta, what its image keeps
+KEPT = ("voxel_mm", "affine", "affine_code", "frame_s", "epi")  # of a scan's meta, what its image keeps
 _GOOD = ("converged", "max_iter", "stopped", "done", "empty")
 
 
@@ -107,9 +107,9 @@ class Reconstruction:
             return
         image, meta = cut(self.x, self.scan.meta, wanted(self.scan, crop))
         if str(path).endswith((".h5", ".hdf5")):
-            place = {n: meta[n] for n in PLACE if n in meta}
+            told = {n: meta[n] for n in KEPT if n in meta}
             io.save(path, image, axes=self.axes, recipe=self.recipe, scale=self.scale, component=component,
-                    meta={"status": self.status} | place)
+                    meta={"status": self.status} | told)
         else:
             plain = str(path).endswith((".npy", ".cfl", ".mat"))
             io.save(path, image, axes=self.axes, component=component, meta=None if plain else meta | self._said())
