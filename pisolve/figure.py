@@ -87,6 +87,77 @@ def figure(images, reference=None, *, path=None, slice: int | dict | None = None
         drawn.savefig(temporary, dpi=dpi, facecolor=_DARK)
 
 
+def mosaic(tiles, *, path=None, title: str = "", note: str = "", columns: int | None = None, dpi: int = 150):
+    """Draw tiles side by side, each with its name above, in rows.
+
+    Args:
+        tiles: list of (name, plane (y, x), kind): of the kind "each" one has a window of its own, 0 to the 99.8th
+            percentile of its magnitude; "log" is shown from its least finite value to 0, what is not finite black;
+            "phase" in radians in colours. Any other word is a kind whose tiles share one window, such as "coil".
+        path: .png, .pdf or .svg, written whole or not at all. None: pyplot's figure comes back.
+        title, note: lines above and below.
+        columns: tiles in a row; None: about as many as rows.
+        dpi: pixels per inch.
+
+    Raises:
+        ImportError: matplotlib is not installed (the extra `plot`).
+        ValueError: no tiles, an unknown suffix.
+    """
+    if path is not None:
+        _check.choice("the suffix of path", Path(path).suffix, SUFFIXES)
+    if not tiles:
+        raise ValueError("tiles is empty: at least one is needed")
+    _check.extra("matplotlib", "plot")
+    columns = columns or min(len(tiles), _COLUMNS, math.ceil(math.sqrt(len(tiles))) + 1)
+    rows = math.ceil(len(tiles) / columns)
+    tops = {}
+    for of in {kind for _, _, kind in tiles} - {"each", "log", "phase"}:
+        all_of = np.concatenate([abs(p).ravel() for _, p, kind in tiles if kind == of])
+        tops[of] = float(np.percentile(all_of, 99.8)) or 1.0
+    ratio = np.median([p.shape[0] / p.shape[1] for _, p, _ in tiles])
+    width, height = _CELL, min(max(_CELL * ratio, 0.5 * _CELL), 2 * _CELL)
+    above, below, head = 0.34 if title else 0.06, 0.26 if note else 0.06, 0.24
+    size = (columns * (width + _GAP) + 0.1, above + below + rows * (height + head))
+    if path is None:
+        from matplotlib import pyplot
+
+        drawn = pyplot.figure(figsize=size, facecolor=_DARK)
+    else:
+        from matplotlib.figure import Figure
+
+        drawn = Figure(figsize=size, facecolor=_DARK)
+    for number, (name, plane, kind) in enumerate(tiles):
+        row, column = divmod(number, columns)
+        left, y = 0.075 + column * (width + _GAP), size[1] - above - (row + 1) * (height + head)
+        here = drawn.add_axes((left / size[0], y / size[1], width / size[0], height / size[1]))
+        here.set_axis_off()
+        shown, options = _shown(plane, kind, tops.get(kind))
+        long = max(plane.shape) > 4 * min(plane.shape)  # spokes and the like fill their tile
+        here.imshow(shown, interpolation="nearest", aspect="auto" if long else "equal", **options)
+        drawn.text((left + width / 2) / size[0], (y + height + head / 2) / size[1], caption(name), color=_TEXT,
+                   ha="center", va="center", fontsize=9)
+    for words, y, colour in ((title, size[1] - 0.18, _TEXT), (note, 0.12, _DIM)):
+        drawn.text(0.1 / size[0], y / size[1], caption(words), color=colour, fontsize=9, va="center")
+    if path is None:
+        return drawn
+    with atomic(path) as temporary:
+        drawn.savefig(temporary, dpi=_check.integer("dpi", dpi, low=20, high=1200), facecolor=_DARK)
+
+
+def _shown(plane, kind: str, top: float | None):
+    """(what is drawn of a tile, how)."""
+    if kind == "phase":
+        angles = np.angle(plane) if np.iscomplexobj(plane) else plane
+        return angles, {"cmap": "twilight", "vmin": -np.pi, "vmax": np.pi}
+    if kind == "log":
+        finite = plane[np.isfinite(plane)]
+        low = float(finite.min(initial=-1))
+        return np.where(np.isfinite(plane), plane, low), {"cmap": "gray", "vmin": low, "vmax": max(float(finite.max(
+            initial=0)), low + 1)}
+    plane = abs(plane)
+    return plane, {"cmap": "gray", "vmin": 0, "vmax": top or float(np.percentile(plane, 99.8)) or 1.0}
+
+
 def _plane(image, axes, slice) -> tuple[tuple, str]:
     """The index of the plane that is shown, and which of how many it is, in words."""
     shape, given = image.shape, axes is not None

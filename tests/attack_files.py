@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import torch
 import training as sources
+from scipy.io import savemat
 
 import pisolve as pi
 from pisolve import io, nets
@@ -96,8 +97,17 @@ def make(base):
     np.savez_compressed(base / "kz.npz", kspace=kspace, mask=data.mask)
     cfl.write(base / "k.cfl", kspace, coils=True)
     image = data.rss()
-    for name in ("i.nii", "i.nii.gz"):
+    for name in ("i.nii", "i.nii.gz", "i.dcm", "i.mrd"):
         io.save(base / name, image)
+    parts = np.ascontiguousarray(np.broadcast_to(np.moveaxis(kspace, 0, -1), (4, 24, 20, 3)))
+    savemat(base / "k.mat", {"kspace_full": parts[0]})
+    savemat(base / "p.mat", {"kspace_full": parts[0]}, do_compression=True)
+    with h5py.File(base / "n.mat", "w", userblock_size=512) as file:
+        file["kspace_full"] = kspace.view([("real", "f4"), ("imag", "f4")])
+    with h5py.File(base / "calgary.h5", "w") as file:
+        file["kspace"] = parts.view(np.float32)
+    with h5py.File(base / "knee.h5", "w") as file:
+        file["kspace"], file["maps"] = parts[:, :, :, None], parts[..., None]
     torch.manual_seed(0)
     torch.save(nets.DnCNN(1, 3, 8, bias=True).state_dict(), base / "dncnn_gray_25.pth")
     card = {"data": "d", "licence": "l", "noise_range": [0, 1], "intensity_range": [0, 1], "seed": 0, "figures": []}
@@ -396,9 +406,9 @@ def raw(base, scratch, r, i):
 
 
 KINDS = {
-    "fastmri": plain(["fastmri.h5", "packed.h5"], 6000, load), "raw": raw,
+    "fastmri": plain(["fastmri.h5", "packed.h5", "calgary.h5", "knee.h5"], 6000, load), "raw": raw,
     "epi": plain(["epi.h5"], 6000, load), "npy": plain(["k.npy"], 128, load), "npz": npz, "bart": bart,
     "nifti": nifti, "safetensors": safetensors, "pth": pth, "recipe": recipe,
     "comparison": comparison, "checkpoint": checkpoint, "toml": toml, "training": training,
-    "image": plain(["recipe.h5"], 6000, image),
+    "image": plain(["recipe.h5", "i.dcm", "i.mrd"], 6000, image), "mat": plain(["k.mat", "p.mat", "n.mat"], 6000, load),
 }

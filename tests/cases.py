@@ -172,7 +172,7 @@ LINOPS = {
 }
 
 
-POINTS = ("nufft", "sense-coord", "off-resonance-nufft", "off-resonance-coord", "off-resonance-times")
+POINTS = ("circulant", "nufft", "sense-coord", "off-resonance-nufft", "off-resonance-coord", "off-resonance-times")
 GPU_LINOPS = [name for name in LINOPS if not name.startswith(POINTS)]  # those are on the CPU so far
 
 

@@ -29,7 +29,7 @@ GROUND = {"_hints", "_axes", "_check", "_words", "backend", "_version"}
 ONLY = {"scan": GROUND, "metrics": GROUND, "phantom": GROUND, "linops": GROUND,
         "trajectories": {*GROUND, "linops"},
         "io": {*GROUND, "scan"}, "masks": {*GROUND, "scan"}}  # though others are low
-OPTIONAL = {"matplotlib", "skimage", "nibabel", "cupy", "pandas", "bart", "sewar"}
+OPTIONAL = {"matplotlib", "skimage", "nibabel", "pydicom", "cupy", "pandas", "bart", "sewar"}
 LATE = {"scipy", "numba", "sigpy", "pywt", "h5py", "tqdm", "threadpoolctl"}  # needed, and imported where they are used
 HEAVY = {"torch", *OPTIONAL, *LATE}
 KERNELS = {"pisolve.linops._lanes"}  # imports numba at the top, and is itself imported where a kernel is run

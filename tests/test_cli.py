@@ -208,9 +208,9 @@ def test_an_undersampled_scan_is_not_undersampled_again(run):
 
 
 def test_holes_in_the_maps_are_told(run, scan):
-    code, _, err = run("recon", scan, "-o", "x.npy", "--crop", 0.9999, "--max-iter", 1)
+    code, _, err = run("recon", scan, "-o", "x.npy", "--map-crop", 0.9999, "--max-iter", 1)
     assert code == 0
-    assert re.search("warning: the coil maps are zero where .*--crop", err)
+    assert re.search("warning: the coil maps are zero where .*--map-crop", err)
 
 
 SMOOTH = pi.Denoiser(lambda x, sigma: x / (1 + sigma))
@@ -294,7 +294,7 @@ BAD = [
     (("recon", "SCAN", "-o", "x.h5", "--slices", "7"), "slices"),
     (("recon", "SCAN", "-o", "x.h5", "--slices", "a:b"), "--slices"),
     (("recon", "SCAN", "-o", "x.h5", "--mps", "SCAN"), "no dataset mps"),
-    (("recon", "SCAN", "-o", "x.h5", "--mps", "m.npy", "--crop", "0.5"), "nothing to estimate"),
+    (("recon", "SCAN", "-o", "x.h5", "--mps", "m.npy", "--map-crop", "0.5"), "nothing to estimate"),
     (("recon", "SCAN", "-o", "x.h5", "--recipe", "none.json"), "does not exist"),
     (("recon", "SCAN", "-o", "x.h5", "--recipe", "SCAN"), "holds no recipe"),
     (("recon", "SCAN", "-o", "x.h5", "--recipe", "bad.json"), "holds no recipe"),
@@ -380,7 +380,7 @@ def test_in_a_process_of_its_own():
 def test_real_scan(run):
     """A real brain, four times undersampled: with maps that cover the head, better than zero-filled."""
     path = data_path("kspace/invivo_brain_cimax_16ch.h5")
-    code, out, _ = run("recon", path, "-o", "x.h5", "--accel", 4, "--seed", 1, "--crop", 0)
+    code, out, _ = run("recon", path, "-o", "x.h5", "--accel", 4, "--seed", 1, "--map-crop", 0)
     values = [float(re.search(rf"^{n} +\S+ +(\S+)", out, re.M)[1]) for n in ("zero-filled", "reconstruction")]
     assert code == 0
     assert values[1] > values[0] + 5

@@ -87,7 +87,7 @@ def test_part_chooses_from_raw_data(run, tmp_path):  # noqa: F811
     raw = write(tmp_path / "raw.mrd", header(), [r for n in range(3) for r in lines((n + 1) * TRUTH, repetition=n)])
     assert "2 slices" in run("info", raw, "--part", "repetition=2")[1]
     assert "2 slices, 3 repetitions" in run("info", raw)[1]
-    words = ("-o", "x.npy", "--part", "repetition=2,slice=1", "--prior", "zero", "--max-iter", 2, "--crop", 0)
+    words = ("-o", "x.npy", "--part", "repetition=2,slice=1", "--prior", "zero", "--max-iter", 2, "--map-crop", 0)
     code, _, err = run("recon", raw, *words)
     assert code == 0
     assert "too small or too noisy" in err  # the centre of twelve lines
@@ -101,9 +101,9 @@ def test_part_chooses_from_raw_data(run, tmp_path):  # noqa: F811
 
 BAD = [
     *[(("recon", "SLICE", "-o", "x.h5", "--method", "spirit", *words), f"{words[0]} has no effect on --method spirit")
-      for words in (("--maps", "walsh"), ("--sets", "2"), ("--crop", "0.1"), ("--mps", "f.npy"))],
+      for words in (("--maps", "walsh"), ("--sets", "2"), ("--map-crop", "0.1"), ("--mps", "f.npy"))],
     *[(("recon", "OWN", "-o", "x.h5", *words), f"{words[0]} is for maps that are estimated, and this scan brings")
-      for words in (("--maps", "jsense"), ("--sets", "2"), ("--crop", "0.5"))],
+      for words in (("--maps", "jsense"), ("--sets", "2"), ("--map-crop", "0.5"))],
     (("calib", "SLICE", "-o", "m.npy", "--maps", "walsh", "--crop", "0.5"), "--crop has no effect on --maps walsh"),
     (("calib", "SLICE", "-o", "m.npy", "--window", "5"), "--window has no effect on --maps espirit"),
     (("calib", "SLICE", "-o", "m.npy", "--maps", "walsh", "--thresh", "auto"), "thresh must be a real number"),

@@ -256,7 +256,7 @@ def test_the_command_line(cupy, tmp_path):
     np.savez(tmp_path / "scan.npz", kspace=BRAIN.kspace)
     words = ["recon", str(tmp_path / "scan.npz"), "--no-progress", "-o"]
     first, again = str(tmp_path / "a.h5"), str(tmp_path / "b.h5")
-    assert cli.main([*words, first, "--max-iter", "3", "--crop", "0.5", "--device", "cuda"]) == 0
+    assert cli.main([*words, first, "--max-iter", "3", "--map-crop", "0.5", "--device", "cuda"]) == 0
     assert cupy.counts["up"]
     cupy.counts["up"] = 0
     assert cli.main([*words, again, "--recipe", first, "--device", "cpu"]) == 0

@@ -338,7 +338,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".npy", ".cfl", ".nii.gz"])
+@pytest.mark.parametrize("suffix", [".h5", ".npy", ".cfl", ".nii.gz", ".mat", ".dcm", ".mrd"])
 def test_a_limit_of_file_sizes_is_told_in_words_and_the_old_file_stays(suffix, tmp_path, rng):
     if suffix == ".nii.gz":
         pytest.importorskip("nibabel")

@@ -161,8 +161,8 @@ def test_sets_of_maps_lie_in_barts_dimension_4(tmp_path, shape):
     np.testing.assert_array_equal(cfl.read_maps(tmp_path / "b"), 2 * mps)
     np.testing.assert_array_equal(cfl.read_maps(tmp_path / "b", slices=True).reshape(shape), 2 * mps)
     assert cfl.read_maps(tmp_path / "b", slices=True).ndim == 5
-    for read in (cfl.read_coils, cfl.read_image):
-        with pytest.raises(ValueError, match=r"4 \(maps\) = 2"):
+    for read, what in ((cfl.read_coils, r"4 \(maps\) = 2"), (cfl.read_image, r"3 \(coil\) = 3")):
+        with pytest.raises(ValueError, match=what):
             read(tmp_path / "b")
     with pytest.raises(ValueError, match="array has 3 dimensions"):
         cfl.write(tmp_path / "c", mps[..., 0, :, :, :].reshape(-1, 16, 12), coils=True, sets=True)

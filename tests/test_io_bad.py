@@ -94,7 +94,7 @@ BAD = [
     ("folder.h5", lambda p: p.mkdir(), IsADirectoryError, "is a folder"),
     ("missing.h5", lambda p: None, FileNotFoundError, "does not exist"),
     ("missing.cfl", lambda p: p.with_suffix(".hdr").touch(), FileNotFoundError, "missing.cfl does not exist"),
-    ("scan.dcm", lambda p: p.touch(), ValueError, r"unknown suffix '.dcm': one of .h5"),
+    ("scan.tif", lambda p: p.touch(), ValueError, r"unknown suffix '.tif': one of .h5"),
     ("links.h5", outside, ValueError, "link to another file, 'secret.h5'"),
     ("soft.h5", soft_outside, ValueError, "link to another file"),
     ("circle.h5", lambda p: linked(p, h5py.SoftLink("/kspace")), ValueError, "circle of links"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from pisolve import io
 from pisolve.cli.say import in_words, show
 from pisolve.cli.scans import sampled, shape_of
+from pisolve.io import foreign
 from pisolve.io.files import SUFFIXES
 from pisolve.io.words import printable
 
@@ -44,6 +45,10 @@ def _second(path: Path) -> bool:
 
 def _line(path: Path) -> tuple[str, bool | None]:
     """(what a file is, in words; whether it was read, None where it has none of our suffixes)."""
+    try:
+        foreign.refuse(path)
+    except ValueError as error:
+        return f"not looked at: {str(error).removeprefix(f'{path} is ')}", None
     if not path.name.endswith(SUFFIXES):
         return f"not looked at: {path.suffix or 'a name without a suffix'} is none of {', '.join(SUFFIXES)}", None
     with warnings.catch_warnings(record=True) as told:

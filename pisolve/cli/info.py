@@ -14,7 +14,8 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
-    new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .nii; or a folder: a line a file")
+    new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .mat, .nii, .dcm; or a folder: a "
+                     "line a file")
     add_axes(new)
     add_part(new)
 
@@ -95,11 +96,17 @@ def _attributes(meta: dict) -> list:
 
 def _image(path: str) -> list:
     """Rows on a file that holds an image, with the recipe that made it."""
-    from pisolve import io
+    from pisolve.io.component import known_place
+    from pisolve.io.files import read_image
     from pisolve.io.hdf5 import attributes, open_hdf5
 
-    image = io.load_image(path)
+    image, names, meta = read_image(path)
     rows = [("file", path), ("image", f"{image.shape}, {image.dtype}, magnitude up to {abs(image).max():.4g}")]
+    rows += [] if names is None else [("axes", ", ".join(names))]
+    if "voxel_mm" in meta:
+        place = "not known" if known_place(meta) is None else "known"
+        size = " x ".join(f"{v:.4g}" for v in meta["voxel_mm"])
+        rows.append(("voxel", f"{size} mm, its place in the scanner {place}"))
     if path.endswith((".h5", ".hdf5")):
         with open_hdf5(path) as file:
             rows += [("attribute", f"{name}: {value}") for name, value in attributes(file).items()]

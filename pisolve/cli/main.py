@@ -8,11 +8,13 @@ from pisolve.cli import (
     calib,
     compare,
     consistency,
+    convert,
     crimes,
     demo,
     info,
     recon,
     shift,
+    show,
     stability,
     train,
     unblind,
@@ -22,7 +24,7 @@ from pisolve.cli import (
 from pisolve.cli.parser import parser
 from pisolve.cli.say import forget, in_words, say, warn
 
-WORDS = (recon, compare, calib, info, demo, train,
+WORDS = (recon, compare, calib, info, show, convert, demo, train,
          crimes, consistency, visibility, uncertainty, stability, shift, blinded, unblind)  # in the order of --help
 
 

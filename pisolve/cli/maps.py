@@ -14,14 +14,14 @@ MAPS = {"espirit": Espirit, "walsh": Walsh, "inati": Inati, "jsense": JSense}
 
 
 def maps_of_recipe(asked: dict, mps) -> Maps:
-    """Recipe's `maps`; takes --maps, --crop and --sets out of `asked`."""
+    """Recipe's `maps`; takes --maps, --map-crop and --sets out of `asked`."""
     word = asked.pop("maps", None)
-    options = {name: asked.pop(name) for name in ("crop", "sets") if name in asked}
+    options = {field: asked.pop(name) for name, field in (("map_crop", "crop"), ("sets", "sets")) if name in asked}
     if (word or options) and mps:
-        word = "crop" if "crop" in options else "sets" if options else "maps"
+        word = "map-crop" if "crop" in options else "sets" if options else "maps"
         raise ValueError(f"--{word} is for maps that are estimated: with --mps there is nothing to estimate")
     if options and word not in (None, "espirit"):
-        raise ValueError(f"--crop and --sets are for ESPIRiT's maps, not for --maps {word}")
+        raise ValueError(f"--map-crop and --sets are for ESPIRiT's maps, not for --maps {word}")
     return MAPS[word or "espirit"](**options)
 
 

@@ -44,6 +44,27 @@ def accelerations(text: str) -> list:
     return [acceleration(one) for one in text.split(",")]
 
 
+def crop(text: str):
+    """Of --crop: "recon" or "none", a size of the image N or NxM; a number up to 1 is of coil maps, as it once was."""
+    if text in ("recon", "none"):
+        return text
+    if "x" in text:
+        return tuple(int(n) for n in text.split("x"))
+    return int(text) if text.isdigit() and int(text) > 1 else float(text)
+
+
+class Crop(argparse.Action):
+    """--crop, which once was what is --map-crop now."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Take it for what it is."""
+        if isinstance(values, float):
+            say("note", f"--crop {values:g} of coil maps is called --map-crop now, and --crop is the size of the image")
+            namespace.map_crop = values
+        else:
+            namespace.crop = values
+
+
 def names(text: str) -> list[str]:
     """Words between commas."""
     return [word.strip() for word in text.split(",")]
@@ -128,7 +149,8 @@ def add_select(new) -> None:
 
 def add_scan(new, output: str) -> None:
     """Which scan, and what is made of it: the `output`."""
-    new.add_argument("scan", help="fastMRI's or ISMRMRD's .h5, .mrd, Siemens' .dat, .npy or .npz with kspace, .cfl")
+    new.add_argument("scan", help="fastMRI's or ISMRMRD's .h5, .mrd, Siemens' .dat, .npy or .npz with kspace, .cfl, "
+                     ".mat")
     new.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
     add_select(new)
     add_phase_axis(new)

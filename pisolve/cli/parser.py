@@ -25,6 +25,9 @@ EXAMPLES = """examples:
   pisolve recon cine.npz -o out.npy --accel 6 --mask vista --prior l+s
   pisolve recon volume.npy -o out.npy --axes coil,kz,ky,kx --accel 2x2 --prior tv     3-D
   pisolve compare scan.h5 --accel 4,8 --methods sense,wavelet,tv,pnp -o report
+  pisolve recon scan.h5 -o out.nii.gz --crop 320          an image of 320 x 320, its description beside it (.json)
+  pisolve show scan.h5 -o scan.png                        image, k-space, coils, maps, frames
+  pisolve convert out.h5 out.dcm                          another format, of images and of scans
   pisolve calib scan.h5 -o maps.npy                       coil maps, for: recon ... --mps maps.npy
   pisolve train examples/configs/denoiser-fast.toml --out run    train a network; goes on with --resume
 

@@ -50,12 +50,18 @@ def _targets(a, value) -> list[Path]:
         return []
     path = Path(value)
     word = getattr(a, "word", None)
-    return [path / name for name in INSIDE[word]] if word in INSIDE else _pair(path)
+    return [path / name for name in INSIDE[word]] if word in INSIDE else _written(path)
 
 
 def _pair(path: Path) -> list[Path]:
     """A path, and of BART's files both."""
     return [path.with_suffix(s) for s in (".cfl", ".hdr")] if path.suffix in (".cfl", ".hdr") else [path]
+
+
+def _written(path: Path) -> list[Path]:
+    """A path, what belongs to it, and of NIfTI the .json beside it."""
+    stem = path.name.removesuffix(".gz")
+    return [*_pair(path), *([path.with_name(f"{stem[:-4]}.json")] if stem.endswith(".nii") else [])]
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -20,7 +20,7 @@ from pisolve.recipe.named import DEFAULTS, DENOISER, FITTED, named, prior
 
 RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "raki": Raki, "spirit": Spirit}  # --method
 ARGUMENTS = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
-             "crop", "sets", "maps", "method", "variant", "coils", "gcc", "prewhiten", "tune", "accel", "mask",
+             "map_crop", "sets", "maps", "method", "variant", "coils", "gcc", "prewhiten", "tune", "accel", "mask",
              "center_fraction", "seed", "vary", "network", "consistency", "each")  # those that a recipe holds
 PATTERN = ("accel", "mask", "center_fraction", "seed", "vary")  # those of the undersampling
 AUTO = "auto"  # for --lam and --sigma: choose it
@@ -123,12 +123,12 @@ def _channels(asked: dict) -> dict:
 
 def check_maps(a, recipe: Recipe, scan=None) -> None:
     """Refuse words about coil maps that have no effect on the recipe's method, or on the scan once it is there."""
-    word = next(iter(given(a, ("mps", "maps", "sets", "crop"))), None)
+    word = next(iter(given(a, ("mps", "maps", "sets", "map_crop"))), None)
     if word and not recipe.method.needs_maps:
         what = "this network" if recipe.network else f"--method {type(recipe.method).__name__.lower()}"
-        raise ValueError(f"--{word} has no effect on {what}, which needs no coil maps: leave it out")
+        raise ValueError(f"{flag(word)} has no effect on {what}, which needs no coil maps: leave it out")
     if word not in (None, "mps") and scan is not None and scan.mps is not None:
-        raise ValueError(f"--{word} is for maps that are estimated, and this scan brings its own: leave it out, or "
+        raise ValueError(f"{flag(word)} is for maps that are estimated, and this scan brings its own: leave it out, or "
                          "give others by --mps (pisolve calib makes them)")
 
 

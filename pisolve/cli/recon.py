@@ -13,7 +13,7 @@ from pisolve.cli.options import (
 from pisolve.cli.parser import add_word
 from pisolve.cli.say import say, table, warn
 
-FILES = (".h5", ".hdf5", ".npy", ".cfl", ".nii", ".nii.gz")
+FILES = (".h5", ".hdf5", ".npy", ".cfl", ".mat", ".nii", ".nii.gz", ".dcm", ".mrd")
 
 
 def add(words) -> None:
@@ -22,13 +22,25 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
-    add_scan(new, "image: .h5 (with the recipe), .npy, .cfl, .nii, .nii.gz, or drawn: .png, .pdf, .svg")
+    add_scan(new, f"image: .h5 (with the recipe), {', '.join(FILES[2:])}, or drawn: .png, .pdf, .svg")
+    _image(new.add_argument_group("image"))
     _prior(new.add_argument_group("prior", "units: the zero-filled image has a 99th percentile of 1"))
     add = new.add_argument_group("network", "in the place of prior and solver").add_argument
     add("--network", metavar="NAME|FILE", help="a reconstruction network: a shipped one or weights")
     add("--consistency", action="store_const", const=True, help="bring the measured data back into its image")
     _solver(new.add_argument_group("solver"))
     _scan(new.add_argument_group("scan"))
+
+
+def _image(group) -> None:
+    from pisolve.cli.options import Crop, crop
+    from pisolve.io.component import PARTS
+
+    add = group.add_argument
+    add("--crop", type=crop, action=Crop, metavar="N|NxM|recon|none", help="the size that is written, of its centre; "
+        "default: recon, the header's reconstruction matrix, where it has one")
+    add("--component", choices=PARTS, help="what of the complex image is written; default: magnitude in .nii and .dcm, "
+        "else all of it")
 
 
 def _prior(group) -> None:
@@ -86,7 +98,7 @@ def _scan(group) -> None:
     add("--prewhiten", action="store_const", const=True, help="make the noise white by the scan's noise samples")
     add("--noise", dest="noise_file", metavar="FILE", help="noise of a file of its own, raw data or an array; default: "
         "the scan's")
-    add("--crop", type=float, help=f"ESPIRiT's maps are 0 where its eigenvalue is below; default: "
+    add("--map-crop", type=float, help=f"ESPIRiT's maps are 0 where its eigenvalue is below; default: "
         f"{MAPS['espirit']().crop:g}")
     add("--each", type=names, metavar="AXIS,...", help="what is solved by itself: slice,frame every frame alone, "
         "slice,x a 3-D scan plane by plane; default: slice")
@@ -107,6 +119,7 @@ def run(a) -> int:
     from pisolve.cli.report import failure, failures
     from pisolve.cli.scans import load
     from pisolve.prepare import fully_sampled
+    from pisolve.scan.size import wanted
 
     _check_files(a)
     recipe = make_recipe(a)
@@ -115,6 +128,7 @@ def run(a) -> int:
         recipe.to_dict()  # a recipe that cannot be kept is refused before the work
     scan = load(a)
     check_maps(a, recipe, scan)
+    wanted(scan, a.crop or "recon")  # refused before the work
     full = recipe.sampling is not None and fully_sampled(scan)
     if recipe.tune == "reference" and not full:
         raise ValueError("--tune reference needs the truth: a fully sampled scan and --accel")
@@ -129,7 +143,7 @@ def run(a) -> int:
     if lost and len(lost) == sum(r.status != "empty" for r in done.results):
         say("failed", f"{failure(done)}; {a.output} is not written")
         return 1
-    done.save(a.output)
+    done.save(a.output, crop=a.crop or "recon", component=a.component)
     _tell(a, scan, done, full)
     for text in lost:
         say("failed", text)
@@ -138,10 +152,11 @@ def run(a) -> int:
 
 def _check_files(a) -> None:
     """Refuse outputs that could not be written."""
-    from pisolve.cli.scans import check_output
+    from pisolve.cli.scans import check_component, check_output
     from pisolve.figure import SUFFIXES
 
     check_output(a.output, (*FILES, *SUFFIXES), a.scan)
+    check_component(a.output, a.component)
     if a.png:
         check_output(a.png, SUFFIXES, a.scan)
     if a.png or a.output.endswith(SUFFIXES):

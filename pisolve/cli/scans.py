@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import io, masks
-from pisolve._check import choice
+from pisolve._check import choice, extra
 from pisolve.cli.say import warn
 from pisolve.io import cfl
 from pisolve.io.atomic import place
+from pisolve.io.saving import refuse_foreign, sidecar
+
+PACKAGES = {".nii": ("nibabel", "nifti"), ".nii.gz": ("nibabel", "nifti"), ".dcm": ("pydicom", "dicom"),
+            ".mrd": ("ismrmrd", "mrd")}
 
 
 def load(a) -> io.Scan:
@@ -58,8 +62,19 @@ def check_output(path: str, suffixes, source: str) -> None:
     check_folder(path)
     for one in cfl.pair(path) if suffix == ".cfl" else (path,):
         place(one)
+    if suffix in PACKAGES:
+        extra(*PACKAGES[suffix])
+    if suffix in (".nii", ".nii.gz"):
+        refuse_foreign(sidecar(path))
     if os.path.realpath(path) == os.path.realpath(source):
         raise ValueError(f"{path} is the scan itself: give the output another name")
+
+
+def check_component(path: str, component: str | None) -> None:
+    """Refuse complex numbers in a format that has none, before the work is done."""
+    if component == "complex" and path.endswith(".dcm"):
+        raise ValueError("--component complex: a .dcm holds no complex numbers, choose magnitude, phase, real or "
+                         "imaginary")
 
 
 def check_folder(path: str) -> None:

@@ -1,8 +1,9 @@
 """Scans from files and images into files; one module a format, chosen by the suffix."""
 
 from pisolve.io.atomic import atomic
-from pisolve.io.files import image_axes, load, load_image, save
+from pisolve.io.files import image_axes, image_meta, load, load_image
 from pisolve.io.mrd_write import save_mrd
+from pisolve.io.saving import save, save_scan
 from pisolve.scan import Scan
 
-__all__ = ["Scan", "atomic", "image_axes", "load", "load_image", "save", "save_mrd"]
+__all__ = ["Scan", "atomic", "image_axes", "image_meta", "load", "load_image", "save", "save_mrd", "save_scan"]

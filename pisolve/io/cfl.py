@@ -89,8 +89,11 @@ def read_image(path, max_bytes: int | None = None) -> np.ndarray:
 
 
 def read_named(path, max_bytes: int | None = None):
-    """(an image, the names of its axes): "y" and "x", and of the other dimensions those that are used."""
-    return _used(read(path, max_bytes), path, set(), {COIL, SETS})
+    """(an image, the names of its axes): "y" and "x", and of the other dimensions those that are used.
+
+    Of two sets of maps `bart pics` makes two images, which have an axis "maps".
+    """
+    return _used(read(path, max_bytes), path, set(), {COIL})
 
 
 def write(path, array, *, coils: bool = False, sets: bool = False, axes=None) -> None:
@@ -132,6 +135,12 @@ def pair(path) -> tuple[Path, Path]:
     path = Path(path)
     stem = path.with_suffix("") if path.suffix in (".cfl", ".hdr") else path
     return stem.with_name(stem.name + ".cfl"), stem.with_name(stem.name + ".hdr")
+
+
+def coils_of(path) -> int:
+    """The size of the dimension of coils, by the header."""
+    dims = _dimensions(_head_of(*pair(path)))
+    return dims[COIL] if len(dims) > COIL else 1
 
 
 def _head_of(data: Path, head: Path) -> Path:

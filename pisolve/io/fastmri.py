@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from pisolve import _axes, _check
 from pisolve._version import __version__
 from pisolve.io import epi as lines
-from pisolve.io import field, points
+from pisolve.io import field, layouts, points
 from pisolve.io.hdf5 import attributes, contents, dataset, names, open_hdf5, text
 from pisolve.io.header import Header
 from pisolve.io.named import of_kspace, spread, words
@@ -36,6 +37,10 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
         ValueError: damaged or foreign files, links to other files, no `kspace`, more than `max_bytes`, unfit shapes.
     """
     with open_hdf5(path) as file:
+        known = layouts.recognised(file, path) if axes is None and names(file, "axes", path) is None else None
+        if known is not None:
+            lines.refuse(epi)
+            return Scan(**layouts.read(known, file, max_bytes, path))
         kspace = dataset(file, "kspace", max_bytes, path)
         if kspace is None:
             raise ValueError(f"{path} has no dataset kspace; it holds: {contents(file)}")
@@ -65,6 +70,9 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
         meta = {k: v for k, v in meta.items() if k not in ("axes", "mask_axes") or "(" in str(v)}  # sentences stay
         if axes[-2:] != ("ky", "kx") or "kz" in axes:
             meta.pop("phase_axis", None)
+        if given is not None and reference is not None and reference.ndim != len(_axes.of_image(axes)):
+            meta["assumed"] = f"the file's image has shape {reference.shape}, not that of these axes: it is left out"
+            reference = None
         return Scan(kspace, mask, mps, reference, meta, noise, calib, axes, **fields)
     if kspace.ndim == 3:
         if xml is None and not (reference is not None and reference.shape[:1] == kspace.shape[:1]):
@@ -89,6 +97,21 @@ def read_image(path, max_bytes: int):
     axes = words(said)
     axes = None if axes is None else tuple(_axes.SPATIAL.get(a, a) for a in axes if a != _axes.COIL)
     return image, axes if axes is not None and len(axes) == image.ndim else None
+
+
+def place(path) -> dict:
+    """`voxel_mm`, `affine` and `frame_s` among the attributes of a file, as `write_image` keeps them."""
+    with open_hdf5(path) as file:
+        said = attributes(file)
+    found = {}
+    for name, shape in (("voxel_mm", (3,)), ("affine", (4, 4)), ("affine_code", ()), ("frame_s", ())):
+        value = said.get(name)
+        with suppress(ValueError, TypeError, RecursionError):
+            value = json.loads(value) if isinstance(value, str) else value
+            array = None if value is None else np.array(value, float)
+            if array is not None and array.shape == shape and np.isfinite(array).all():
+                found[name] = array.tolist()
+    return found
 
 
 def _first(file, wanted, max_bytes: int, path) -> np.ndarray:
@@ -140,6 +163,31 @@ def write_image(path, image: np.ndarray, *, recipe=None, scale=None, meta=None, 
     with h5py.File(path, "w") as file:
         file.create_dataset("reconstruction", data=image)
         file.attrs.update(entries)
+
+
+def write_scan(path, arrays: dict, beside: dict, meta: dict) -> None:
+    """Write the arrays of a scan by their names, and as attributes `beside` and what of `meta` is plain."""
+    import h5py
+
+    names = {"reference": "reconstruction_rss"}
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[names.get(name, name)] = array.astype(np.uint8) if array.dtype == bool else array
+        for name, value in (meta | beside | {"pisolve_version": __version__}).items():
+            plain = isinstance(value, str | bool | int | float | np.number | np.ndarray)
+            with suppress(TypeError, ValueError):  # what is no plain value stays behind
+                value = value if plain else _listed(value) if isinstance(value, list | tuple) else _json(name, value)
+                if not isinstance(value, str) or len(value.encode()) <= 60000:
+                    file.attrs[str(name)] = value
+
+
+def _listed(value):
+    """A list of numbers as an array, which `attributes` reads as a list again; another one as JSON."""
+    with suppress(TypeError, ValueError):
+        array = np.array(value)
+        if array.dtype.kind in "biuf":
+            return array
+    return _json("meta", value)
 
 
 def _json(name: str, value) -> str:

@@ -1,4 +1,4 @@
-"""`load`, `save` and `load_image`: the suffix chooses the format."""
+"""`load` and `load_image`: the suffix chooses the format; `saving` has what writes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import _check
-from pisolve.backend import to_numpy
-from pisolve.io import cfl, fastmri, nifti, raw
+from pisolve.io import cfl, dicom, dicom_read, fastmri, foreign, matlab, mrd_image, nifti, raw
 from pisolve.io import numpy as npy
-from pisolve.io.atomic import atomic
 from pisolve.io.door import reading
-from pisolve.io.failure import room
+from pisolve.io.hdf5 import link, open_hdf5
 from pisolve.io.limits import limit
-from pisolve.io.named import PLAIN, of_image
+from pisolve.io.named import PLAIN
 from pisolve.io.readouts import check_part
 from pisolve.io.sieve import AVERAGE
 from pisolve.scan import Scan
 
 HDF5 = raw.HDF5
-SUFFIXES = (*HDF5, ".dat", *nifti.SUFFIXES, ".npy", ".npz", ".cfl", ".hdr")
+PICTURES = (*nifti.SUFFIXES, dicom.SUFFIX)  # that hold images only
+SUFFIXES = (*HDF5, ".dat", *PICTURES, ".npy", ".npz", ".cfl", ".hdr", matlab.SUFFIX)
 
 
 def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int | None = None, noise=None,
@@ -30,7 +29,8 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
     """Read a scan by its suffix: k-space and what belongs to it.
 
     fastMRI's .h5, ISMRMRD's .h5 and .mrd, Siemens' twix .dat (with the package `twixtools`; never tried on a scanner's
-    own file), BART's .cfl/.hdr, k-space in .npy, or the arrays of a `Scan` by name in .npz.
+    own file), BART's .cfl/.hdr, MATLAB's .mat, k-space in .npy, or the arrays of a `Scan` by name in .npz. Layouts of
+    public data sets are recognised: `layouts` has them, and CMRxRecon's is in `matlab`.
 
     Raw data is sorted by its headers: readouts for noise go to `noise`, those for calibration alone to `calib`,
     navigators and others that are no imaging data are left out and counted in `meta`. Averages are averaged, the
@@ -70,8 +70,9 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
     if isinstance(noise, str | os.PathLike):
         noise = raw.load_noise(_existing(noise), most)
     with reading(path):
-        if _suffix(path) in nifti.SUFFIXES:
-            raise ValueError("NIfTI holds images: load_image reads them")
+        if suffix_of(path) in PICTURES:
+            what = "DICOM" if path.suffix == dicom.SUFFIX else "NIfTI"
+            raise ValueError(f"{what} holds images: load_image reads them")
         is_raw = raw.is_raw(path)
         if chosen and not is_raw:
             raise ValueError(f"part chooses from raw data, and this is none: {_check.brief(part)}")
@@ -84,6 +85,8 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
             scan = raw.read(path, most, chosen, average=average, noise=noise, epi=epi)
         elif path.suffix in HDF5:
             scan = fastmri.read(path, most, axes, epi)
+        elif path.suffix == matlab.SUFFIX:
+            scan = matlab.read(path, most, axes)
         elif path.suffix in (".npy", ".npz"):
             scan = npy.read(path, most, axes, epi)
         else:
@@ -98,12 +101,12 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
 
 def load_image(path, *, max_bytes: int | None = None) -> np.ndarray:
     """Read an image (y, x), (slice, y, x) or with more axes: of .h5 `reconstruction` (or `reconstruction_rss`, ...),
-    .npy, .cfl, .nii. `image_axes` says which axes these are.
+    ISMRMRD's image_0, .npy, .cfl, .mat, .nii, .dcm. `image_axes` says which axes these are, `image_meta` where it lies.
 
     Raises:
         As `load`.
     """
-    return _image(path, max_bytes)[0]
+    return read_image(path, max_bytes)[0]
 
 
 def image_axes(path, *, max_bytes: int | None = None) -> tuple[str, ...] | None:
@@ -114,83 +117,54 @@ def image_axes(path, *, max_bytes: int | None = None) -> tuple[str, ...] | None:
     Raises:
         As `load`.
     """
-    image, names = _image(path, max_bytes)
+    image, names, _ = read_image(path, max_bytes)
     return PLAIN.get(image.ndim) if names is None else names
 
 
-def _image(path, max_bytes: int | None):
-    """(an image, the names of its axes, None where the file does not say them)."""
+def image_meta(path, *, max_bytes: int | None = None) -> dict:
+    """What an image's file says of its place: `voxel_mm` (slice or z, y, x), `affine`, `frame_s`, as far as it does.
+
+    Raises:
+        As `load`.
+    """
+    return read_image(path, max_bytes)[2]
+
+
+def read_image(path, max_bytes: int | None = None):
+    """(an image, the names of its axes, None where the file does not say them, what it says of its place)."""
     path, most = _existing(path), limit(max_bytes)
+    meta = {}
     with reading(path):
         if path.suffix in HDF5:
-            image, names = fastmri.read_image(path, most)
+            image, names, meta = _of_hdf5(path, most)
         elif path.suffix == ".npy":
             image, names = npy.read_npy(path, most), None
-        elif _suffix(path) in nifti.SUFFIXES:
+        elif path.suffix == matlab.SUFFIX:
+            image, names = matlab.read_image(path, most)
+        elif path.suffix == dicom.SUFFIX:
+            image, names, meta = dicom_read.read(path, most)
+        elif suffix_of(path) in nifti.SUFFIXES:
             image, names = nifti.read(path, most)
+            meta = nifti.place(path, names)
         elif path.suffix in (".npz", ".dat"):
             raise ValueError(f"a {path.suffix} holds no image: load reads a scan from it")
         else:
             image, names = cfl.read_named(path, most)
         if image.ndim < 2:
             raise ValueError(f"image has {image.ndim} dimensions, shape {image.shape}: at least (y, x) is needed")
-        return _check.array("image", image, complex_=False), names
+        return _check.array("image", image, complex_=False), names, meta
 
 
-def save(path, image, *, axes=None, recipe=None, scale: float | None = None, meta: dict | None = None,
-         magnitude: bool | None = None) -> None:
-    """Write an image under its suffix: .h5 (with everything known about it), .npy, .cfl (with its .hdr), .nii(.gz).
-
-    The file is complete or not there: it is written under a temporary name and renamed. `save_mrd` writes scans.
-
-    Args:
-        path: .h5 writes `reconstruction` (slice, y, x) complex64; .npy the array as it is; .cfl complex64; .nii and
-            .nii.gz float32 or complex64, with the package `nibabel`.
-        image: numpy, cupy or torch array (y, x) or (slice, y, x), or with the axes that `axes` names.
-        axes: the names of the image's axes, such as ("frame", "y", "x"), with (y, x) or (z, y, x) at the end, as
-            `Scan.image_axes` has them. .h5 and .nii keep them, a .cfl by its dimensions, a .npy not.
-        recipe: dict, or an object with `to_dict`, stored as JSON in the attribute `recipe`. Only for .h5.
-        scale: the factor that k-space was multiplied with, attribute `scale`. Only for .h5.
-        meta: further attributes by name for .h5; for .nii the scan's `meta`, of which it keeps voxel size, place and
-            the seconds from frame to frame (`voxel_mm`, `affine`, `frame_s`).
-        magnitude: write |image|; None: for .nii only, which most viewers expect.
-
-    Raises:
-        ValueError: unknown suffix, NaN or Inf, or options that the format cannot hold.
-        FileNotFoundError, IsADirectoryError: no such folder, or a folder of that name.
-        ImportError: a .nii without `nibabel`.
-    """
-    path = _path(path)
-    suffix = _suffix(path)
-    image = to_numpy(_check.array("image", image, complex_=False))
-    if image.ndim < 2:
-        raise ValueError(f"image has {image.ndim} dimensions, shape {image.shape}: at least (y, x) is needed")
-    names = of_image(axes, image.shape)
-    given = [name for name, value in (("recipe", recipe), ("scale", scale), ("meta", meta)) if value is not None]
-    given = [name for name in given if not (name == "meta" and suffix in nifti.SUFFIXES)]
-    if suffix in (".npy", ".cfl", *nifti.SUFFIXES) and given:
-        raise ValueError(f"{suffix} holds numbers only: save as .h5, or without {', '.join(given)}")
-    if suffix in nifti.SUFFIXES if magnitude is None else magnitude:
-        image = abs(image)
-    if suffix in (".h5", ".hdf5"):
-        single = _check.array("image", image.astype(np.complex64))  # finite in single precision, too
-        with atomic(path) as temporary:
-            room(path, single.nbytes)
-            fastmri.write_image(temporary, single, recipe=recipe, scale=scale, meta=meta, axes=names)
-    elif suffix == ".npy":
-        with atomic(path) as temporary:
-            np.save(temporary, image, allow_pickle=False)
-    elif suffix == ".cfl":
-        cfl.write(path, image, axes=names)
-    elif suffix in nifti.SUFFIXES:
-        _check.array("image", image.astype(np.complex64))
-        with atomic(path) as temporary:
-            nifti.write(temporary, image, meta=meta, axes=names)
-    else:
-        raise ValueError(f"{path} has the unknown suffix {suffix!r}: .h5, .hdf5, .npy, .cfl, .nii or .nii.gz")
+def _of_hdf5(path, most: int):
+    with open_hdf5(path) as file:
+        group = None if any(link(file, n) is not None for n in fastmri.IMAGES) else mrd_image.group_of(file)
+        if group is not None:
+            return mrd_image.read(file, group, most, path)
+    return (*fastmri.read_image(path, most), fastmri.place(path))
 
 
-def _suffix(path: Path) -> str:
+def suffix_of(path: Path) -> str:
+    """The suffix of a path, .nii.gz as one."""
     return ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
 
 
@@ -198,8 +172,10 @@ def _load_maps(path, most: int, slices: bool) -> np.ndarray:
     path = _existing(path)
     if path.suffix in HDF5:
         return fastmri.read_array(path, ("mps",), most)
-    if path.suffix == ".dat" or _suffix(path) in nifti.SUFFIXES:
-        raise ValueError(f"{path} holds no coil maps: .h5, .npz, .npy or .cfl")
+    if path.suffix == ".dat" or suffix_of(path) in PICTURES:
+        raise ValueError(f"{path} holds no coil maps: .h5, .npz, .npy, .cfl or .mat")
+    if path.suffix == matlab.SUFFIX:
+        return matlab.read_array(path, "mps", most)
     if path.suffix == ".npz":
         found = npy.read_npz(path, ("mps",), most)
         if not found:
@@ -208,18 +184,20 @@ def _load_maps(path, most: int, slices: bool) -> np.ndarray:
     return npy.read_npy(path, most) if path.suffix == ".npy" else cfl.read_maps(path, most, slices=slices)
 
 
-def _path(path) -> Path:
+def path_of(path) -> Path:
+    """A path as `Path`; a TypeError for what is none."""
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path must be a str or os.PathLike, got {type(path).__name__}")
     return Path(path)
 
 
 def _existing(path) -> Path:
-    path = _path(path)
+    path = path_of(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file in it")
-    if _suffix(path) not in SUFFIXES:
-        raise ValueError(f"{path} has the unknown suffix {_suffix(path)!r}: one of {', '.join(SUFFIXES)}")
+    foreign.refuse(path)
+    if suffix_of(path) not in SUFFIXES:
+        raise ValueError(f"{path} has the unknown suffix {suffix_of(path)!r}: one of {', '.join(SUFFIXES)}")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     if not path.is_file():

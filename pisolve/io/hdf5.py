@@ -90,6 +90,13 @@ def array_at(file, name: str, max_bytes: int, path):
     return item
 
 
+def kind_of(file, name: str, path):
+    """(shape, dtype) of the dataset `name`, of which nothing is read; None where the file has none."""
+    item = _resolve(file, name, path)
+    shape = getattr(item, "shape", None)
+    return None if shape is None else (tuple(shape), item.dtype)
+
+
 def text(file, name: str, path) -> str | None:
     """The string stored as the dataset `name`, alone or as its only entry, or None where the file has none."""
     item = _resolve(file, name, path)

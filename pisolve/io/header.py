@@ -53,12 +53,22 @@ class Header:
         except ValueError:
             raise ValueError(f"{self.name}: {place} is {text!r}, a number is needed") from None
 
+    @staticmethod
+    def positive(text: str | None) -> float | None:
+        """A text as a positive, finite number; None where it is none."""
+        try:
+            value = float(text or "")
+        except ValueError:
+            return None
+        return value if 0 < value < float("inf") else None
+
     def describe(self) -> dict:
         """What reconstruction needs.
 
         Returns:
             dict with those of `encoded_size`, `recon_size` (x, y, z), `encoded_fov_mm`, `recon_fov_mm`, `trajectory`
-            and `field_strength_t` that the header gives, of its first encoding.
+            and `field_strength_t` that the header gives, of its first encoding; `te_ms` (a list of several echoes),
+            `tr_ms` and `flip_deg`.
         """
         found = {}
         for name, place in PLACES:
@@ -67,6 +77,11 @@ class Header:
                 found[name] = values
         field = self.number("acquisitionSystemInformation/systemFieldStrength_T")
         trajectory = self.text("encoding/trajectory")
+        for name, place in (("te_ms", "TE"), ("tr_ms", "TR"), ("flip_deg", "flipAngle_deg")):
+            values = [self.positive(text) for e in self.root.findall(_path(f"sequenceParameters/{place}"))[:64]
+                      for text in [e.text]]
+            if values and None not in values:
+                found[name] = values if name == "te_ms" and len(values) > 1 else values[0]
         return found | {k: v for k, v in (("field_strength_t", field), ("trajectory", trajectory)) if v is not None}
 
 

@@ -120,3 +120,17 @@ def read(path, max_bytes: int):
     if image.ndim == 4:
         return np.ascontiguousarray(image.transpose(2, 3, 1, 0)), ("slice", "frame", "y", "x")
     return np.ascontiguousarray(image.T), None
+
+
+def place(path, names) -> dict:
+    """`voxel_mm` (slice or z, y, x), `affine` where the file knows it, and `frame_s`, seconds from frame to frame."""
+    head = _check.extra("nibabel", "nifti").load(path).header
+    zooms = [float(z) for z in head.get_zooms()]
+    zooms += [1.0] * (3 - len(zooms))
+    found = {"voxel_mm": zooms[2::-1]} if min(zooms[:3]) > 0 and np.isfinite(zooms[:3]).all() else {}
+    if (head["sform_code"] > 0 or head["qform_code"] > 0) and np.isfinite(head.get_best_affine()).all():
+        found["affine"] = head.get_best_affine().tolist()
+    series = names is None or "frame" in names
+    if series and len(zooms) > 3 and zooms[3] > 0 and head.get_xyzt_units()[1] == "sec":
+        found["frame_s"] = zooms[3]
+    return found

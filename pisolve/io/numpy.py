@@ -10,6 +10,7 @@ import numpy as np
 
 from pisolve.io import epi as lines
 from pisolve.io import field, points
+from pisolve.io.layouts import hybrid, is_interleaved
 from pisolve.io.limits import spend, too_large
 from pisolve.io.named import of_kspace, spread, words
 from pisolve.scan import Scan
@@ -30,6 +31,11 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
     """
     if path.suffix == ".npy":
         arrays = {"kspace": read_npy(path, max_bytes)}
+        found = arrays["kspace"]
+        if axes is None and is_interleaved(found.shape, found.dtype) and found.min() < 0:
+            told = ("four axes of real numbers, the last one short: read as Calgary-Campinas has them, (x, ky, kz, "
+                    "real and imaginary parts in turns), slices along x, kz as kx")
+            return Scan(**hybrid(found), meta={"assumed": told})
     else:
         arrays = read_npz(path, (*ARRAYS, *NAMES, "coord", *points.SIZES, *lines.ARRAYS), max_bytes)
         if "kspace" not in arrays:

@@ -59,7 +59,7 @@ def prepare(data, maps: Maps, sampling: Sampling | None = None, *, whiten: bool 
         seen = None if one.coord is not None else _coverage(one.mps, still)
         if seen is not None and seen < 0.97:  # good maps lose 2 % at most
             warnings.warn(f"the coil maps are zero where {1 - seen:.0%} of the object's energy is, and so will be "
-                          "the image: lower crop (--crop), or give mps (--mps)", stacklevel=stacklevel)
+                          "the image: lower crop (--map-crop), or give mps (--mps)", stacklevel=stacklevel)
     return one
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from pisolve import _axes, _check, backend, io
 from pisolve.backend import OutOfMemory
 from pisolve.linops import Blocks
+from pisolve.linops.metric import Metric
 from pisolve.prepare import EACH, SENSE
 from pisolve.priors import Denoiser, Wavelet
 from pisolve.priors._module import is_module
@@ -144,7 +145,8 @@ def _solving(recipe, shape, itemsize, data) -> tuple[int, int]:
         split = Split(prior, shape)
     except ValueError:  # nothing to split off, as with a gradient alone
         split = None
-    solver = recipe.solver or choose(SimpleNamespace(prior=prior, splitting=split, forms=None))
+    solver = recipe.solver or choose(
+        SimpleNamespace(prior=prior, splitting=split, forms=None, metric=Metric(None, shape)))
     images = _IMAGES + (solver.restart if isinstance(solver, GMRES) else 0)
     data = 4 * data if isinstance(solver, LSQR | LSMR) else 0
     G = getattr(split, "linop", None)

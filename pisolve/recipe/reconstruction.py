@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from pisolve.figure import SUFFIXES, figure
 from pisolve.prepare import like_rss, zero_filled
 from pisolve.recipe.agreement import Agreement
 from pisolve.recipe.network import name_of
+from pisolve.scan.html import page, planes
+from pisolve.scan.size import cut, wanted
 from pisolve.solvers import CG, Result, State, solve
 from pisolve.tuning import Tuning
 
 WORST = ("nonfinite", "diverged", "stopped", "max_iter", "converged", "done", "empty")
+KEPT = ("voxel_mm", "affine", "affine_code", "frame_s", "epi")  # of a scan's meta, what its image keeps
 _GOOD = ("converged", "max_iter", "stopped", "done", "empty")
 
 
@@ -88,21 +92,34 @@ class Reconstruction:
         told = [", ".join(f"{n} {i}" for n, i in label.items()) or "the scan" for label in labels]
         return {t: r.status for t, r in zip(told, self.results) if r.status not in _GOOD}
 
-    def save(self, path) -> None:
+    def save(self, path, *, crop="recon", component: str | None = None) -> None:
         """Write the image, with the recipe, versions and scale as attributes, see `io.save`; or draw it.
 
         Args:
-            path: .h5, .npy, .cfl, .nii(.gz), or for a picture, as `plot` shows it, .png, .pdf or .svg.
+            path: .h5, .npy, .cfl, .mat, .nii(.gz), .dcm, .mrd (ISMRMRD's images), or for a picture, as `plot` shows it,
+                .png, .pdf or .svg.
+            crop: the size that is written, of the image's centre: "recon", the header's reconstruction matrix where the
+                scan has one, so that phase oversampling is cut off; "none"; a number for y and x; or (y, x).
+            component: "magnitude", "phase", "real", "imaginary" or "complex"; None as `io.save` has it.
         """
         if Path(path).suffix in SUFFIXES:
             self._drawn(path=path)
-        elif str(path).endswith((".h5", ".hdf5")):
-            told = {name: self.scan.meta[name] for name in ("epi",) if name in self.scan.meta}
-            io.save(path, self.x, axes=self.axes, recipe=self.recipe, scale=self.scale,
+            return
+        image, meta = cut(self.x, self.scan.meta, wanted(self.scan, crop))
+        if str(path).endswith((".h5", ".hdf5")):
+            told = {n: meta[n] for n in KEPT if n in meta}
+            io.save(path, image, axes=self.axes, recipe=self.recipe, scale=self.scale, component=component,
                     meta={"status": self.status} | told)
         else:
-            nifti = str(path).endswith((".nii", ".nii.gz"))
-            io.save(path, self.x, axes=self.axes, meta=self.scan.meta if nifti else None)
+            plain = str(path).endswith((".npy", ".cfl", ".mat"))
+            io.save(path, image, axes=self.axes, component=component, meta=None if plain else meta | self._said())
+
+    def _said(self) -> dict:
+        """What a format says of its image that has no place for a recipe."""
+        found = {"done": repr(self), "status": self.status, "scale": self.scale}
+        with suppress(TypeError, ValueError):  # a recipe of parts that cannot be written
+            found["recipe"] = self.recipe.to_dict()
+        return found
 
     def plot(self, *, slice=None, zoom=None, title: str = ""):
         """Draw the image beside the zero-filled one, with errors where the scan has a reference.
@@ -122,6 +139,13 @@ class Reconstruction:
         pictures = {"zero-filled": zero_filled(self.scan), "reconstruction": self.x}
         images = {name: self.scan.crop(like_rss(self.scan, x)) for name, x in pictures.items()}
         return figure(images, self.scan.reference, axes=self.axes, **options)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture, with how it was made."""
+        pictures = planes(self.scan.crop(self.x) if self.ok else self.x, self.axes)
+        rows = [("status", self.status), ("solved", repr(self.recipe.prior)), ("scale", f"{self.scale:.4g}"),
+                ("seconds", f"{sum(self.seconds.values()):.2f}")]
+        return page(repr(self), rows, pictures)
 
     def __repr__(self):
         what = f"{self.recipe.prior!r} by {self.recipe.solver}"

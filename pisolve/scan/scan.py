@@ -13,6 +13,7 @@ from pisolve.scan import odd, parts
 from pisolve.scan.checks import axes_of_maps
 from pisolve.scan.fields import checked
 from pisolve.scan.grid import Grid, shortened
+from pisolve.scan.html import of_scan
 from pisolve.scan.points import Points
 
 _SINGLE = ("mask", "weights", "field_map", "times")  # of size 1 along axes on which they do not change
@@ -300,6 +301,8 @@ class Scan:
     def warnings(self) -> list[str]:
         """What is odd about this data, one sentence each; empty where nothing is."""
         return odd.warnings(self)
+
+    _repr_html_ = of_scan
 
 
 def _as_slice(index):

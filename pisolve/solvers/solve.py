@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pisolve._axes import of_linop
 from pisolve._check import array, integer, number
-from pisolve.backend import real
+from pisolve.backend import real, to_numpy
 from pisolve.priors.base import Sum
 from pisolve.problem import Problem
+from pisolve.scan.html import page, planes
 from pisolve.solvers.base import Solver, State, spins
 from pisolve.solvers.cg import CG
 from pisolve.solvers.dataprox import DataProx
@@ -62,6 +64,12 @@ class Result:
     def interrupted(self) -> bool:
         """True where Ctrl-C ended the run."""
         return bool(self.history and self.history[-1].get("interrupted"))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture, and how the run ended."""
+        x, names = to_numpy(self.x), None if self.problem is None else tuple(of_linop(self.problem.A))
+        rows = [("status", self.status), ("iterations", self.state.k), ("solver", repr(self.solver))]
+        return page(f"Result {tuple(x.shape)}", rows, planes(x, names))
 
     def __repr__(self):
         return (f"Result({self.status} after {self.state.k} iterations of {self.solver}, "
