@@ -145,6 +145,7 @@ def test_unrolled_networks_have_the_gradient_of_the_coordinates(implicit, rng):
     (lambda: learned(mps=np.ones((3, 2, N, N))), ValueError, "those of each image"),
     (lambda: learned(batch_size=5), ValueError, "batch_size"), (lambda: learned(knots=3), ValueError, "knots"),
     (lambda: learned(network=3), TypeError, "network must be"),
+    (lambda: learned(move=0), ValueError, "nothing is left"),
     (lambda: learned(network=lambda A, y: y), ValueError, "must return images"),
     (lambda: learned(state={}), TypeError, "state"),
     (lambda: learned(steps=3, state=learned(steps=2).state), ValueError, "other arguments"),

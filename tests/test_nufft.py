@@ -171,8 +171,8 @@ def test_gradients_with_respect_to_coordinates(adjoint, rng):
 @pytest.mark.parametrize("what", ["A", "A.H", "A.N"])
 @pytest.mark.parametrize("own", [False, True])
 def test_sense_gives_gradients_with_respect_to_coordinates(what, own, rng):
-    mps = maps(2, 2, 4, 3)
-    k = torch.tensor(coord(2, 5, size=(4, 3)) if own else coord(5, size=(4, 3)), requires_grad=True)
+    mps = maps(2, 2, 3, 2)
+    k = torch.tensor(coord(2, 3, size=(3, 2)) if own else coord(3, size=(3, 2)), requires_grad=True)
     weights = rng.random(k.shape[:-1])
     names = {"axes": ("frame", "coil", "sample")} if own else {}
 
@@ -183,7 +183,8 @@ def test_sense_gives_gradients_with_respect_to_coordinates(what, own, rng):
     x = torch.tensor(testing.random(part(k).ishape, rng, "complex128"), requires_grad=True)
     np.testing.assert_allclose(pi.as_torch(part(k))(x).detach(), part(k.detach())(x.detach().numpy()), atol=1e-12)
     assert torch.autograd.gradcheck(lambda x, k: pi.as_torch(part(k))(x), (x, k), atol=1e-6)
-    assert what == "A.N" or torch.autograd.gradgradcheck(lambda x, k: pi.as_torch(part(k))(x), (x, k), atol=1e-5)
+    if own and what == "A":  # of the same transforms as `nufft`
+        assert torch.autograd.gradgradcheck(lambda x, k: pi.as_torch(part(k))(x), (x, k), atol=1e-5)
 
 
 @pytest.mark.parametrize(("change", "words"), [

@@ -56,7 +56,7 @@ def learn(coord, images, fov, dwell: float, *, network: Callable | None = None, 
             that require a gradient, in place. None: twelve steps of conjugate gradients.
         mps: coil maps (coil, y, x) or (image, coil, y, x); None: one coil that sees all alike.
         noise: standard deviation of the real and of the imaginary part of a sample each.
-        knots: numbers that move a shot along each axis; an eighth of its samples by default.
+        knots: numbers that move a shot along each axis; a quarter of its samples by default.
         steps: in all, those of `state` too. The step lengths fall along a cosine.
         move: how far a step moves at most, in units of 1 / field of view; 0: the shots stay, the network learns alone.
         lr: learning rate of the network.
@@ -116,7 +116,7 @@ class _Run:
                              "-N/2..N/2")
         self.mps = _maps(mps, self.images)
         self.noise = _check.number("noise", noise, low=0)
-        knots = _check.integer("knots", min(max(6, n // 8), n) if knots is None else knots, low=4, high=n)
+        knots = _check.integer("knots", min(max(6, n // 4), n) if knots is None else knots, low=4, high=n)
         self.steps = _check.integer("steps", steps, low=1)
         self.batch_size = _check.integer("batch_size", batch_size, low=1, high=len(self.images))
         self.seed = _check.integer("seed", seed, low=0)
@@ -128,7 +128,9 @@ class _Run:
         self.playable = Playable(coord, self.shape, self.scanner, knots)
         self.basis, self.start = torch.from_numpy(self.playable.basis), torch.from_numpy(coord)
         kinds = [w.dtype for w in getattr(network, "parameters", tuple)()]
-        self.shift = torch.zeros((len(coord), knots, d), dtype=kinds[0] if kinds else None, requires_grad=True)
+        self.shift = torch.zeros((len(coord), knots, d), dtype=kinds[0] if kinds else None, requires_grad=self.unit > 0)
+        if not any(w.requires_grad for w in self.parameters()):
+            raise ValueError("move is 0 and network has no parameter to learn: nothing is left to do")
         settings = [noise, knots, steps, move, lr, batch_size, seed, fov, dwell, gmax, smax]
         self.about = json.dumps([repr(s) for s in settings] + [hashlib.sha256(a.tobytes()).hexdigest()[:16] for a in (
             coord, self.images, self.mps)])
@@ -139,7 +141,7 @@ class _Run:
         return check(coord, s.fov, s.dwell, gmax=s.gmax, smax=s.smax)
 
     def parameters(self):
-        """What is learned."""
+        """What is learned; the shots come first."""
         yield self.shift
         for weight in getattr(self.network, "parameters", tuple)():
             if weight.requires_grad:
