@@ -247,6 +247,12 @@ def test_files_and_the_command_line(suffix, tmp_path, monkeypatch, capsys):
     assert cli.main([*line, "off.h5", "--no-off-resonance"]) == 0
     assert "segments" not in capsys.readouterr().out
     assert nrmse(io.load_image("on.h5")[0]) < 0.7 * nrmse(io.load_image("off.h5")[0])
+    np.save("b0.npy", 0.0 * FIELD)
+    assert cli.main([*line, "none.h5", "--field-map", "b0.npy"]) == 0
+    assert testing.distance(io.load_image("none.h5"), io.load_image("off.h5")) < 1e-3
+    io.save("b0.h5", FIELD)
+    assert cli.main([*line, "own.h5", "--field-map", "b0.h5"]) == 0
+    assert testing.distance(io.load_image("own.h5"), io.load_image("on.h5")) < 1e-5
     assert cli.main(["recon", f"s{suffix}", "-o", "again.h5", "--recipe", "off.h5"]) == 0
     np.testing.assert_array_equal(io.load_image("again.h5"), io.load_image("off.h5"))
 
