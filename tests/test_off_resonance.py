@@ -375,7 +375,7 @@ def test_the_field_of_a_head_is_its_own_source_s():
     found = calib.field_map(images, [0, 0.002])
     large = scipy.ndimage.zoom(found.T, 2, order=1)
     inside = size > 0.2 * size.max()
-    assert np.corrcoef(large[inside], own[inside])[0, 1] > 0.995
+    assert np.corrcoef(large[inside], own[inside])[0, 1] > 0.9965
 
 
 @SHARED
