@@ -19,8 +19,8 @@ import pisolve as pi
 
 OUT = Path(__file__).parent / "results" / "radial_quality.json"
 SPOKES = 34
-STRENGTHS = {"wavelet": (1e-3, 2e-3, 5e-3, 1e-2), "tv": (1e-3, 2e-3, 5e-3, 1e-2), "tgv": (5e-4, 1e-3, 2e-3, 5e-3),
-             "pnp": (0.02, 0.035, 0.05, 0.08)}
+STRENGTHS = {"wavelet": (2e-3, 5e-3, 1e-2, 2e-2), "tv": (1e-3, 2e-3, 5e-3, 1e-2), "tgv": (5e-4, 1e-3, 2e-3, 5e-3),
+             "pnp": (0.03, 0.05, 0.08, 0.12)}
 
 
 def scan(volume, index, which, noise, seed):

@@ -13,7 +13,9 @@ SOLVERS = ("cg", "dataprox", "fista", "pogm", "gradientdescent", "gmres", "lsmr"
            "pdhg")
 CRITERIA = ("holdout", "sure", "discrepancy", "reference")  # of tuning
 TRIALS = 12  # strengths to try, where several priors get the same number of them
+EPI = ("auto", "navigator", "entropy", "none")  # how the ghost of echo-planar imaging is found
 COUNTERS = ("encoding", "contrast", "phase", "repetition", "set")  # of raw data: all but encodings become axes
+PARTS = (*COUNTERS, "slice", "average", "channels", "measurement")  # what a part of raw data is chosen by
 
 # What a prior is given where nothing else is said, for images with a 99th percentile of 1. A network is the price of
 # an iteration, and plug-and-play by ADMM is near its fixed point after 30 of them.

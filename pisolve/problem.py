@@ -11,6 +11,7 @@ from pisolve._check import array, dtype_name, is_torch
 from pisolve.backend import real
 from pisolve.linops import Blocks, Linop, apply, as_linop, as_torch, opnorm
 from pisolve.linops.autograd import TorchLinop
+from pisolve.linops.metric import Metric
 from pisolve.linops.solve import cg_solve
 from pisolve.priors import Prior, Zero, as_prior
 from pisolve.priors._dual import squared_norm
@@ -30,6 +31,7 @@ class Split:
             raise ValueError(f"{prior!r} has no prox to split off")
         lifted = isinstance(self.linop, Blocks) and len(self.linop.domain.shapes) > 1
         self.domain = self.linop.domain if lifted else None
+        self._norm2 = None
 
     def lift(self, x):
         """The w of an image with v = 0."""
@@ -51,8 +53,11 @@ class Split:
         """G^H G w."""
         return w if self.linop is None else apply(self.linop.N, w)
 
-    def norm2(self, w) -> float:
-        """A bound of ||G||^2."""
+    def norm2(self, w, metric: Metric | None = None) -> float:
+        """A bound of ||G||^2; with a preconditioner P the largest eigenvalue of P G^H G."""
+        if metric is not None and not metric.plain:
+            self._norm2 = self._norm2 or metric.norm2(self.GN, w)
+            return self._norm2
         if self.linop is None:
             return 1.0
         return opnorm(self.linop, like=None if isinstance(self.linop, Linop) or is_torch(w) else w) ** 2
@@ -66,8 +71,8 @@ class Problem:
             an operator of SciPy's or PyLops' kind.
         y: the data, of A's output shape; numpy, cupy, or torch (then A is applied differentiably). Never changed.
         prior: g, a prior or a `sigpy.prox.Prox`.
-        preconditioner: P near (A^H A + H_g)^-1, Hermitian and positive definite, an operator on images or a function;
-            the minimum does not depend on it. For CG.
+        preconditioner: P near (A^H A + H_g)^-1, Hermitian and positive definite: an operator on images, a function,
+            or an array, P's diagonal. The minimum does not depend on it.
 
     Raises:
         TypeError: A is no operator, y no numeric array, prior no `Prior`.
@@ -90,7 +95,7 @@ class Problem:
         self.linop = A
         self.ishape = tuple(A.ishape)
         self.prior = prior.bind(_axes.of_linop(A))
-        self.preconditioner = _preconditioner(preconditioner, self.ishape)
+        self.metric = Metric(preconditioner, self.ishape)
         self.prior.split(self.ishape)  # an operator inside the prior, or an axis, that does not fit is refused here
 
     @cached_property
@@ -102,6 +107,20 @@ class Problem:
     def lipschitz(self) -> float:
         """L >= ||A||^2, the Lipschitz constant of the data term's gradient."""
         return max(opnorm(self.linop, like=None if is_torch(self.y) else self.AHy) ** 2, 1e-30)
+
+    @cached_property
+    def step_lipschitz(self) -> float:
+        """L as steps along P g see it, the largest eigenvalue of P A^H A; without a preconditioner `lipschitz`."""
+        return self.smoothness(Zero())
+
+    def smoothness(self, h: Prior) -> float:
+        """The Lipschitz constant of grad(1/2 ||A x - y||^2 + h(x)), with a preconditioner in the metric of P."""
+        if self.metric.plain:
+            return self.lipschitz + h.lipschitz
+        if not h.quadratic:
+            return self.step_lipschitz + h.lipschitz * self.metric.size(self.AHy)
+        offset = h.grad(backend.zeros_like(self.AHy))
+        return max(self.metric.norm2(lambda x: self.normal(x) + h.grad(x) - offset, self.AHy), 1e-30)
 
     @cached_property
     def slope(self):
@@ -147,7 +166,9 @@ class Problem:
         return self._told(self._forms)
 
     def _forms(self):
-        if self.prior.has_prox:
+        steps = self.metric.steps(self.AHy)
+        fits = lambda p: self.metric.plain or (steps is not None and p.pointwise)  # noqa: E731
+        if self.prior.has_prox and fits(self.prior):
             return Zero(), self.prior
         parts = self.prior.priors if isinstance(self.prior, Sum) else [self.prior]
         smooth = [p for p in parts if p.has_grad]
@@ -155,6 +176,8 @@ class Problem:
         lifted = rest and rest[0].slow_prox and Split(rest[0], self.ishape).domain is not None
         if len(rest) > 1 or lifted or not all(p.has_prox or p.slow_prox for p in rest):
             raise ValueError(f"{self.prior!r} has no prox of its own")
+        if not all(map(fits, rest)):
+            raise ValueError(f"{rest[0]!r} has no prox in closed form in the metric of this preconditioner")
         return Sum(smooth) if smooth else Zero(), rest[0] if rest else Zero()
 
     @cached_property
@@ -173,7 +196,8 @@ class Problem:
     def remedy(self) -> str:
         """What an error of a solver that does not fit tells to type: "take ..." with solvers that do."""
         found = ["CG()"] if self.prior.quadratic else []
-        for names, see in (("FISTA()",), self._forms), (("ADMM()", "PDHG()"), lambda: Split(self.prior, self.ishape)):
+        splitting = ("ADMM()", "PDHG()") if self.metric.plain else ("PDHG()",)
+        for names, see in (("FISTA()",), self._forms), (splitting, lambda: Split(self.prior, self.ishape)):
             try:
                 seen = see()
             except ValueError:
@@ -228,23 +252,11 @@ class Problem:
         return max(value - (s * ry - 0.5 * s * s * rr), 0.0) / value if value > 0 else 0.0
 
     def start(self, x0=None, *, zero: bool = False):
-        """The first iterate: a checked x0, else A^H y / L (or zeros)."""
+        """The first iterate: a checked x0, else P A^H y / L (or zeros)."""
         if x0 is None:
-            return backend.zeros_like(self.AHy) if zero else self.AHy / self.lipschitz
+            return backend.zeros_like(self.AHy) if zero else self.metric(self.AHy) / self.step_lipschitz
         x0 = array("x0", x0, shape=self.ishape)
         _check.same_kind("x0", x0, "y", self.AHy)
         with np.errstate(over="ignore"):  # a copy, in the precision of the run
             x0 = x0.to(self.AHy.dtype, copy=True) if is_torch(x0) else x0.astype(self.AHy.dtype)
         return array("x0", x0)
-
-
-def _preconditioner(P, shape):
-    """A function of images, None where there is none."""
-    if P is None:
-        return None
-    if not callable(P):
-        raise TypeError(f"preconditioner must be an operator or a function of images, got {type(P).__name__}")
-    if hasattr(P, "ishape") and (tuple(P.ishape) != shape or tuple(P.oshape) != shape):
-        raise ValueError(f"preconditioner is an operator from {tuple(P.ishape)} to {tuple(P.oshape)}, it must keep the "
-                         f"image's {shape}")
-    return (lambda x: apply(P, x)) if hasattr(P, "ishape") else P

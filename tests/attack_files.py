@@ -86,6 +86,11 @@ def make(base):
     with h5py.File(base / "packed.h5", "w") as file:
         file.create_dataset("kspace", data=data.kspace, chunks=(1, 3, 24, 20), compression="gzip", shuffle=True)
         file["mask"] = np.ones(20, np.uint8)
+    ky, k = np.arange(24) - 12, np.arange(20) - 9.5
+    with h5py.File(base / "epi.h5", "w") as file:
+        file["kspace"], file["ky"], file["nav"] = kspace, ky, kspace[:, 11:14]
+        file["kx"] = np.where(ky[:, None] % 2, -k, k)
+        file.attrs.update({"axes": "coil,line,sample", "size": (24, 20), "dwell_s": 4e-6})
     np.save(base / "k.npy", kspace)
     np.savez(base / "k.npz", kspace=kspace, mask=data.mask)
     np.savez_compressed(base / "kz.npz", kspace=kspace, mask=data.mask)
@@ -391,8 +396,9 @@ def raw(base, scratch, r, i):
 
 
 KINDS = {
-    "fastmri": plain(["fastmri.h5", "packed.h5"], 6000, load), "raw": raw, "npy": plain(["k.npy"], 128, load),
-    "npz": npz, "bart": bart, "nifti": nifti, "safetensors": safetensors, "pth": pth, "recipe": recipe,
+    "fastmri": plain(["fastmri.h5", "packed.h5"], 6000, load), "raw": raw,
+    "epi": plain(["epi.h5"], 6000, load), "npy": plain(["k.npy"], 128, load), "npz": npz, "bart": bart,
+    "nifti": nifti, "safetensors": safetensors, "pth": pth, "recipe": recipe,
     "comparison": comparison, "checkpoint": checkpoint, "toml": toml, "training": training,
     "image": plain(["recipe.h5"], 6000, image),
 }

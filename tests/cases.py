@@ -100,6 +100,8 @@ LINOPS = {
     "sense-coord-frames-alike": lambda d: linops.sense(
         maps(2, 6, 5, dtype=d), coord=coord(2, 4, size=(6, 5)), axes=("frame", "coil", "spoke", "sample"),
         shape=(3, 2, 2, 4), eps=1e-13),
+    "circulant": lambda d: linops.circulant(linops.sense(maps(2, 5, 6, dtype=d), None, np.arange(14.0).reshape(2, 7),
+                                                         coord=coord(2, 7, size=(5, 6)), eps=1e-13), 0.1),
     "off-resonance-nufft-slices": lambda d: off_resonance(linops.nufft((2, 3, 4), coord(2, 5, size=(3, 4)), eps=1e-13),
                                                           5),
     "off-resonance-sense": lambda d: linops.off_resonance(
@@ -348,7 +350,7 @@ HEAD_MPS = HEAD.mps / np.linalg.norm(HEAD.mps, axis=0)
 AXES = {"one coil": ("coil", "ky", "kx"), "slice": ("coil", "ky", "kx"), "slices": ("slice", "coil", "ky", "kx"),
         "series": ("frame", "coil", "ky", "kx"), "series of slices": ("slice", "frame", "coil", "ky", "kx"),
         "3-D": ("coil", "kz", "ky", "kx"), "3-D series": ("frame", "coil", "kz", "ky", "kx"),
-        "echoes": ("echo", "coil", "ky", "kx")}
+        "echoes": ("echo", "coil", "ky", "kx"), "EPI": ("coil", "ky", "kx")}
 SIZES = {"slice": 2, "frame": 4, "echo": 3, "kz": 8}
 
 
@@ -369,6 +371,19 @@ def lines_of(*lead, seed=0):
     return keep[..., None]
 
 
+def epi_lines(kspace, kx, ky, delay=0.0, phase=0.0):
+    """EPI's lines (coil, line, sample) of a Cartesian k-space, gradients `delay` samples late, by the direct sum."""
+    n, step = kspace.shape[-1], np.gradient(kx, axis=1)
+    image = fft(kspace, (-1,), inverse=True)[:, np.asarray(ky) + kspace.shape[-2] // 2]
+    samples = np.arange(kx.shape[1])
+    k = np.stack([np.interp(samples - delay, samples, one) for one in kx])
+    for j in np.flatnonzero((samples < delay) | (samples - delay > samples[-1])):  # before the first one
+        k[:, j] = kx[:, j] - delay * step[:, j]
+    E = np.exp(-2j * np.pi / n * k[..., None] * (np.arange(n) - n // 2)) / np.sqrt(n)
+    turn = np.where(kx[:, -1] > kx[:, 0], 1, np.exp(1j * phase))
+    return np.einsum("clx,lsx->cls", image, E) * turn[:, None]
+
+
 def scan_of(kind, *, full=False, noise=SCAN_NOISE):
     """A scan of a kind, undersampled: frames and echoes by lines of their own, volumes by points of (kz, ky)."""
     axes = AXES[kind]
@@ -379,6 +394,11 @@ def scan_of(kind, *, full=False, noise=SCAN_NOISE):
     kspace = fft(coils, tuple(range(-inner, 0)))
     rng = np.random.default_rng(1)
     kspace = kspace + noise * rng.standard_normal((*kspace.shape, 2)).view(complex)[..., 0]
+    if kind == "EPI":
+        ky, k = np.arange(SIDE) - SIDE // 2, np.arange(SIDE) - (SIDE - 1) / 2
+        kx = np.where(ky[:, None] % 2, -k, k)
+        errors = pi.calib.EpiErrors(0.6, 0.4)
+        kspace = pi.calib.epi(epi_lines(kspace, kx, ky, 0.6, 0.4), kx, ky, (SIDE, SIDE), errors=errors).kspace
     maps = np.broadcast_to(mps[:, None], (len(mps), SIZES["kz"], SIDE, SIDE)).copy() if inner == 3 else mps
     if full:
         return pi.io.Scan(kspace.astype(np.complex64), mps=maps.astype(np.complex64), axes=axes)

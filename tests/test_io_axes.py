@@ -334,10 +334,6 @@ def test_real_files(tmp_path, name, axes, own):
                                  == np.broadcast_to(scan.mask, scan.encoding.shape)).all()
 
 
-def test_lines_as_measured_are_no_grid():
-    refused(lambda: io.load(data_path("kspace/epi_phantom_ramp_1ch.h5")), ValueError, "acquisition, coil, line, sample")
-
-
 def test_a_reconstruction_is_saved_with_its_axes(tmp_path):
     scan = SCANS["series"]
     done = pi.recon(io.Scan(scan.kspace, scan.mask, np.ones((4, 16, 12)) / 2, axes=scan.axes,

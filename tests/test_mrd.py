@@ -174,7 +174,7 @@ CHANGE = {"ACQ_IS_NOISE_MEASUREMENT": "noise", "ACQ_IS_PARALLEL_CALIBRATION": "c
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.filterwarnings("ignore:calibration readouts", "ignore:this is EPI")
+@pytest.mark.filterwarnings("ignore:calibration readouts", "ignore:this is EPI", "ignore:1 lines were measured up to 2")
 def test_every_flag(tmp_path, name):
     """One more readout on line 3, ten times too loud, with each flag that the library knows."""
     number, loud = getattr(ismrmrd, name), 10 * TRUTH[0, :, 3]
@@ -276,7 +276,7 @@ def test_slices_come_in_the_order_of_their_positions(tmp_path):
 
 def volume_readouts(over=1, **options):
     """(k-space (coil, kz, ky, kx), mask (kz, ky), readouts, header) of a 3-D encoding with calibration lines."""
-    volume = centred((1, COILS, 8, KY, KX))[0]
+    volume = centred((1, COILS, 8, KY, KX))[0] / np.float32(1 + (np.arange(8) - 4) ** 2)[:, None, None]
     mask = np.zeros((8, KY), bool)
     mask[1::2, ::2] = mask[2:7, 4:12] = True
     fine = oversampled(volume, over * KX)
@@ -363,7 +363,7 @@ def test_calibration_of_another_encoding_and_what_does_not_fit(tmp_path):
     embedded = [readout(TRUTH[0, :, y], ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING, y=y) for y in range(0, KY, 2)]
     between = [readout(TRUTH[0, :, y], flag, y=y) for y in (5, 7, 9)]
     scan = io.load(write(tmp_path / "c.h5", header(), embedded + between))
-    assert (scan.mask.any(1) == (np.arange(KY) % 2 == 0)).all()
+    assert (scan.mask.any(1) == ((np.arange(KY) % 2 == 0) | np.isin(np.arange(KY), (5, 7, 9)))).all()
     assert (scan.calib == TRUTH[:1, :, 5:11]).all()  # both kinds together leave no hole
 
 
@@ -412,7 +412,7 @@ BAD = [
     ("zero", header(0, out=1), lines(), "matrixSize of"), ("radial", header(trajectory="radial"), lines(), "is radial"),
     ("long", header(KX - 2), lines(), "12 samples of which 12 to 12 are left, the encoding 10"),
     ("short", header(20), lines(), None), ("off", header(20), edit(center_sample=1), "center_sample 1: it does not"),
-    ("channels", header(), [*lines(), readout(TRUTH[0, :2, 0], y=0)], r"channels changes between readouts: \[2, 3\]"),
+    ("channels", header(), [*lines(), readout(TRUTH[0, :2, 0], y=0)], None),
     ("outside", header(limits=[(0, 9, 5), (0, 0, 0)]), lines(), "kspace_encoding_step_1 10, outside the limits 0..9"),
     ("beyond", header(), at(40), "kspace_encoding_step_1 40"),
     ("centre", header(limits=[(0, 15, 3), (0, 0, 0)]), lines(), "with the centre 3 of 16"),
@@ -423,14 +423,14 @@ BAD = [
     ("slices", header(), lines()[:-1], None),
     ("discard", header(), edit(discard_pre=12), "0 to 12 are left"),
     ("huge", header(60000, 60000, 60000), edit(), "more than max_bytes"),
-    ("coils", header(), [*lines(), readout(TRUTH[0, :2, 0], 19)], "noise was measured with 2 channels, the image with"),
+    ("coils", header(), [*lines(), readout(TRUTH[0, :2, 0], 19)], None),
     ("parts", header(), [*at(3), readout(
         TRUTH[0, :, 3, 3:], y=3, head={"center_sample": 3})], "line 3 was read out over different parts of kx"),
 ]
 
 
 @pytest.mark.parametrize(("name", "xml", "made", "message"), BAD, ids=[b[0] for b in BAD])
-@pytest.mark.filterwarnings("ignore:read encoding")
+@pytest.mark.filterwarnings("ignore:read encoding", "ignore:read the readouts", "ignore:1 noise readouts of other")
 def test_malformed_files(tmp_path, name, xml, made, message):
     path = write(tmp_path / f"{name}.h5", xml, made)
     if message is None:  # odd, but a scan

@@ -71,7 +71,12 @@ def test_natural_images_have_their_share_and_are_not_asked_for_without(folder):
     (lambda f: data.training_images(f, natural=2), "natural"),
     (lambda f: nets.Simulated([]), "images is empty"), (lambda f: nets.Simulation(coils=(8, 4)), "coils"),
     (lambda f: nets.Simulation(masks=("spiral",)), "masks"), (lambda f: nets.Simulation(noise=(0, 0.1)), "noise"),
-    (lambda f: nets.Simulation(accel=()), "accel"), (lambda f: nets.FastMRI(f / "volumes"), "no .h5"),
+    (lambda f: nets.Simulation(accel=()), "accel"),
+    (lambda f: nets.Simulation(shots=(8, 4)), "shots"),
+    (lambda f: nets.Simulation(encoding="spiral"), "encoding"),
+    (lambda f: nets.Simulation(encoding="radial", maps=None), "network with maps"),
+    (lambda f: nets.simulate(np.ones((16, 16)), np.ones((2, 16, 16))), "give mask, or coord"),
+    (lambda f: nets.FastMRI(f / "volumes"), "no .h5"),
     (lambda f: nets.simulate(np.ones((31, 32)), np.ones((2, 31, 32)), np.ones((15, 16), bool)), "even"),
     (lambda f: nets.collate([]), "items is empty"), (lambda f: nets.lines("spiral"), "kind")])
 def test_bad_data_is_refused(folder, call, word):
@@ -184,6 +189,61 @@ def test_coils_have_unit_sensitivity_and_are_smooth_and_their_own(number, rng):
         assert step < 0.25
     flat = smooth_coils(rng, 8, 24).reshape(8, -1)
     assert np.linalg.svd(flat, compute_uv=False)[-1] > 1e-3 * np.linalg.norm(flat)
+
+
+RADIAL = replace(PLAIN, encoding="radial", shots=(20, 24), maps="true")
+
+
+def test_spokes_are_the_fourier_sum_of_the_fine_object(rng):
+    fine = rng.standard_normal((32, 36, 2)) @ [1, 1j]
+    coils = rng.standard_normal((2, 32, 36, 2)) @ [1, 1j]
+    k = pi.trajectories.radial((16, 18), 5)
+    got = nets.simulate(fine, coils, coord=k, size=(16, 18), maps="true")
+    y, x = ((np.arange(2 * n) - n) / 2 for n in (16, 18))
+    for shot, sample in ((0, 0), (2, 18), (4, 31)):
+        wave = np.exp(-2j * np.pi * (k[shot, sample, 0] * y[:, None] / 16 + k[shot, sample, 1] * x / 18))
+        expected = (coils * fine * wave).sum((-2, -1)) / 4 / np.sqrt(16 * 18)
+        np.testing.assert_allclose(got.kspace[0, :, shot, sample] / float(got.scale), expected, rtol=1e-4)
+    clean = nets.simulate(fine, coils, np.ones((16, 18), bool), maps="true")
+    np.testing.assert_allclose(got.target / float(got.scale), clean.target / float(clean.scale), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("maps", ["true", "espirit"])
+def test_radial_examples_are_scaled_as_a_recipe_scales_them(maps):
+    example = nets.Simulated(SHAPES, replace(RADIAL, maps=maps))[3]
+    shots = example.kspace.shape[2]
+    assert 20 <= shots <= 24
+    assert example.kspace.shape == (1, 4, shots, 64)
+    assert example.coord.shape == (1, shots, 64, 2)
+    assert np.percentile(example.zero_filled(), 99) == pytest.approx(1, rel=1e-3)
+    scan = io.Scan(example.kspace[0].numpy(), mps=example.mps[0].numpy(), coord=example.coord[0].numpy(),
+                   size=(32, 32), axes=("coil", "shot", "sample"))
+    done = pi.recon(scan, pi.Tikhonov(), max_iter=2)
+    assert done.scale == pytest.approx(1, rel=1e-3)
+    x = pi.recon(scan, 1e-3 * pi.TV()).x
+    assert pi.testing.distance(x, example.target[0].numpy()) < 0.3
+
+
+def test_radial_examples_fit_into_batches_whose_slices_have_their_own_spokes():
+    several = nets.Simulated(SHAPES, RADIAL, group=2)
+    items = [several.drawn(n) for n in (4, 5)]
+    both = nets.collate(items)
+    assert not torch.equal(items[0].coord, items[1].coord)
+    for n, item in enumerate(items):
+        np.testing.assert_allclose(both.A.H(both.kspace.numpy())[n], item.A.H(item.kspace.numpy())[0], atol=1e-5)
+    seen = both.sampled(torch.arange(both.mask.shape[2])[:, None] % 2 == 0)
+    whole, some = both.A(both.target.numpy()), seen.A(both.target.numpy())
+    assert not some[:, :, 1::2].any()
+    np.testing.assert_allclose(some[:, :, ::2], whole[:, :, ::2], atol=1e-5)
+
+
+def test_ssdu_holds_out_whole_spokes():
+    task = nets.SSDU(nets.Simulated(SHAPES, RADIAL, group=2), batch_size=2, rho=0.3)
+    slices, held = task.batch(0)
+    assert held.shape == slices.mask.shape
+    assert torch.equal(held.all(-1), held.any(-1))
+    assert set(held.any(-1).sum(-1).ravel().tolist()) == {round(0.3 * slices.mask.shape[2])}
+    assert not torch.equal(held[0], held[1])
 
 
 # --- datasets

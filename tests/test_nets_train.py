@@ -413,9 +413,11 @@ def test_the_command_line_trains_resumes_and_writes_weights_with_their_card(fold
     assert (out / "tiny.safetensors").read_bytes() == weights
 
 
+@pytest.mark.parametrize("encoding", ["cartesian", "radial"])
 @pytest.mark.parametrize("kind", ["reconstruction", "ssdu"])
-def test_reconstruction_networks_are_trained_from_a_file(folder, tmp_path, kind):
-    path = write(tmp_path / "unrolled.toml", UNROLLED.replace("KIND", kind), folder)
+def test_reconstruction_networks_are_trained_from_a_file(folder, tmp_path, kind, encoding):
+    text = UNROLLED.replace("KIND", kind).replace("size = 24", f'size = 24\nencoding = "{encoding}"\nshots = [12, 16]')
+    path = write(tmp_path / "unrolled.toml", text, folder)
     weights = config.run(path, out=tmp_path / "out")
     assert nets.load(weights).needs_maps
     assert "zero-filled" in weights.with_suffix(".md").read_text()

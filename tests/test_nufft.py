@@ -168,6 +168,24 @@ def test_gradients_with_respect_to_coordinates(adjoint, rng):
     assert torch.autograd.gradgradcheck(f, (x, k), atol=1e-5)
 
 
+@pytest.mark.parametrize("what", ["A", "A.H", "A.N"])
+@pytest.mark.parametrize("own", [False, True])
+def test_sense_gives_gradients_with_respect_to_coordinates(what, own, rng):
+    mps = maps(2, 2, 4, 3)
+    k = torch.tensor(coord(2, 5, size=(4, 3)) if own else coord(5, size=(4, 3)), requires_grad=True)
+    weights = rng.random(k.shape[:-1])
+    names = {"axes": ("frame", "coil", "sample")} if own else {}
+
+    def part(k):
+        A = linops.sense(mps, None, weights, coord=k, eps=1e-14, **names)
+        return {"A": A, "A.H": A.H, "A.N": A.N}[what]
+
+    x = torch.tensor(testing.random(part(k).ishape, rng, "complex128"), requires_grad=True)
+    np.testing.assert_allclose(pi.as_torch(part(k))(x).detach(), part(k.detach())(x.detach().numpy()), atol=1e-12)
+    assert torch.autograd.gradcheck(lambda x, k: pi.as_torch(part(k))(x), (x, k), atol=1e-6)
+    assert what == "A.N" or torch.autograd.gradgradcheck(lambda x, k: pi.as_torch(part(k))(x), (x, k), atol=1e-5)
+
+
 @pytest.mark.parametrize(("change", "words"), [
     (lambda k: k / 32, "cycles.*Multiply it by N,"), (lambda k: k * 2 * np.pi / 32, r"radians.*N / \(2 pi\)"),
     (lambda k: k * 1e3, "Multiply them by 0.001"), (lambda k: k * 1.2, "leave out what lies outside"),

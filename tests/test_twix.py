@@ -20,12 +20,12 @@ PROTOCOL = {"sKSpace.lBaseResolution": KX, "sKSpace.lPhaseEncodingLines": KY, "s
             "sRXSPEC.alDwellTime[0]": 6400, "sProtConsistencyInfo.flNominalB0": 2.89}
 
 
-def protocol(changes=()):
+def protocol(changes=(), more=()):
     """A measurement's header: the parts that the reader uses, in Siemens' layout."""
     values = "".join(f"{k} = {v}\n" for k, v in {**PROTOCOL, **dict(changes)}.items() if v is not None)
     parts = {"Dicom": '<ParamDouble."flReadoutOSFactor"> { <Precision> 6 2.0 }\n'
                       '<ParamString."SoftwareVersions"> { "syngo MR E11" }\n',
-             "MeasYaps": f"### ASCCONV BEGIN ###\n{values}\n### ASCCONV END ###"}
+             "MeasYaps": f"### ASCCONV BEGIN ###\n{values}\n### ASCCONV END ###"} | dict(more)
     body = b"".join(name.encode() + b"\0" + len(text).to_bytes(4, "little") + text.encode()
                     for name, text in parts.items())
     length = (8 + len(body) + 31) // 32 * 32
@@ -46,8 +46,8 @@ def block(samples, *flags, line=0, centre=KY // 2, modern=True, mdh=None, **coun
 
 
 def write(path, *measurements):
-    """Measurements of (readouts, changes of the protocol) as a VD/VE file."""
-    scans = [{"mdb": list(mdb), "hdr_str": protocol(changes)} for mdb, changes in measurements]
+    """Measurements of (readouts, changes of the protocol, further parts of it) as a VD/VE file."""
+    scans = [{"mdb": list(mdb), "hdr_str": protocol(*changes)} for mdb, *changes in measurements]
     with contextlib.redirect_stdout(streams.StringIO()):
         twixtools.write_twix(scans, str(path))
     return path
@@ -73,7 +73,8 @@ def scanner(tmp_path_factory):
 
 def test_a_scanners_file(scanner):
     path, noise = scanner
-    scan = io.load(path)
+    with pytest.warns(UserWarning, match="the averages of 22 lines do not agree"):  # they are made so
+        scan = io.load(path)
     assert close(scan.kspace, TRUTH * (np.arange(KY) >= 5)[:, None])
     assert (scan.mask.all(axis=1) == (np.arange(KY) >= 5)).all()
     assert close(scan.calib, 2 * TRUTH[:, :, 5:11])
@@ -116,7 +117,7 @@ FLAGS = {"RTFEEDBACK": "skipped", "HPFEEDBACK": "skipped", "REFPHASESTABSCAN": "
 
 
 @pytest.mark.parametrize("flag", twixtools.mdh_def.mask_id)
-@pytest.mark.filterwarnings("ignore:calibration readouts", "ignore:this is EPI")
+@pytest.mark.filterwarnings("ignore:calibration readouts", "ignore:this is EPI", "ignore:1 lines were measured up to 2")
 def test_every_flag(tmp_path, flag):
     """One more readout on line 3, ten times too loud, with each flag that the package knows."""
     if flag == "ACQEND":
@@ -202,12 +203,81 @@ def full(**options):
     (full(), {"sKSpace.ucTrajectory": 2}, "the trajectory is radial"),
     (full(), {"sKSpace.lBaseResolution": 8}, "24 samples of which 24 to 24 are left, the encoding 16"),
     (full(centre=2), {}, "kspace_encoding_step_1 10, outside"),
-    ([*full(), block(np.ones((2, 2 * KX)), line=3)], {}, "channels changes"),
     (full(), {"sKSpace.lPhaseEncodingLines": 70000}, "matrix of"),
 ])
 def test_malformed_scans(tmp_path, made, changes, message):
     with pytest.raises(ValueError, match=message):
         io.load(write(tmp_path / "a.dat", (made, changes)))
+
+
+@pytest.mark.parametrize(("shape", "named", "step"), [
+    ((32, 64), False, 1), ((256, 128), True, 1), ((64, 64), True, 1), ((48, 128), False, 2), ((64, 128), True, 1),
+    ((64, 96), False, 1)])
+def test_pulseq(tmp_path, shape, named, step):
+    """The protocol is the interpreter's own, 64 x 64, and CenterLin 0 throughout.
+
+    Before, 32 lines lay at ky 32..63 of 64, with exit code 0; 256 were outside the limits.
+    """
+    kspace = centred((1, COILS, *shape))[0]
+    made = [block(kspace[:, y], line=y, centre=0) for y in range(0, shape[0], step)]
+    changes = {"sKSpace.lBaseResolution": 64, "sKSpace.lPhaseEncodingLines": 64}
+    changes |= {"tSequenceFileName": '"%CustomerSeq%\\pulseq"'} if named else {}
+    path = write(tmp_path / "a.dat", (made, changes))
+    told = f"as with Pulseq: the counters give {shape[0]} lines, the readouts {shape[1]} samples"
+    with pytest.warns(UserWarning, match=told):
+        scan = io.load(path)
+    own = np.arange(shape[0]) % step == 0
+    assert close(scan.kspace[0], kspace * own[:, None])
+    assert (scan.mask[:, 0] == own).all()
+    assert not {"voxel_mm", "affine", "oversampling_removed"} & set(scan.meta)
+
+
+def test_pulseq_in_three_dimensions(tmp_path):
+    volume = centred((1, COILS, 8, 20, 32))[0]
+    made = [block(volume[:, z, y], line=y, centre=0, Par=z) for z in range(8) for y in range(20)]
+    with pytest.warns(UserWarning, match="20 lines and 8 partitions, the readouts 32 samples"):
+        scan = io.load(write(tmp_path / "a.dat", (made, {"tSequenceFileName": "%CustomerSeq%/pulseq"})))
+    assert close(scan.kspace, volume)
+    assert scan.axes == ("coil", "kz", "ky", "kx")
+
+
+def test_a_centre_that_nobody_filled_in(tmp_path):
+    """Of a protocol that fits, n // 2; before, k-space was refused or lay half a matrix off."""
+    scan = io.load(write(tmp_path / "a.dat", (full(centre=0), ())))
+    assert close(scan.kspace, TRUTH[:1])
+    assert scan.meta["voxel_mm"] == [5.0, 20.0, 20.0]
+
+
+def test_channels_measurements_repeats_and_noise(tmp_path):
+    """As of ISMRMRD, see test_raw_odd.py."""
+    body = [block(np.ones((2, 2 * KX)), line=y) for y in range(KY)]
+    path = write(tmp_path / "a.dat", ([*full(), *body], ()))
+    with pytest.warns(UserWarning, match="of 3 channels only, and not 16 of 2 channels"):
+        assert close(io.load(path).kspace, TRUTH[:1])
+    assert io.load(path, part={"channels": 2}).coils == 2
+    noise = np.ones((COILS, 256), np.complex64) * (1 + np.arange(256) % 3)
+    first = write(tmp_path / "b.dat", (full(), ()), ([block(noise, "NOISEADJSCAN")], ()))
+    assert close(io.load(first).kspace, TRUTH[:1])  # before: no readout is for imaging
+    assert close(io.load(path, part={"channels": 3}, noise=first).noise, noise * np.sqrt(30 / 6.4 / 0.793))
+    plain = write(tmp_path / "n.dat", ([block(noise, line=3)], {"sRXSPEC.alDwellTime[0]": 3200}))  # not flagged
+    assert close(io.load(path, part={"channels": 3}, noise=plain).noise, noise * np.sqrt(3.2 / 6.4 / 0.793))
+    both = write(tmp_path / "c.dat", (full(), ()), ([*full(Eco=1), *full(Eco=0)], ()))
+    assert io.load(both).axes == ("slice", "echo", "coil", "ky", "kx")
+    assert io.load(both, part={"measurement": 0}).axes == ("slice", "coil", "ky", "kx")
+    twice = write(tmp_path / "d.dat", ([*full(), *full()], ()))
+    with pytest.warns(UserWarning, match="up to 2 times with all counters the same"):
+        io.load(twice)
+    assert close(io.load(twice, average="keep").kspace, np.stack([TRUTH[:1]] * 2, 1))
+
+
+@pytest.mark.parametrize(("mode", "used"), [(2, True), (4, False), (None, False)])
+def test_calibration_lines_in_the_image(tmp_path, mode, used):
+    fine = oversampled(TRUTH[:1], 2 * KX)
+    made = [block(fine[0, :, y], *["PATREFSCAN"] * (y % 2), line=y) for y in range(KY) if y % 2 == 0 or 4 <= y < 12]
+    scan = io.load(write(tmp_path / "a.dat", (made, {"sPat.ucRefScanMode": mode})))
+    own = (np.arange(KY) % 2 == 0) | (used & (abs(np.arange(KY) - 7.5) < 4))
+    assert (scan.mask[:, 0] == own).all()
+    assert close(scan.kspace, TRUTH[:1] * own[:, None])
 
 
 def test_odd_files(tmp_path):

@@ -6,6 +6,7 @@ functions ask the array's type and import nothing that is not loaded already.
 
 from __future__ import annotations
 
+import mmap
 from weakref import WeakSet
 
 import numpy as np
@@ -31,8 +32,8 @@ from pisolve.backend._threads import parallel, pieces, side_by_side, threads
 
 __all__ = ["Constant", "OutOfMemory", "check_device", "compiles", "copy", "dot", "fft", "find_gpu", "free_memory",
            "from_torch", "jit", "joined", "like", "magnitude", "namespace", "norm", "one_blas_thread", "parallel",
-           "pieces", "real", "release", "shrink", "shrink_factor", "side_by_side", "sqrt", "threads", "to_numpy",
-           "to_torch", "torch_device", "unit", "vdot", "working_on", "workspace", "zeros", "zeros_like"]
+           "pieces", "real", "release", "scratch", "shrink", "shrink_factor", "side_by_side", "sqrt", "threads",
+           "to_numpy", "to_torch", "torch_device", "unit", "vdot", "working_on", "workspace", "zeros", "zeros_like"]
 
 
 def vdot(a, b):
@@ -76,6 +77,15 @@ def like(array, x):
         with x.device:
             return namespace(x).asarray(array)
     return to_torch(array).to(x.device) if is_torch(x) else np.asarray(array)
+
+
+def scratch(shape, dtype) -> np.ndarray:
+    """An array for a while, in memory of its own that goes back at once.
+
+    Among images that come and go, arrays of another size leave holes which no image fits: the process grows.
+    """
+    count = int(np.prod(shape))
+    return np.frombuffer(mmap.mmap(-1, max(1, count) * np.dtype(dtype).itemsize), dtype, count).reshape(shape)
 
 
 def workspace(x) -> int:

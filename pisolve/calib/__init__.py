@@ -19,9 +19,12 @@ from pisolve.calib.unfold import FoldWarning, gfactor, unfold
 from pisolve.calib.unwrap import unwrap
 from pisolve.calib.walsh import inati, walsh
 from pisolve.scan.density import density
+from pisolve.scan.epi import Epi, epi, epi_ghost
+from pisolve.scan.ghost import EpiErrors, ghost_level
 
-__all__ = ["Compression", "FoldWarning", "GrappaWeights", "RakiWeights", "SliceGrappa", "body_coil",
-           "calibration_region", "centre_phase", "compress", "compression", "coverage", "delayed", "delays", "density",
-           "espirit", "field_map", "gfactor", "grappa", "gridded", "homodyne", "inati", "jsense", "mix",
-           "noise_covariance", "pocs", "prewhiten", "raki", "shot_factors", "slice_grappa", "sms_collapse", "sms_shift",
-           "spirit_kernel", "unfold", "unwrap", "virtual_coils", "walsh", "whitening_matrix"]
+__all__ = ["Compression", "Epi", "EpiErrors", "FoldWarning", "GrappaWeights", "RakiWeights", "SliceGrappa",
+           "body_coil", "calibration_region", "centre_phase", "compress", "compression", "coverage", "delayed",
+           "delays", "density", "epi", "epi_ghost", "espirit", "field_map", "gfactor", "ghost_level", "grappa",
+           "gridded", "homodyne", "inati", "jsense", "mix", "noise_covariance", "pocs", "prewhiten", "raki",
+           "shot_factors", "slice_grappa", "sms_collapse", "sms_shift", "spirit_kernel", "unfold", "unwrap",
+           "virtual_coils", "walsh", "whitening_matrix"]

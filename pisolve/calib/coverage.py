@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check, masks
-from pisolve.backend import fft, to_numpy
+from pisolve.backend import fft, side_by_side, to_numpy
 from pisolve.calib.region import middle
 
 NARROW = 8  # lines: a narrower centre inside wider sampling shows too little of the object
@@ -53,14 +53,15 @@ or `calib`, calibration lines that were measured apart, in the place of P y.
     peak = abs(samples).max(initial=0)
     if peak == 0:
         return None
-    seen = total = 0.0
-    for z in range(max(len(samples), len(mps))):  # slice by slice, to hold one slice's coil images only
+
+    def work(z):  # slice by slice, to hold few slices' coil images
         one = samples[z % len(samples)]
         centre = np.zeros((len(one), *grid), np.complex128)  # single precision overflows for denormal data
         centre[(slice(None), *block)] = one.astype(np.complex128) / float(peak)
         energy = (abs(fft(centre, (-2, -1), inverse=True)) ** 2).sum(0, dtype=float)
-        seen += energy[mps[z % len(mps)].any(0)].sum()
-        total += energy.sum()
+        return energy[mps[z % len(mps)].any(0)].sum(), energy.sum()
+
+    seen, total = map(sum, zip(*side_by_side(work, range(max(len(samples), len(mps))))))
     return float(seen / total)
 
 

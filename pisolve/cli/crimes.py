@@ -22,6 +22,6 @@ def run(a) -> int:
     from pisolve import io
     from pisolve.evaluate import crimes
 
-    found = crimes(io.load(a.scan, part=a.part), phase_axes=a.phase_axes)
+    found = crimes(io.load(a.scan, part=a.part, average=a.average, epi=a.epi), phase_axes=a.phase_axes)
     show(found.section())
     return 1 if found else 0

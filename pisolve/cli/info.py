@@ -4,7 +4,8 @@ from pisolve.cli.options import add_axes, add_part
 from pisolve.cli.parser import add_word
 from pisolve.cli.say import table
 
-WORDED = ("readouts", "skipped", "oversampling_removed", "partial_fourier", "assumed")  # attributes told in words
+# attributes told in words
+WORDED = ("readouts", "skipped", "oversampling_removed", "partial_fourier", "assumed", "epi")
 
 
 def add(words) -> None:
@@ -13,17 +14,23 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
-    new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .nii")
+    new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .nii; or a folder: a line a file")
     add_axes(new)
     add_part(new)
 
 
-def run(a) -> None:
-    """Say what is in a file: a scan, else an image."""
+def run(a) -> int | None:
+    """Say what is in a file: a scan, else an image; in a folder, what is in each of its files."""
     from pathlib import Path
 
     from pisolve.cli.scans import read
 
+    if Path(a.scan).is_dir():
+        from pisolve.cli.folder import tell
+
+        if a.part or a.axes or a.average != "mean":
+            raise ValueError(f"{a.scan} is a folder: --part, --axes and --average are for one file")
+        return tell(a.scan)
     try:
         scan = read(a)
     except (ValueError, TypeError) as error:
@@ -36,6 +43,7 @@ def run(a) -> None:
         table(rows)
     else:
         table(_scan(a.scan, scan))
+    return None
 
 
 def _scan(path: str, scan) -> list:
@@ -80,6 +88,8 @@ def _attributes(meta: dict) -> list:
         rows.append(("oversampling", "removed, {} to {} samples a readout".format(*meta["oversampling_removed"])))
     if "partial_fourier" in meta:
         rows.append(("partial Fourier", ", ".join(f"{k} {a} to {b}" for k, (a, b) in meta["partial_fourier"].items())))
+    if "epi" in meta:
+        rows.append(("EPI", meta["epi"]["text"]))
     return rows + [("attribute", f"{k}: {v}") for k, v in meta.items() if k not in WORDED]
 
 

@@ -90,11 +90,15 @@ def add_methods(new, default: str = "") -> None:
 
 
 def add_part(new) -> None:
-    """Which part of raw data."""
-    from pisolve.io.grid import COUNTERS
+    """Which part of raw data, and what is done to its lines."""
+    from pisolve._words import EPI, PARTS
 
     new.add_argument("--part", type=counters, metavar="NAME=N,...", help="which of raw data, such as repetition=2: "
-                     f"{', '.join(COUNTERS)}, slice; default: all of each, the first encoding")
+                     f"{', '.join(PARTS)}; default: all of each, the first encoding, the last measurement")
+    new.add_argument("--average", choices=("mean", "keep"), default="mean", help="what becomes of lines that raw data "
+                     "has several times; keep: an axis \"average\"; default: mean")
+    new.add_argument("--epi", choices=EPI, default=EPI[0], help="of an EPI scan's lines: how the N/2 ghost is found; "
+                     "none: it is left; default: by navigators where there are any, else by entropy")
 
 
 def add_slices(new) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 READ = ("scan", "scans", "mps", "recipe", "network", "denoiser", "methods", "method", "config", "images", "reference",
-        "sheets")
+        "sheets", "noise_file")
 WRITTEN = ("output", "png", "out")
 INSIDE = {  # what the words that write into a folder write there
     "compare": ("report.html", "comparison.json", "summary.md", "records.csv", "slices.csv", "parts"),
@@ -27,7 +27,7 @@ def refuse_overwriting(a) -> None:
             for source, path in read:
                 if _same(target, path):
                     what = "the scan" if source in ("scan", "scans") else "the config" if source == "config" else (
-                        f"the file of --{source}")
+                        f"the file of --{source.removesuffix('_file')}")
                     alias = "" if str(target) == str(path) else f" ({path})"
                     raise ValueError(f"{target} is {what} itself{alias}, which would be lost: give the output another "
                                      "name")

@@ -22,7 +22,7 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
-    add_scan(new, "image: .h5 (with the recipe), .npy, .cfl, .nii or .nii.gz")
+    add_scan(new, "image: .h5 (with the recipe), .npy, .cfl, .nii, .nii.gz, or drawn: .png, .pdf, .svg")
     _prior(new.add_argument_group("prior", "units: the zero-filled image has a 99th percentile of 1"))
     add = new.add_argument_group("network", "in the place of prior and solver").add_argument
     add("--network", metavar="NAME|FILE", help="a reconstruction network: a shipped one or weights")
@@ -84,6 +84,8 @@ def _scan(group) -> None:
     add("--coils", type=int, metavar="N", help="compress to N virtual coils")
     add("--gcc", action="store_const", const=True, help="compress for every position along the readout by itself")
     add("--prewhiten", action="store_const", const=True, help="make the noise white by the scan's noise samples")
+    add("--noise", dest="noise_file", metavar="FILE", help="noise of a file of its own, raw data or an array; default: "
+        "the scan's")
     add("--crop", type=float, help=f"ESPIRiT's maps are 0 where its eigenvalue is below; default: "
         f"{MAPS['espirit']().crop:g}")
     add("--each", type=names, metavar="AXIS,...", help="what is solved by itself: slice,frame every frame alone, "
@@ -140,14 +142,15 @@ def run(a) -> int:
 def _check_files(a) -> None:
     """Refuse outputs that could not be written."""
     from pisolve.cli.scans import check_output
+    from pisolve.figure import SUFFIXES
 
-    check_output(a.output, FILES, a.scan)
+    check_output(a.output, (*FILES, *SUFFIXES), a.scan)
     if a.png:
+        check_output(a.png, SUFFIXES, a.scan)
+    if a.png or a.output.endswith(SUFFIXES):
         from pisolve._check import extra
-        from pisolve.figure import SUFFIXES
 
         extra("matplotlib", "plot")
-        check_output(a.png, SUFFIXES, a.scan)
 
 
 def _tell(a, scan, done, full: bool) -> None:
@@ -157,7 +160,8 @@ def _tell(a, scan, done, full: bool) -> None:
     from pisolve.prepare import like_rss, zero_filled
 
     rows = what_ran(done)
-    table([("scan", f"{a.scan}, {shape_of(scan)}"), ("sampling", sampled(done.scan.encoding)), *rows,
+    table([("scan", f"{a.scan}, {shape_of(scan)}"), ("sampling", sampled(done.scan.encoding)),
+           *([("EPI", scan.meta["epi"]["text"])] if "epi" in scan.meta else []), *rows,
            ("seconds", ", ".join(f"{stage} {t:.2f}" for stage, t in done.seconds.items())),
            ("scale", f"{done.scale:.5g} (k-space times this was solved)"), ("residual", done.agreement)])
     images = {name: done.scan.crop(like_rss(done.scan, image)) for name, image in

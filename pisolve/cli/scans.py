@@ -25,7 +25,8 @@ def load(a) -> io.Scan:
 def read(a) -> io.Scan:
     """The whole scan."""
     named = {} if getattr(a, "axes", None) is None else {"axes": tuple(a.axes)}
-    scan = io.load(a.scan, mps=getattr(a, "mps", None), part=a.part, **named)
+    scan = io.load(a.scan, mps=getattr(a, "mps", None), part=a.part, average=getattr(a, "average", "mean"), epi=a.epi,
+                   noise=getattr(a, "noise_file", None), **named)
     if getattr(a, "field_map", None) is not None:
         scan = _with_field(scan, a.field_map)
     if getattr(a, "phase_axis", None) is None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pisolve import _axes, _check
 from pisolve._version import __version__
+from pisolve.io import epi as lines
 from pisolve.io import field, points
 from pisolve.io.hdf5 import attributes, contents, dataset, names, open_hdf5, text
 from pisolve.io.header import Header
@@ -20,7 +21,7 @@ from pisolve.scan.checks import complex_samples
 IMAGES = ("reconstruction", "reconstruction_rss", "reconstruction_esc", "image")
 
 
-def read(path, max_bytes: int, axes=None) -> Scan:
+def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
     """Read a scan; a k-space (slice, ky, kx) is single-coil, as in fastMRI, and gets a coil axis.
 
     `mask` may be (kx,), as fastMRI stores it, or (ky, kx); `mps`, `noise` and `calib` are read where the file has
@@ -29,6 +30,7 @@ def read(path, max_bytes: int, axes=None) -> Scan:
     Args:
         axes: the names of the axes of k-space, instead of the attribute or dataset `axes` of the file. Its mask may
             have fewer axes, named by `mask_axes`.
+        epi: of EPI's lines, which have `kx` and `ky` beside them, how the ghost is found, see `calib.epi`.
 
     Raises:
         ValueError: damaged or foreign files, links to other files, no `kspace`, more than `max_bytes`, unfit shapes.
@@ -45,8 +47,13 @@ def read(path, max_bytes: int, axes=None) -> Scan:
         meta = attributes(file) | more
         xml = text(file, "ismrmrd_header", path)
         said, said_mask = (names(file, name, path) for name in ("axes", "mask_axes"))
+        own = lines.lines_of(lambda n: dataset(file, n, max_bytes, path), words(said) if axes is None else axes)
+    size = next((meta[n] for n in points.SIZES if n in meta), None)
+    if own and coord is None:
+        return lines.scan(path, kspace, own, size, words(said) if axes is None else axes, epi, max_bytes, meta,
+                          mps=mps, reference=reference, noise=noise, **fields)
+    lines.refuse(epi)
     if coord is not None:
-        size = next((meta[n] for n in points.SIZES if n in meta), None)
         return points.scan(path, kspace, coord, size, words(said) if axes is None else axes, mask, meta, mps=mps,
                            reference=reference, noise=noise, **fields)
     if xml is not None:

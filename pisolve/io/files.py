@@ -10,22 +10,23 @@ import numpy as np
 
 from pisolve import _check
 from pisolve.backend import to_numpy
-from pisolve.io import cfl, fastmri, mrd, nifti, twix
+from pisolve.io import cfl, fastmri, nifti, raw
 from pisolve.io import numpy as npy
 from pisolve.io.atomic import atomic
 from pisolve.io.door import reading
 from pisolve.io.failure import room
-from pisolve.io.hdf5 import link, open_hdf5
 from pisolve.io.limits import limit
 from pisolve.io.named import PLAIN, of_image
 from pisolve.io.readouts import check_part
+from pisolve.io.sieve import AVERAGE
 from pisolve.scan import Scan
 
-HDF5 = (".h5", ".hdf5", ".mrd")
+HDF5 = raw.HDF5
 SUFFIXES = (*HDF5, ".dat", *nifti.SUFFIXES, ".npy", ".npz", ".cfl", ".hdr")
 
 
-def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int | None = None) -> Scan:
+def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int | None = None, noise=None,
+         average: str = "mean", epi: str = "auto") -> Scan:
     """Read a scan by its suffix: k-space and what belongs to it.
 
     fastMRI's .h5, ISMRMRD's .h5 and .mrd, Siemens' twix .dat (with the package `twixtools`; never tried on a scanner's
@@ -43,10 +44,18 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
         path: str or os.PathLike.
         mps: coil sensitivities (coil, ky, kx) to go with it: an array, or the path of a file (in .h5 and .npz under
             the name `mps`).
-        part: of raw data, which contrast, phase, repetition, set, encoding or slice (of a 3-D encoding the slab), for
-            example {"repetition": 2}, which then is no axis; else all, and the first of several encodings.
+        part: of raw data, which contrast, phase, repetition, set, average, encoding or slice (of a 3-D encoding the
+            slab), for example {"repetition": 2}, which then is no axis; else all, and the first of several encodings.
+            "measurement" chooses among several in one file, counted from 0 (else the last with imaging readouts),
+            "channels" among readouts of an array and of a body coil (else the most channels).
         axes: the names of the axes of k-space in an array file, instead of what the file says, see `Scan`.
         max_bytes: refuse a file whose arrays need more together; None is half of the machine's memory.
+        noise: noise alone, in the place of what the file has: the path of raw data measured without excitation, which
+            is brought to the dwell time, bandwidth and averages of the image; or samples (coil, samples) as `Scan`
+            takes them, an array, a .npy, or of an .npz or .h5 the array `noise`.
+        average: what becomes of lines that raw data has several times: "mean", or "keep", along an axis "average".
+        epi: of an EPI scan's lines how the N/2 ghost is found, "navigator", "entropy", "auto" (navigators where there
+            are any, else entropy) or "none", see `calib.epi`; what was corrected is in `meta["epi"]`.
 
     Returns:
         `Scan` with kspace (slice, coil, ky, kx) of an .h5 or of raw data, (coil, kz, ky, kx) of a 3-D encoding,
@@ -57,24 +66,30 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
         ValueError, TypeError: unknown suffix, damaged or foreign content, unfit shapes or values; it names the file.
     """
     path, most, chosen = _existing(path), limit(max_bytes), check_part(part)
+    _check.choice("average", average, AVERAGE)
+    if isinstance(noise, str | os.PathLike):
+        noise = raw.load_noise(_existing(noise), most)
     with reading(path):
         if _suffix(path) in nifti.SUFFIXES:
             raise ValueError("NIfTI holds images: load_image reads them")
-        raw = path.suffix == ".dat" or (path.suffix in HDF5 and _is_raw(path))
-        if chosen and not raw:
+        is_raw = raw.is_raw(path)
+        if chosen and not is_raw:
             raise ValueError(f"part chooses from raw data, and this is none: {_check.brief(part)}")
-        if raw and axes is not None:
+        if average != "mean" and not is_raw:
+            raise ValueError("average is for raw data, and this is none: leave it out")
+        if is_raw and axes is not None:
             raise ValueError("axes names those of an array, and this is raw data, whose counters name them: leave axes "
                              "out, part={...} chooses")
-        if raw:
-            scan = (twix if path.suffix == ".dat" else mrd).read(path, most, chosen)
+        if is_raw:
+            scan = raw.read(path, most, chosen, average=average, noise=noise, epi=epi)
         elif path.suffix in HDF5:
-            scan = fastmri.read(path, most, axes)
+            scan = fastmri.read(path, most, axes, epi)
         elif path.suffix in (".npy", ".npz"):
-            scan = npy.read(path, most, axes)
+            scan = npy.read(path, most, axes, epi)
         else:
             kspace, names = cfl.read_kspace(path, most, sets=axes is not None)
             scan = Scan(kspace, axes=names if axes is None else axes)
+        scan = scan if is_raw or noise is None else raw.beside(scan, noise)
         if mps is None:
             return scan
         mps = _load_maps(mps, most, "slice" in scan.axes) if isinstance(mps, str | os.PathLike) else mps
@@ -177,11 +192,6 @@ def save(path, image, *, axes=None, recipe=None, scale: float | None = None, met
 
 def _suffix(path: Path) -> str:
     return ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
-
-
-def _is_raw(path) -> bool:
-    with open_hdf5(path) as file:
-        return link(file, "kspace") is None and mrd.group_of(file) is not None
 
 
 def _load_maps(path, most: int, slices: bool) -> np.ndarray:

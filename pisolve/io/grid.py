@@ -13,7 +13,8 @@ from pisolve.io.limits import spend
 
 IMAGE, CALIB, BOTH, NOISE, SKIP = range(5)
 # the counters that become axes, in their order; of encodings one makes a scan
-AXES = {"slice": "slice", "phase": "frame", "contrast": "echo", "repetition": "repetition", "set": "set"}  # in order
+AXES = {"slice": "slice", "phase": "frame", "contrast": "echo", "repetition": "repetition", "set": "set",
+        "average": "average"}  # in order; averages only where they are to be kept
 STEPS = ("kspace_encoding_step_1", "kspace_encoding_step_2")
 BLOCK = 1 << 24  # bytes that are read at once
 
@@ -27,7 +28,8 @@ class Matrix:
         out: what is left of x without it.
         centre: counters of the line and of the partition at the centre of k-space.
         limits: ((first, last) line, (first, last) partition); a counter outside is an error.
-        fov: (x, y, z) mm of `size`, or None.
+        fov: (x, y, z) mm of `size`, or None; z is not looked at in 2-D.
+        thickness: mm of a slice of a 2-D encoding, which may be thinner than what is encoded; None where not known.
     """
 
     size: tuple[int, int, int]
@@ -35,6 +37,7 @@ class Matrix:
     centre: tuple[int, int]
     limits: tuple[tuple[int, int], tuple[int, int]]
     fov: tuple[float, float, float] | None = None
+    thickness: float | None = None
 
     @property
     def flat(self) -> bool:
@@ -50,9 +53,10 @@ class Matrix:
 
     def voxel(self) -> list[float] | None:
         """mm along (slice, y, x) of the images made of it, in 3-D along (z, y, x); None where they are not known."""
-        if self.fov is None:
+        if self.fov is None or (self.flat and self.thickness is None):
             return None
-        return [f / n for f, n in zip(self.fov, self.size)][::-1]
+        x, y, z = (f / n for f, n in zip(self.fov, self.size))
+        return [self.thickness if self.flat else z, y, x]
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Readouts:
         reverse: whether it was sampled from positive to negative kx.
         dwell: time of a sample, us; 0 where it is not known.
         read: index array -> list of (coil, samples) complex64.
-        matrices: one `Matrix` an encoding.
+        matrices: one `Matrix` an encoding, or in its place the error that is raised where it is needed.
     """
 
     role: np.ndarray
@@ -81,12 +85,24 @@ class Readouts:
     reverse: np.ndarray
     dwell: np.ndarray
     read: Callable[[np.ndarray], list[np.ndarray]]
-    matrices: list[Matrix]
+    matrices: list[Matrix | ValueError]
+
+    def matrix(self, encoding: int) -> Matrix:
+        """The matrix of an encoding.
+
+        Raises:
+            ValueError: the header has no such encoding, or gives it no size.
+        """
+        if encoding >= len(self.matrices):
+            raise ValueError(f"readouts refer to encoding {encoding}, but the header has {len(self.matrices)}")
+        if isinstance(self.matrices[encoding], ValueError):
+            raise self.matrices[encoding]
+        return self.matrices[encoding]
 
     def blocks(self, index):
         """(positions in the sorted `index`, their samples) in pieces of about `BLOCK` bytes."""
         cost = np.cumsum(8 * self.samples[index].astype(np.int64) * self.coils[index])
-        for at in np.split(np.arange(len(index)), np.flatnonzero(np.diff(cost // BLOCK)) + 1):
+        for at in np.split(np.arange(len(index)), np.flatnonzero(np.diff(cost // BLOCK)) + 1) if len(index) else []:
             yield at, self.read(index[at])
 
 
@@ -110,7 +126,7 @@ def fill(r: Readouts, index, m: Matrix, lead: dict, max_bytes: int):
     shape, lines = (*parts, int(coils[0]), z, y, m.out), (*parts, z, y)
     size = 8 * int(np.prod(shape, dtype=object))
     spend("the header", f"k-space of shape {shape}", size, max_bytes)
-    (kz, ky), (first, last) = _rows(r, index, m), _columns(r, index, m)
+    (kz, ky), (first, last) = _rows(r, index, m), columns(r, index, m)
     place = [np.searchsorted(values, r.counters[name][index]) for name, values in lead.items()] + [kz, ky]
     measured, one, which, repeats = np.unique(np.ravel_multi_index(place, lines), return_index=True,
                                               return_inverse=True, return_counts=True)
@@ -154,7 +170,7 @@ def _rows(r: Readouts, index, m: Matrix):
     return found[1], found[0]
 
 
-def _columns(r: Readouts, index, m: Matrix):
+def columns(r: Readouts, index, m: Matrix):
     """(first, one past the last) column of the matrix that each readout fills.
 
     The sample `centre` goes to x // 2. A reversed readout ends where a forward one begins; one of full length is

@@ -45,10 +45,10 @@ class Header:
         return found if found is None else found.strip()
 
     def number(self, place: str):
-        """The number at a place, an int where it is whole; None where there is none."""
+        """The number at a place, an int where it is whole; None where there is none, or nothing in its element."""
         text = self.text(place)
         try:
-            value = float(text) if text is not None else None
+            value = float(text) if text else None
             return int(value) if value is not None and value.is_integer() else value
         except ValueError:
             raise ValueError(f"{self.name}: {place} is {text!r}, a number is needed") from None

@@ -13,61 +13,73 @@ import json
 import numpy as np
 
 from pisolve import _check
-from pisolve.io import written
-from pisolve.io.geometry import affine
-from pisolve.io.grid import AXES, BOTH, CALIB, COUNTERS, IMAGE, NOISE, SKIP, STEPS, Matrix, Readouts
-from pisolve.io.hdf5 import HARD, array_at, dataset, link, open_hdf5, text
+from pisolve.io import epi_raw, written
+from pisolve.io.geometry import place
+from pisolve.io.grid import AXES, BOTH, CALIB, COUNTERS, IMAGE, NOISE, SKIP, STEPS, Readouts
+from pisolve.io.hdf5 import array_at, dataset, open_hdf5, text
 from pisolve.io.header import Header
 from pisolve.io.limits import too_large
-from pisolve.io.readouts import assemble, sort_slices, warn_epi
+from pisolve.io.matrices import CARTESIAN, centred, matrices
+from pisolve.io.measurements import chosen, groups
+from pisolve.io.noise import samples_of
+from pisolve.io.readouts import assemble, warn_epi
+from pisolve.io.sieve import flattened, one_array
 from pisolve.scan import Scan
 
 # numbers of ISMRMRD's flags, which count from 1; readouts of any of SKIPPED are no imaging data
 NOISE_FLAG, CALIB_FLAG, BOTH_FLAG, REVERSE_FLAG, COMPRESSED = 19, 20, 21, 22, (53, 54, 55, 56)
 SKIPPED = {23: "navigation", 24: "phase correction", 26: "HP feedback", 27: "dummy", 28: "RT feedback",
            29: "surface coil correction", 30: "phase stabilization reference", 31: "phase stabilization"}
-CARTESIAN = ("cartesian", "epi")
 FIELDS = ("flags", "number_of_samples", "active_channels", "center_sample", "discard_pre", "discard_post",
           "trajectory_dimensions", "encoding_space_ref", "sample_time_us", "idx", "position", "read_dir", "phase_dir",
           "slice_dir")
 
 
-def group_of(file) -> str | None:
-    """The name of the group with raw data in an open HDF5 file, or None: "dataset", else another that has them."""
-    import h5py
-
-    groups = [name for name in file if link(file, name) == HARD and isinstance(file[name], h5py.Group)
-              and link(file[name], "data") is not None]
-    return "dataset" if "dataset" in groups else next((g for g in groups if link(file[g], "xml") is not None), None)
-
-
-def read(path, max_bytes: int, part: dict) -> Scan:
+def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list | None = None,
+         epi: str = "auto") -> Scan:
     """Read a scan: see `load`; k-space is (slice, ..., coil, ky, kx), or of a 3-D encoding (..., coil, kz, ky, kx).
+
+    Of several measurements in one file the last with imaging readouts is the scan; noise is taken from all.
+
+    Args:
+        noise: samples of another file, as `noise.samples_of` gives them, in the place of those of this one.
+        epi: how the ghost of an EPI scan is found, see `epi_raw`.
 
     Raises:
         ValueError: damaged files, no imaging data, not Cartesian, compressed, or a header that does not fit the data.
     """
+    part = dict(part)
     with open_hdf5(path) as file:
-        group = group_of(file)
-        if group is None:
+        names = groups(file)
+        if not names:
             raise ValueError(f"{path} holds no ISMRMRD data: a group with data and xml is needed")
-        xml = text(file, f"{group}/xml", path)
-        if xml is None:
-            raise ValueError(f"{path}: {group} has no header xml")
-        header = Header(xml, "the ISMRMRD header")
-        data = _data(file, f"{group}/data", max_bytes, path)
-        head = data.fields("head")[:]
-        readouts = _readouts(data, head, header)
-        bandwidth = header.number("acquisitionSystemInformation/relativeReceiverNoiseBandwidth")
+        opened = {name: _opened(file, name, max_bytes, path) for name in names}
+        imaging = [name for name, (_, head, _) in opened.items() if _imaging(head).any()]
+        group = chosen(names, imaging, part.pop("measurement", None))
+        data, head, header = opened[group]
+        _cartesian(header)
         counts = _counts(text(file, "pisolve/counts", path), path)
-        fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, counts=counts,
-                                 bandwidth=bandwidth if bandwidth and bandwidth > 0 else None)
+        readouts = one_array(_readouts(data, head, header), part.pop("channels", None))
+        readouts = flattened(readouts) if counts is None else readouts
+        readouts, lines = epi_raw.corrected(readouts, epi_raw.spaces(header), _flag(head, 24), epi, max_bytes)
+        bandwidth = header.number("acquisitionSystemInformation/relativeReceiverNoiseBandwidth")
+        if noise is None and len(names) > 1:
+            noise = [pair for name in names
+                     for pair in samples_of(readouts if name == group else _readouts(*opened[name]))]
+        mode = header.text("encoding/parallelImaging/calibrationMode")
+        fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, counts=counts, average=average, noise=noise,
+                                 bandwidth=bandwidth if bandwidth and bandwidth > 0 else None,
+                                 told=None if mode in (None, "", "other") else mode == "embedded")
         own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in written.KEPT}
         kept = text(file, "pisolve/meta", path)
         readout = text(file, "pisolve/readout", path)
-    meta = _meta(header, head, readouts, facts, fields)
+    meta = _meta(header, head, readouts, facts | lines, fields)
+    meta |= {"measurement": f"{group} of {', '.join(names)}"} if len(names) > 1 else {}
     try:
-        meta = {k: v for k, v in (meta | (json.loads(kept) if kept else {})).items() if v is not None}
+        kept = json.loads(kept) if kept else {}
+        if "affine" in kept:
+            meta.pop("affine_code", None)  # it says of the other one that its vendor is not known
+        meta = {k: v for k, v in (meta | kept).items() if v is not None}
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: pisolve/meta is not JSON of a dict: {error}") from error
     if readout in ("ky", "kz"):
@@ -77,6 +89,47 @@ def read(path, max_bytes: int, part: dict) -> Scan:
     elif part and counts:
         written.take(own, fields, counts, part)
     return Scan(**fields, **own, meta=meta)
+
+
+def read_noise(path, max_bytes: int) -> list:
+    """The samples of a file of noise, of all its measurements: see `noise.samples_of`."""
+    with open_hdf5(path) as file:
+        return [pair for name in groups(file)
+                for pair in samples_of(_readouts(*_opened(file, name, max_bytes, path)), alone=True)]
+
+
+def _opened(file, group: str, max_bytes: int, path):
+    """(the dataset of readouts, their heads, the header) of a measurement."""
+    xml = text(file, f"{group}/xml", path)
+    if xml is None:
+        raise ValueError(f"{path}: {group} has no header xml")
+    header = Header(xml, "the ISMRMRD header")
+    data = _data(file, f"{group}/data", max_bytes, path)
+    return data, _completed(data, data.fields("head")[:], header), header
+
+
+def _cartesian(header: Header) -> None:
+    trajectory = (header.text("encoding/trajectory") or "cartesian").lower()
+    if trajectory not in CARTESIAN:
+        raise ValueError(f"the trajectory is {trajectory}, not Cartesian: read it with the ismrmrd package, and give "
+                         "coord to the NUFFT")
+
+
+def _completed(data, head, header: Header):
+    """The heads, with channels and samples where old converters left 0: those of the header, and of the data."""
+    empty = np.flatnonzero(((head["active_channels"] == 0) | (head["number_of_samples"] == 0)) & ~_skipped(head))
+    if not len(empty):
+        return head
+    channels = header.number("acquisitionSystemInformation/receiverChannels")
+    head = head.copy()
+    for start in range(0, len(empty), 1024):
+        for i, samples in zip(empty[start : start + 1024], data.fields("data")[empty[start : start + 1024]]):
+            coils, n = int(head["active_channels"][i]), int(head["number_of_samples"][i])
+            coils = coils or (samples.size // (2 * n) if n else channels or 0)
+            n = n or (samples.size // (2 * coils) if isinstance(coils, int) and coils > 0 else 0)
+            if samples.size and 2 * coils * n == samples.size and max(coils, n) < 1 << 16:
+                head["active_channels"][i], head["number_of_samples"][i] = coils, n
+    return head
 
 
 def _counts(told: str | None, path) -> dict | None:
@@ -111,10 +164,6 @@ def _data(file, name: str, max_bytes: int, path):
 
 def _readouts(data, head, header: Header) -> Readouts:
     """What ISMRMRD's heads say, in the terms of `Readouts`."""
-    trajectory = (header.text("encoding/trajectory") or "cartesian").lower()
-    if trajectory not in CARTESIAN:
-        raise ValueError(f"the trajectory is {trajectory}, not Cartesian: read it with the ismrmrd package, and give "
-                         "coord to the NUFFT")
     role = np.full(len(head), IMAGE)
     role[_flag(head, CALIB_FLAG)] = CALIB
     role[_flag(head, BOTH_FLAG)] = BOTH
@@ -123,7 +172,7 @@ def _readouts(data, head, header: Header) -> Readouts:
     if (_flag(head, *COMPRESSED) & (role != SKIP)).any():
         raise ValueError("the samples are compressed: unpack them with ismrmrd's own tools first")
     counters = {name: head["idx"][name.replace("encoding", "encode")].astype(np.int64) for name in STEPS}
-    counters |= {name: head["idx"][name].astype(np.int64) for name in ("slice", *COUNTERS[1:])}
+    counters |= {name: head["idx"][name].astype(np.int64) for name in ("slice", *COUNTERS[1:], "average")}
     counters["encoding"] = head["encoding_space_ref"].astype(np.int64)
     small = {name: head[field].astype(np.int64) for name, field in (
         ("samples", "number_of_samples"), ("coils", "active_channels"), ("centre", "center_sample"),
@@ -140,8 +189,9 @@ def _readouts(data, head, header: Header) -> Readouts:
         return [s.view(np.complex64).reshape(small["coils"][i], -1) for i, s in zip(index, found)]
 
     dwell = np.nan_to_num(head["sample_time_us"].astype(float), posinf=0, neginf=0)
+    found = centred(matrices(header), counters, head["idx"]["user"], _imaging(head), header)
     return Readouts(role=role, counters=counters, reverse=_flag(head, REVERSE_FLAG), dwell=dwell, read=read,
-                    matrices=[_matrix(e) for e in header.encodings()] or [_matrix(header)], **small)
+                    matrices=found, **small)
 
 
 def _flag(head, *flags) -> np.ndarray:
@@ -152,36 +202,20 @@ def _skipped(head) -> np.ndarray:
     return _flag(head, *SKIPPED)
 
 
-def _matrix(header: Header) -> Matrix:
-    """The matrix of one encoding of the header."""
-    size = [header.number(f"encodedSpace/matrixSize/{axis}") for axis in "xyz"]
-    if any(not isinstance(n, int) or not 1 <= n < 1 << 16 for n in size):
-        raise ValueError(f"the ISMRMRD header gives the encodedSpace a matrixSize of {size}: three whole numbers of 1 "
-                         "to 65535 are needed")
-    fov, recon = ([header.number(f"{space}/fieldOfView_mm/{axis}") for axis in "xyz"]
-                  for space in ("encodedSpace", "reconSpace"))
-    out = header.number("reconSpace/matrixSize/x")
-    if fov[0] and recon[0] and fov[0] > 0:  # what the field of view leaves; a smaller matrix alone is a coarser image
-        left = size[0] * min(recon[0] / fov[0], 1)
-        out = out if isinstance(out, int) and abs(out - left) <= 1 else round(left)
-    out = out if isinstance(out, int) and 1 <= out <= size[0] else size[0]
-    centre, limits = [], []
-    for step, n in zip(STEPS, size[1:]):
-        given = [header.number(f"encodingLimits/{step}/{name}") for name in ("center", "minimum", "maximum")]
-        c, low, high = (d if v is None else v for v, d in zip(given, (n // 2, 0, n - 1)))
-        centre.append(c)
-        limits.append((low, high))
-    known = None not in fov and all(np.isfinite(fov)) and min(fov) > 0
-    return Matrix(tuple(size), out, tuple(centre), tuple(limits), tuple(map(float, fov)) if known else None)
+def _imaging(head) -> np.ndarray:
+    return ~_flag(head, NOISE_FLAG, CALIB_FLAG, *SKIPPED) | (
+        _flag(head, BOTH_FLAG) & ~_flag(head, NOISE_FLAG, *SKIPPED))
 
 
 def _meta(header: Header, head, r: Readouts, facts: dict, fields: dict) -> dict:
     """What is known beside the arrays; slices are brought into the order of their positions on the way."""
     meta = header.describe() | facts | {"format": "ISMRMRD"}
     meta |= {} if "kz" in fields["axes"] else {"phase_axis": -2}
-    for name, place in (("acceleration", "accelerationFactor/kspace_encoding_step_1"),
-                        ("acceleration_kz", "accelerationFactor/kspace_encoding_step_2")):
-        factor = header.number(f"encoding/parallelImaging/{place}")
+    vendor = header.text("acquisitionSystemInformation/systemVendor")
+    meta |= {"vendor": vendor} if vendor else {}
+    for name, at in (("acceleration", "accelerationFactor/kspace_encoding_step_1"),
+                     ("acceleration_kz", "accelerationFactor/kspace_encoding_step_2")):
+        factor = header.number(f"encoding/parallelImaging/{at}")
         if factor is not None and factor != 1:
             meta[name] = factor
     mode = header.text("encoding/parallelImaging/calibrationMode")
@@ -189,24 +223,17 @@ def _meta(header: Header, head, r: Readouts, facts: dict, fields: dict) -> dict:
     skipped = {word: n for flag, word in SKIPPED.items() if (n := int(_flag(head, flag).sum()))}
     if skipped:
         meta["skipped"] = skipped
-    if meta.get("trajectory") == "epi" or "phase correction" in skipped:
+    if "epi" not in meta and (meta.get("trajectory") == "epi" or "phase correction" in skipped):
         warn_epi(skipped.get("phase correction", 0))
     image = (r.role == IMAGE) | (r.role == BOTH)
     for name, value in facts.get("part", {}).items():
         image &= r.counters[name] == value
-    first = head[image][0]
-    matrix = r.matrices[int(first["encoding_space_ref"])]
-    if matrix.voxel():
-        meta["voxel_mm"] = matrix.voxel()
+    matrix = r.matrix(int(r.counters["encoding"][image][0]))
     where = [np.flatnonzero(image & (r.counters["slice"] == s)) for s in facts["slices"]]
     if not all(map(len, where)):  # a slice of which nothing was measured
-        return meta
+        return meta | ({"voxel_mm": matrix.voxel()} if matrix.voxel() else {})
     firsts = [head[w[0]] for w in where]
-    order = sort_slices(fields, meta, [h["position"] for h in firsts], first["slice_dir"])
-    firsts = [firsts[i] for i in order]
-    if matrix.voxel() and (matrix.flat or len(firsts) == 1):  # several slabs are no regular volume
-        size = (len(firsts) if matrix.flat else fields["kspace"].shape[-3], *fields["kspace"].shape[-2:])
-        axes = [first[f"{name}_dir"] for name in ("slice", "phase", "read")]
-        place = affine([h["position"] for h in firsts], axes, matrix.voxel(), size)
-        meta |= {} if place is None else {"affine": place}
+    directions = [[h[f"{name}_dir"] for name in ("slice", "phase", "read")] for h in firsts]
+    place(fields, meta, [h["position"] for h in firsts], directions, matrix.voxel(), flat=matrix.flat,
+          vendor=vendor)
     return meta

@@ -9,6 +9,7 @@ import numpy as np
 from pisolve import _check
 from pisolve.io.atomic import atomic
 from pisolve.io.failure import room
+from pisolve.io.geometry import sign_of
 from pisolve.io.grid import AXES
 from pisolve.io.written import KEPT, exchange, exchanged
 from pisolve.scan import Scan, estimate
@@ -65,13 +66,14 @@ def save_mrd(path, scan: Scan) -> None:
     noise = [] if scan.noise is None else np.array_split(scan.noise.astype(np.complex64),
                                                          -(-scan.noise.shape[1] // 65535), axis=1)
     xml = ismrmrd.xsd.ToXML(_header(ismrmrd.xsd, meta, (kx, ky, kz), scan.coils, front))
+    xml = xml.encode("ascii", "xmlcharrefreplace")
     with atomic(path) as temporary:
         import h5py
 
         room(path, 8 * scan.coils * sum(b - a for _, _, _, _, a, b, _, _ in jobs))
 
         with h5py.File(temporary, "w") as file:
-            file.create_dataset("dataset/xml", (1,), h5py.special_dtype(vlen=bytes))[0] = xml.encode("ascii")
+            file.create_dataset("dataset/xml", (1,), h5py.special_dtype(vlen=bytes))[0] = xml
             kind, count = ismrmrd.hdf5.acquisition_dtype, len(jobs) + len(noise)
             data = file.create_dataset("dataset/data", (count,), kind, maxshape=(None,), chunks=(min(count, 64),))
             rows = np.zeros(len(noise), kind)
@@ -155,10 +157,18 @@ def _place(meta: dict, front: dict, size):
         return lambda part: {}
     matrix = np.diag([-1, -1, 1, 1]) @ np.array(meta["affine"], float)
     middle = np.array([size[2] // 2, size[1] // 2, size[0] // 2, 1])
-    fixed = {name: column[:3] / np.linalg.norm(column[:3])
-             for name, column in zip(("read_dir", "phase_dir", "slice_dir"), matrix.T)}
+    sign = sign_of(_vendor(meta)) or 1
+    fixed = {name: s * column[:3] / np.linalg.norm(column[:3]) for name, column, s in
+             zip(("read_dir", "phase_dir", "slice_dir"), matrix.T, (sign, sign, sign if volume else 1))}
     step = np.array([0, 0, 0 if volume or "slice" not in front else 1, 0])
     return lambda part: fixed | {"position": (matrix @ (middle + (part[0] if part else 0) * step))[:3]}
+
+
+def _vendor(meta: dict) -> str | None:
+    """The vendor that the file names: whose directions the image is placed by, "pisolve" where they are ours."""
+    vendor = meta.get("vendor")
+    ours = "affine" in meta and sign_of(vendor) is None and meta.get("affine_code", 1)
+    return "pisolve" if ours else None if vendor is None else str(vendor)
 
 
 def _header(xsd, meta: dict, size, coils: int, front: dict):
@@ -176,7 +186,8 @@ def _header(xsd, meta: dict, size, coils: int, front: dict):
     encoding = xsd.encodingType(encodedSpace=space, reconSpace=space, encodingLimits=xsd.encodingLimitsType(**limits),
                                 trajectory=xsd.trajectoryType.CARTESIAN, parallelImaging=parallel)
     field = meta.get("field_strength_t")
-    system = xsd.acquisitionSystemInformationType(receiverChannels=coils, systemFieldStrength_T=field)
+    system = xsd.acquisitionSystemInformationType(systemVendor=_vendor(meta), receiverChannels=coils,
+                                                  systemFieldStrength_T=field)
     # hydrogen's 42.58 MHz / T; 1.5 T where the field is not known, since the format requires a number
     conditions = xsd.experimentalConditionsType(H1resonanceFrequency_Hz=round((field or 1.5) * 42577478))
     return xsd.ismrmrdHeader(version=1, experimentalConditions=conditions, acquisitionSystemInformation=system,

@@ -23,7 +23,8 @@ def write(path, image: np.ndarray, *, meta: dict | None = None, axes=None) -> No
     Args:
         meta: "affine" (4 x 4, (x, y, slice or z) indices to mm, right, front, head) or "voxel_mm" (slice or z, y, x) as
             `load` finds them in raw data, and "frame_s", seconds from frame to frame; further entries have no place in
-            a NIfTI. Without them voxels measure 1 mm, and the file says that their place is not known.
+            a NIfTI. Without them voxels measure 1 mm, and the file says that their place is not known; so it does
+            with "affine_code" 0 beside the affine.
         axes: the names of other axes, such as ("frame", "z", "y", "x"); they are kept in the file's description.
 
     Raises:
@@ -57,8 +58,9 @@ def write(path, image: np.ndarray, *, meta: dict | None = None, axes=None) -> No
     if axes is not None and len(said) < 80:
         made.header["descrip"] = said
     if affine is not None:
-        made.set_sform(affine, 1)
-        made.set_qform(affine, 1)
+        code = _check.integer("meta['affine_code']", meta.get("affine_code", 1), low=0, high=5)
+        made.set_sform(affine, code)
+        made.set_qform(affine, code)
     made.to_filename(path)
 
 

@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 
+from pisolve.io import epi as lines
 from pisolve.io import field, points
 from pisolve.io.limits import spend, too_large
 from pisolve.io.named import of_kspace, spread, words
@@ -19,29 +20,35 @@ NAMES = ("axes", "mask_axes")
 REMEDY = "or say them otherwise, load(path, axes=...)"
 
 
-def read(path, max_bytes: int, axes=None) -> Scan:
+def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
     """A scan from a .npy with k-space, or a .npz with `kspace` and where present the other arrays of a `Scan`.
 
     Args:
         axes: the names of the axes of k-space, instead of the entry `axes` of a .npz. Its mask may have fewer axes,
             named by an entry `mask_axes`.
+        epi: of EPI's lines, which have `kx` and `ky` beside them, how the ghost is found, see `calib.epi`.
     """
     if path.suffix == ".npy":
         arrays = {"kspace": read_npy(path, max_bytes)}
     else:
-        arrays = read_npz(path, (*ARRAYS, *NAMES, "coord", *points.SIZES), max_bytes)
+        arrays = read_npz(path, (*ARRAYS, *NAMES, "coord", *points.SIZES, *lines.ARRAYS), max_bytes)
         if "kspace" not in arrays:
             raise ValueError(f"{path} has no array kspace; it holds: {', '.join(names(path)) or 'nothing'}")
     complex_samples(f"{path}: kspace", arrays["kspace"])
-    meta, more = field.taken(lambda name: arrays.pop(name, None))
-    arrays = {n: a for n, a in arrays.items() if n not in field.NAMES} | more
     said = {name: arrays.pop(name, None) for name in NAMES}
     for name, value in said.items():
         if value is not None and value.dtype.kind not in "US":
             raise ValueError(f"{path}: {name} has dtype {value.dtype}: names such as 'frame,coil,ky,kx' are needed")
     sizes = [found for name in points.SIZES if (found := arrays.pop(name, None)) is not None]
+    names_ = words(said["axes"]) if axes is None else axes
+    own = lines.lines_of(arrays.get, names_)
+    meta, more = field.taken(arrays.get)
+    arrays = {n: a for n, a in arrays.items() if n not in (*lines.ARRAYS, *field.NAMES)} | more
+    if own and "coord" not in arrays:
+        kspace = arrays.pop("kspace")
+        return lines.scan(path, kspace, own, next(iter(sizes), None), names_, epi, max_bytes, meta, **arrays)
+    lines.refuse(epi)
     if "coord" in arrays:
-        names_ = words(said["axes"]) if axes is None else axes
         kspace, coord = arrays.pop("kspace"), arrays.pop("coord")
         return points.scan(path, kspace, coord, next(iter(sizes), None), names_, meta=meta, **arrays)
     shape = arrays["kspace"].shape

@@ -6,9 +6,12 @@ import warnings
 
 import numpy as np
 
-from pisolve import _axes, _check
-from pisolve.io.geometry import spatial_order
+from pisolve import _check
+from pisolve._words import PARTS
+from pisolve.io import noise as alone
+from pisolve.io.embedded import embedded
 from pisolve.io.grid import AXES, BOTH, CALIB, COUNTERS, IMAGE, NOISE, Matrix, Readouts, fill
+from pisolve.io.sieve import inside, repeated
 from pisolve.scan.grid import shortened
 
 
@@ -16,52 +19,59 @@ def check_part(part) -> dict:
     """`part` of `load` as a dict of counters; the name of an axis, "echo" or "frame", stands for its counter."""
     if part is None:
         return {}
-    names = (*COUNTERS, "slice")
     told = {axis: name for name, axis in AXES.items()}
-    if not isinstance(part, dict) or not set(part) <= {*names, *told}:
-        raise ValueError(f"part must be a dict of {', '.join(names)}, got {_check.brief(part)}")
+    if not isinstance(part, dict) or not set(part) <= {*PARTS, *told}:
+        raise ValueError(f"part must be a dict of {', '.join(PARTS)}, got {_check.brief(part)}")
     return {told.get(name, name): _check.integer(f"part[{name!r}]", value, low=0) for name, value in part.items()}
 
 
-def assemble(r: Readouts, *, part: dict, max_bytes: int, bandwidth: float | None = None,
-             counts: dict | None = None) -> tuple[dict, dict]:
+def assemble(r: Readouts, *, part: dict, max_bytes: int, bandwidth: float | None = None, counts: dict | None = None,
+             average: str = "mean", noise: list | None = None, told: bool | None = None) -> tuple[dict, dict]:
     """The fields of the `Scan` that some readouts make, and what there is to say about them.
 
     Slices, cardiac phases, contrasts, repetitions and sets become axes where there is more than one, each value with
     the lines that were measured of it. Readouts of one line are averaged, each line by the number of its own. The
     readout's oversampling is cut off in the image. All transforms are orthonormal, which keeps the variance of the
-    noise of a sample.
-
-    Noise-only samples are multiplied by sqrt(t_noise / (t_image b) / averages), t the dwell times: noise power goes
-    with the bandwidth 1 / t, and b is the part of the nominal bandwidth that the receiver's filter lets through, which
-    noise over the full band sees and the object in the middle of the readout does not (Kellman & McVeigh, Magn Reson
-    Med 54:1439, 2005).
+    noise of a sample; noise alone is brought to it, see `noise.scaled`. Calibration lines between those of the image
+    are used in it, see `embedded`.
 
     Args:
         part: counters to choose; of several encodings the first else, with a warning.
         max_bytes: most memory for an array.
-        bandwidth: b; None is 1.
+        bandwidth: the share of the nominal bandwidth that the receiver lets through; None is 1.
         counts: {axis: its size} of all axes in front, in their order, where the file says them; there may be slices,
             frames, ... of which no readout is.
+        average: "mean" of the readouts of a line, or "keep" them along an axis "average".
+        noise: of all measurements, as `noise.samples_of` gives it; None: of the readouts.
+        told: whether the file says that calibration lines are embedded in the image's; None where it says nothing.
 
     Returns:
         (kspace, mask, noise, calib and axes by name, facts for `Scan.meta`).
     """
     index = np.flatnonzero((r.role == IMAGE) | (r.role == BOTH))
     if not len(index):
-        raise ValueError(f"no readout is for imaging, of {len(r.role)} there are {_count(r.role)}")
+        words = ": for another scan it is noise, load(scan, noise=path) or --noise" if (r.role == NOISE).any() else ""
+        raise ValueError(f"no readout is for imaging, of {len(r.role)} there are {_count(r.role)}{words}")
     index, chosen, others = _choose(r, index, part)
     if others:
         warnings.warn(f"read {_words(chosen)} only, of {others}; choose by load(path, part={{...}}) or --part",
-                      stacklevel=5)
-    m = r.matrices[chosen["encoding"]]
+                      stacklevel=_check.outside())
+    m = r.matrix(chosen["encoding"])
+    index = inside(r, index, m)
     lead = _lead(r, index, part, m.flat, counts)
+    between, words = embedded(r, index, m, told)
+    index = np.union1d(index, between)
+    r = repeated(r, index, m, lead, average)
+    if average == "keep" and not {"average"} & {*part, *lead}:
+        values = np.unique(r.counters["average"][index])
+        lead |= {"average": values} if len(values) > 1 else {}
     kspace, mask, repeats = fill(r, index, m, lead, max_bytes)
     axes = (*(AXES[name] for name in lead), "coil", *(("ky", "kx") if m.flat else ("kz", "ky", "kx")))
     slices = lead.get("slice", np.unique(r.counters["slice"][index]))
     facts = {"readouts": _count(r.role), "slices": slices.tolist()} | ({"part": chosen} if others or part else {})
     further = {AXES[name]: values.tolist() for name, values in lead.items() if name != "slice"}
     facts |= {"counters": further} if further else {}
+    facts |= {"calibration_lines": words} if words else {}
     if repeats.max() > 1:
         facts["averages"] = sorted({int(repeats.min()), int(repeats.max())})
     if m.out != m.size[0]:
@@ -69,8 +79,8 @@ def assemble(r: Readouts, *, part: dict, max_bytes: int, bandwidth: float | None
     grid = tuple(a for a in axes if a != "coil")
     facts |= _partial(mask.any(axis=tuple(range(len(lead)))), axes[len(lead) + 1:])
     fields = {"kspace": kspace, "mask": shortened(mask, grid), "axes": axes,
-              "noise": _noise(r, index, bandwidth, float((1 / repeats).mean())),
-              "calib": _calib(r, index, chosen, m, lead, max_bytes)}
+              "noise": _noise(r, index, bandwidth, float((1 / repeats).mean()), noise),
+              "calib": _calib(r, index, chosen, m, lead, max_bytes, used=len(between) > 0)}
     return fields, facts
 
 
@@ -86,15 +96,13 @@ def _words(d: dict) -> str:
 def _choose(r: Readouts, index, part: dict):
     """(indices of one scan, the counters chosen, words about what else there is)."""
     chosen, others = {}, ""
-    for name in (*COUNTERS, "slice"):
+    for name in (*COUNTERS, "slice", "average"):
         if name != "encoding" and name not in part:
             continue
         values = np.unique(r.counters[name][index])
         value = part.get(name, int(values[0]))
         if value not in values:
             raise ValueError(f"part[{name!r}] is {value}: the file has {_check.brief(values.tolist())}")
-        if name == "encoding" and value >= len(r.matrices):
-            raise ValueError(f"readouts refer to encoding {value}, but the header has {len(r.matrices)}")
         if len(values) > 1 and name not in part:
             others = f"{len(values)} {name}s"
         chosen[name] = value
@@ -114,22 +122,9 @@ def _lead(r: Readouts, index, part: dict, flat: bool, counts: dict | None) -> di
             if values[-1] >= size:
                 raise ValueError(f"a readout has {name} {values[-1]}, and there should be {size}")
             found[name] = np.arange(size)
-        elif name not in part and len(values) > 1:
+        elif name not in part and len(values) > 1 and name != "average":
             found[name] = values
     return found
-
-
-def sort_slices(fields: dict, meta: dict, positions, normal) -> list[int]:
-    """Bring the slices of `fields` and `meta` into the order of their positions along `normal`; returns the order."""
-    order = spatial_order(positions, normal) if "slice" in fields["axes"] else None
-    if order is None:
-        return list(range(len(positions)))
-    inner = len(_axes.encoded(fields["axes"]))
-    for name, ndim in (("kspace", 0), ("mask", inner + 1), ("calib", inner + 2)):  # the least with slices
-        if fields[name] is not None and fields[name].ndim >= ndim and len(fields[name]) > 1:
-            fields[name] = fields[name][order]
-    meta["slices"] = [meta["slices"][i] for i in order]
-    return order.tolist()
 
 
 def warn_epi(skipped: int) -> None:
@@ -150,25 +145,17 @@ def _partial(mask, names) -> dict:
     return {"partial_fourier": found} if found else {}
 
 
-def _noise(r: Readouts, index, bandwidth, averaged: float):
+def _noise(r: Readouts, index, bandwidth, averaged: float, found: list | None = None):
     """Noise-only samples (coil, samples) with the covariance of the averaged data, or None."""
-    noise = np.flatnonzero(r.role == NOISE)
-    if not len(noise):
-        return None
-    coils = r.coils[index[0]]
-    if (r.coils[noise] != coils).any():
-        raise ValueError(f"noise was measured with {r.coils[noise].max()} channels, the image with {coils}")
-    times = r.dwell[noise] / r.dwell[index[0]] if r.dwell[index[0]] > 0 else np.ones(len(noise))
-    times = np.where(times > 0, times, 1) / (bandwidth or 1) * averaged
-    parts = [samples[:, r.pre[noise[k]] : samples.shape[1] - r.post[noise[k]]] * np.float32(np.sqrt(times[k]))
-             for at, data in r.blocks(noise) for k, samples in zip(at, data)]
-    return np.concatenate(parts, axis=1)
+    found = alone.samples_of(r) if found is None else found
+    return alone.scaled(found, int(r.coils[index[0]]), float(r.dwell[index[0]]), bandwidth, averaged)
 
 
-def _calib(r: Readouts, image, chosen: dict, m: Matrix, lead: dict, max_bytes: int):
+def _calib(r: Readouts, image, chosen: dict, m: Matrix, lead: dict, max_bytes: int, used: bool):
     """The largest fully measured centre of the calibration readouts, or None where k-space itself holds them all.
 
-    Coils do not change from frame to frame: lines of the first that has any are taken.
+    Coils do not change from frame to frame: lines of the first that has any are taken. Those that are `used` in the
+    image are in k-space, too: where they have holes, the image's lines fill them.
     """
     if not (r.role == CALIB).any():
         return None
@@ -181,12 +168,15 @@ def _calib(r: Readouts, image, chosen: dict, m: Matrix, lead: dict, max_bytes: i
         index = index[values == (chosen[name] if chosen.get(name) in alone else alone.min())]
     encoding, slices = int(r.counters["encoding"][index[0]]), len(lead.get("slice", [0]))
     own, reason = r.matrices[min(encoding, len(r.matrices) - 1)], None
-    if own.flat != m.flat or not own.fits(m):
+    if isinstance(own, ValueError):
+        reason = f"on an encoding whose size is not known ({own})"
+    elif own.flat != m.flat or not own.fits(m):
         reason = "on another grid than the image's"
     elif (r.coils[index] != r.coils[image[0]]).any():
         reason = "with another number of channels"
     else:
         found = {"slice": np.unique(r.counters["slice"][index])} if "slice" in lead else {}
+        index = inside(r, index, own)
         kspace, mask, _ = fill(r, index, own, found, max_bytes)
         mask = mask.all(axis=0) if found else mask
         size = [min(n) for n in zip(_window(mask), (*m.size[:0:-1], m.out)[-mask.ndim:])]
@@ -194,6 +184,8 @@ def _calib(r: Readouts, image, chosen: dict, m: Matrix, lead: dict, max_bytes: i
             reason = f"in {len(found['slice'])} of {slices} slices"
         elif min(size) < 2:
             reason = "with holes at the centre"
+    if reason and used:
+        return None
     if reason:
         warnings.warn(f"calibration readouts were measured {reason}: they are left out", stacklevel=6)
         return None

@@ -10,35 +10,84 @@ the scan; noise is taken from all.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import struct
-import warnings
 
 import numpy as np
 
 from pisolve import _check
-from pisolve.io.grid import BOTH, CALIB, IMAGE, NOISE, SKIP, STEPS, Matrix, Readouts
+from pisolve.io import epi_raw
+from pisolve.io.geometry import directions_of, place
+from pisolve.io.grid import BOTH, CALIB, IMAGE, NOISE, SKIP, STEPS, Readouts
 from pisolve.io.limits import too_large
-from pisolve.io.readouts import assemble, sort_slices, warn_epi
+from pisolve.io.measurements import chosen
+from pisolve.io.noise import samples_of
+from pisolve.io.protocol import at_place, facts_of, matrix_of, protocol_of
+from pisolve.io.readouts import assemble, warn_epi
+from pisolve.io.sieve import flattened, one_array
 from pisolve.scan import Scan
 
 SKIPPED = {"PHASCOR": "phase correction", "RTFEEDBACK": "RT feedback", "HPFEEDBACK": "HP feedback",
            "REFPHASESTABSCAN": "phase stabilization reference", "PHASESTABSCAN": "phase stabilization",
            "SLICE_ACCEL_REFSCAN": "single-band reference", "SLICE_ACCEL_PHASCOR": "multi-band phase correction",
            "RETRO_DUMMYSCAN": "dummy", "B1_CONTROLLOOP": "B1 control", "MDH_VOP": "VOP", "noname60": "FID navigation"}
-COUNTERS = {"slice": "Sli", "contrast": "Eco", "phase": "Phs", "repetition": "Rep", "set": "Set"}
+COUNTERS = {"slice": "Sli", "contrast": "Eco", "phase": "Phs", "repetition": "Rep", "set": "Set", "average": "Ave"}
 BANDWIDTH = 0.793  # the share of the nominal bandwidth that Siemens' receivers let through (siemens_to_ismrmrd)
-TRAJECTORIES = {1: "cartesian", 2: "radial", 4: "spiral", 8: "blade"}
+EMBEDDED, NONE = 2, 1  # of sPat.ucRefScanMode
 
 
-def read(path, max_bytes: int, part: dict) -> Scan:
+def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list | None = None,
+         epi: str = "auto") -> Scan:
     """Read a scan: see `load`; k-space is (slice, ..., coil, ky, kx), or of a 3-D encoding (..., coil, kz, ky, kx).
+
+    Args:
+        noise: samples of another file, as `noise.samples_of` gives them, in the place of those of this one.
+        epi: how the ghost of an EPI scan is found, see `epi_raw`.
 
     Raises:
         ValueError: damaged or cut off files, no imaging data, not Cartesian, or a protocol that does not fit.
         ImportError: without the `twixtools` package.
     """
+    part = dict(part)
+    raw, starts, heads, where, mdh, modern = _opened(path, max_bytes)
+    number = chosen(range(len(heads)), [k for k, h in enumerate(heads) if _imaging(h, mdh).any()],
+                    part.pop("measurement", None))
+    protocol = protocol_of(path, starts[number][0])
+    ours = np.repeat(np.arange(len(heads)) == number, [len(h) for h in heads])
+    head, where = np.concatenate(heads), np.concatenate(where)
+    if not len(head):
+        raise ValueError(f"{path} has no readouts")
+    readouts, skipped = _readouts(raw, head, where, ours, protocol, mdh, modern)
+    readouts = flattened(one_array(readouts, part.pop("channels", None)))
+    lobe = epi_raw.siemens(lambda name: at_place(protocol, "Meas", name, 0), int(readouts.samples[ours].max(initial=0)))
+    readouts, lines = epi_raw.corrected(readouts, lobe, ours & _flag(head, mdh, "PHASCOR"), epi, max_bytes)
+    mode = at_place(protocol, "MeasYaps", "sPat", "ucRefScanMode")
+    fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, bandwidth=BANDWIDTH, average=average,
+                             noise=noise, told=None if mode in (None, NONE) else mode == EMBEDDED)
+    m = readouts.matrix(0)
+    meta = facts | {"format": f"twix {'VD/VE' if modern else 'VB'}", "vendor": "SIEMENS"} | facts_of(protocol)
+    meta |= {"phase_axis": -2} if m.flat else {}
+    meta |= {"skipped": skipped} if skipped else {}
+    meta |= lines
+    if epi != "none" and "phase correction" in skipped and lines.get("epi", {}).get("by", "none") == "none":
+        warn_epi(skipped["phase correction"])
+    image = (readouts.role == IMAGE) | (readouts.role == BOTH)
+    slices = [head[image & (readouts.counters["slice"] == s)][0]["SliceData"] for s in facts["slices"]]
+    place(fields, meta, [list(s["SlicePos"].item()) for s in slices], [directions_of(s["Quaternion"]) for s in slices],
+          m.voxel(), flat=m.flat, vendor="SIEMENS")
+    return Scan(**fields, meta=meta)
+
+
+def read_noise(path, max_bytes: int) -> list:
+    """The samples of a file of noise, of all its measurements: see `noise.samples_of`."""
+    raw, starts, heads, where, mdh, modern = _opened(path, max_bytes)
+    head, where = np.concatenate(heads), np.concatenate(where)
+    protocol = protocol_of(path, starts[-1][0])
+    found, _ = _readouts(raw, head, where, np.ones(len(head), bool), protocol, mdh, modern, placed=False)
+    return samples_of(found, alone=True)
+
+
+def _opened(path, max_bytes: int):
+    """(bytes, [(first, one past the last) byte of each measurement], [heads], [places], twixtools, whether VD/VE)."""
     mdh = _check.extra("twixtools.mdh_def", "twix")
     raw = np.memmap(path, np.uint8, "r")
     starts, modern = _measurements(raw, path)
@@ -52,26 +101,7 @@ def read(path, max_bytes: int, part: dict) -> Scan:
             raise too_large(path, "the list of readouts", 500 * len(found[1]), max_bytes)
         head.append(found[0])
         where.append(found[1])
-    protocol = _protocol(path, starts[-1][0])
-    last = np.repeat(np.arange(len(head)) == len(head) - 1, [len(h) for h in head])
-    head, where = np.concatenate(head), np.concatenate(where)
-    if not len(head):
-        raise ValueError(f"{path} has no readouts")
-    readouts, skipped = _readouts(raw, head, where, last, protocol, mdh, modern)
-    fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, bandwidth=BANDWIDTH)
-    m = readouts.matrices[0]
-    meta = facts | {"format": f"twix {'VD/VE' if modern else 'VB'}"} | _facts(protocol)
-    meta |= {"phase_axis": -2} if m.flat else {}
-    meta |= {"skipped": skipped} if skipped else {}
-    if "phase correction" in skipped:
-        warn_epi(skipped["phase correction"])
-    meta |= {"voxel_mm": m.voxel()} if m.voxel() else {}
-    if len(facts["slices"]) > 1:
-        image = (readouts.role == IMAGE) | (readouts.role == BOTH)
-        at = [head[image & (readouts.counters["slice"] == s)][0]["SliceData"]["SlicePos"] for s in facts["slices"]]
-        at = np.array([list(p) for p in at], float)
-        sort_slices(fields, meta, at, at.max(axis=0) - at.min(axis=0))
-    return Scan(**fields, meta=meta)
+    return raw, starts, head, where, mdh, modern
 
 
 def _number(raw, at: int, path) -> int:
@@ -122,64 +152,37 @@ def _walk(raw, at: int, end: int, mdh, modern: bool, path):
                              f"{end - at:,}")
         at += length
     head = np.empty(len(found), kind)
-    for row, place in enumerate(found):
-        head[row] = np.frombuffer(raw, kind, 1, place)[0]
+    for row, first in enumerate(found):
+        head[row] = np.frombuffer(raw, kind, 1, first)[0]
     return head, np.array(found, np.int64)
 
 
-def _protocol(path, start: int) -> dict:
-    """The protocol as nested dicts; what cannot be parsed becomes a ValueError."""
-    parse = _check.extra("twixtools.twixprot", "twix").parse_twix_hdr
-    with open(path, "rb") as file:
-        file.seek(start)
-        try:
-            with contextlib.redirect_stdout(io.StringIO()) as said:  # where the package prints its warnings
-                found = parse(file)
-            if said.getvalue():
-                warnings.warn(f"{path}: twixtools says {' '.join(said.getvalue().split())}", stacklevel=5)
-            return found
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{path}: the protocol cannot be read: {error}") from error
+def _flag(head, mdh, *names) -> np.ndarray:
+    return (head["EvalInfoMask"] & np.uint64(sum(1 << mdh.mask_dict[n] for n in names))) != 0
 
 
-def _at(protocol: dict, *keys):
-    """The finite number at a place of the protocol, of lists the first, or None."""
-    for key in keys:
-        listed = isinstance(protocol, list) and len(protocol) > 0
-        protocol = protocol[0] if listed else protocol.get(key) if isinstance(protocol, dict) else None
-    fine = isinstance(protocol, int | float) and np.isfinite(protocol)
-    return protocol if fine else None
+def _imaging(head, mdh) -> np.ndarray:
+    calibration = _flag(head, mdh, "PATREFSCAN") & ~_flag(head, mdh, "PATREFANDIMASCAN")
+    return ~calibration & ~_flag(head, mdh, *SKIPPED, "NOISEADJSCAN")
 
 
-def _facts(protocol: dict) -> dict:
-    yaps = protocol.get("MeasYaps", {})
-    found = {"acceleration": _at(yaps, "sPat", "lAccelFactPE"), "acceleration_kz": _at(yaps, "sPat", "lAccelFact3D"),
-             "field_strength_t": _at(yaps, "sProtConsistencyInfo", "flNominalB0")}
-    return {k: v for k, v in found.items() if v is not None and v != 1} | {"trajectory": "cartesian"}
+def _readouts(raw, head, where, ours, protocol: dict, mdh, modern: bool, placed: bool = True):
+    """(what the heads and the protocol say in the terms of `Readouts`, names and numbers of what is skipped).
 
-
-def _readouts(raw, head, where, last, protocol: dict, mdh, modern: bool):
-    """(what the heads and the protocol say in the terms of `Readouts`, names and numbers of what is skipped)."""
-    def flag(*names):
-        return (head["EvalInfoMask"] & np.uint64(sum(1 << mdh.mask_dict[n] for n in names))) != 0
-
-    role = np.where(flag("PATREFSCAN"), CALIB, IMAGE)
-    role[flag("PATREFANDIMASCAN")] = BOTH
-    role[flag(*SKIPPED) | ~last] = SKIP
-    role[flag("NOISEADJSCAN")] = NOISE
+    Without `placed` the readouts have no place in k-space, as those of a noise scan.
+    """
+    role = np.where(_flag(head, mdh, "PATREFSCAN"), CALIB, IMAGE)
+    role[_flag(head, mdh, "PATREFANDIMASCAN")] = BOTH
+    role[_flag(head, mdh, *SKIPPED) | ~ours] = SKIP
+    role[_flag(head, mdh, "NOISEADJSCAN")] = NOISE
     size = {"samples": head["SamplesInScan"].astype(np.int64), "coils": head["UsedChannels"].astype(np.int64)}
     image = (role == IMAGE) | (role == BOTH)
-    if image.any():
-        other = (role == NOISE) & (size["coils"] != size["coils"][image][0])
-        if other.any():
-            warnings.warn(f"{other.sum()} noise readouts of other coils are left out", stacklevel=6)
-            role[other] = SKIP
     counters = {name: head["Counter"][field].astype(np.int64) for name, field in
                 (*zip(STEPS, ("Lin", "Par")), *COUNTERS.items())}
     counters["encoding"] = np.zeros(len(head), np.int64)
     n, yaps = np.maximum(size["samples"], 1), protocol.get("MeasYaps", {})
     dwell = np.where(role == NOISE, np.floor(76800 / n) / 10 if modern else 1e7 / n / 130,
-                     (_at(yaps, "sRXSPEC", "alDwellTime", 0) or 0) / 1000)
+                     (at_place(yaps, "sRXSPEC", "alDwellTime", 0) or 0) / 1000)
     inner = np.dtype(mdh.Channel_header if modern else mdh.VB17_header).itemsize
     outer = head.dtype.itemsize if modern else 0
 
@@ -188,38 +191,8 @@ def _readouts(raw, head, where, last, protocol: dict, mdh, modern: bool):
         return [np.frombuffer(raw, kinds[n], c, at + outer)["data"] for n, c, at in
                 zip(size["samples"][index], size["coils"][index], where[index])]
 
-    matrix = _matrix(head, image, size["samples"], counters, protocol)
+    matrices = [matrix_of(head, image, size["samples"], counters, protocol)] if placed else []
     cut = {"pre": head["CutOff"]["Pre"].astype(np.int64), "post": head["CutOff"]["Post"].astype(np.int64)}
-    skipped = {word: k for name, word in SKIPPED.items() if (k := int((flag(name) & last).sum()))}
+    skipped = {word: k for name, word in SKIPPED.items() if (k := int((_flag(head, mdh, name) & ours).sum()))}
     return Readouts(role=role, counters=counters, **size, centre=head["CenterCol"].astype(np.int64), **cut,
-                    reverse=flag("REFLECT"), dwell=dwell, read=samples, matrices=[matrix]), skipped
-
-
-def _matrix(head, image, samples, counters, protocol: dict) -> Matrix:
-    """The encoding, from the protocol where it has one, else just large enough."""
-    yaps = protocol.get("MeasYaps", {})
-    kind = _at(yaps, "sKSpace", "ucTrajectory")
-    if kind is not None and kind != 1:
-        raise ValueError(f"the trajectory is {TRAJECTORIES.get(kind, kind)}, not Cartesian: give coord to the NUFFT")
-    if not image.any():
-        return Matrix((1, 1, 1), 1, (0, 0), ((0, 0), (0, 0)))
-    base, over = _at(yaps, "sKSpace", "lBaseResolution"), _at(protocol.get("Dicom", {}), "flReadoutOSFactor") or 2
-    longest = int((samples[image] - head["CutOff"]["Pre"][image] - head["CutOff"]["Post"][image]).max())
-    x = round(base * over) if base else longest
-    if base is None:
-        warnings.warn("the protocol has no base resolution: readout oversampling, if any, is kept", stacklevel=7)
-    size, centre = [x], []
-    three = _at(yaps, "sKSpace", "ucDimension") == 4 or counters[STEPS[1]][image].any()
-    for step, field, name, used in zip(STEPS, ("CenterLin", "CenterPar"), ("lPhaseEncodingLines", "lPartitions"),
-                                       (True, three)):
-        c, top = int(head[field][image][0]), int(counters[step][image].max())
-        size.append(int(_at(yaps, "sKSpace", name) or 2 * max(c, top - c + 1)) if used else 1)
-        centre.append(c if used else 0)
-    fov = [_at(yaps, "sSliceArray", "asSlice", 0, f) for f in ("dReadoutFOV", "dPhaseFOV", "dThickness")]
-    fov = tuple(f * (1 + (_at(yaps, "sKSpace", p) or 0)) for f, p in zip(
-        fov, ("", "dPhaseOversamplingForDialog", "dSliceOversamplingForDialog"))) if None not in fov else None
-    if fov is not None:
-        fov = (fov[0] * over, *fov[1:]) if min(fov) > 0 else None
-    if any(not 1 <= n < 1 << 16 for n in size):
-        raise ValueError(f"the protocol gives a matrix of {size}: 1 to 65535 are possible")
-    return Matrix(tuple(size), min(int(base), x) if base else x, tuple(centre), ((0, 65535), (0, 65535)), fov)
+                    reverse=_flag(head, mdh, "REFLECT"), dwell=dwell, read=samples, matrices=matrices), skipped

@@ -3,6 +3,7 @@
 from pisolve.linops.autograd import apply, as_torch
 from pisolve.linops.base import Linop, SelfAdjoint, identity
 from pisolve.linops.blocks import Blocks, stack
+from pisolve.linops.circulant import circulant
 from pisolve.linops.coil_filter import coil_filter
 from pisolve.linops.conjugate import virtual_coils
 from pisolve.linops.cosine import dct
@@ -20,7 +21,8 @@ from pisolve.linops.symmetric import symmetric_gradient
 from pisolve.linops.util import dense, opnorm
 from pisolve.linops.wavelet import wavelet
 
-__all__ = ["Blocks", "Linop", "SelfAdjoint", "apply", "as_linop", "as_torch", "coil_filter", "combine_sets", "dct",
-           "dense", "fft", "from_matrix", "gradient", "grappa", "identity", "nufft", "off_resonance", "opnorm",
+__all__ = ["Blocks", "Linop", "SelfAdjoint", "apply", "as_linop", "as_torch", "circulant", "coil_filter",
+           "combine_sets", "dct", "dense", "fft", "from_matrix", "gradient", "grappa", "identity", "nufft",
+           "off_resonance", "opnorm",
            "sampled_fft", "sense", "sms", "soft_sense", "spirit", "spirit_encoding", "spirit_missing", "stack",
            "symmetric_gradient", "virtual_coils", "wavelet"]

@@ -47,11 +47,12 @@ class Normal:
         return (takes(mps.size, mps.shape[-2:], mps.dtype, () if grid else axes)
                 and (grid is None or takes(mps.size, grid, mps.dtype, axes)))
 
-    def __call__(self, x):
+    def __call__(self, x, out=None):
+        """A^H A x, into `out` where it is given."""
         from pisolve.linops._normal_kernels import columns, planes
 
         x = np.require(x, self.mps.dtype, ["C", "W"])
-        out = np.empty_like(x)
+        out = np.empty_like(x) if out is None else out
         coils, n, nx = self.mps.shape[-3:]
         slices = list(np.ndindex(*self.lead))
         weights = lambda i: (self.w2[i] if self.own else self.w2).ravel()  # noqa: E731

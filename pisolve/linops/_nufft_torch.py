@@ -53,6 +53,6 @@ def _function():
     return Transform
 
 
-def transform(x, coord, A, adjoint: bool):
+def transform(x, coord, shape, eps: float, adjoint: bool):
     """E x for the images x (..., *shape), or E^H y of data (..., points), with the coordinates as they are now."""
-    return _function().apply(x, coord, A.points.shape, A.eps, adjoint)
+    return _function().apply(x, coord, shape, eps, adjoint)

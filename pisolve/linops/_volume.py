@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pisolve import backend
 from pisolve.linops._normal import Normal, takes
 
 PLANES = 32  # so many at a time: their copies are small, and stay in the cache
@@ -38,11 +39,15 @@ class NormalVolume:
 
     def __call__(self, x):
         out = np.empty(x.shape, x.dtype)
+        shape = (2, min(PLANES, x.shape[self.axis]), *np.moveaxis(x, self.axis, -3).shape[-2:])
+        before, after = backend.scratch(shape, x.dtype)
         volumes = zip(*(np.moveaxis(a.reshape(-1, *x.shape[-3:]), self.axis, 1) for a in (x, out)), strict=True)
         for i, (planes, new) in enumerate(volumes):
             for k, normal in enumerate(self.parts[i if len(self.parts) > 1 else 0]):
                 some = slice(k * PLANES, (k + 1) * PLANES)
-                new[some] = normal(np.ascontiguousarray(planes[some]))
+                n = len(planes[some])
+                before[:n] = planes[some]
+                new[some] = normal(before[:n], after[:n])
         return out
 
 

@@ -22,10 +22,11 @@ class Linop(sigpy.linop.Linop):
         iaxes, oaxes: the names of the axes of x and of A x, None where they have none.
         row_energy: the mean squared length of a sample's row, over the coils together, where the samples lie denser in
             one place than in another: then A^H A says nothing of it. None elsewhere.
+        tensor: what of A itself is a torch tensor that gets a gradient, such as coordinates; None: nothing is.
     """
 
     unitary = False
-    row_energy = coil_axis = None
+    row_energy = tensor = coil_axis = None
     iaxes = oaxes = None
 
     def of_tensor(self, x, adjoint: bool = False):

@@ -26,7 +26,7 @@ class NUFFT(Linop):
             turned = ": turn it, coord.T" if getattr(coord, "ndim", 0) == 2 and coord.shape[0] in (1, 2, 3) else ""
             raise ValueError(f"coord {_check.brief(coord)} must be (..., axis) with 1 to 3 axes, as many as are "
                              f"encoded of an image of shape {shape}{turned}")
-        self.tensor = coord if _check.is_torch(coord) and coord.requires_grad else None
+        self.tensor = wanted(coord)
         self.coord = checked_coord(coord, shape[-d:])
         self.points = PointTransform(self.coord.reshape(-1, d), shape[-d:], self.eps)
         self.lead = shape[:len(shape) - d]
@@ -50,13 +50,37 @@ class NUFFT(Linop):
             return None
         from pisolve.linops._nufft_torch import transform
 
-        return transform(x, self.tensor, self, adjoint)
+        return transform(x, self.tensor, self.points.shape, self.eps, adjoint)
 
     def _adjoint_linop(self):
         return Adjoint(self)
 
+    def convolutions(self):
+        """(P, maps (coil, *shape)): A^H A = sum_c conj(S_c) F^H W F S_c with the P of `PointTransform.kernel`."""
+        yield self.points.kernel(), np.ones((1, *self.points.shape))
+
     def _normal_linop(self):
-        return SelfAdjoint(self.ishape, Toeplitz(None, self.points.kernel()), "NUFFT.N")
+        return PointsNormal(self, Toeplitz(None, self.points.kernel()))
+
+
+class PointsNormal(SelfAdjoint):
+    """A^H A of points: Toeplitz, and A^H after A where coordinates are tensors that get a gradient."""
+
+    def __init__(self, A, function):
+        super().__init__(A.ishape, function, f"{type(A).__name__}.N")
+        self.A = A
+
+    def of_tensor(self, x, adjoint: bool = False):
+        if self.A.tensor is None:
+            return None
+        import torch
+
+        return self.A.of_tensor(self.A.of_tensor(x), adjoint=True) if torch.is_grad_enabled() else None
+
+
+def wanted(coord):
+    """Coordinates that are a torch tensor and require a gradient; else None."""
+    return coord if _check.is_torch(coord) and coord.requires_grad else None
 
     def weighted_normal(self, weights):
         """x -> A^H w A x for real w that broadcast to the points; None where they change along other axes."""
@@ -86,7 +110,8 @@ def nufft(shape, coord, *, eps: float = 1e-6) -> NUFFT:
     Args:
         shape: of the image, (..., y, x) or (..., z, y, x); axes before those that are encoded are transformed alike.
         coord: (..., axis), in -N/2..N/2, in the order of the image's last axes: (y, x) or (z, y, x). A torch tensor
-            that requires a gradient gets one, of any order, from `A(x)` and `A.H(y)` of torch tensors.
+            that requires a gradient gets one, of any order, from `A(x)`, `A.H(y)` and `A.N(x)` of torch tensors; make
+            A anew after its values have changed.
         eps: accuracy relative to the direct sum, down to 1e-14. complex64 is computed in double precision, unless eps
             is 1e-4 or more, since single precision's phases are 2e-5 off at 320 pixels.
 

@@ -253,7 +253,7 @@ def sense(mps, mask=None, weights=None, *, coord=None, axes=None, shape=None, ep
         coord: points of k-space (..., 2) or (..., 3) in -N/2..N/2 in place of the grid and its mask, as for `nufft`:
             k-space is (coil, *coord.shape[:-1]) then, weights are one for each point, and `A.N` is Toeplitz. With
             `axes` such as ("frame", "coil", "spoke", "sample") coordinates may have the axes before the coils, too:
-            then each frame has its own.
+            then each frame has its own. A torch tensor that requires a gradient gets one, as for `nufft`.
         axes: the names of the axes of k-space, as for `Scan`: ("frame", "coil", "ky", "kx"). A then has the names
             `iaxes` and `oaxes`, and priors find theirs: `TemporalFFT(axis="frame")`.
         shape: the shape of k-space, where it has axes that the maps have not, such as frames seen by the same coils.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from pisolve import _axes, _check
@@ -9,8 +11,8 @@ from pisolve._check import array
 from pisolve.backend.points import PointTransform, checked_coord
 from pisolve.linops._maps import checked_maps, spread
 from pisolve.linops._toeplitz import Toeplitz
-from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
-from pisolve.linops.nufft import accuracy
+from pisolve.linops.base import Adjoint, Linop
+from pisolve.linops.nufft import PointsNormal, accuracy, wanted
 
 
 class SensePoints(Linop):
@@ -22,10 +24,12 @@ class SensePoints(Linop):
         coord: (..., point axes, axis), with the axes before the coils where each frame has points of its own.
         root: square root of the weights, of the shape of `coord` without its last axis, or None.
         eps: relative accuracy.
+        tensor: the coordinates as a torch tensor that gets a gradient, or None.
     """
 
-    def __init__(self, mps, coord, weights, eps, own: bool):
+    def __init__(self, mps, coord, weights, eps, own: bool, tensor=None):
         d = self.ndim = coord.shape[-1]
+        self.tensor = tensor
         self.mps, self.coord, self.eps, self.lead = mps, coord, accuracy(eps), tuple(mps.shape[:-1 - d])
         self.own = len(self.lead) if own else 0
         where = coord.shape[self.own:-1]
@@ -71,11 +75,48 @@ class SensePoints(Linop):
             images.sum(0, out=out[i])
         return out
 
+    def of_tensor(self, x, adjoint: bool = False):
+        """A x or A^H x of a torch tensor where the coordinates want a gradient, too; None where they do not."""
+        if self.tensor is None:
+            return None
+        s, root = self._tensors
+        s = s.to(x.dtype)
+        if not adjoint:
+            out = self._transformed(s * x.unsqueeze(-1 - self.ndim), False)
+            return out if root is None else out * root.to(x.real.dtype)
+        images = self._transformed(x if root is None else x * root.to(x.real.dtype), True)
+        return (s.conj() * images).sum(-1 - self.ndim)
+
+    @cached_property
+    def _tensors(self):
+        """The maps, and the roots of the weights with an axis for the coils, as torch tensors."""
+        import torch
+
+        root = None if self.root is None else torch.from_numpy(np.expand_dims(self.root, self.own).copy())
+        return torch.from_numpy(np.array(self.mps)), root
+
+    def _transformed(self, x, adjoint):
+        """F x, or F^H x, of coil images (..., coil, *shape) or data (..., coil, points), frame by frame."""
+        from pisolve.linops._nufft_torch import transform
+
+        shape = self.mps.shape[-self.ndim:]
+        if not self.own:
+            return transform(x, self.tensor, shape, self.eps, adjoint)
+        import torch
+
+        parts = [transform(x[i], self.tensor[i], shape, self.eps, adjoint) for i in np.ndindex(self.lead)]
+        return torch.stack(parts).reshape(*self.lead, *parts[0].shape)
+
     def _adjoint_linop(self):
         return Adjoint(self)
 
+    def convolutions(self):
+        """(P, maps (coil, *shape)) of each frame, as `NUFFT.convolutions`."""
+        for i, points, root in self._parts():
+            yield points.kernel(None if root is None else root**2), self.mps[i]
+
     def _normal_linop(self):
-        return SelfAdjoint(self.ishape, _Normal(self), "SensePoints.N")
+        return PointsNormal(self, _Normal(self))
 
     def weighted_normal(self, weights):
         """x -> A^H w A x for real w that broadcast to the points; None where only they change from frame to frame."""
@@ -119,7 +160,7 @@ def sense_points(mps, coord, weights=None, *, axes=None, shape=None, eps: float 
     d = coord.shape[-1]
     if mps.ndim < d + 1:
         raise ValueError(f"mps has shape {tuple(mps.shape)}: {d} coordinates take (coil, {'z, ' * (d == 3)}y, x)")
-    coord = checked_coord(coord, mps.shape[-d:])
+    tensor, coord = wanted(coord), checked_coord(coord, mps.shape[-d:])
     names = None if axes is None else _axes.words("axes", axes)
     if names is not None and _axes.COIL not in names:
         raise ValueError(f"axes are {', '.join(names)}: one of them must be 'coil'")
@@ -136,7 +177,7 @@ def sense_points(mps, coord, weights=None, *, axes=None, shape=None, eps: float 
                          f"({', '.join((*names[lead + 1:], str(d)))}){before}")
     if own and coord.shape[:lead] != full:
         raise ValueError(f"coord has shape {coord.shape}, k-space {', '.join(names[:lead])} of {full}: they must agree")
-    A = SensePoints(mps, coord, _weights(weights, coord.shape[:-1]), eps, own)
+    A = SensePoints(mps, coord, _weights(weights, coord.shape[:-1]), eps, own, tensor)
     if names is not None:
         A.oaxes = names
         A.iaxes = (*names[:lead], *tuple(_axes.ENCODED)[-d:])

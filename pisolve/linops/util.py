@@ -63,11 +63,13 @@ def opnorm(A, *, iterations: int = 30, seed: int = 0, like=None) -> float:
     v = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
     if like is not None:
         v = backend.namespace(like).asarray(v, dtype=like.dtype)
-    return 1.01 * _top(A.N, v / float(backend.norm(v)), iterations) ** 0.5
+    return 1.01 * top(lambda b: apply(A.N, b), v / float(backend.norm(v)), iterations) ** 0.5
 
 
-def _top(N, v, iterations: int) -> float:
-    """The largest eigenvalue of N = N^H as Lanczos sees it from the unit vector `v`: not above the true one.
+def top(P, v, iterations: int, N=None) -> float:
+    """The largest eigenvalue of P = P^H as Lanczos sees it from the unit vector `v`: not above the true one.
+
+    With N, of P N for N = K^H K: P N is Hermitian in the inner product <u, N v>, in which all is done.
 
     That holds while the basis is orthonormal. Hence each vector is orthogonalised twice: to the last two, which is
     Lanczos, then to all. In one pass the error grows by alpha / beta a step. After two, a vector of mere rounding,
@@ -76,21 +78,24 @@ def _top(N, v, iterations: int) -> float:
     from pisolve import backend
 
     n = int(np.prod(v.shape))
-    basis, alpha, beta = [v], [], []
+    dual = (lambda b: b) if N is None else N
+    basis, duals, alpha, beta = [v], [dual(v)], [], []
     for _ in range(min(iterations, n)):
-        w = apply(N, basis[-1])
-        eps = float(backend.namespace(w).finfo(w.dtype).eps)  # of what N returns: it may be coarser than its input
-        alpha.append(float(backend.dot(basis[-1], w)))
-        w = w - alpha[-1] * basis[-1]  # a new array: N may return its input
+        w = P(duals[-1])
+        eps = float(backend.namespace(w).finfo(w.dtype).eps)  # of what P returns: it may be coarser than its input
+        alpha.append(float(backend.dot(duals[-1], w)))
+        w = w - alpha[-1] * basis[-1]  # a new array: P may return its input
         if beta:
             w -= beta[-1] * basis[-2]
-        for b in basis:
-            w -= backend.vdot(b, w) * b
+        for b, d in zip(basis, duals):
+            w -= backend.vdot(d, w) * b
         values, vectors = np.linalg.eigh(np.diag(alpha) + np.diag(beta, 1) + np.diag(beta, -1))
-        top, size = max(float(values[-1]), 0.0), float(backend.norm(w))
-        complete = size <= 10 * eps * top
-        if complete or size * abs(vectors[-1, -1]) <= SETTLED / n**0.5 * top:
+        largest, d = max(float(values[-1]), 0.0), dual(w)
+        size = float(backend.norm(w)) if N is None else max(float(backend.dot(w, d)), 0.0) ** 0.5
+        complete = size <= 10 * eps * largest
+        if complete or size * abs(vectors[-1, -1]) <= SETTLED / n**0.5 * largest:
             break
         beta.append(size)
         basis.append(w / size)
-    return top
+        duals.append(d / size if N is not None else basis[-1])
+    return largest

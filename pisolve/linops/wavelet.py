@@ -18,7 +18,7 @@ class WaveletTransform(Linop):
 
     unitary = True
 
-    def __init__(self, shape, name="db4", levels=None, axes=(-2, -1)):
+    def __init__(self, shape, name="db2", levels=None, axes=(-2, -1)):
         import pywt
 
         shape = _check.shape("shape", shape)
@@ -141,7 +141,7 @@ def _take(x, axis, start, stop):
     return x[tuple(slice(start, stop) if i == axis else slice(None) for i in range(x.ndim))]
 
 
-def wavelet(shape, name: str = "db4", levels: int | None = None, *, axes=(-2, -1)) -> WaveletTransform:
+def wavelet(shape, name: str = "db2", levels: int | None = None, *, axes=(-2, -1)) -> WaveletTransform:
     """W: orthonormal wavelet transform, W^H W = W W^H = I, for every size; coefficients have the image's shape.
 
     Periodised at the border (PyWavelets' "periodization"). Where a level meets an odd length, its last sample is

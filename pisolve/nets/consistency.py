@@ -146,7 +146,10 @@ class SliceProblem(Problem):
             return self._cg(lambda p: self.normal(p) + rho * p, r, None, iterations)
 
         if self.implicit:
-            return _Prox.apply(v, rho, self.AHy, self.normal, solve)
+            x = _Prox.apply(v, rho, self.AHy, self.normal, solve)
+            if getattr(self.linop, "tensor", None) is None:
+                return x
+            return x + _Inverse.apply(-self.normal(x.detach()), lambda g: solve(g, rho))  # what A itself depends on
         return v + solve(self.AHy - self.normal(v), rho)
 
     @cached_property

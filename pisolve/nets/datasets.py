@@ -25,7 +25,7 @@ class Simulated(Dataset):
         images: magnitude images (y, x) float32 of whole fields of view, such as `training_images(folder, whole=True)`.
         settings: what is drawn.
         profiles: measured maps (coil, y, x) complex for a share of the examples; None: random loops only.
-        group: items in a row that have one number of coils, so that they fit into one batch.
+        group: items in a row that have one number of coils and of shots, so that they fit into one batch.
         length: what `len` says, for loaders.
         seed: of everything.
     """
@@ -56,6 +56,7 @@ class Simulated(Dataset):
         s = self.settings
         own = np.random.default_rng([self.seed, item // self.group, 1])
         number = int(own.integers(s.coils[0], s.coils[1] + 1))
+        shots = int(own.integers(s.shots[0], s.shots[1] + 1))
         for attempt in range(5):  # a centre that no maps can be made of is rare: then another example is drawn
             rng = np.random.default_rng([self.seed, item, 2, attempt])
             native = s.native > 0 and rng.random() < s.native
@@ -69,8 +70,10 @@ class Simulated(Dataset):
             else:  # a head in air, or a part that fills the view
                 image = draw_whole(self.images, rng, size=size, fill=(0.7, 1.05) if rng.random() < 0.75 else (1.3, 2.0))
             image = (image[0] + 1j * image[1]).numpy()
+            coord = s.trajectory(rng, shots)
+            where = {"mask": s.pattern(rng)} if coord is None else {"coord": coord, "size": (s.size, s.size)}
             try:
-                return simulate(image, coils, s.pattern(rng), noise=s.level(rng), seed=rng, maps=s.maps)
+                return simulate(image, coils, **where, noise=s.level(rng), seed=rng, maps=s.maps)
             except ValueError as error:
                 problem = error
         raise problem

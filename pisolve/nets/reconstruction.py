@@ -85,7 +85,7 @@ class ReconstructionTask:
         if not len(self.validation):
             return np.zeros((1, 1))
         output, target = next(self._validated(network))
-        zero = _cropped(torch.from_numpy(zero_filled(self.validation[0])), target.shape[-2:])[0]
+        zero = _cropped(torch.from_numpy(self.validation[0].zero_filled()), target.shape[-2:])[0]
         return np.clip(np.hstack([zero, abs(output[0]), abs(target[0])]) / abs(target).max(), 0, 1)
 
     def card(self) -> dict:
@@ -101,7 +101,7 @@ class ReconstructionTask:
         if not len(self.validation):
             return []
         pairs = list(self._validated(network))
-        zero = [metrics.all(t, _cropped(torch.from_numpy(zero_filled(s)), t.shape[-2:]).numpy())
+        zero = [metrics.all(t, _cropped(torch.from_numpy(s.zero_filled()), t.shape[-2:]).numpy())
                 for s, (_, t) in zip(self.validation, pairs)]
         rows = {"zero-filled": _mean(zero), "network": _mean([metrics.all(t, x) for x, t in pairs])}
         return [{"images": name, "NMSE": f"{v['nmse']:.4f}", "PSNR": f"{v['psnr']:.2f}", "SSIM": f"{v['ssim']:.4f}"}
@@ -131,7 +131,8 @@ class SSDU(ReconstructionTask):
         loss = ||u - v||_2 / ||u||_2 + ||u - v||_1 / ||u||_1,    u = y on Lambda,  v = A_Lambda f(A_Theta, y_Theta)
 
     Every step draws another split of each slice from (seed, number of the item). A loss on the samples that the network
-    has seen teaches nothing that makes up for those that are missing. The network needs maps.
+    has seen teaches nothing that makes up for those that are missing. The network needs maps. Of samples anywhere whole
+    shots are held out, whatever `selection` and `centre` say.
 
     Args:
         examples, validation, batch_size, loss_function, seed: as in `ReconstructionTask`; loss_function takes (v, u).
@@ -166,7 +167,8 @@ class SSDU(ReconstructionTask):
         split = []
         for place, mask in zip(share(self.batch_size, rank, world), slices.mask.numpy()):
             rng = np.random.default_rng([self.seed, step * self.batch_size + place, 3])
-            split.append(held_out_samples(mask[0], self.rho, rng, selection=self.selection, centre=self.centre))
+            split.append(held_out_samples(mask[0], self.rho, rng, selection=self.selection, centre=self.centre)
+                         if slices.coord is None else held_out_shots(mask[0], self.rho, rng))
         return slices, torch.from_numpy(np.stack(split)[:, None])
 
     def loss(self, network, batch) -> torch.Tensor:
@@ -176,7 +178,7 @@ class SSDU(ReconstructionTask):
             raise ValueError("SSDU compares k-space through the coil maps: it needs a network with needs_maps = True")
         seen = slices.sampled(~held)
         x = network(seen.A, seen.kspace)
-        there = linops.as_torch(linops.sense(slices.mps, held[:, 0]))(x)
+        there = linops.as_torch(slices.sampled(held).A)(x)
         if self.loss_function is not None:
             return self.loss_function(there, slices.kspace * held)
         return normalised(there, slices.kspace * held)
@@ -211,6 +213,22 @@ def held_out_samples(mask: np.ndarray, rho: float = 0.4, rng=0, *, selection: st
     return out.reshape(mask.shape)
 
 
+def held_out_shots(mask: np.ndarray, rho: float = 0.4, rng=0) -> np.ndarray:
+    """SSDU's Lambda of samples anywhere: a share rho of the shots of a mask (shot, sample), bool (shot, sample).
+
+    Raises:
+        ValueError: too few shots to leave any, or to take any.
+    """
+    shots = np.flatnonzero(mask.any(1))
+    number = round(rho * len(shots))
+    if not 0 < number < len(shots):
+        raise ValueError(f"mask has {len(shots)} shots: rho={rho:g} of them cannot be held out")
+    out = np.zeros_like(mask)
+    taken = np.random.default_rng(rng).choice(shots, number, replace=False)
+    out[taken] = mask[taken]
+    return out
+
+
 def normalised(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """mean over slices of ||u - v||_2 / ||u||_2 + ||u - v||_1 / ||u||_1 of (slice, ...), u the target."""
     error, size = ((backend.magnitude(z) ** 2 + 1e-20).sqrt().flatten(1) for z in (target - output, target))
@@ -223,13 +241,6 @@ def needs_maps(network) -> bool:
     if not isinstance(found, bool):
         raise TypeError(f"{type(network).__name__} is no reconstruction network: it has no needs_maps = True or False")
     return found
-
-
-def zero_filled(slices: Slices) -> np.ndarray:
-    """The zero-filled magnitude (slice, y, x): |A^H y| with maps, else the root sum of squares."""
-    if slices.mps is not None:
-        return abs(slices.A.H(slices.kspace.numpy()))
-    return np.linalg.norm(backend.fft(slices.kspace.numpy(), (-2, -1), inverse=True), axis=1)
 
 
 def _cropped(x, size):

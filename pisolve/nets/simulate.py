@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pisolve import _check, backend, masks
+from pisolve import _check, backend, linops, masks, trajectories
 from pisolve.nets.data import smooth_basis
 from pisolve.nets.slices import MAPS, Slices, measured
 
 _GRID = 24  # points of a side on which a smooth coil is evaluated before it is interpolated
+ENCODINGS = ("cartesian", "radial")
 _MASKS = ("random", "equispaced", "equispaced_fraction", "variable_density", "poisson")
 
 
@@ -32,6 +33,9 @@ class Simulation:
         noise: smallest and largest noise level, the standard deviation of the real and of the imaginary part each in
             k-space, where the object has a 99th percentile of 1; drawn evenly in its logarithm.
         maps: "espirit" from the undersampled centre, "true", or None for networks without maps.
+        encoding: "cartesian", or "radial": spokes at golden angles, the first one anywhere, with twice as many samples
+            as the size; masks, accel and center_fraction then say nothing.
+        shots: smallest and largest number of spokes; examples of one batch have one number.
         measured: share of examples whose coils are out of `profiles` in place of random loops.
     """
 
@@ -45,6 +49,8 @@ class Simulation:
     noise: tuple[float, float] = (0.003, 0.04)
     maps: str | None = "espirit"
     measured: float = 0.2
+    encoding: str = "cartesian"
+    shots: tuple[int, int] = (24, 64)
 
     def __post_init__(self):
         _check.integer("size", self.size, low=16)
@@ -65,6 +71,17 @@ class Simulation:
             raise ValueError(f"noise must be (smallest, largest), both > 0 or both 0, got {self.noise}")
         _check.choice("maps", self.maps, MAPS)
         _check.number("measured", self.measured, low=0, high=1)
+        low, high = (_check.integer("shots", n, low=1) for n in self.shots)
+        if low > high:
+            raise ValueError(f"shots must be (smallest, largest), got {self.shots}")
+        if _check.choice("encoding", self.encoding, ENCODINGS) != "cartesian" and self.maps is None:
+            raise ValueError(f"encoding {self.encoding!r} takes a network with maps: those without need a grid")
+
+    def trajectory(self, rng: np.random.Generator, shots: int) -> np.ndarray | None:
+        """Random coordinates (shot, sample, 2) of so many shots; None on a grid."""
+        if self.encoding == "cartesian":
+            return None
+        return trajectories.radial((self.size, self.size), shots, first=int(rng.integers(1000)))
 
     def pattern(self, rng: np.random.Generator) -> np.ndarray:
         """A random sampling pattern, bool (size, size)."""
@@ -80,7 +97,8 @@ class Simulation:
         return math.exp(rng.uniform(math.log(low), math.log(high))) if low else 0.0
 
 
-def simulate(image, coils, mask, *, noise: float = 0.0, seed=0, maps: str | None = "espirit") -> Slices:
+def simulate(image, coils, mask=None, *, coord=None, size=None, noise: float = 0.0, seed=0,
+             maps: str | None = "espirit") -> Slices:
     """One measured slice: k-space y_c = M (F S_c m + n), of an object m that may be finer than the pixels.
 
     The object and the coils are given on a grid of twice the size; k-space is the centre of the fine grid's. So pixels
@@ -91,6 +109,8 @@ def simulate(image, coils, mask, *, noise: float = 0.0, seed=0, maps: str | None
         image: (2 ky, 2 kx) or (ky, kx) complex, the object.
         coils: (coil, ...) complex, the true maps on the object's grid.
         mask: bool (ky, kx).
+        coord: (shot, sample, 2) in -N/2..N/2 in place of the mask: y_c = E S_c m + n, E by `linops.nufft`.
+        size: (ky, kx), beside `coord`.
         noise: standard deviation of the real and of the imaginary part each, in the units of the image: the orthonormal
             FFT gives every pixel of a coil's image the same.
         seed: of the noise, or a generator.
@@ -104,21 +124,25 @@ def simulate(image, coils, mask, *, noise: float = 0.0, seed=0, maps: str | None
     """
     image = np.asarray(_check.array("image", image, ndim=2))
     coils = np.asarray(_check.array("coils", coils, ndim=3))
-    fine = 1 if np.shape(mask)[-2:] == image.shape else 2
+    if (mask is None) != (size is not None) or (coord is None) != (size is None):
+        raise ValueError("give mask, or coord with the size of the image")
+    fine = 1 if (size or np.shape(mask)[-2:]) == image.shape else 2
     if coils.shape[-2:] != image.shape or any(n % fine for n in image.shape):
         raise ValueError(f"image {image.shape} and coils {coils.shape} must have one size, even in both directions")
     shape = tuple(n // fine for n in image.shape)
-    mask = _check.mask("mask", mask, shape)
+    mask = _check.mask("mask", mask, shape) if coord is None else np.ones(np.shape(coord)[:-1], bool)
     rng = np.random.default_rng(seed)
-    clean = backend.fft(coils * image, (-2, -1)) / fine  # of 4 times as many pixels: half as large
+    seen = coils * image
+    clean = backend.fft(seen, (-2, -1)) / fine  # of 4 times as many pixels: half as large
     if fine == 2:
         clean = np.ascontiguousarray(clean[(..., *(slice(n - n // 2, n - n // 2 + n) for n in shape))])
-    y = clean + noise * rng.standard_normal((*clean.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    y = clean if coord is None else linops.nufft(seen.shape, np.asarray(coord))(seen) / fine
+    y = y + noise * rng.standard_normal((*y.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
     own = None
     if maps == "true":
         own = coils[(..., *(slice(n % fine, None, fine) for n in shape))]
         own = own / np.maximum(np.sqrt((abs(own) ** 2).sum(0)), 1e-6)
-    return measured(y * mask, mask, clean=clean, mps=own, maps=None if maps == "true" else maps)
+    return measured(y * mask, mask, coord=coord, size=size, clean=clean, mps=own, maps=None if maps == "true" else maps)
 
 
 def smooth_coils(rng: np.random.Generator, number: int, size: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from pisolve import _check, backend, io, linops, prepare
+from pisolve import _check, backend, calib, io, linops, prepare
 
 MAPS = ("espirit", "true", None)
 
@@ -19,13 +19,14 @@ class Slices:
     """A batch of slices of one shape.
 
     Attributes:
-        kspace: (slice, coil, ky, kx) complex, zero where not sampled.
-        mask: (slice, 1, ky, kx) bool.
+        kspace: (slice, coil, ky, kx) complex, zero where not sampled; with `coord` (slice, coil, shot, sample).
+        mask: (slice, 1, ky, kx) bool; with `coord` (slice, 1, shot, sample).
         mps: coil maps (slice, coil, ky, kx), or None.
         target: the image sum_c conj(S_c) F^H y_c of full k-space (slice, y, x) complex, or None without maps.
         rss: the root of the sum of squares of the coils' images (slice, y, x) real, maybe a centre crop; None without
             a truth.
         scale: (slice,), what the file's k-space was multiplied by; the zero-filled image has a 99th percentile of 1.
+        coord: (slice, shot, sample, 2) of samples anywhere in k-space, or None: samples of the grid.
     """
 
     kspace: torch.Tensor
@@ -34,6 +35,7 @@ class Slices:
     target: torch.Tensor | None = None
     rss: torch.Tensor | None = None
     scale: torch.Tensor | None = None
+    coord: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.kspace)
@@ -43,10 +45,27 @@ class Slices:
 
     @cached_property
     def A(self) -> linops.Linop:
-        """SENSE of all the slices, (slice, y, x) -> (slice, coil, ky, kx)."""
+        """SENSE of all the slices, (slice, y, x) -> k-space (slice, coil, ...)."""
         if self.mps is None:
             raise ValueError("these slices have no maps: make them with maps='espirit'")
-        return linops.sense(self.mps, self.mask[:, 0])
+        if self.coord is None:
+            return linops.sense(self.mps, self.mask[:, 0])
+        kept = None if bool(self.mask.all()) else self.mask[:, 0].double()
+        return linops.sense(self.mps, weights=kept, coord=self.coord, axes=("slice", "coil", "shot", "sample"),
+                            shape=tuple(self.kspace.shape))
+
+    def zero_filled(self) -> np.ndarray:
+        """The zero-filled magnitude (slice, y, x): |A^H w y| with maps, else the root sum of squares.
+
+        w is the area of k-space of each sample, 1 on a grid.
+        """
+        if self.mps is None:
+            return np.linalg.norm(backend.fft(self.kspace.numpy(), (-2, -1), inverse=True), axis=1)
+        y = self.kspace.numpy()
+        if self.coord is not None:
+            density = np.stack([calib.density(k, tuple(self.mps.shape[-2:])) for k in self.coord.numpy()])
+            y = y * density[:, None].astype(y.real.dtype)
+        return abs(self.A.H(y))
 
     def to(self, device) -> Slices:
         """The same on another device."""
@@ -79,12 +98,15 @@ def collate(items: Sequence[Slices]) -> Slices:
     return Slices(**{name: torch.cat([getattr(item, name) for item in items]) for name in items[0]._parts()})
 
 
-def measured(kspace, mask, *, clean=None, mps=None, rss=None, maps: str | None = "espirit") -> Slices:
+def measured(kspace, mask, *, coord=None, size=None, clean=None, mps=None, rss=None,
+             maps: str | None = "espirit") -> Slices:
     """`Slices` of one measured slice, scaled as `Recipe` scales it: a 99th percentile of |A^H y| of 1.
 
     Args:
-        kspace: (coil, ky, kx), undersampled.
-        mask: bool (ky, kx).
+        kspace: (coil, ky, kx), undersampled; with `coord` (coil, shot, sample).
+        mask: bool (ky, kx); with `coord` (shot, sample), which shots were kept.
+        coord: (shot, sample, 2) of samples anywhere, for networks with maps; None: samples of the grid.
+        size: of the image, beside `coord`.
         clean: full k-space, for the truth; None: there is none.
         mps: coil maps (coil, ky, kx); None: made as `maps` says.
         rss: the reference (y, x), maybe a centre crop; None: of `clean`.
@@ -95,11 +117,18 @@ def measured(kspace, mask, *, clean=None, mps=None, rss=None, maps: str | None =
     """
     if mps is None and maps is not None:
         _check.choice("maps", maps, ("espirit", None))
-        mps = prepare.Espirit()(kspace, mask)
+    if coord is not None:
+        one = prepare.prepare(io.Scan(kspace, mask, mps, coord=coord, size=size, axes=("coil", "shot", "sample")),
+                              prepare.Espirit())
+        mps = one.mps
+    else:
+        mps = prepare.Espirit()(kspace, mask) if mps is None and maps is not None else mps
+        one = io.Scan(kspace, mask, mps)
     method = prepare.CoilImages() if mps is None else prepare.Sense()
-    (model,), scale = prepare.models_of(io.Scan(kspace, mask, mps), method)
+    (model,), scale = prepare.models_of(one, method)
     mps = None if mps is None else model.A.mps  # of a typical root sum of squares of 1
-    out = {"kspace": kspace * np.float32(scale), "mask": mask[None], "mps": mps, "scale": np.float32(scale)}
+    out = {"kspace": kspace * np.float32(scale), "mask": mask[None], "mps": mps, "scale": np.float32(scale),
+           "coord": coord}
     if clean is not None:
         images = backend.fft(clean, (-2, -1), inverse=True) * np.float32(scale)
         out["target"] = None if mps is None else (mps.conj() * images).sum(0)

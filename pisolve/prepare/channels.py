@@ -52,7 +52,7 @@ class Channels:
         if whiten:
             if scan.noise is None:
                 raise ValueError("whiten needs noise samples, and this scan has none: load raw data with its noise "
-                                 "scan, or attach Scan(noise=(coil, samples))")
+                                 "scan, load(path, noise=...) or --noise FILE, or attach Scan(noise=(coil, samples))")
             self.matrix = calib.whitening_matrix(calib.noise_covariance(scan.noise))
             scan = self.whitened(scan)
         if compress is not None and (compress.coils is None or compress.coils < scan.coils):

@@ -31,7 +31,7 @@ class Prior(Weighable):
     has_grad = False
     quadratic = False
     convex = True
-    implicit = False
+    implicit = pointwise = False  # pointwise: the prox acts on each pixel by itself, with a step of its own for each
     homogeneous = False  # g(a x) = |a| g(x), a norm: its conjugate is the indicator of a ball
     lipschitz = 0.0
     names: tuple | None = None  # of the unknown's axes, of a prior that acts along certain ones, see `ByName`
@@ -112,8 +112,8 @@ class Scaled(Prior):
     def __init__(self, prior: Prior, lam: float):
         prior, lam = (prior.prior, prior.lam * lam) if isinstance(prior, Scaled) else (prior, lam)
         self.prior, self.lam = prior, lam
-        for name in ("has_prox", "slow_prox", "has_grad", "quadratic", "convex", "implicit", "homogeneous"):
-            setattr(self, name, getattr(prior, name))
+        for n in ("has_prox", "slow_prox", "has_grad", "quadratic", "convex", "implicit", "pointwise", "homogeneous"):
+            setattr(self, n, getattr(prior, n))
 
     @property
     def lipschitz(self):

@@ -38,6 +38,7 @@ class Box(Prior):
         pi.recon(scan, pi.Box(high=1.2) + 1e-3 * pi.TV(), max_iter=30)
     """
 
+    pointwise = True
     __repr__ = as_call
 
     def __init__(self, *, high: float = 1.0):
@@ -67,6 +68,7 @@ class RealNonNegative(Prior):
         pi.solve(pi.linops.sense(brain.mps * phase), brain.kspace, pi.RealNonNegative())
     """
 
+    pointwise = True
     def value(self, x):
         slack = _slack(x) * real(abs(x).max())
         return 0.0 if real(abs(x.imag).max()) <= slack and real(x.real.min()) >= -slack else math.inf

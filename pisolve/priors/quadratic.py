@@ -26,7 +26,7 @@ class Zero(Prior):
         pi.recon(scan, pi.Zero(), max_iter=10)
     """
 
-    has_grad = quadratic = True
+    has_grad = quadratic = pointwise = True
 
     def value(self, x):
         return 0.0
@@ -57,7 +57,7 @@ class Tikhonov(Prior):
         pi.recon(scan, 1e-2 * pi.Tikhonov())
     """
 
-    has_grad = quadratic = True
+    has_grad = quadratic = pointwise = True
     lipschitz = 1.0
 
     def __init__(self, reference=None):

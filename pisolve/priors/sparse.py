@@ -119,6 +119,8 @@ class L1(_Magnitudes):
         pi.recon(scan, 2e-3 * pi.L1() @ pi.linops.wavelet(shape, "haar"))
     """
 
+    pointwise = True
+
     def __init__(self, *, delta: float = 0.0, weights=None):
         super().__init__(delta, weights)
 

@@ -130,7 +130,7 @@ class Wavelet(_SparseTransform):
         pi.recon(scan, 2e-3 * pi.Wavelet(shifts=16))
     """
 
-    def __init__(self, name: str = "db4", levels: int | None = None, *, shifts: int = 0, seed: int = 0, axes=None,
+    def __init__(self, name: str = "db2", levels: int | None = None, *, shifts: int = 0, seed: int = 0, axes=None,
                  weights=None):
         self.name, self.levels = name, integer("levels", levels, low=0, allow_none=True)
         self.shifts, self.seed = integer("shifts", shifts, low=0), integer("seed", seed, low=0)

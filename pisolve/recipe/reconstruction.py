@@ -97,7 +97,9 @@ class Reconstruction:
         if Path(path).suffix in SUFFIXES:
             self._drawn(path=path)
         elif str(path).endswith((".h5", ".hdf5")):
-            io.save(path, self.x, axes=self.axes, recipe=self.recipe, scale=self.scale, meta={"status": self.status})
+            told = {name: self.scan.meta[name] for name in ("epi",) if name in self.scan.meta}
+            io.save(path, self.x, axes=self.axes, recipe=self.recipe, scale=self.scale,
+                    meta={"status": self.status} | told)
         else:
             nifti = str(path).endswith((".nii", ".nii.gz"))
             io.save(path, self.x, axes=self.axes, meta=self.scan.meta if nifti else None)

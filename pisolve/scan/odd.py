@@ -27,7 +27,8 @@ def faults(look: Look, maps: bool = False) -> list[str]:
     scan = look.scan
     if scan.coord is not None:  # the others look at a grid
         return [*_coils(look), *field.doubts(scan)]
-    found = [*_permuted(look), *_coils(look), *_sampling(scan, look), *_origin(look)]
+    found = _permuted(look) or _coils(look)  # lines are no coils that are dead or loud
+    found = [*found, *_sampling(scan, look), *_origin(look)]
     return [*found, *spoilt.sentences(look), *field.doubts(scan), *(_uncalibrated(scan) if maps else [])]
 
 
@@ -41,11 +42,32 @@ def _permuted(look) -> list[str]:
     """Coils whose energy lies in the middle of their axis, as no coils' does but an encoded axis': a wrong order."""
     scan, energy = look.scan, look.coils**2
     n = len(energy)
-    if n < 12 or energy[n // 3 : n - n // 3].sum() < _INNER * energy.sum():
+    if n < 12 or _middle(energy) < _INNER:
         return []
+    names = _likely(look)
     return [f"the axes look permuted: the {n} coils have their energy in the middle, as an encoded axis does; kspace "
             f"of shape {scan.kspace.shape} is read as ({', '.join(scan.axes)}): name its axes, for example "
-            "axes=('coil', 'kz', 'ky', 'kx')"]
+            f"axes={names}, --axes {','.join(names)}"]
+
+
+def _middle(energy) -> float:
+    """The share of the energy along an axis that its middle third has."""
+    n, total = len(energy), energy.sum()
+    return float(energy[n // 3 : n - n // 3].sum() / total) if total > 0 else 0.0
+
+
+def _likely(look) -> tuple[str, ...]:
+    """What the axes may be: an axis without a centre, shorter than the coils', is that of the coils."""
+    scan, inner = look.scan, look.inner
+    flat = {name: _middle(look.power.sum(axis=tuple(i for i in range(look.power.ndim) if i != axis % look.power.ndim)))
+            for axis, name in zip(range(-inner, 0), scan.encoding.encoded)
+            if look.power.shape[axis] < len(look.coils)}
+    coil = min(flat, key=flat.get, default=None)
+    if coil is None or flat[coil] >= _INNER:
+        return ("coil", "kz", "ky", "kx")
+    encoded = iter(scan.encoding.encoded)
+    return tuple(a if a not in (_axes.COIL, *scan.encoding.encoded) else _axes.COIL if a == coil else next(encoded)
+                 for a in scan.axes)
 
 
 def _coils(look) -> list[str]:

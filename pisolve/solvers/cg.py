@@ -41,8 +41,8 @@ class CG(Solver):
         b = self._rhs(problem)
         r = b if x0 is None else b - self._hessian(problem, x)
         aux = {"r": r, "p": r, "rr": backend.dot(r, r), "size": backend.norm(b)}
-        if problem.preconditioner is not None:
-            z = problem.preconditioner(r)
+        if not problem.metric.plain:
+            z = problem.metric(r)
             aux |= {"p": z, "rz": _positive(r, z)}
         if problem.at_zero is not None:
             start = 0 if x0 is None else 0.5 * (backend.dot(x, b) + backend.dot(x, r))
@@ -50,7 +50,7 @@ class CG(Solver):
         return State(x, aux=aux)
 
     def step(self, problem, state):
-        if problem.preconditioner is not None:
+        if not problem.metric.plain:
             return self._preconditioned(problem, state)
         r, p, old, size = (state.aux[n] for n in ("r", "p", "rr", "size"))
         x, r, p, rr, alpha = cg_step(lambda v: self._hessian(problem, v), state.x, r, p, old)
@@ -61,7 +61,7 @@ class CG(Solver):
         Hp = self._hessian(problem, p)
         alpha = rz / (backend.dot(p, Hp) + _TINY)
         x, r = state.x + alpha * p, r + -alpha * Hp
-        z = problem.preconditioner(r)
+        z = problem.metric(r)
         new, rr = _positive(r, z), backend.dot(r, r)
         return state.next(x, rr**0.5 / (size + _TINY), r=r, p=z + (new / (rz + _TINY)) * p, rr=rr, rz=new,
                           **_lower(state, alpha * rz))

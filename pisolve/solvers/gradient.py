@@ -37,13 +37,13 @@ def _follows_the_step(name, f):
         raise ValueError(f"{name} varies its step, and {f!r} does not follow it: take FISTA() or ADMM()")
 
 
-def _smooth_grad(problem, h, z):
-    """The gradient of 1/2 ||A x - y||^2 + h at z.
+def _direction(problem, h, z):
+    """The gradient of 1/2 ||A x - y||^2 + h at z, times the preconditioner.
 
     Its product is added below, z + -step * g: numpy then works in place of it, z - step * g takes one more new array.
     """
     g = problem.data_grad(z)
-    return g if isinstance(h, Zero) else g + h.grad(z)
+    return problem.metric(g if isinstance(h, Zero) else g + h.grad(z))
 
 
 def nesterov_t(t: float) -> float:
@@ -84,7 +84,7 @@ class GradientDescent(Solver):
     """
 
     learnable = {"step": 1.0}
-    steps = True
+    steps = preconditions = True
     step_size: float | None = None
 
     def gradient_weight(self, values):
@@ -94,14 +94,14 @@ class GradientDescent(Solver):
         if not problem.prior.has_grad:
             raise ValueError(f"GradientDescent needs a prior with a gradient, {problem.prior!r} has none: "
                              f"{problem.remedy}")
-        step = _step_size(self.step_size, problem.lipschitz + problem.prior.lipschitz)
+        step = _step_size(self.step_size, problem.smoothness(problem.prior))
         return State(problem.start(x0), aux={"step": step})
 
     def certificate(self, problem, state):
-        return _certificate(state, 2 / (problem.lipschitz + problem.prior.lipschitz))
+        return _certificate(state, 2 / problem.smoothness(problem.prior))
 
     def step(self, problem, state):
-        x = state.x + -state.aux["step"] * _smooth_grad(problem, problem.prior, state.x)
+        x = state.x + -state.aux["step"] * _direction(problem, problem.prior, state.x)
         return state.next(x, relative_change(x, state.x))
 
 
@@ -137,7 +137,7 @@ class FISTA(Solver):
     """
 
     learnable = {"step": 1.0}
-    steps = True
+    steps = preconditions = True
     step_size: float | None = None
     momentum: bool = True
     restart: bool = True
@@ -147,8 +147,10 @@ class FISTA(Solver):
         h, f = problem.forms
         x = problem.start(x0)
         if not self.backtracking:
-            step = _step_size(self.step_size, problem.lipschitz + h.lipschitz)
+            step = _step_size(self.step_size, problem.smoothness(h))
             return State(x, aux={"z": x, "t": 1.0, "step": step})
+        if not problem.metric.plain:
+            raise ValueError("FISTA(backtracking=True) takes no preconditioner: leave out one of them")
         _follows_the_step("FISTA(backtracking=True)", f)
         L = problem.lipschitz + (h.lipschitz if math.isfinite(h.lipschitz) else 0)
         Nx = problem.normal(x)
@@ -157,7 +159,7 @@ class FISTA(Solver):
     def certificate(self, problem, state):
         if self.backtracking:
             return None
-        return _certificate(state, (1 if self.momentum else 2) / (problem.lipschitz + problem.forms[0].lipschitz))
+        return _certificate(state, (1 if self.momentum else 2) / problem.smoothness(problem.forms[0]))
 
     def memory(self, k):
         return half_a_run(k) if self.momentum else super().memory(k)
@@ -169,7 +171,8 @@ class FISTA(Solver):
         if self.backtracking:
             return self._searched(problem, state)
         (h, f), (z, t, step) = problem.forms, (state.aux[n] for n in ("z", "t", "step"))
-        x = f.at(state.k).prox(z + -step * _smooth_grad(problem, h, z), step)  # (4.1)
+        steps = step if isinstance(f, Zero) else step * problem.metric.steps(z)
+        x = f.at(state.k).prox(z + -step * _direction(problem, h, z), steps)  # (4.1)
         move = x - state.x
         z, t = extrapolate(x, move, z, t, self.restart) if self.momentum else (x, 1.0)  # (4.2), (4.3)
         return state.next(x, backend.norm(move) / (backend.norm(x) + 1e-30), z=z, t=t)
@@ -257,7 +260,7 @@ class POGM(Solver):
         (h, f), x = problem.forms, state.x
         y, t, step = (state.aux[n] for n in ("y", "t", "step"))
         t_new = nesterov_t(t)
-        w = x + -step * _smooth_grad(problem, h, x)
+        w = x + -step * _direction(problem, h, x)
         z = w + t / t_new * (w - x) + (t - 1) / t_new * (w - y)
         ratio = (2 * t + t_new - 1) / t_new  # gamma over the step
         new = f.at(state.k).prox(z, ratio * step)

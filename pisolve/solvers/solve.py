@@ -17,6 +17,7 @@ from pisolve.solvers.cg import CG
 from pisolve.solvers.dataprox import DataProx
 from pisolve.solvers.gradient import FISTA, POGM
 from pisolve.solvers.guard import Bar, Guard
+from pisolve.solvers.primal_dual import PDHG
 from pisolve.solvers.probe import probe
 from pisolve.solvers.report import report
 from pisolve.solvers.splitting import ADMM
@@ -91,8 +92,9 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
         progress: show a progress bar.
         check: before the first step, test by a few dot products that `.H` and `.N` of operators made elsewhere are
             what they should be, and warn with the measured error where not.
-        preconditioner: for CG: P near (A^H A + H_g)^-1, Hermitian and positive definite, an operator on images or a
-            function: fewer iterations to the same minimum.
+        preconditioner: P near (A^H A + H_g)^-1, Hermitian and positive definite: an operator on images, a function, or
+            a real array, P's diagonal: fewer iterations to the same minimum. For CG, GradientDescent, PDHG with every
+            prior, FISTA where the prior is smooth, or acts pixel by pixel and P is diagonal.
 
     Returns:
         `Result`: never an exception and never silence for a run that fails, its status says so.
@@ -109,9 +111,8 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
     solver = choose(problem) if solver is None else solver
     if not isinstance(solver, Solver):
         raise TypeError(f"solver must be a solver such as pi.FISTA(), got {solver!r}")
-    if problem.preconditioner is not None and not solver.preconditions:
-        own = "CG()" if problem.prior.quadratic else "a quadratic prior and CG()"
-        raise ValueError(f"{type(solver).__name__} takes no preconditioner: leave it out, or take {own}")
+    if not problem.metric.plain and not solver.preconditions:
+        raise ValueError(f"{type(solver).__name__} takes no preconditioner: leave it out, or {problem.remedy}")
     for callback in _sequence("callbacks", callbacks):
         if not callable(callback):
             raise TypeError(f"callbacks must be functions of (problem, state), got {callback!r}")
@@ -186,10 +187,11 @@ def _check_state(state, solver, problem):
 def choose(problem: Problem) -> Solver:
     """The solver that `solve` takes by itself: what the prior offers decides.
 
-    A prior with a solver of its own: that one. Quadratic priors: CG. A convex prox in closed form: POGM; one that
-    is not convex, or that changes with the iteration (cycle spinning): FISTA, which swings less. RED by itself:
-    DataProx; in a sum with one prior that has a prox: POGM, one evaluation of the denoiser a step, where ADMM's prox of
-    RED takes up to twenty. Denoisers and everything else: ADMM. `benchmarks/choices.py` measured them.
+    A prior with a solver of its own: that one. Quadratic priors: CG. With a preconditioner: FISTA where it fits, else
+    PDHG. A convex prox in closed form: POGM; one that is not convex, or that changes with the iteration (cycle
+    spinning): FISTA, which swings less. RED by itself: DataProx; in a sum with one prior that has a prox: POGM, one
+    evaluation of the denoiser a step, where ADMM's prox of RED takes up to twenty. Denoisers and everything else: ADMM.
+    `benchmarks/choices.py` measured them.
     """
     prior = problem.prior
     own = prior.solver()
@@ -197,6 +199,8 @@ def choose(problem: Problem) -> Solver:
         return own
     if prior.quadratic:
         return CG()
+    if not problem.metric.plain:
+        return PDHG() if _known(problem, "forms") is None else FISTA()
     if prior.has_prox and not prior.implicit:
         return POGM() if prior.convex and not spins(prior) else FISTA()
     if prior.has_grad and prior.implicit:

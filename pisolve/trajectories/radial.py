@@ -37,7 +37,7 @@ def radial(shape, spokes: int, samples: int | None = None, *, angles: str = "gol
     step = {"golden": np.pi / GOLDEN, "tiny golden": np.pi / (6 + GOLDEN), "uniform": np.pi / count,
             "uniform full": 2 * np.pi / count}[angles]
     a = step * (integer("first", first, low=0) + np.arange(count))
-    r = _along(shape, samples)
+    r = along(shape, samples)
     return np.stack([np.sin(a)[:, None] * r, np.cos(a)[:, None] * r], -1) * np.array(shape) / 2
 
 
@@ -62,9 +62,10 @@ def radial_3d(shape, spokes: int, samples: int | None = None, *, first: int = 0)
     z, a = 2 * (0.46557123187676802665 * s % 1) - 1, 2 * np.pi * 0.68232780382801932737 * s
     out = np.sqrt(1 - z**2)
     ends = np.stack([z, out * np.sin(a), out * np.cos(a)], -1)
-    return ends[:, None] * _along(shape, samples)[:, None] * np.array(shape) / 2
+    return ends[:, None] * along(shape, samples)[:, None] * np.array(shape) / 2
 
 
-def _along(shape, samples):
+def along(shape, samples) -> np.ndarray:
+    """The r_j of a spoke, -1 to 1 - 2 / samples, so that sample `samples // 2` is the centre."""
     n = 2 * max(shape) if samples is None else integer("samples", samples, low=2)
     return 2 * (np.arange(n) - n // 2) / n

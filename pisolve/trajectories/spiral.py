@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve._check import choice, integer, number
-from pisolve.trajectories._shape import sizes
+from pisolve.trajectories._shape import paced, sizes
 
 _FINE = 20_000  # points of the curve on which times are integrated
 
@@ -18,7 +18,7 @@ def spiral(shape, interleaves: int, samples: int = 2048, *, density: float = 1.0
     neighbouring windings of all interleaves be 1 / field of view apart at the edge; with density 1 they are so
     everywhere (Archimedes), above 1 the centre is denser. Samples are equally spaced in time at a speed that a scanner
     could play: the slew rate is the limit near the centre, and the gradient further out, with the change of one into
-    the other at a fifth of the radius. `check` says what a scanner needs for it.
+    the other at a fifth of the radius. `check` says what a scanner needs for it, `fastest` plays it as fast as one can.
 
     Args:
         shape: of the image, (y, x).
@@ -43,10 +43,8 @@ def spiral(shape, interleaves: int, samples: int = 2048, *, density: float = 1.0
     turns = power * max(shape) / 2 / count  # d k / d turn = 1 at the edge, of all interleaves together
     q = np.linspace(0, 1, _FINE)
     curve = q**power * np.exp(2j * np.pi * turns * q)
-    pace = np.hypot(np.minimum(abs(curve) / 0.2, 1) ** 0.5, 0.05)  # a constant slew rate: speed ~ sqrt(radius)
-    length = np.concatenate([[0], np.cumsum(abs(np.diff(curve)) / pace[1:])])
     half = n if inside != "in-out" else n - n // 2
-    arm = np.interp(np.linspace(0, length[-1], half), length, np.arange(_FINE))
+    arm = paced(abs(curve), abs(np.diff(curve)), half)
     arm = np.interp(arm, np.arange(_FINE), curve.real) + 1j * np.interp(arm, np.arange(_FINE), curve.imag)
     arm = {"out": arm, "in": arm[::-1], "in-out": np.concatenate([-arm[::-1][:n - half], arm])}[inside]
     step = 2 * np.pi / count if turn == "uniform" else np.pi * (5**0.5 - 1)

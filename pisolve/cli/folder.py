@@ -1,0 +1,75 @@
+"""What is in the files of a folder: a line for each, whatever they are."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from pisolve import io
+from pisolve.cli.say import in_words, show
+from pisolve.cli.scans import sampled, shape_of
+from pisolve.io.files import SUFFIXES
+from pisolve.io.words import printable
+
+
+def tell(folder: str) -> int:
+    """Print a line for each file of a folder and of those in it; hidden ones are left out.
+
+    Returns:
+        0, 3 where a file with a suffix of ours could not be read, 2 where none of them could.
+
+    Raises:
+        ValueError: there is no file.
+    """
+    root = Path(folder)
+    files = sorted(p for p in root.rglob("*") if p.is_file() and not _hidden(p.relative_to(root)) and not _second(p))
+    if not files:
+        raise ValueError(f"{folder} holds no files")
+    width, read, failed = max(len(printable(p.relative_to(root))) for p in files), 0, 0
+    for path in files:
+        text, good = _line(path)
+        read, failed = read + bool(good), failed + (good is False)
+        show(f"{printable(path.relative_to(root)):{width}}  {printable(' '.join(text.split()))}")
+    return 0 if not failed else 3 if read else 2
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _second(path: Path) -> bool:
+    """The other file of BART's pairs."""
+    return path.suffix == ".hdr" and path.with_suffix(".cfl").exists()
+
+
+def _line(path: Path) -> tuple[str, bool | None]:
+    """(what a file is, in words; whether it was read, None where it has none of our suffixes)."""
+    if not path.name.endswith(SUFFIXES):
+        return f"not looked at: {path.suffix or 'a name without a suffix'} is none of {', '.join(SUFFIXES)}", None
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            return _said(path, told), True
+        except (ValueError, TypeError, OSError, ImportError, MemoryError, RuntimeError) as error:
+            text = in_words(error)
+            if text is None:
+                raise
+            return f"error: {text.removeprefix(str(path)).lstrip(': ')}", False
+
+
+def _said(path: Path, told: list) -> str:
+    """What a scan, or else an image, is."""
+    try:
+        scan = io.load(path)
+    except (ValueError, TypeError) as error:
+        try:
+            image = io.load_image(path)
+        except (ValueError, TypeError):
+            raise error from None  # neither: why it is no scan says more
+        return f"image {' x '.join(map(str, image.shape))}, {image.dtype}"
+    count = len(told) + len(scan.warnings())
+    more = [f"{name} {getattr(scan, name).shape}" for name in ("mps", "noise", "calib", "reference")
+            if getattr(scan, name) is not None]
+    more += [f"{count} warning{'s' * (count > 1)}"] if count else []
+    form = f"{scan.meta['format']}: " if "format" in scan.meta else ""
+    return f"{form}{', '.join([shape_of(scan), sampled(scan.encoding), *more])}"
