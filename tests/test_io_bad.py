@@ -158,6 +158,8 @@ BAD = [
     ("text.npz", lambda p: p.write_text("hello there"), ValueError, "cannot be read as .npz"),
     ("mask.npz", lambda p: np.savez(p, kspace=K3, mask=np.ones((3, 16, 11))), ValueError, "mask has shape"),
     ("coord.npz", lambda p: np.savez(p, kspace=K3, coord=np.ones((16, 12, 2))), ValueError, "store an entry size"),
+    ("field.npz", lambda p: np.savez(p, kspace=K3, field_map=np.ones((3, 4))), ValueError, "field_map has shape"),
+    ("times.npz", lambda p: np.savez(p, kspace=K3, times=np.full((16, 1), -1.0)), ValueError, "goes down to -1"),
     ("nan.npz", lambda p: np.savez(p, kspace=K3, coord=np.full((16, 12, 2), np.nan), size=[8, 8]), ValueError, "NaN"),
 ]
 

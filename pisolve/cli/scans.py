@@ -31,6 +31,8 @@ def read(a) -> io.Scan:
     named = {} if getattr(a, "axes", None) is None else {"axes": tuple(a.axes)}
     scan = io.load(a.scan, mps=getattr(a, "mps", None), part=a.part, average=getattr(a, "average", "mean"), epi=a.epi,
                    noise=getattr(a, "noise_file", None), **named)
+    if getattr(a, "field_map", None) is not None:
+        scan = _with_field(scan, a.field_map)
     if getattr(a, "phase_axis", None) is None:
         return scan
     if len(scan.encoding.encoded) > 2:
@@ -40,6 +42,21 @@ def read(a) -> io.Scan:
         raise ValueError(f"--phase-axis {a.phase_axis}: this scan's sampling changes along {' and '.join(varying)}, "
                          "which then is a phase encode: leave it out, or give the mask the other way round")
     return replace(scan, meta=scan.meta | {"phase_axis": -2 if a.phase_axis == "ky" else -1})
+
+
+def _with_field(scan: io.Scan, path: str) -> io.Scan:
+    """The scan with the field map of a file."""
+    if scan.times is None:
+        raise ValueError("--field-map needs the times of the samples, s since the excitation, and the scan has none: "
+                         "store them in it as times")
+    field = io.load_image(path)
+    if field.dtype.kind == "c":  # as .h5 and .cfl keep all images
+        if field.imag.any():
+            raise ValueError(f"--field-map {path} is complex: the field in Hz is real")
+        field = field.real
+    wanted = scan.image_shape
+    field = field.reshape(wanted) if field.size == np.prod(wanted) else np.squeeze(field)
+    return replace(scan, field_map=field)
 
 
 def selected(a, scan: io.Scan) -> io.Scan:

@@ -9,7 +9,7 @@ import numpy as np
 from pisolve import _check
 from pisolve.backend.points import PointTransform, checked_coord
 
-_KNOWN, _MOST = {}, 8  # densities found last: a reconstruction asks several times for that of one trajectory
+_KNOWN, _MOST, _LARGEST = {}, 8, 1 << 20  # densities found last: a reconstruction asks several times for the same one
 
 
 def density(coord, shape, *, iterations: int = 30) -> np.ndarray:
@@ -40,11 +40,14 @@ def density(coord, shape, *, iterations: int = 30) -> np.ndarray:
     coord = checked_coord(coord, shape)
     count = _check.integer("iterations", iterations, low=1)
     key = (shape, coord.shape, count, hashlib.sha256(np.ascontiguousarray(coord)).digest())
-    if key not in _KNOWN:
-        while len(_KNOWN) >= _MOST:
-            _KNOWN.pop(next(iter(_KNOWN)), None)
-        _KNOWN[key] = _pipe_menon(coord, shape, count)
-    return _KNOWN[key].copy()
+    found = _KNOWN.get(key)
+    if found is None:
+        found = _pipe_menon(coord, shape, count)
+        if found.size <= _LARGEST:
+            _KNOWN[key] = found
+            for old in list(_KNOWN)[:-_MOST]:
+                _KNOWN.pop(old, None)
+    return found.copy()
 
 
 def _pipe_menon(coord, shape, iterations):

@@ -36,12 +36,15 @@ class Sight:
         mps, mask: coil maps (coil, y, x) and sampling.
         noise: `Noise`.
         axes, shape: the names of the axes of k-space, and its shape, as for `linops.sense`.
+        field_map, times: of off-resonance, as for `linops.off_resonance`; None: there is none.
     """
 
-    def __init__(self, mps, mask, noise: Noise, *, axes=None, shape=None):
-        self.A, self.full = (linops.sense(mps, m, axes=axes, shape=shape) for m in (mask, None))
+    def __init__(self, mps, mask, noise: Noise, *, axes=None, shape=None, field_map=None, times=None):
+        plain = [linops.sense(mps, m, axes=axes, shape=shape) for m in (mask, None)]
+        off = field_map is not None and times is not None
+        self.A, self.full = (linops.off_resonance(B, field_map, times) if off else B for B in plain)
         self.noise = noise
-        self.beta = BETA * self.A.norm_bound() ** 2
+        self.beta = BETA * plain[0].norm_bound() ** 2
 
     def _filtered(self, d):
         """(A^H A + beta)^-1 d."""
@@ -208,7 +211,8 @@ def prepared(scan):
 
 def sight_of(part, noise: Noise) -> Sight:
     """`Sight` of a part of a prepared scan."""
-    return Sight(part.mps, part.mask, noise, axes=part.axes, shape=part.kspace.shape)
+    return Sight(part.mps, part.mask, noise, axes=part.axes, shape=part.kspace.shape, field_map=part.field_map,
+                 times=part.times)
 
 
 def _everywhere(values, ys, xs, shape):
