@@ -31,6 +31,12 @@ def coord(*shape, size, seed=0):
     return (np.random.default_rng(seed).random((*shape, len(size))) - 0.5) * size
 
 
+def off_resonance(A, *shape):
+    """A with a random field of the last two axes of its image, and times of this shape."""
+    field = 200 * np.random.default_rng(3).random(A.ishape[-2:]) - 80
+    return linops.off_resonance(A, field, 1e-3 + 3e-5 * np.arange(np.prod(shape)).reshape(shape), accuracy=1e-12)
+
+
 def grappa_weights(mask, dtype):
     """Weights of random calibration data of 3 coils, for k-space of the size of `mask`."""
     return calib.grappa(maps(3, *mask.shape, dtype=dtype), mask, calib=maps(3, 9, 9, seed=1), kernel=(3, 5), lam=0.1)
@@ -96,6 +102,24 @@ LINOPS = {
         shape=(3, 2, 2, 4), eps=1e-13),
     "circulant": lambda d: linops.circulant(linops.sense(maps(2, 5, 6, dtype=d), None, np.arange(14.0).reshape(2, 7),
                                                          coord=coord(2, 7, size=(5, 6)), eps=1e-13), 0.1),
+    "off-resonance-nufft-slices": lambda d: off_resonance(linops.nufft((2, 3, 4), coord(2, 5, size=(3, 4)), eps=1e-13),
+                                                          5),
+    "off-resonance-sense": lambda d: linops.off_resonance(
+        linops.sense(maps(2, 4, 3, dtype=d), points(4, 3)), 90 * np.sin(np.arange(12.0)).reshape(4, 3),
+        3e-5 * np.arange(12.0).reshape(4, 3), accuracy=1e-12),
+    "off-resonance-sense-frames": lambda d: off_resonance(linops.sense(
+        maps(2, 4, 3, dtype=d), points(2, 4, 1), shape=(2, 2, 4, 3), axes=("frame", "coil", "ky", "kx")), 2, 4, 1),
+    "off-resonance-coord": lambda d: off_resonance(linops.sense(
+        maps(2, 4, 3, dtype=d), None, 1 + np.arange(10.0).reshape(2, 5), coord=coord(2, 5, size=(4, 3)), eps=1e-13), 5),
+    "off-resonance-coord-3d": lambda d: off_resonance(linops.sense(
+        maps(2, 2, 3, 3, dtype=d), coord=coord(8, size=(2, 3, 3)), eps=1e-13), 8),
+    "off-resonance-coord-frames": lambda d: off_resonance(linops.sense(
+        maps(2, 4, 3, dtype=d), coord=coord(2, 2, 3, size=(4, 3)), axes=("frame", "coil", "spoke", "sample"),
+        shape=(2, 2, 2, 3), eps=1e-13), 2, 3),
+    "off-resonance-times-of-frames": lambda d: off_resonance(linops.sense(
+        maps(2, 4, 3, dtype=d), coord=coord(2, 3, size=(4, 3)), axes=("frame", "coil", "spoke", "sample"),
+        shape=(2, 2, 2, 3), eps=1e-13), 2, 1, 3),
+    "off-resonance-soft-sense": lambda d: off_resonance(linops.soft_sense(maps(2, 2, 4, 3, dtype=d)), 4, 1),
     "wavelet-one-row": lambda d: linops.wavelet((1, 16), "haar"),
     "wavelet-volume-of-few-planes": lambda d: linops.wavelet((3, 16, 12), "haar", axes=(0, 1, 2)),
     "wavelet-haar": lambda d: linops.wavelet((8, 8), "haar"),
@@ -148,7 +172,8 @@ LINOPS = {
 }
 
 
-GPU_LINOPS = [name for name in LINOPS if not name.startswith(("nufft", "sense-coord"))]  # those are on the CPU so far
+POINTS = ("nufft", "sense-coord", "off-resonance-nufft", "off-resonance-coord", "off-resonance-times")
+GPU_LINOPS = [name for name in LINOPS if not name.startswith(POINTS)]  # those are on the CPU so far
 
 
 def quadratic_denoiser(x, sigma):

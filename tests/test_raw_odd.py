@@ -35,7 +35,7 @@ def silently(path, **options):
 ECHOES = (1, np.exp(2j), 0.6 * np.exp(4j))
 
 
-def test_echoes_without_a_label(tmp_path):
+def test_echoes_without_a_label(tmp_path, capsys):
     """Before, their mean, 0.84 off the first echo, with no word."""
     made = [readout(TRUTH[0, :, y] * e, y=y) for y in range(KY) for e in ECHOES]
     path = write(tmp_path / "a.h5", header(), made)
@@ -46,6 +46,8 @@ def test_echoes_without_a_label(tmp_path):
     assert close(scan.kspace, TRUTH[:1, None] * np.array(ECHOES)[:, None, None, None])
     assert scan.mask.all()
     assert "averages" not in scan.meta
+    assert pisolve.cli.main(["info", str(path), "--average", "keep"]) == 0
+    assert "1 slice, 3 averages, 3 coils" in capsys.readouterr().out
     io.save_mrd(tmp_path / "b.h5", scan)  # the axis has a counter
     again = io.load(tmp_path / "b.h5")
     assert again.axes == scan.axes
@@ -168,7 +170,7 @@ def test_the_centre_that_the_readouts_give(tmp_path, header_says):
         return found
 
     path = write(tmp_path / "a.h5", xml, made(3, 2))
-    with pytest.warns(UserWarning, match="kspace_encoding_step_2 at 4, the readouts .* at 2: the readouts are") as told:
+    with pytest.warns(UserWarning, match="kspace_encoding_step_2 at 4, the readouts .* at 2: the lines are") as told:
         scan = io.load(path)
     assert len(told) == 1 + (header_says != 3)
     expected = volume * (np.arange(KY) >= 5)[:, None] * (np.arange(8) >= 2)[:, None, None]
@@ -176,6 +178,16 @@ def test_the_centre_that_the_readouts_give(tmp_path, header_says):
     right = vendor(header(z=8, limits=[(0, 10, 3), (0, 5, 2)]), "SIEMENS")
     for xml, told in ((right, (3, 2)), (right, (0, 0)), (right, (14, 7)), (right.replace("SIEMENS", "GE"), (8, 4))):
         assert close(silently(write(tmp_path / "b.h5", xml, made(*told))).kspace, expected)
+
+
+def test_a_centre_that_no_line_is_near(tmp_path):
+    """Pulseq's 8 lines in the header of another protocol, of 16 around 8 + 4. Before, half of k-space was empty."""
+    few = TRUTH[:1, :, 4:12]
+    path = write(tmp_path / "a.h5", header(limits=[(0, 15, 12), (0, 0, 0)]), lines(few))
+    with pytest.warns(UserWarning, match="at 12, no line is near, they are 0 to 7: it is their middle"):
+        scan = io.load(path)
+    own = abs(np.arange(KY) - 7.5) < 4
+    assert close(scan.kspace, TRUTH[:1] * own[:, None])
 
 
 def test_an_origin_elsewhere_is_told_of_the_right_axes():

@@ -69,11 +69,15 @@ def _scan(path: str, scan) -> list:
 
 def _measured(scan) -> list:
     """Rows on what was measured beside the image."""
+    from pisolve.scan.field import told
+
     rows = []
     if scan.noise is not None:
         rows.append(("noise", f"{scan.noise.shape[1]} samples of noise alone"))
     if scan.calib is not None:
         rows.append(("calibration", f"{scan.calib.shape}, measured apart"))
+    if told(scan) is not None:
+        rows.append(("off-resonance", told(scan)))
     return rows
 
 

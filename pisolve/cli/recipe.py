@@ -31,6 +31,8 @@ SOLVERS = {n.lower(): s for n, s in vars(solvers).items()
 def make_recipe(a) -> Recipe:
     """The recipe that the arguments describe; an argument without effect is an error."""
     recipe = _recipe(a)
+    if getattr(a, "no_off_resonance", None):
+        recipe = replace(recipe, off_resonance=False)
     return recipe if a.device is None else replace(recipe, device=a.device)  # beside --recipe, too: machines differ
 
 

@@ -108,6 +108,8 @@ def _scan(group) -> None:
     add_no_sampling(add)
     add("--center-fraction", type=float, metavar="F", help="share of lines in its full centre; default: fastMRI's")
     add("--seed", type=int, help="of the pattern; default: 0")
+    add("--no-off-resonance", action="store_const", const=True, help="do not correct it, though the scan has a field "
+        "map and times")
     add_png(group, "the images")
 
 

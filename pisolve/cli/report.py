@@ -23,8 +23,20 @@ def what_ran(done) -> list:
     parts = "slices" if set(labels[0]) == {"slice"} else "parts"
     of = f" (most of {len(labels)} {parts})" if len(labels) > 1 else ""
     rows += [("maps", maps_of(done.scan))] if done.scan.sets > 1 else []
+    rows += _off_resonance(done)
     return [*rows, ("solver", repr(recipe.solver)),
             ("status", f"{done.status} after {_steps(done)} iterations{of}, residual {residual:.1e}")]
+
+
+def _off_resonance(done) -> list:
+    """A row on its correction, by the operator of the part that needed most segments."""
+    operators = [r.problem.linop for r in done.results if getattr(r, "problem", None) is not None]
+    found = [A for A in operators if hasattr(A, "normal_segments")]
+    if not found:
+        return []
+    A = max(found, key=lambda A: A.segments)
+    return [("off-resonance", f"corrected, {A.field_map.min():.4g} to {A.field_map.max():.4g} Hz over "
+             f"{np.ptp(A.times) * 1e3:.4g} ms: {A.segments} segments, error {A.error:.1e}; A^H A {A.normal_segments}")]
 
 
 def failure(done) -> str:

@@ -107,7 +107,7 @@ class Plan:
         for name, scan in self.scans.items():
             named = () if scan.axes in (PLAIN, PLAIN[1:]) else (scan.axes,)
             digest.update(repr((name, scan.phase_axis, sorted(kept(scan.meta).items()), *named)).encode())
-            further = () if scan.weights is None else (scan.weights,)
+            further = [a for a in (scan.weights, scan.field_map, scan.times) if a is not None]
             for part in (scan.kspace, scan.mask, scan.mps, scan.reference, scan.noise, scan.calib, *further):
                 digest.update(b"-" if part is None else repr((part.shape, str(part.dtype))).encode())
                 if part is not None:

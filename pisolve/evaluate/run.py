@@ -60,7 +60,7 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
     notes += [str(w.message) for w in caught if issubclass(w.category, UserWarning)] + unjudged(plan, scan)
     if sampling is not None:
         notes += scan.warnings()  # such as too few lines in the centre for coil maps
-    arrays = {n: getattr(scan, n) for n in ("kspace", "mask", "mps", "reference", "noise", "calib", "coord", "size")}
+    arrays = {n: getattr(scan, n) for n in (*scan.named(), "noise", "size") if n != "weights"}
     write_npz(place / "prepared.npz", **{n: a for n, a in arrays.items() if a is not None},
            meta=json.dumps(kept(scan.meta)), axes=json.dumps(scan.axes))
     scale = models_of(scan, method, each=each)[1]

@@ -85,7 +85,7 @@ def scan(path, kspace, arrays: dict, size, axes, by: str, max_bytes: int, meta=N
         meta = told(meta, done, _dwell(arrays.get("dwell_s", meta.get("dwell_s")), time))
         meta["phase_axis"] = -2
         mask = shortened(done.mask, tuple(a for a in names if a != _axes.COIL)) if done.mask.ndim > 2 else done.mask
-        return Scan(done.kspace, mask, meta=meta, axes=names, **more)
+        return Scan(done.kspace, mask, meta=meta, axes=names, **more | {"times": done.time})
     except (TypeError, ValueError) as error:
         raise type(error)(f"{path}: {error}") from error
 

@@ -11,7 +11,7 @@ import numpy as np
 from pisolve import _axes, _check
 from pisolve._version import __version__
 from pisolve.io import epi as lines
-from pisolve.io import layouts, points
+from pisolve.io import field, layouts, points
 from pisolve.io.hdf5 import attributes, contents, dataset, names, open_hdf5, text
 from pisolve.io.header import Header
 from pisolve.io.named import of_kspace, spread, words
@@ -48,18 +48,19 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
         complex_samples(f"{path}: kspace", kspace)
         mask, mps, noise, calib = (dataset(file, n, max_bytes, path) for n in ("mask", "mps", "noise", "calib"))
         reference = next((r for r in (dataset(file, n, max_bytes, path) for n in IMAGES[1:3]) if r is not None), None)
-        meta = attributes(file)
+        more, fields = field.taken(lambda name: dataset(file, name, max_bytes, path))
+        meta = attributes(file) | more
         xml = text(file, "ismrmrd_header", path)
         said, said_mask = (names(file, name, path) for name in ("axes", "mask_axes"))
         own = lines.lines_of(lambda n: dataset(file, n, max_bytes, path), words(said) if axes is None else axes)
     size = next((meta[n] for n in points.SIZES if n in meta), None)
     if own and coord is None:
         return lines.scan(path, kspace, own, size, words(said) if axes is None else axes, epi, max_bytes, meta,
-                          mps=mps, reference=reference, noise=noise)
+                          mps=mps, reference=reference, noise=noise, **fields)
     lines.refuse(epi)
     if coord is not None:
         return points.scan(path, kspace, coord, size, words(said) if axes is None else axes, mask, meta, mps=mps,
-                           reference=reference, noise=noise)
+                           reference=reference, noise=noise, **fields)
     if xml is not None:
         meta.update(header(xml, kspace.shape))
     given, axes = axes, of_kspace(words(said) if axes is None else axes, kspace.shape, REMEDY)
@@ -72,7 +73,7 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
         if given is not None and reference is not None and reference.ndim != len(_axes.of_image(axes)):
             meta["assumed"] = f"the file's image has shape {reference.shape}, not that of these axes: it is left out"
             reference = None
-        return Scan(kspace, mask, mps, reference, meta, noise, calib, axes)
+        return Scan(kspace, mask, mps, reference, meta, noise, calib, axes, **fields)
     if kspace.ndim == 3:
         if xml is None and not (reference is not None and reference.shape[:1] == kspace.shape[:1]):
             meta["assumed"] = "kspace had three axes, read as (slice, ky, kx) of one coil: for coils store four axes"
@@ -80,7 +81,7 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
     if kspace.ndim != 4:
         raise ValueError(f"{path}: kspace has shape {kspace.shape}, (slice, coil, ky, kx) or (slice, ky, kx) needed, "
                          "or the names of its axes, load(path, axes=('frame', 'coil', 'ky', 'kx'))")
-    return Scan(kspace, mask, mps, reference, meta, noise, calib)
+    return Scan(kspace, mask, mps, reference, meta, noise, calib, **fields)
 
 
 def read_array(path, wanted, max_bytes: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from pisolve import _check
 from pisolve.io.grid import STEPS, Matrix
 from pisolve.io.header import Header
 
+CARTESIAN = ("cartesian", "epi")
 USER = (5, 6)  # of idx.user, where siemens_to_ismrmrd keeps the scanner's own line and partition at the centre
 
 
@@ -26,17 +27,19 @@ def matrices(header: Header) -> list[Matrix | ValueError]:
 
 
 def centred(found: list, counters: dict, user, image, header: Header) -> list:
-    """The matrices with the centre that the readouts of a Siemens scanner give, where the header has another one.
+    """The matrices with the centre that the lines themselves have, where the header's cannot be right.
 
-    The header's is a guess of the converter, and wrong with partial Fourier in 3-D.
+    The readouts of a Siemens scanner give it: the header's is a guess of the converter, and wrong with partial Fourier
+    in 3-D. A centre that no line is near, of a protocol that is not the scan's, is taken as their middle.
 
     Args:
         counters: by name, as for `Readouts`.
         user: (readout, 8), idx.user.
         image: which readouts are for imaging.
     """
-    if "siemens" not in (header.text("acquisitionSystemInformation/systemVendor") or "").lower():
-        return found
+    if (header.text("encoding/trajectory") or "cartesian").lower() not in CARTESIAN:
+        return found  # their counters are no lines
+    siemens = "siemens" in (header.text("acquisitionSystemInformation/systemVendor") or "").lower()
     found = list(found)
     for k, m in enumerate(found):
         mine = image & (counters["encoding"] == k)
@@ -44,15 +47,19 @@ def centred(found: list, counters: dict, user, image, header: Header) -> list:
             continue
         centre = list(m.centre)
         for i, (at, step, n) in enumerate(zip(USER, STEPS, m.size[1:])):
-            told, counter = np.unique(user[mine, at]), counters[step][mine]
-            if n == 1 or len(told) != 1 or told[0] in (0, centre[i]):
+            told, counter = np.unique(user[mine, at]) if siemens else np.zeros(1), counters[step][mine]
+            least, most = int(counter.min()), int(counter.max())
+            if n == 1 or least == most:
                 continue
-            row = n // 2 - int(told[0]) + counter
-            if row.min() >= 0 and row.max() < n and counter.min() <= told[0] <= counter.max():
-                warnings.warn(f"the header puts the centre of {step} at {centre[i]}, the readouts (idx.user[{at}] of "
-                              f"Siemens' converter) at {told[0]}: the readouts are believed",
+            own, why = int(told[0]), f"the readouts (idx.user[{at}] of Siemens' converter) at {told[0]}"
+            if len(told) != 1 or own == 0:
+                own, why = (most + least + 1) // 2, f"no line is near, they are {least} to {most}: it is their middle"
+                if least <= centre[i] <= most + 1:
+                    continue
+            if own != centre[i] and least <= own <= most and n // 2 - own + least >= 0 and n // 2 - own + most < n:
+                warnings.warn(f"the header puts the centre of {step} at {centre[i]}, {why}: the lines are believed",
                               stacklevel=_check.outside())
-                centre[i] = int(told[0])
+                centre[i] = own
         found[k] = replace(m, centre=tuple(centre))
     return found
 

@@ -19,7 +19,7 @@ from pisolve.io.grid import AXES, BOTH, CALIB, COUNTERS, IMAGE, NOISE, SKIP, STE
 from pisolve.io.hdf5 import array_at, dataset, open_hdf5, text
 from pisolve.io.header import Header
 from pisolve.io.limits import too_large
-from pisolve.io.matrices import centred, matrices
+from pisolve.io.matrices import CARTESIAN, centred, matrices
 from pisolve.io.measurements import chosen, groups
 from pisolve.io.noise import samples_of
 from pisolve.io.readouts import assemble, warn_epi
@@ -30,7 +30,6 @@ from pisolve.scan import Scan
 NOISE_FLAG, CALIB_FLAG, BOTH_FLAG, REVERSE_FLAG, COMPRESSED = 19, 20, 21, 22, (53, 54, 55, 56)
 SKIPPED = {23: "navigation", 24: "phase correction", 26: "HP feedback", 27: "dummy", 28: "RT feedback",
            29: "surface coil correction", 30: "phase stabilization reference", 31: "phase stabilization"}
-CARTESIAN = ("cartesian", "epi")
 FIELDS = ("flags", "number_of_samples", "active_channels", "center_sample", "discard_pre", "discard_post",
           "trajectory_dimensions", "encoding_space_ref", "sample_time_us", "idx", "position", "read_dir", "phase_dir",
           "slice_dir")
@@ -71,7 +70,7 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
         fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, counts=counts, average=average, noise=noise,
                                  bandwidth=bandwidth if bandwidth and bandwidth > 0 else None,
                                  told=None if mode in (None, "", "other") else mode == "embedded")
-        own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in ("mps", "reference")}
+        own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in written.KEPT}
         kept = text(file, "pisolve/meta", path)
         readout = text(file, "pisolve/readout", path)
     meta = _meta(header, head, readouts, facts | lines, fields)

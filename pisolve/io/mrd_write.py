@@ -11,7 +11,7 @@ from pisolve.io.atomic import atomic
 from pisolve.io.failure import room
 from pisolve.io.geometry import sign_of
 from pisolve.io.grid import AXES
-from pisolve.io.written import exchange, exchanged
+from pisolve.io.written import KEPT, exchange, exchanged
 from pisolve.scan import Scan, estimate
 
 BLOCK = 256  # readouts that are put together at once
@@ -26,9 +26,9 @@ def save_mrd(path, scan: Scan) -> None:
 
     Each sampled line becomes a readout, `calib` readouts for calibration alone, `noise` noise measurements. Slices,
     frames, echoes, repetitions and sets are the counters slice, phase, contrast, repetition and set. What the format
-    has no place for, `mps`, `reference`, `meta` and what was not measured at all, is kept beside it in the group
-    `pisolve`. The format's readout is kx: of a scan with lines along ky (phase_axis -1) or kz that axis and kx are
-    exchanged, which `load` undoes and other programs do not.
+    has no place for, `mps`, `reference`, `field_map`, `times`, `meta` and what was not measured at all, is kept beside
+    it in the group `pisolve`. The format's readout is kx: of a scan with lines along ky (phase_axis -1) or kz that axis
+    and kx are exchanged, which `load` undoes and other programs do not.
 
     Args:
         path: .h5, .hdf5 or .mrd; complete or not there.
@@ -93,7 +93,7 @@ def save_mrd(path, scan: Scan) -> None:
                     for name, value in place(part).items():
                         row["head"][name] = value
                 data[len(noise) + start : len(noise) + start + len(rows)] = rows
-            for name in ("mps", "reference"):
+            for name in KEPT:
                 if getattr(given, name) is not None:
                     file[f"pisolve/{name}"] = getattr(given, name)
             if readout != "kx":

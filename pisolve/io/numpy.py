@@ -9,14 +9,14 @@ import zlib
 import numpy as np
 
 from pisolve.io import epi as lines
-from pisolve.io import points
+from pisolve.io import field, points
 from pisolve.io.layouts import hybrid, is_interleaved
 from pisolve.io.limits import spend, too_large
 from pisolve.io.named import of_kspace, spread, words
 from pisolve.scan import Scan
 from pisolve.scan.checks import complex_samples
 
-ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib")
+ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib", *field.NAMES)
 NAMES = ("axes", "mask_axes")
 REMEDY = "or say them otherwise, load(path, axes=...)"
 
@@ -48,17 +48,20 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
     sizes = [found for name in points.SIZES if (found := arrays.pop(name, None)) is not None]
     names_ = words(said["axes"]) if axes is None else axes
     own = lines.lines_of(arrays.get, names_)
-    arrays = {name: array for name, array in arrays.items() if name not in lines.ARRAYS}
+    meta, more = field.taken(arrays.get)
+    arrays = {n: a for n, a in arrays.items() if n not in (*lines.ARRAYS, *field.NAMES)} | more
     if own and "coord" not in arrays:
-        return lines.scan(path, arrays.pop("kspace"), own, next(iter(sizes), None), names_, epi, max_bytes, **arrays)
+        kspace = arrays.pop("kspace")
+        return lines.scan(path, kspace, own, next(iter(sizes), None), names_, epi, max_bytes, meta, **arrays)
     lines.refuse(epi)
     if "coord" in arrays:
-        return points.scan(path, arrays.pop("kspace"), arrays.pop("coord"), next(iter(sizes), None), names_, **arrays)
+        kspace, coord = arrays.pop("kspace"), arrays.pop("coord")
+        return points.scan(path, kspace, coord, next(iter(sizes), None), names_, meta=meta, **arrays)
     shape = arrays["kspace"].shape
     axes = of_kspace(words(said["axes"]) if axes is None else axes, shape, REMEDY)
     own = None if said["mask_axes"] is None else words(said["mask_axes"])
     mask = spread(arrays.get("mask"), own, axes, shape)
-    return Scan(**arrays | {"mask": mask, "axes": axes})
+    return Scan(**arrays | {"mask": mask, "axes": axes, "meta": meta})
 
 
 def read_npy(path, max_bytes: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from pisolve import _axes
 from pisolve.io.grid import AXES
 from pisolve.scan.checks import axes_of_maps
 
+KEPT = ("mps", "reference", "field_map", "times")  # arrays of a scan that the format has no place for
 VOLUME = ("kz", "ky", "kx")  # of an image and of its voxels: slice or z, y, x
 
 
@@ -60,9 +61,12 @@ def take(own: dict, fields: dict, counts: dict, part: dict) -> None:
     for name, array in own.items():
         if array is None:
             continue
-        axes = axes_of_maps(whole, array.ndim) if name == "mps" else _axes.of_image(whole)
+        without = tuple(a for a in whole if a != _axes.COIL)
+        axes = {"mps": axes_of_maps(whole, array.ndim), "times": without}.get(name, _axes.of_image(whole))
         if len(axes) == array.ndim:
-            keep = [[chosen[a]] if a in chosen and a in fields["axes"] else chosen.get(a, slice(None)) for a in axes]
+            same = {a for a, n in zip(axes, array.shape) if n == 1 and name in KEPT[2:]}  # along which it is alike
+            of = {a: 0 if a in same else i for a, i in chosen.items()}
+            keep = [[of[a]] if a in of and a in fields["axes"] else of.get(a, slice(None)) for a in axes]
             for at in reversed(range(array.ndim)):
                 array = array[(slice(None),) * at + (keep[at],)]
             own[name] = array

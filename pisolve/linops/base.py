@@ -18,6 +18,7 @@ class Linop(sigpy.linop.Linop):
 
     Attributes:
         unitary: A^H A = A A^H = I, so that a prior behind A has a closed-form prox.
+        coil_axis: which axis of A x is that of the coils, counted from the end; None where there is none.
         iaxes, oaxes: the names of the axes of x and of A x, None where they have none.
         row_energy: the mean squared length of a sample's row, over the coils together, where the samples lie denser in
             one place than in another: then A^H A says nothing of it. None elsewhere.
@@ -25,7 +26,7 @@ class Linop(sigpy.linop.Linop):
     """
 
     unitary = False
-    row_energy = tensor = None
+    row_energy = tensor = coil_axis = None
     iaxes = oaxes = None
 
     def of_tensor(self, x, adjoint: bool = False):

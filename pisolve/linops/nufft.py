@@ -82,6 +82,12 @@ def wanted(coord):
     """Coordinates that are a torch tensor and require a gradient; else None."""
     return coord if _check.is_torch(coord) and coord.requires_grad else None
 
+    def weighted_normal(self, weights):
+        """x -> A^H w A x for real w that broadcast to the points; None where they change along other axes."""
+        if weights.ndim >= self.coord.ndim:
+            return None
+        return Toeplitz(None, self.points.kernel(np.broadcast_to(weights, self.coord.shape[:-1]).reshape(-1)))
+
 
 def accuracy(eps) -> float:
     """A checked accuracy of a transform."""

@@ -36,6 +36,10 @@ class Sense(Linop):
         self.weight = kspace_weight(mps, mask, weights, ndim)
 
     @property
+    def coil_axis(self):
+        return -1 - self.ndim
+
+    @property
     def spatial(self) -> tuple[int, ...]:
         """The axes of the Fourier transform."""
         return tuple(range(-self.ndim, 0))
@@ -141,6 +145,17 @@ class Sense(Linop):
     def _normal_linop(self):
         return SelfAdjoint(self.ishape, _Normal(self), "Sense.N")
 
+    def weighted_normal(self, weights):
+        """x -> A^H w A x for real w that broadcast to k-space without coils."""
+        weights = backend.like(weights.astype(_check.real_name(self.mps)), self.mps)
+        if self.weight is not None:
+            weights = self.weight**2 * weights
+        weights = weights.reshape(*(1,) * (self.ndim - weights.ndim), *weights.shape)
+        if weights.ndim > self.ndim:
+            xp = backend.namespace(self.mps)
+            weights = xp.broadcast_to(weights, (*self.lead, *weights.shape[-self.ndim:]))
+        return _Normal(self, weights)
+
 
 def gather(shape, tasks, results):
     """Add the coil groups of each slice into an image of `shape`, always in the same order."""
@@ -151,21 +166,23 @@ def gather(shape, tasks, results):
 
 
 class _Normal:
-    """A^H A x = sum_c conj(S_c) F_m^H w^2 F_m (S_c x), F_m over the axes that the mask varies along only.
+    """A^H A x = sum_c conj(S_c) F_m^H w^2 F_m (S_c x), F_m over the axes that the weights w^2 vary along only.
 
     Along the others F^H F = I cancels, and with w^2 shifted once no data is shifted; with no such axis it is diagonal.
     On the CPU compiled kernels (`_normal.py`) take large images whose sides have small prime factors; of the rest one
     coil image at a time goes through multiply, FFT, weight, FFT, multiply while it is in the cache.
     """
 
-    def __init__(self, A: Sense):
-        self.A, self.axes, self.compiled = A, A.varying_axes, None
+    def __init__(self, A: Sense, w2=None):
+        w2 = A.weight**2 if w2 is None and A.weight is not None else w2
+        self.A, self.compiled = A, None
+        self.axes = () if w2 is None else tuple(a for a in A.spatial if w2.shape[a] > 1)
         xp = backend.namespace(A.mps)
         if not self.axes:
             energy = (A.mps.real**2 + A.mps.imag**2).sum(-1 - A.ndim)
-            self.diagonal = energy if A.weight is None else energy * A.weight**2
+            self.diagonal = energy if w2 is None else energy * w2
             return
-        self.w2 = xp.fft.ifftshift(A.weight**2, axes=self.axes)
+        self.w2 = xp.fft.ifftshift(w2, axes=self.axes)
         kernel = Normal if A.ndim == 2 else NormalVolume
         if xp is np and kernel.fits(A.mps, self.axes):
             self.compiled = kernel(A.mps, self.w2)

@@ -40,6 +40,10 @@ class SensePoints(Linop):
         super().__init__((*self.lead, mps.shape[-1 - d], *where), (*self.lead, *shape))
 
     @property
+    def coil_axis(self):
+        return self.own - self.coord.ndim
+
+    @property
     def row_energy(self):
         """The mean of sum_c |S_c|^2 where it is not 0, times that of the weights."""
         energy = (abs(self.mps[(0,) * len(self.lead)]) ** 2).sum(0)
@@ -114,18 +118,27 @@ class SensePoints(Linop):
     def _normal_linop(self):
         return PointsNormal(self, _Normal(self))
 
+    def weighted_normal(self, weights):
+        """x -> A^H w A x for real w that broadcast to the points; None where only they change from frame to frame."""
+        if weights.ndim >= self.coord.ndim:
+            return None
+        return _Normal(self, np.broadcast_to(weights, self.coord.shape[:-1]))
+
 
 class _Normal:
-    """A^H A, frame by frame; frames that share maps and points share what is made of them."""
+    """A^H A, or A^H w A, frame by frame; frames that share maps and points share what is made of them."""
 
-    def __init__(self, A: SensePoints):
+    def __init__(self, A: SensePoints, further=None):
         self.parts, made = [], {}
         shared = not any(A.mps.strides[:len(A.lead)])
         for i, points, root in A._parts():
             own = i if A.own else ()
             kernel = made.setdefault(own, None)
             if kernel is None:
-                kernel = made[own] = points.kernel(None if root is None else root**2)
+                weights = None if root is None else root**2
+                if further is not None:
+                    weights = further[own].reshape(-1) * (1 if weights is None else weights)
+                kernel = made[own] = points.kernel(weights)
             key = own, () if shared else i
             if key not in made:
                 made[key] = Toeplitz(A.mps[i], kernel)

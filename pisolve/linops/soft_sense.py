@@ -21,6 +21,7 @@ class SoftSense(Linop):
     """
 
     ndim = 2
+    coil_axis = -3
 
     def __init__(self, mps, mask=None, weights=None):
         self.mps, self.lead = mps, tuple(mps.shape[:-4])

@@ -27,7 +27,7 @@ class Grappa(Method):
     kernel: tuple = (5, 5)
     lam: float = 0.01
     padded: bool = False
-    fits = fills = True
+    fits = fills = corrects = True
 
     def __post_init__(self):
         kernel = shape("kernel", self.kernel)
@@ -65,7 +65,7 @@ class Raki(Method):
     iterations: int = 1000
     lr: float = 3e-3
     seed: int = 0
-    fits = fills = True
+    fits = fills = corrects = True
     predicts = False
 
     def __post_init__(self):

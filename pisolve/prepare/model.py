@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import linops
+from pisolve.scan.field import corrected
 
 
 def same(x):
@@ -60,6 +61,7 @@ class Method:
         tunable: whether x is the picture and A x the samples as they were measured: then `tune` can choose a prior's
             strength, the risk can be estimated (SURE), and the minimum has its derivatives.
         anywhere: whether samples may lie anywhere in k-space, off the grid.
+        corrects: whether its operator has the off-resonance of a scan with a field map and times.
         planar: whether it takes single planes only, of one slice and one frame.
         networks: the kind of reconstruction networks that can take its model, by their `needs_maps`; None: no network.
     """
@@ -70,7 +72,7 @@ class Method:
     predicts = True
     magnitude = False
     tunable = False
-    anywhere = False
+    anywhere = corrects = False
     planar = True
     networks: bool | None = None
 
@@ -89,6 +91,9 @@ class Method:
         if scan.coord is not None and not self.anywhere:
             raise ValueError(f"{type(self).__name__}() takes k-space on a grid, whose neighbours are one step apart, "
                              "and this scan has samples anywhere (coord): take Sense()")
+        if corrected(scan) and not self.corrects:
+            raise ValueError(f"{type(self).__name__}() has no off-resonance, and this scan has a field map and times: "
+                             "take Sense(), or off_resonance=False (--no-off-resonance), which leaves it uncorrected")
         left = [a for a in scan.image_axes if a not in each]
         more = [a for a in left if a not in "xyz"]
         volume = len(left) - len(more) > 2

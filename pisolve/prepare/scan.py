@@ -82,7 +82,8 @@ def _on_a_grid(one: Scan) -> Scan:
     d = len(one.size)
     kspace = fft(one.encoding.gridded(one.kspace), tuple(range(-d, 0)))
     axes = (*one.axes[:-d], *tuple(_axes.GRID)[-d:])
-    return one._with(kspace=kspace, axes=axes, coord=None, size=None, reference=None, mask=np.ones(one.size, bool))
+    return one._with(kspace=kspace, axes=axes, coord=None, size=None, reference=None, weights=None, times=None,
+                     field_map=None, mask=np.ones(one.size, bool))
 
 
 def _filled_slices(one: Scan):

@@ -8,6 +8,7 @@ import numpy as np
 
 from pisolve import backend, linops
 from pisolve.prepare.model import Method, Model, same
+from pisolve.scan.field import corrected
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Sense(Method):
     prior means the same with them; the picture, divided by it, is that of the maps as they were given.
     """
 
-    tunable = networks = anywhere = True
+    tunable = networks = anywhere = corrects = True
     planar = False
 
     def __call__(self, part) -> Model:
@@ -28,11 +29,11 @@ class Sense(Method):
             return _of_points(part)
         make, image = (linops.soft_sense, linops.combine_sets) if part.sets > 1 else (linops.sense, same)
         place = {"axes": part.axes, "shape": part.kspace.shape}
-        A = make(part.mps, part.mask, **place)
+        A = _with_field(part, make(part.mps, part.mask, **place))
         size, energy = _normalisation(A, part.kspace)
         if energy is None:
             return Model(A, part.kspace, image)
-        return Model(make(part.mps / size, part.mask, **place), part.kspace,
+        return Model(_with_field(part, make(part.mps / size, part.mask, **place)), part.kspace,
                      lambda x: image(x) / x.real.dtype.type(size), size=size, energy=energy)
 
     def _weighted(self, part) -> Model:
@@ -62,18 +63,23 @@ def _of_points(part) -> Model:
 
 
 def sense_of(part, mps=None) -> linops.Linop:
-    """The operator of a part of a scan with one set of maps, its own or others."""
+    """The operator of a part of a scan with its own maps or others, off-resonance included."""
     place = {"axes": part.axes, "shape": part.kspace.shape}
     mps = part.mps if mps is None else mps
     if part.coord is None:
         make = linops.soft_sense if part.sets > 1 else linops.sense
-        return make(mps, part.mask, part.weights, **place)
+        return _with_field(part, make(mps, part.mask, part.weights, **place))
     kept = [w for w in (part.mask, part.weights) if w is not None]
     weights = None
     if kept:  # frames that keep other shots of one trajectory have their own points then
         weights = np.prod(np.broadcast_arrays(*kept, np.ones(part.coord.shape[:-1])), axis=0, dtype=float)
     coord = part.coord if weights is None else np.broadcast_to(part.coord, (*weights.shape, part.coord.shape[-1]))
-    return linops.sense(mps, weights=weights, coord=coord, **place)
+    return _with_field(part, linops.sense(mps, weights=weights, coord=coord, **place))
+
+
+def _with_field(part, A) -> linops.Linop:
+    """The operator A with the off-resonance of a part of a scan, where that has a field map and times."""
+    return linops.off_resonance(A, part.field_map, part.times) if corrected(part) else A
 
 
 def _normalisation(A, kspace) -> tuple[float, np.ndarray | None]:

@@ -229,7 +229,7 @@ def _given(value):
 def _digest(scan) -> str:
     """The bits of a scan's arrays."""
     sha = hashlib.sha256()
-    further = () if scan.weights is None else (scan.weights,)
+    further = [a for a in (scan.weights, scan.field_map, scan.times) if a is not None]
     for array in (scan.kspace, scan.mask, scan.mps, scan.calib, *further):
         sha.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()

@@ -92,6 +92,7 @@ class Recipe:
             For one set of maps; `noise_map` and its like begin their own runs anew.
         weights: of the samples, real, >= 0, shaped like a mask, or the path of them: the data term is
             1/2 sum w |A x - y|^2, as SigPy has it. The scale is that of the scan without them. For `Sense()`.
+        off_resonance: False leaves out the correction of a scan that has a field map and times.
     """
 
     prior: Prior | None = None
@@ -111,6 +112,7 @@ class Recipe:
     each: tuple = EACH
     x0: object = field(default=None, repr=False, compare=False)
     weights: object = field(default=None, repr=False, compare=False)
+    off_resonance: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "each", check_each(self.each))
@@ -124,7 +126,7 @@ class Recipe:
         for name, kind, what in (("prior", prior, "a prior such as 1e-3 * pi.TV()"), ("name", str, "a string"),
                                  ("maps", Maps, "an Espirit(calib_width=..., ...), a Walsh(), Inati() or JSense()"),
                                  ("method", Method, "a Sense(), Grappa(), Raki() or Spirit()"),
-                                 ("whiten", bool, "True or False"), ("consistency", bool, "True or False"),
+                                 *((n, bool, "True or False") for n in ("whiten", "consistency", "off_resonance")),
                                  ("compress", Compress | None, "a Compress(coils=...)"),
                                  ("solver", Solver | None, "a solver such as pi.FISTA()"),
                                  ("sampling", Sampling | None, "a pi.Sampling(mask, accel)")):
@@ -173,6 +175,8 @@ class Recipe:
         scan = as_scan(scan)
         if self.weights is not None:
             scan = replace(scan, weights=first.loaded(self.weights))
+        if not self.off_resonance:
+            scan = scan._with(field_map=None, times=None)
         self.check_prior(scan)
         if self.sampling is not None:
             self.sampling.check(scan)
@@ -267,7 +271,8 @@ class Recipe:
         """
         given = {n: first.written(n, getattr(self, n)) for n in ("x0", "weights")}
         out = {"pisolve": __version__, **encode(replace(self, x0=None, weights=None))}
-        left = (("device", "cpu"), ("each", list(EACH)), *((n, None) for n in given))  # as before there were these
+        left = (("device", "cpu"), ("each", list(EACH)), ("off_resonance", True),
+                *((n, None) for n in given))  # as before there were these
         return {k: v for k, v in (out | given).items() if (k, v) not in left}
 
     def save(self, path) -> None:

@@ -23,8 +23,8 @@ class Epi:
         errors: the `EpiErrors` that were taken out.
         ghost: (before, after) levels of the N/2 ghost by `ghost_level`, of the part with most energy; None where the
             image cannot tell: nothing taken out, undersampled, or an object that leaves no room.
-        time: s, when each sample of the grid was measured, of the shape of `mask`, for off-resonance; the mean where
-            none was; None without `time`.
+        time: s, when each sample of the grid was measured, of the shape of `mask`, for off-resonance, or would have
+            been; None without `time`.
     """
 
     kspace: np.ndarray
@@ -184,17 +184,24 @@ def _reached(k, n):
 
 
 def _times(time, k, rows, measured):
-    """When each sample of the grid was measured; the mean where none was."""
+    """When each sample of the grid was measured, or would have been; of lines that were not, about the mean.
+
+    Seconds before the first sample of all, by a gradient delay, move all times: that turns the image's phase only.
+    """
     time = np.asarray(to_numpy(time), np.float64)
     if time.shape != k.shape or not np.isfinite(time).all() or (np.diff(time, axis=1) <= 0).any():
         raise ValueError(f"time has shape {time.shape}, the lines {k.shape}: seconds of each sample, increasing along "
                          "a line, are needed")
-    out, grid = np.zeros(measured.shape), np.arange(measured.shape[-1]) - measured.shape[-1] // 2
+    grid = np.arange(measured.shape[-1]) - measured.shape[-1] // 2
+    step = np.ptp(time, axis=1).mean() / max(1, np.ptp(k, axis=1).mean())  # s for one place of the grid
+    out = np.broadcast_to(time.mean() + step * grid, measured.shape).copy()
     for i, own in enumerate(rows):
         for row, where, t in zip(own, k, time):
-            order = slice(None, None, int(np.sign(where[-1] - where[0])))
-            out[i, row] = np.interp(grid, where[order], t[order])
-    return np.where(measured, out, out[measured].mean())
+            sign = int(np.sign(where[-1] - where[0]))
+            where, t = where[::sign], t[::sign]
+            beyond = np.minimum(grid - where[0], 0) + np.maximum(grid - where[-1], 0)
+            out[i, row] = np.interp(grid, where, t) + sign * step * beyond
+    return out - min(0, out.min())
 
 
 def _ghost(lines, kspace, kx, rows, shape):

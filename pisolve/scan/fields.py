@@ -6,7 +6,7 @@ import numpy as np
 
 from pisolve import _axes, _check
 from pisolve.backend import to_numpy
-from pisolve.scan import checks
+from pisolve.scan import checks, field
 from pisolve.scan.grid import check_mask
 from pisolve.scan.points import as_points
 
@@ -44,6 +44,12 @@ def checked(scan) -> dict:
         fields["mask"] = check_mask("mask", checks.ordered(scan.mask, *without), without[1], sizes)
     if scan.weights is not None:
         fields["weights"] = checks.weights(checks.ordered(scan.weights, *without), without[1], sizes)
+    if scan.times is not None:
+        fields["times"] = field.times(scan.times, without[1], sizes, without[0])
+    if scan.field_map is not None:
+        names = tuple(_axes.SPATIAL.get(a, a) for a in without[1])
+        image = (*sizes[:-inner], *grid[-inner:])
+        fields["field_map"] = field.field_map(scan.field_map, names, image, _axes.of_image(given))
     for name, check in (("mps", checks.maps), ("calib", checks.calib)):
         if getattr(scan, name) is not None:
             fields[name] = check(getattr(scan, name), axes, grid, given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _axes
-from pisolve.scan import spoilt
+from pisolve.scan import field, spoilt
 from pisolve.scan.look import Look
 
 CALIB = 8  # lines: what ESPIRiT's and GRAPPA's usual kernels need at the very least
@@ -26,10 +26,10 @@ def faults(look: Look, maps: bool = False) -> list[str]:
     """Those of them that spoil an image of `recon`; `maps`: those that spoil coil maps made of the scan, too."""
     scan = look.scan
     if scan.coord is not None:  # the others look at a grid
-        return _coils(look)
+        return [*_coils(look), *field.doubts(scan)]
     found = _permuted(look) or _coils(look)  # lines are no coils that are dead or loud
     found = [*found, *_sampling(scan, look), *_origin(look)]
-    return [*found, *spoilt.sentences(look), *(_uncalibrated(scan) if maps else [])]
+    return [*found, *spoilt.sentences(look), *field.doubts(scan), *(_uncalibrated(scan) if maps else [])]
 
 
 def _scale(peak: float) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from pisolve import _axes
 from pisolve.backend import fft
-from pisolve.scan.grid import squeezed
+from pisolve.scan.grid import shortened, squeezed
 
 
 def check_each(each) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ def split(scan, each) -> list[dict]:
     for index in np.ndindex(*sizes):
         at = dict(zip(names, index))
         fields = {n: _taken(a, own, at) for n, (a, own) in arrays.items()}
-        fields |= {n: squeezed(fields[n], inner) for n in ("mask", "weights") if n in fields}
+        fields |= {n: squeezed(fields[n], inner) for n in ("mask", "weights", "times", "field_map") if n in fields}
         parts.append({"axes": left, **fields})
     return parts
 
@@ -73,10 +73,10 @@ def _hybrid(what, array, axes, name, scan):
     if encoded in axes:
         at = axes.index(encoded)
         n = scan.kspace.shape[scan.axes.index(encoded)]
-        if what == "weights" and not (array == np.take(array, [0], axis=at)).all():
-            raise ValueError(f"weights change along {encoded}, so the planes along {name} hang together: leave "
+        if what in ("weights", "times") and not (array == np.take(array, [0], axis=at)).all():
+            raise ValueError(f"{what} change along {encoded}, so the planes along {name} hang together: leave "
                              f"each={name!r} out")
-        if what in ("mask", "weights"):  # the same everywhere along it
+        if what in ("mask", "weights", "times"):  # the same everywhere along it
             return np.take(array, 0, axis=at), tuple(a for a in axes if a != encoded)
         if array.shape[at] < n:  # calibration lines, of the centre alone
             before = n // 2 - array.shape[at] // 2
@@ -95,6 +95,23 @@ def _taken(array, axes, at):
     if not set(at) & set(axes):
         return array
     return array[tuple((at[a] if n > 1 else 0) if a in at else slice(None) for a, n in zip(axes, array.shape))]
+
+
+def time_average(scan):
+    """`Scan.time_average`."""
+    if not scan.further:
+        return scan
+    if scan.coord is not None:
+        return together(scan)
+    mask = np.ones((1,) * scan.kspace.ndim, bool) if scan.mask is None else scan.inside
+    mask = np.broadcast_to(mask, [1 if a == _axes.COIL else n for a, n in zip(scan.axes, scan.kspace.shape)])
+    over = tuple(scan.axes.index(a) for a in scan.further)
+    count = mask.sum(axis=over).astype(scan.kspace.real.dtype)
+    left = tuple(a for a in scan.axes if a not in scan.further)
+    seen = np.take(count > 0, 0, axis=left.index(_axes.COIL))
+    mask = shortened(seen, tuple(a for a in left if a != _axes.COIL))
+    return scan._with(kspace=scan.kspace.sum(axis=over) / np.maximum(count, 1), axes=left, mask=mask,
+                      reference=None, weights=None, times=None, field_map=None)
 
 
 def together(scan):
@@ -116,7 +133,7 @@ def together(scan):
     mask = None if scan.mask is None else moved(np.broadcast_to(scan.mask, whole), names)
     left = tuple(a for a in scan.axes if a not in scan.further)
     return scan._with(kspace=moved(scan.kspace, scan.axes), coord=moved(coord, (*names, "axis")), mask=mask, axes=left,
-                      reference=None)
+                      reference=None, weights=None, times=None, field_map=None)
 
 
 def join(scan, images, each) -> np.ndarray:

@@ -16,6 +16,8 @@ from pisolve.scan.grid import Grid, shortened
 from pisolve.scan.html import of_scan
 from pisolve.scan.points import Points
 
+_SINGLE = ("mask", "weights", "field_map", "times")  # of size 1 along axes on which they do not change
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scan:
@@ -48,6 +50,9 @@ class Scan:
         size: the shape of the image, (y, x) or (z, y, x), beside `coord`; `mps` and `reference` have it.
         weights: of the samples, real, >= 0, shaped like a mask: the data term is 1/2 sum w |(A x - y)|^2, as in SigPy.
             Complex-typed weights that are real count; files do not keep them.
+        field_map: the field in Hz, (y, x), (slice, y, x) or of all axes of the image, and
+        times: when each sample was measured, s since the excitation, (sample,), (shot, sample), (ky, 1), (ky, kx) or of
+            more axes of k-space: with both, `recon` corrects off-resonance, see `linops.off_resonance`.
 
     Attributes:
         encoding: the `Grid` that was sampled, or the `Points`.
@@ -67,6 +72,8 @@ class Scan:
     coord: np.ndarray | None = None
     size: tuple[int, ...] | None = None
     weights: np.ndarray | None = None
+    field_map: np.ndarray | None = None
+    times: np.ndarray | None = None
 
     def __post_init__(self):
         for name, value in checked(self).items():
@@ -89,7 +96,7 @@ class Scan:
             f" ({', '.join(self.axes)})")
         told = [f"kspace {self.kspace.shape}{named} {self.kspace.dtype}"]
         told += [f"{n} {getattr(self, n).shape}"
-                 for n in ("coord", "mask", "mps", "reference", "noise", "calib", "weights")
+                 for n in ("coord", "mask", "mps", "reference", "noise", "calib", "weights", "field_map", "times")
                  if getattr(self, n) is not None]
         return f"Scan({', '.join(told)}{f', maps: {self.sets} sets (soft SENSE)' if self.sets > 1 else ''})"
 
@@ -151,7 +158,9 @@ class Scan:
         of_maps = tuple(_axes.SPATIAL.get(a, a) for a in beside(self.mps))
         return {"kspace": (self.kspace, self.axes), "mask": (self.mask, of_mask), "mps": (self.mps, of_maps),
                 "calib": (self.calib, beside(self.calib)), "reference": (self.reference, self.image_axes),
-                "coord": (self.coord, of_coord), "weights": (self.weights, grid.axes)}
+                "coord": (self.coord, of_coord), "weights": (self.weights, grid.axes),
+                "field_map": (self.field_map, self.image_axes[-np.ndim(self.field_map):]),
+                "times": (self.times, grid.axes[-np.ndim(self.times):])}
 
     @property
     def readout(self) -> str:
@@ -195,8 +204,7 @@ class Scan:
         fields = {}
         for field_name, (array, axes) in self.named().items():
             for axis, name in enumerate(axes):
-                single = field_name in ("mask", "weights") and array is not None and array.shape[axis] == 1
-                if name in index and array is not None and not single:
+                if name in index and array is not None and not (field_name in _SINGLE and array.shape[axis] == 1):
                     array = array[(slice(None),) * axis + (_as_slice(index[name]),)]
             fields[field_name] = array
         if fields["mask"] is not None:
@@ -242,18 +250,7 @@ class Scan:
         Coils do not change in time, so their maps are made of it: it is less noisy than any frame, and frames that left
         out different lines together have a full centre.
         """
-        if not self.further:
-            return self
-        if self.coord is not None:
-            return parts.together(self)
-        mask = np.ones((1,) * self.kspace.ndim, bool) if self.mask is None else self.inside
-        mask = np.broadcast_to(mask, [1 if a == _axes.COIL else n for a, n in zip(self.axes, self.kspace.shape)])
-        over = tuple(self.axes.index(a) for a in self.further)
-        count = mask.sum(axis=over).astype(self.kspace.real.dtype)
-        left = tuple(a for a in self.axes if a not in self.further)
-        seen = np.take(count > 0, 0, axis=left.index(_axes.COIL))
-        return self._with(kspace=self.kspace.sum(axis=over) / np.maximum(count, 1), axes=left, reference=None,
-                          weights=None, mask=shortened(seen, tuple(a for a in left if a != _axes.COIL)))
+        return parts.time_average(self)
 
     def parts(self, each=(_axes.SLICE,)) -> list[Scan]:
         """The scan taken apart along some axes: each part has the others, and is a problem of its own.
@@ -265,7 +262,7 @@ class Scan:
         Raises:
             ValueError: no such axis, or an encoded one that was undersampled.
         """
-        return [self._with(**dict.fromkeys(("mask", "mps", "reference", "calib", "coord", "weights")) | fields)
+        return [self._with(**dict.fromkeys(n for n in self.named() if n != "kspace") | fields)
                 for fields in parts.split(self, each)]
 
     def labels(self, each=(_axes.SLICE,)) -> list[dict]:

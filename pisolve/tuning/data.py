@@ -11,6 +11,7 @@ from pisolve._check import dtype_name, real_name
 from pisolve.backend._sigpy import sigpy
 from pisolve.linops import sense
 from pisolve.linops.sense import Sense
+from pisolve.linops.sense_points import SensePoints
 from pisolve.problem import Problem
 from pisolve.scan.grid import Grid, shortened
 
@@ -22,6 +23,7 @@ class Data:
 
     Attributes:
         A, y: operator and data, zero where not sampled; numpy or cupy.
+        plain: A without off-resonance.
         ndim: how many of y's axes are encoded, the last ones.
         inside: numpy bool array that broadcasts to y, True where sampled.
         sampled: numpy bool array of the shape of y's encoded axes, where frames (slices, ...) have their own masks with
@@ -33,11 +35,12 @@ class Data:
 
     def __init__(self, problem: Problem):
         self.A, y = problem.linop, problem.y
+        self.plain = self.A.A if hasattr(self.A, "around") else self.A
         if y.ndim < 2:
             raise ValueError(f"y has shape {tuple(y.shape)}: tuning needs data of two or more axes")
         y = backend.from_torch(y) if hasattr(y, "detach") else y
-        self.ndim = self.A.ndim if self.is_sense else 2
-        weight = _weight(self.A)
+        self.ndim = self.plain.ndim if self.is_sense else 2
+        weight = _weight(self.plain)
         inside = y != 0 if weight is None else weight > 0
         self.y = y * inside
         self.inside = backend.to_numpy(inside)
@@ -62,7 +65,7 @@ class Data:
     @property
     def is_sense(self) -> bool:
         """Whether y is k-space on a grid."""
-        return isinstance(self.A, Sense)
+        return isinstance(self.plain, Sense)
 
     def like(self, x):
         """The numpy array `x` as an array of y's kind."""
@@ -76,10 +79,13 @@ class Data:
         """(A, y) of the samples in `keep`, a numpy bool array of the shape of `sampled`."""
         keep = keep.astype(real_name(self.y))
         kept = self.like(self.on_data(keep))
-        if self.is_sense:
-            A, keep = self.A, self.like(keep)
+        A = self.plain
+        if isinstance(A, Sense | SensePoints):
             named = {} if A.oaxes is None else {"axes": A.oaxes, "shape": tuple(A.oshape)}
-            return sense(A.mps, weights=keep if A.weight is None else A.weight**2 * keep, **named), self.y * kept
+            root, more = (A.weight, {}) if self.is_sense else (A.root, {"coord": A.coord, "eps": A.eps})
+            keep = self.like(keep)
+            less = sense(A.mps, weights=keep if root is None else root**2 * keep, **more, **named)
+            return less if A is self.A else self.A.around(less), self.y * kept
         full = backend.namespace(kept).broadcast_to(kept, tuple(self.y.shape))
         return sigpy.linop.Multiply(self.A.oshape, full) * self.A, self.y * kept
 

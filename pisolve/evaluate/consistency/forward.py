@@ -20,14 +20,17 @@ def predicted(model: Model, x) -> np.ndarray:
 
     SENSE and GRAPPA see x through the maps, soft SENSE through all sets of them; coil images are their own.
     """
-    A = model.A
+    around = getattr(model.A, "around", None)  # off-resonance, which is part of what is predicted
+    A = model.A if around is None else model.A.A
     maps = getattr(A, "mps", None)
     if maps is None:
         return backend.fft(x, (-2, -1))
+    place = {} if A.oaxes is None else {"axes": A.oaxes, "shape": tuple(A.oshape)}
     if getattr(A, "coord", None) is not None:
-        return linops.sense(maps, coord=A.coord, axes=A.oaxes, shape=tuple(A.oshape))(x)
-    make = linops.sense if _one(A) else linops.soft_sense
-    return make(maps)(x) if A.oaxes is None else make(maps, axes=A.oaxes, shape=tuple(A.oshape))(x)
+        plain = linops.sense(maps, coord=A.coord, **place)
+    else:
+        plain = (linops.sense if _one(A) else linops.soft_sense)(maps, **place)
+    return plain(x) if around is None else around(plain)(x)
 
 
 def _one(A) -> bool:
