@@ -202,12 +202,14 @@ def test_scans_come_back(tmp_path, suffix):
 
 def test_a_trajectory_comes_back(tmp_path):
     coord = np.random.default_rng(1).uniform(-8, 8, (5, 32, 2))
-    scan = io.Scan(fft(smooth(3, 5, 32), (-1,)), coord=coord, size=(16, 16))
+    scan = io.Scan(fft(smooth(3, 5, 32), (-1,)), coord=coord, size=(16, 16), field_map=abs(smooth(1, 16, 16)[0]),
+                   times=np.linspace(0, 0.01, 32))
     for suffix in (".h5", ".npz"):
         io.save_scan(tmp_path / f"a{suffix}", scan)
         again = io.load(tmp_path / f"a{suffix}")
         assert (again.axes, again.size) == (scan.axes, scan.size)
-        np.testing.assert_array_equal(again.coord, scan.coord)
+        for name in ("coord", "field_map", "times"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(scan, name))
     with pytest.raises(ValueError, match="coord"):
         io.save_scan(tmp_path / "a.npy", scan)
 

@@ -12,7 +12,7 @@ from pisolve._version import __version__
 PARTS = {"magnitude": abs, "phase": np.angle, "real": np.real, "imaginary": np.imag, "complex": lambda x: x}
 LETTERS = {"magnitude": "M", "phase": "P", "real": "REAL", "imaginary": "IMAGINARY", "complex": "COMPLEX"}  # in files
 NAME = "ConversionSoftware"
-_SAID = (("MagneticFieldStrength", "field_strength_t", 1), ("EchoTime", "te_ms", 1e-3),
+_SAID = (("MagneticFieldStrength", "field_strength_t", 1), ("EchoTime", "echo_times", 1), ("EchoTime", "te_ms", 1e-3),
          ("RepetitionTime", "tr_ms", 1e-3), ("FlipAngle", "flip_deg", 1))
 
 

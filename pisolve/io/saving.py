@@ -20,6 +20,7 @@ from pisolve.scan import Scan
 
 IMAGES = (".h5", ".hdf5", ".npy", ".cfl", *nifti.SUFFIXES, dicom.SUFFIX, ".mrd", matlab.SUFFIX)
 SCANS = (".h5", ".hdf5", ".npz", ".npy", ".cfl", ".mrd", matlab.SUFFIX)
+ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib", "coord", "field_map", "times")  # of a scan
 _PLACED = (*nifti.SUFFIXES, dicom.SUFFIX, ".mrd")  # keep where an image lies, and no recipe as such
 
 
@@ -149,12 +150,11 @@ def save_scan(path, scan: Scan) -> list[str]:
     if not isinstance(scan, Scan):
         raise TypeError(f"scan must be a pisolve.io.Scan, got {type(scan).__name__}: make one of k-space first")
     suffix = _check.choice("the suffix of path", suffix_of(path), SCANS)
-    arrays = {n: a for n in ("kspace", "mask", "mps", "reference", "noise", "calib", "coord") if (
-        a := getattr(scan, n)) is not None}
+    arrays = {n: a for n in ARRAYS if (a := getattr(scan, n)) is not None}
     beside = {"axes": ",".join(scan.axes)} | ({} if scan.size is None else {"size": np.array(scan.size)})
     if scan.mask is not None:
         beside["mask_axes"] = ",".join(scan.named()["mask"][1])
-    kept = {".npy": ("kspace",), ".cfl": ("kspace",), ".mrd": tuple(n for n in arrays if n != "coord"),
+    kept = {".npy": ("kspace",), ".cfl": ("kspace",), ".mrd": tuple(n for n in arrays if n not in ARRAYS[-3:]),
             matlab.SUFFIX: ("kspace", *matlab.OTHERS)}.get(suffix, tuple(arrays))
     lost = [n for n in arrays if n not in kept] + ["weights"] * (scan.weights is not None)
     if "coord" in lost:
