@@ -1,4 +1,4 @@
-"""Writes the tables of README.md, calibration, networks, scan_specific and series.md: nothing is typed by hand.
+"""Writes the tables of results, command_line, calibration, networks, scan_specific and series.md, none by hand.
 
     python benchmarks/tables.py
 
@@ -230,7 +230,8 @@ def volumes(results):
     return f"{table}\n\n{' '.join(notes)} Medians on {report['threads']} threads. Made by `{report['command']}`."
 
 
-PAGES = {"README.md": {"defaults": lambda results: defaults(), "quality": quality, "speed": speed, "minimum": minimum},
+PAGES = {"docs/command_line.md": {"defaults": lambda results: defaults()},
+         "docs/results.md": {"quality": quality, "speed": speed, "minimum": minimum},
          "docs/calibration.md": {"calibration": calibration},
          "docs/networks.md": {"denoising": denoising, "learned": learned},
          "docs/scan_specific.md": {"scan_specific": scan_specific},
