@@ -298,6 +298,12 @@ def test_checkpoint_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     assert np.array_equal(again.history, whole.history)
     assert np.array_equal(quick(kspace * mask, mask, iterations=170, checkpoint=path).theta, whole.theta)
     refused(lambda: quick(kspace * mask, mask, iterations=170, seed=1, checkpoint=path), ValueError, "of another fit")
+    written = bytearray(path.read_bytes())
+    with np.load(path) as found:
+        at = written.find(found["best"].tobytes())
+    written[at + 2] ^= 1  # one bit of the weights
+    path.write_bytes(written)
+    refused(lambda: quick(kspace * mask, mask, iterations=170, checkpoint=path), ValueError, "damaged")
     path.write_bytes(b"nothing")
     refused(lambda: quick(kspace * mask, mask, checkpoint=path), ValueError, "cannot be read as .npz")
 

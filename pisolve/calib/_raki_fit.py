@@ -16,6 +16,7 @@ from pisolve.calib._unalias import _convolution
 from pisolve.calib.grappa import grappa
 from pisolve.io import atomic
 from pisolve.io.numpy import read_npz
+from pisolve.io.seal import Broken, check, seal
 
 PART = 50  # steps between two entries of the history, and two writes of a checkpoint
 
@@ -118,9 +119,11 @@ def _key(net, block, theta, iterations, lr) -> str:
 
 
 def _write(path, key, state, history, best):
-    with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, key=np.array(key), history=np.array(history), best=best,
-                 **{n: np.array(v) if isinstance(v, int) else to_numpy(v) for n, v in state.items()})
+    with atomic(path) as temporary:
+        with open(temporary, "wb") as file:
+            np.savez(file, key=np.array(key), history=np.array(history), best=best,
+                     **{n: np.array(v) if isinstance(v, int) else to_numpy(v) for n, v in state.items()})
+        seal(temporary, key)
 
 
 def _read(path, key, like):
@@ -128,6 +131,10 @@ def _read(path, key, like):
     if path is None or not Path(path).is_file():
         return None
     names = ("key", "history", "best", *like)
+    try:
+        check(path)  # one without a seal is of an older version
+    except Broken as error:
+        raise ValueError(f"checkpoint {error}: delete it") from None
     found = read_npz(path, names, 1 << 32)
     shapes = {n: tuple(getattr(v, "shape", ())) for n, v in like.items()}
     if set(found) != set(names) or str(found["key"]) != key or any(found[n].shape != s for n, s in shapes.items()):
