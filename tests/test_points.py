@@ -164,6 +164,29 @@ def test_a_network_and_methods_of_a_grid():
     assert pi.recon(scan, 1e-3 * pi.TV(), compress=pi.Compress(3), max_iter=3).ok
 
 
+@pytest.mark.parametrize("shots", [5, 9])
+def test_joint_maps_need_no_covered_centre(shots):
+    """A few spokes: ESPIRiT takes the gridded centre, which they do not cover."""
+    k = trajectories.radial(N, shots, SAMPLES)
+    y = noisy(linops.sense(MPS, coord=k)(HEAD.image.astype("c8")))
+    body = abs(HEAD.image) > 0.2
+
+    def off(mps):
+        mps = mps / np.maximum(np.linalg.norm(mps, axis=0), 1e-6)
+        overlap = abs((mps.conj() * MPS).sum(0))[body]
+        return float(np.sqrt(np.mean(1 - np.minimum(overlap, 1) ** 2)))
+
+    joint = off(calib.jsense(y, coord=k, shape=N))
+    gridded = off(calib.espirit(calib.gridded(y, k, N), calib_width=24))
+    assert joint < 0.7 * gridded
+    done = pi.recon(io.Scan(y, coord=k, size=N), 1e-3 * pi.TV(), maps=pi.JSense(), max_iter=5)
+    assert off(done.scan.mps) == pytest.approx(joint, rel=1e-3)
+    with pytest.raises(ValueError, match="samples lie in the centre"):
+        calib.jsense(y[:, :, :20], coord=k[:, :20], shape=N)
+    with pytest.raises(ValueError, match="coord needs shape"):
+        calib.jsense(y, coord=k)
+
+
 # --- the doors around it
 
 def test_tuning_withholds_shots():

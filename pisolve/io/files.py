@@ -10,7 +10,7 @@ import numpy as np
 
 from pisolve import _check
 from pisolve.backend import to_numpy
-from pisolve.io import cfl, fastmri, mrd, nifti, twix
+from pisolve.io import beside, cfl, fastmri, mrd, nifti, twix
 from pisolve.io import numpy as npy
 from pisolve.io.atomic import atomic
 from pisolve.io.door import reading
@@ -25,7 +25,8 @@ HDF5 = (".h5", ".hdf5", ".mrd")
 SUFFIXES = (*HDF5, ".dat", *nifti.SUFFIXES, ".npy", ".npz", ".cfl", ".hdr")
 
 
-def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int | None = None) -> Scan:
+def load(path, *, mps=None, part: dict | None = None, axes=None, coord=None, size=None,
+         max_bytes: int | None = None) -> Scan:
     """Read a scan by its suffix: k-space and what belongs to it.
 
     fastMRI's .h5, ISMRMRD's .h5 and .mrd, Siemens' twix .dat (with the package `twixtools`; never tried on a scanner's
@@ -46,6 +47,9 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
         part: of raw data, which contrast, phase, repetition, set, encoding or slice (of a 3-D encoding the slab), for
             example {"repetition": 2}, which then is no axis; else all, and the first of several encodings.
         axes: the names of the axes of k-space in an array file, instead of what the file says, see `Scan`.
+        coord: where the samples of an array file lie, see `Scan`: an array, or the path of a .npy, .npz or .h5 with
+            `coord`, or of BART's trajectory, a .cfl, beside a .cfl of BART's samples.
+        size: the shape of the image with `coord`; None: as far as the coordinates reach.
         max_bytes: refuse a file whose arrays need more together; None is half of the machine's memory.
 
     Returns:
@@ -63,10 +67,17 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
         raw = path.suffix == ".dat" or (path.suffix in HDF5 and _is_raw(path))
         if chosen and not raw:
             raise ValueError(f"part chooses from raw data, and this is none: {_check.brief(part)}")
+        if raw and coord is not None:
+            raise ValueError("coord is for k-space in an array file, and this is raw data: leave it out, or give "
+                             "Scan(kspace, coord=...)")
+        if size is not None and coord is None:
+            raise ValueError("size is the image's beside coord: leave it out, a file with coord has its own entry size")
         if raw and axes is not None:
             raise ValueError("axes names those of an array, and this is raw data, whose counters name them: leave axes "
                              "out, part={...} chooses")
-        if raw:
+        if coord is not None:
+            scan = beside.read(path, path.suffix, coord, size, axes, most)
+        elif raw:
             scan = (twix if path.suffix == ".dat" else mrd).read(path, most, chosen)
         elif path.suffix in HDF5:
             scan = fastmri.read(path, most, axes)

@@ -13,7 +13,7 @@ import json
 import numpy as np
 
 from pisolve import _check
-from pisolve.io import written
+from pisolve.io import mrd_points, written
 from pisolve.io.geometry import affine
 from pisolve.io.grid import AXES, BOTH, CALIB, COUNTERS, IMAGE, NOISE, SKIP, STEPS, Matrix, Readouts
 from pisolve.io.hdf5 import HARD, array_at, dataset, link, open_hdf5, text
@@ -45,7 +45,8 @@ def read(path, max_bytes: int, part: dict) -> Scan:
     """Read a scan: see `load`; k-space is (slice, ..., coil, ky, kx), or of a 3-D encoding (..., coil, kz, ky, kx).
 
     Raises:
-        ValueError: damaged files, no imaging data, not Cartesian, compressed, or a header that does not fit the data.
+        ValueError: damaged files, no imaging data, compressed, no trajectories of what is not Cartesian, or a header
+            that does not fit the data.
     """
     with open_hdf5(path) as file:
         group = group_of(file)
@@ -59,6 +60,8 @@ def read(path, max_bytes: int, part: dict) -> Scan:
         head = data.fields("head")[:]
         readouts = _readouts(data, head, header)
         bandwidth = header.number("acquisitionSystemInformation/relativeReceiverNoiseBandwidth")
+        if (header.text("encoding/trajectory") or "cartesian").lower() not in CARTESIAN:
+            return mrd_points.scan(path, data, head, readouts, header, part, max_bytes, bandwidth)
         counts = _counts(text(file, "pisolve/counts", path), path)
         fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, counts=counts,
                                  bandwidth=bandwidth if bandwidth and bandwidth > 0 else None)
@@ -111,10 +114,6 @@ def _data(file, name: str, max_bytes: int, path):
 
 def _readouts(data, head, header: Header) -> Readouts:
     """What ISMRMRD's heads say, in the terms of `Readouts`."""
-    trajectory = (header.text("encoding/trajectory") or "cartesian").lower()
-    if trajectory not in CARTESIAN:
-        raise ValueError(f"the trajectory is {trajectory}, not Cartesian: read it with the ismrmrd package, and give "
-                         "coord to the NUFFT")
     role = np.full(len(head), IMAGE)
     role[_flag(head, CALIB_FLAG)] = CALIB
     role[_flag(head, BOTH_FLAG)] = BOTH

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
-from pisolve.backend.points import PointTransform, checked_coord
+from pisolve.backend.points import PointTransform, axes_of, checked_coord
 from pisolve.linops._toeplitz import Toeplitz
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
@@ -21,11 +21,7 @@ class NUFFT(Linop):
     def __init__(self, shape, coord, eps: float = 1e-6):
         shape = _check.shape("shape", shape)
         self.eps = accuracy(eps)
-        d = coord.shape[-1] if _check.is_array(coord) and coord.ndim else 0
-        if d not in (1, 2, 3) or d > len(shape):
-            turned = ": turn it, coord.T" if getattr(coord, "ndim", 0) == 2 and coord.shape[0] in (1, 2, 3) else ""
-            raise ValueError(f"coord {_check.brief(coord)} must be (..., axis) with 1 to 3 axes, as many as are "
-                             f"encoded of an image of shape {shape}{turned}")
+        d = axes_of(coord, range(1, min(3, len(shape)) + 1), takes=f"an image of shape {shape} takes")
         self.tensor = coord if _check.is_torch(coord) and coord.requires_grad else None
         self.coord = checked_coord(coord, shape[-d:])
         self.points = PointTransform(self.coord.reshape(-1, d), shape[-d:], self.eps)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pisolve import _axes, _check
+from pisolve import _axes, _check, backend
 from pisolve._check import array
-from pisolve.backend.points import PointTransform, checked_coord
+from pisolve.backend.points import PointTransform, axes_of, checked_coord
 from pisolve.linops._maps import checked_maps, spread
 from pisolve.linops._toeplitz import Toeplitz
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
@@ -25,15 +25,31 @@ class SensePoints(Linop):
     """
 
     def __init__(self, mps, coord, weights, eps, own: bool):
-        d = self.ndim = coord.shape[-1]
-        self.mps, self.coord, self.eps, self.lead = mps, coord, accuracy(eps), tuple(mps.shape[:-1 - d])
+        self._keep(mps, coord, weights, eps, own, coord.shape[-1])
+        self._points(mps.shape[-self.ndim:], self.own)
+        self._sized(coord.shape[self.own:-1])
+
+    def _keep(self, mps, coord, weights, eps, own, ndim):
+        self.ndim, self.mps, self.coord, self.eps = ndim, mps, coord, accuracy(eps)
+        self.lead = tuple(mps.shape[:-1 - ndim])
         self.own = len(self.lead) if own else 0
-        where = coord.shape[self.own:-1]
         self.root = None if weights is None else np.sqrt(weights)
-        shape = mps.shape[-d:]
-        self.points = {i: PointTransform(coord[i].reshape(-1, d), shape, self.eps)
-                       for i in np.ndindex(coord.shape[:self.own])}
-        super().__init__((*self.lead, mps.shape[-1 - d], *where), (*self.lead, *shape))
+
+    def _points(self, shape, axes):
+        """A transform for each of the first `axes` axes of `coord`."""
+        self.points = {i: PointTransform(self.coord[i].reshape(-1, len(shape)), shape, self.eps)
+                       for i in np.ndindex(self.coord.shape[:axes])}
+
+    def _sized(self, where):
+        shape = self.mps.shape[-self.ndim:]
+        super().__init__((*self.lead, self.mps.shape[-1 - self.ndim], *where), (*self.lead, *shape))
+
+    def reweighted(self, factor):
+        """The same operator with its weights times `factor`, an array that broadcasts to data without coils."""
+        weights = factor if self.root is None else factor * self.root**2
+        if self.oaxes is None:  # then coordinates are those of all frames
+            return sense_points(self.mps, self.coord[(0,) * self.own], weights, eps=self.eps)
+        return sense_points(self.mps, self.coord, weights, axes=self.oaxes, shape=tuple(self.oshape), eps=self.eps)
 
     @property
     def row_energy(self):
@@ -42,11 +58,16 @@ class SensePoints(Linop):
         weight = 1.0 if self.root is None else float((self.root[self.root > 0] ** 2).mean())
         return float(energy[energy > 0].mean()) * weight
 
-    def _parts(self):
-        """(index of a frame, its points, the roots of its weights (point,) or None)."""
+    def _frames(self):
+        """(index of a frame, that of its points, the roots of its weights or None)."""
         for i in np.ndindex(self.lead):
             own = i if self.own else ()
-            yield i, self.points[own], None if self.root is None else self.root[own].reshape(-1)
+            yield i, own, None if self.root is None else self.root[own]
+
+    def _parts(self):
+        """(index of a frame, its points, the roots of its weights (point,) or None)."""
+        for i, own, root in self._frames():
+            yield i, self.points[own], None if root is None else root.reshape(-1)
 
     def _apply(self, input):
         out = np.empty(self.oshape, np.result_type(input, self.mps))
@@ -100,30 +121,43 @@ def sense_points(mps, coord, weights=None, *, axes=None, shape=None, eps: float 
     mps = checked_maps(mps, None)
     if _check.is_cupy(mps):
         raise TypeError("mps is a cupy array: points anywhere in k-space are transformed on the CPU so far")
-    if not _check.is_array(coord) or not coord.ndim or coord.shape[-1] not in (2, 3):
-        turned = ": turn it, coord.T" if getattr(coord, "ndim", 0) == 2 and coord.shape[0] in (2, 3) else ""
-        raise ValueError(f"coord {_check.brief(coord)} must be (..., 2) or (..., 3), the image's axes last{turned}")
-    d = coord.shape[-1]
-    if mps.ndim < d + 1:
-        raise ValueError(f"mps has shape {tuple(mps.shape)}: {d} coordinates take (coil, {'z, ' * (d == 3)}y, x)")
-    coord = checked_coord(coord, mps.shape[-d:])
+    p = axes_of(coord, (2, 3))
     names = None if axes is None else _axes.words("axes", axes)
     if names is not None and _axes.COIL not in names:
         raise ValueError(f"axes are {', '.join(names)}: one of them must be 'coil'")
+    stack = names is not None and p == 2 and names[names.index(_axes.COIL) + 1:][:1] == ("kz",)
+    d = p + stack
+    if mps.ndim < d + 1:
+        raise ValueError(f"mps has shape {tuple(mps.shape)}: {p} coordinates{' and kz' * stack} take (coil, "
+                         f"{'z, ' * (d == 3)}y, x)")
+    coord = checked_coord(coord, mps.shape[-p:])
     lead = mps.ndim - 1 - d if names is None else names.index(_axes.COIL)
     full = mps.shape[:-1 - d] if shape is None else tuple(_check.shape("shape", shape))[:lead]
     if len(full) != lead:
         raise ValueError(f"mps has shape {tuple(mps.shape)}, axes are {', '.join(names or ())}: give shape=..., that "
                          "of k-space, whose axes before the coils the maps have not")
     mps = spread(mps, (*full, *mps.shape[-1 - d:]), d)
+    where = coord.ndim - 1 if names is None else len(names) - 1 - lead  # axes of the points of a frame, with kz
+    if stack and coord.ndim == where:  # the same in all partitions
+        coord = coord[None]
     own = bool(full) and names is not None and coord.ndim == len(names)
-    if names is not None and not own and coord.ndim != len(names) - lead:
+    if names is not None and not own and coord.ndim != where + 1:
         before = f", or with {', '.join(names[:lead])} before them" if lead else ""
         raise ValueError(f"coord has shape {coord.shape}, axes are {', '.join(names)}: give coordinates "
-                         f"({', '.join((*names[lead + 1:], str(d)))}){before}")
+                         f"({', '.join((*names[lead + 1:], str(p)))}){before}")
     if own and coord.shape[:lead] != full:
         raise ValueError(f"coord has shape {coord.shape}, k-space {', '.join(names[:lead])} of {full}: they must agree")
-    A = SensePoints(mps, coord, _weights(weights, coord.shape[:-1]), eps, own)
+    if stack and coord.shape[-where - 1] not in (1, mps.shape[-3]):
+        raise ValueError(f"coord has shape {coord.shape}, and there are {mps.shape[-3]} partitions (kz): give them "
+                         "coordinates of their own, or one (shot, sample, 2) for all")
+    weights = _weights(weights, coord, full, where, own, mps.shape[-3] if stack else None)
+    if weights is not None and weights.ndim > where and not own:  # frames that weigh the points of all of them
+        coord, own = np.broadcast_to(coord, (*full, *coord.shape)), True
+    if stack:
+        from pisolve.linops.sense_stack import SenseStack as kind
+    else:
+        kind = SensePoints
+    A = kind(mps, coord, weights, eps, own)
     if names is not None:
         A.oaxes = names
         A.iaxes = (*names[:lead], *tuple(_axes.ENCODED)[-d:])
@@ -132,17 +166,25 @@ def sense_points(mps, coord, weights=None, *, axes=None, shape=None, eps: float 
     return A
 
 
-def _weights(weights, shape):
-    """Real weights >= 0 of the shape of the points, or None."""
+def _weights(weights, coord, lead, where, own, partitions):
+    """Real weights >= 0 that broadcast to data without coils: of points, or of frames, too; None: all are 1.
+
+    In a stack they have size 1 along kz where partitions weigh the same.
+    """
     if weights is None:
         return None
-    w = np.asarray(array("weights", weights, complex_=False))
-    if w.dtype.kind == "c":
-        raise TypeError("weights are complex: give real ones, >= 0")
+    w = _check.weights("weights", np.asarray(backend.to_numpy(array("weights", weights, complex_=False))))
+    shape = coord.shape[-1 - where:-1]
+    shape = shape if partitions is None else (partitions, *shape[1:])
+    frames = w.ndim > where and (own or any(n > 1 for n in w.shape[:-where]))
+    w = w if frames else w.reshape(w.shape[-where:])
     try:
-        w = np.broadcast_to(w.astype(np.float64), shape)
+        w = np.broadcast_to(w.astype(np.float64), (*lead, *shape) if frames or own else shape)
     except ValueError:
         raise ValueError(f"weights have shape {w.shape}, the points {shape}: give one for each") from None
-    if not (w >= 0).all() or not w.any():
-        raise ValueError("weights must be >= 0, and not all zero")
+    if (w == 1).all():
+        return None
+    if partitions is not None:
+        first = w[(..., slice(1), *(slice(None),) * (where - 1))]
+        w = first if (w == first).all() else w
     return w

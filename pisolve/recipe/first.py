@@ -78,7 +78,7 @@ def starts(recipe, scan) -> list | None:
         what = "several sets of maps" if scan.sets > 1 else f"{type(recipe.method).__name__}()"
         raise ValueError(f"x0 is for one image, and {what} solve{'s' * (scan.sets < 2)} for others: leave it out")
     x0 = to_numpy(array("x0", loaded(recipe.x0)))
-    shape = tuple(n for n, a in zip(scan.kspace.shape, scan.axes) if a != "coil")
+    shape = scan.image_shape
     if tuple(n for n in x0.shape if n > 1) != tuple(n for n in shape if n > 1):
         raise ValueError(f"x0 has shape {x0.shape}, the scan's images have {shape} ({', '.join(scan.image_axes)})")
     whole = scan._with(reference=x0.reshape(shape), mps=None, calib=None, weights=None)

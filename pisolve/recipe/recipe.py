@@ -31,6 +31,7 @@ from pisolve.prepare import (
     prepare,
     zero_filled_scale,
 )
+from pisolve.prepare.shots import AUTO, check_delays
 from pisolve.priors import Prior, Wavelet, Zero, as_prior
 from pisolve.priors._names import check_axes
 from pisolve.recipe import file, first
@@ -92,6 +93,8 @@ class Recipe:
             For one set of maps; `noise_map` and its like begin their own runs anew.
         weights: of the samples, real, >= 0, shaped like a mask, or the path of them: the data term is
             1/2 sum w |A x - y|^2, as SigPy has it. The scale is that of the scan without them. For `Sense()`.
+        delays, shot_factors: of samples anywhere: gradient delays in samples for each axis, and whether shots are
+            divided by their factors; "auto" finds both in radial scans, and `scan.meta` says it; None, False: neither.
     """
 
     prior: Prior | None = None
@@ -111,9 +114,13 @@ class Recipe:
     each: tuple = EACH
     x0: object = field(default=None, repr=False, compare=False)
     weights: object = field(default=None, repr=False, compare=False)
+    delays: object = AUTO
+    shot_factors: bool | str = AUTO
 
     def __post_init__(self):
         object.__setattr__(self, "each", check_each(self.each))
+        object.__setattr__(self, "delays", check_delays(self.delays))
+        choice("shot_factors", self.shot_factors, (AUTO, True, False))
         if self.network is not None:
             self._check_network()
         elif self.prior is None:
@@ -177,7 +184,7 @@ class Recipe:
         if self.sampling is not None:
             self.sampling.check(scan)
         return prepare(scan, self.maps, self.sampling, whiten=self.whiten, compress=self.compress, method=self.method,
-                       each=self.each, stacklevel=4)
+                       each=self.each, delays=self.delays, shot_factors=self.shot_factors, stacklevel=4)
 
     def replace(self, **changes) -> Recipe:
         """The same recipe with other arguments: `recipe.replace(sampling=None)` for a scan as it was measured."""
@@ -192,7 +199,7 @@ class Recipe:
         sets = max(scan.sets, getattr(self.maps, "sets", 1) if scan.mps is None else 1)
         if self.prior is not None and self.method.needs_maps and sets == 1:
             names = tuple(a for a in scan.image_axes if a not in self.each)
-            sizes = dict(zip(scan.image_axes, scan.encoding.shape))
+            sizes = dict(zip(scan.image_axes, scan.image_shape))
             check_axes(self.prior, names, tuple(sizes[a] for a in names))
 
     def __call__(self, scan, *, callbacks: tuple[Callable, ...] = (), progress: bool = False,
@@ -267,7 +274,8 @@ class Recipe:
         """
         given = {n: first.written(n, getattr(self, n)) for n in ("x0", "weights")}
         out = {"pisolve": __version__, **encode(replace(self, x0=None, weights=None))}
-        left = (("device", "cpu"), ("each", list(EACH)), *((n, None) for n in given))  # as before there were these
+        left = (("device", "cpu"), ("each", list(EACH)), *((n, None) for n in given),
+                ("delays", AUTO), ("shot_factors", AUTO))  # as before there were these
         return {k: v for k, v in (out | given).items() if (k, v) not in left}
 
     def save(self, path) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from hashlib import blake2b
+
 import numpy as np
 
 from pisolve import _check
 from pisolve.backend.points import PointTransform, checked_coord
+
+_KEPT, _MOST = OrderedDict(), 1 << 24  # densities of late by a digest of their coordinates, and numbers in them
 
 
 def density(coord, shape, *, iterations: int = 30) -> np.ndarray:
@@ -45,6 +50,20 @@ def density(coord, shape, *, iterations: int = 30) -> np.ndarray:
         points.forward(image, seen)
         w /= np.maximum(abs(seen), 1e-12)
     return (w.real / 2**d).reshape(coord.shape[:-1])
+
+
+def kept(coord, shape) -> np.ndarray:
+    """`density` of these coordinates, made once for all copies and parts of a scan; not to be written into."""
+    coord = np.ascontiguousarray(coord)
+    key = (coord.shape, tuple(shape), blake2b(coord).digest())
+    found = _KEPT.get(key)
+    if found is None:
+        found = density(coord, shape)
+        found.setflags(write=False)
+        _KEPT[key] = found
+        while len(_KEPT) > 1 and sum(w.size for w in list(_KEPT.values())) > _MOST:
+            _KEPT.popitem(last=False)
+    return found
 
 
 def _autocorrelation(shape):

@@ -13,6 +13,7 @@ from pisolve.linops import sense
 from pisolve.linops.sense import Sense
 from pisolve.problem import Problem
 from pisolve.scan.grid import Grid, shortened
+from pisolve.scan.points import Points
 
 _CENTRE = 24  # the widest centre that an image of low resolution is made of
 
@@ -36,7 +37,8 @@ class Data:
         if y.ndim < 2:
             raise ValueError(f"y has shape {tuple(y.shape)}: tuning needs data of two or more axes")
         y = backend.from_torch(y) if hasattr(y, "detach") else y
-        self.ndim = self.A.ndim if self.is_sense else 2
+        shots = len(self.A.oshape) - 1 - len(self.A.lead) if self.anywhere else 2
+        self.ndim = self.A.ndim if self.is_sense else shots
         weight = _weight(self.A)
         inside = y != 0 if weight is None else weight > 0
         self.y = y * inside
@@ -48,10 +50,15 @@ class Data:
 
     def _grid(self, shape) -> Grid:
         """Names where there are none: those of slices, as far as one knows."""
-        size, lead = shape[-self.ndim:], shape[:-1 - self.ndim] if self.is_sense else ()
+        size, lead = shape[-self.ndim:], shape[:-1 - self.ndim] if self.is_sense or self.anywhere else ()
         names = [a for a in getattr(self.A, "oaxes", None) or () if a not in _axes.SPATIAL and a != _axes.COIL]
         if len(names) != len(lead):
             names = [_axes.SLICE, "frame", *(f"axis{k}" for k in range(len(lead)))][:len(lead)]
+        if self.anywhere and self.ndim < 4:  # each frame's shots by themselves
+            first = "kz" if self.A.ndim > self.A.coord.shape[-1] else "segment"
+            axes = (*names, *(first, "shot", "sample")[-self.ndim:])
+            mask = np.broadcast_to(self.inside, shape).any(axis=-1 - self.ndim)
+            return Points(axes, (*lead, *size), mask if self.A.own else shortened(mask, axes))
         axes = (*names, *tuple(_axes.SPATIAL)[-self.ndim:])
         if self.is_sense and self.inside.ndim > self.ndim + 1:
             mask = shortened(np.broadcast_to(self.inside[..., 0, *(slice(None),) * self.ndim], (*lead, *size)), axes)
@@ -63,6 +70,11 @@ class Data:
     def is_sense(self) -> bool:
         """Whether y is k-space on a grid."""
         return isinstance(self.A, Sense)
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether y are samples anywhere in k-space, in shots."""
+        return hasattr(self.A, "reweighted")
 
     def like(self, x):
         """The numpy array `x` as an array of y's kind."""
@@ -80,6 +92,8 @@ class Data:
             A, keep = self.A, self.like(keep)
             named = {} if A.oaxes is None else {"axes": A.oaxes, "shape": tuple(A.oshape)}
             return sense(A.mps, weights=keep if A.weight is None else A.weight**2 * keep, **named), self.y * kept
+        if self.anywhere:
+            return self.A.reweighted(keep), self.y * kept
         full = backend.namespace(kept).broadcast_to(kept, tuple(self.y.shape))
         return sigpy.linop.Multiply(self.A.oshape, full) * self.A, self.y * kept
 
@@ -104,10 +118,10 @@ class Data:
     def split(self, *, folds: int, share: float, seed: int) -> list:
         """At most `folds` seeded sets of samples, bool like `sampled`: each `share` of those outside the full centre.
 
-        The centre stays. What is withheld are the units of the sampling, `Grid.units`: whole lines where the pattern
-        varies along one axis, else points (lines of two phase encodings in 3-D), each of its own frame where frames
-        have their own masks; disjoint as far as folds * share <= 1. Where everything is sampled, the central eighth
-        along each axis counts as the centre.
+        The centre stays. What is withheld are the units of the sampling, `Grid.units`: whole shots of samples anywhere,
+        whole lines where the pattern varies along one axis, else points (lines of two phase encodings in 3-D), each of
+        its own frame where frames have their own masks; disjoint as far as folds * share <= 1. Where everything is
+        sampled, the central eighth along each axis counts as the centre.
 
         Raises:
             ValueError: fewer than two lines or points outside the centre.
