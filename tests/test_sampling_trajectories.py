@@ -6,6 +6,7 @@ from cases import HEAD, HEAD_MPS, SIDE, object_of, scan_of
 
 import pisolve as pi
 from pisolve import cli, evaluate, io, linops
+from pisolve.prepare import zero_filled
 
 FULL = pi.io.Scan(HEAD.kspace.astype("c8"), mps=HEAD_MPS.astype("c8"))
 RADIAL = pi.Sampling("radial", spokes=13)
@@ -36,9 +37,11 @@ def test_it_is_what_the_operator_says_of_the_images(sampling, kind):
 
 def test_the_number_of_shots():
     assert RADIAL(FULL).kspace.shape[-2:] == (13, 2 * SIDE)
-    assert pi.Sampling("radial", 4)(FULL).encoding.acceleration == pytest.approx(4, rel=0.15)
-    assert pi.Sampling("spiral", 1)(FULL).encoding.acceleration == pytest.approx(1, abs=0.15)
-    assert pi.Sampling("spiral", 4)(FULL).encoding.acceleration == pytest.approx(4, rel=0.25)
+    nyquist = np.pi / 2 * SIDE
+    assert pi.Sampling("radial", 4)(FULL).kspace.shape[-2] == np.ceil(nyquist / 4)
+    assert pi.Sampling("radial", 1)(FULL).encoding.acceleration == pytest.approx(1, abs=0.05)
+    spirals = [pi.Sampling("spiral", accel)(FULL).encoding.acceleration for accel in (1, 2, 4)]
+    np.testing.assert_allclose(spirals, [1, 1.8, 3], rtol=0.15)  # the centre is covered by any number of arms
     assert pi.Sampling("spiral", spokes=5)(FULL).kspace.shape[-2] == 5
     k = [pi.Sampling("radial", spokes=5, seed=s)(FULL).coord for s in (0, 1)]
     np.testing.assert_array_equal(k[1], pi.trajectories.radial((SIDE, SIDE), 5, first=5))
@@ -63,7 +66,7 @@ def test_bad_input(make, words):
 
 
 def test_a_recipe_keeps_it(tmp_path):
-    recipe = pi.Recipe(1e-3 * pi.TV(), sampling=RADIAL, max_iter=8)
+    recipe = pi.Recipe(1e-3 * pi.TV(), sampling=RADIAL, max_iter=20)
     done = recipe(FULL)
     assert done.corrections["simulated"].startswith("Sampling(mask='radial'")
     assert done.x.shape == (SIDE, SIDE)
@@ -73,7 +76,8 @@ def test_a_recipe_keeps_it(tmp_path):
     np.testing.assert_array_equal(again(FULL).x, done.x)
     np.testing.assert_array_equal(recipe(RADIAL(FULL)).x, done.x)  # the scan that it has made already
     assert "spokes" not in pi.Recipe(sampling=pi.Sampling()).to_dict()["sampling"]
-    assert pi.metrics.psnr(HEAD.image, abs(done.x)) > 26
+    gridded, image = (pi.metrics.psnr(HEAD.image, abs(x)) for x in (zero_filled(done.scan), done.x))
+    assert image > gridded + 2
 
 
 def test_it_is_tuned_and_compared(tmp_path):
@@ -82,8 +86,9 @@ def test_it_is_tuned_and_compared(tmp_path):
     done = evaluate.compare({"head": FULL}, ["zero-filled", "tv"], spokes=[9, 25], tune=None, folder=tmp_path / "c",
                             report=tmp_path / "r.html")
     assert [s.mask for s in done.settings] == ["radial", "radial"]
-    few, many = (done.outcomes[k, "tv"].overall["psnr"] for k in (0, 1))
+    few, many = (done.outcomes[k, "tv"].values["psnr"] for k in (0, 1))
     assert many > few
+    assert done.settings[0].sampling == "5.59x radial"
     assert any("simulated" in w for w in done.settings[0].warnings)
     with pytest.raises(ValueError, match="spokes is for"):
         evaluate.compare({"head": FULL}, ["tv"], mask="random", spokes=9)

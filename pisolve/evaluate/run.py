@@ -74,7 +74,7 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
              "noise": noise and noise.sigma, "noise_from": noise.source if noise else "no noise was found",
              "samples": scan.noise is not None, "crimes": suspected, "warnings": list(dict.fromkeys(notes))}
     if isinstance(sampling, Sampling):
-        accel = round(scan.encoding.acceleration, 2) if sampling.simulated else sampling.accel
+        accel = sampling.accel if sampling.accel is not None else round(sampling.rate(scan.size), 2)
         found |= {"accel": accel, "mask": sampling.mask, "seed": sampling.seed}
     write_npz(place / "setting.npz", pattern=scan.mask, about=json.dumps(found), **reference)
 

@@ -11,7 +11,7 @@ import numpy as np
 from pisolve import _axes, _check, io, masks
 from pisolve._words import POINTS, SAMPLINGS, TRAJECTORIES
 from pisolve.masks.points import SeedError
-from pisolve.prepare.simulated import SIMULATED, simulated, told, trajectory
+from pisolve.prepare.simulated import SIMULATED, nyquist, simulated, told, trajectory
 from pisolve.scan import estimate
 
 _TRIES = 50  # seeds for a Poisson disc
@@ -89,6 +89,10 @@ class Sampling:
         _check.integer("spokes", self.spokes, low=1, allow_none=True)
         if self._counted and self.accel is not None:
             raise ValueError(f"accel={self.accel:g} beside spokes={self.spokes}: give one of them")
+
+    def rate(self, size) -> float:
+        """The acceleration of a trajectory for an image of this size: the spokes of Nyquist's rate over those it has."""
+        return nyquist(self.mask, size) / self.spokes if self._counted else float(self.accel)
 
     def at(self, accel) -> Sampling:
         """The same kind of sampling at another acceleration."""

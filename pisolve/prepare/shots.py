@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ DELAYS, SHOTS = "corrected_delays", "corrected_shots"  # of a scan's `meta`: wha
 TOLD = {SIMULATED: "simulated", DELAYS: "delays", SHOTS: "shots"}  # of a scan's `meta`, and what a row of it is called
 _DELAY, _FACTOR = 0.1, 0.1  # samples, and the spread of factors about their mean, from which they are taken out by auto
 _LEAST = 5  # shots
+_KEPT, _MOST = OrderedDict(), 32  # delays that were found of late, by a digest of their data
 
 
 class Found(NamedTuple):
@@ -63,12 +66,23 @@ def look(scan: Scan, *, delays: bool = True, factors: bool = True) -> Found:
     y, coord, size = _together(scan)
     if len(coord) < _LEAST or not _radial(coord):
         return Found(None, None)
-    a = factors_of(scan) if factors and not scan.further and not scan.encoding.stacked else None
-    S = None
-    if delays:
-        own = calib.shot_factors(y, coord)  # or shots that are out of step would look delayed
-        S = calib.delays(y / np.where(abs(own) > 1e-3, own, 1)[:, None], coord, size)
-    return Found(S, a)
+    S = _delays(y, coord, size) if delays else None
+    one = scan if S is None else scan._with(coord=calib.delayed(scan.coord, S))
+    return Found(S, factors_of(one) if factors and not scan.further and not scan.encoding.stacked else None)
+
+
+def _delays(y, coord, size) -> np.ndarray:
+    """`calib.delays`, after factors of shots where there are any; kept, since one scan is reconstructed many times."""
+    key = blake2b(np.ascontiguousarray(y).tobytes() + coord.tobytes() + repr(size).encode()).digest()
+    if key not in _KEPT:
+        S = calib.delays(y, coord, size)
+        own = Found(None, calib.shot_factors(y, calib.delayed(coord, S)))
+        if own.uneven:  # which looks like delays, too
+            S = calib.delays(y / np.where(abs(own.factors) > 1e-3, own.factors, 1)[:, None], coord, size)
+        _KEPT[key] = S
+        while len(_KEPT) > _MOST:
+            _KEPT.popitem(last=False)
+    return _KEPT[key].copy()
 
 
 def factors_of(scan: Scan) -> np.ndarray:
@@ -113,12 +127,6 @@ def corrected(scan: Scan, delays=AUTO, shot_factors=AUTO) -> Scan:
     automatic = shot_factors == AUTO and SHOTS not in scan.meta
     found = look(scan, delays=delays == AUTO and DELAYS not in scan.meta, factors=automatic)
     meta, kspace, coord = dict(scan.meta), scan.kspace, scan.coord
-    a = factors_of(scan) if shot_factors is True and SHOTS not in meta else found.factors
-    if a is not None:
-        meta[SHOTS] = told_factors(a, shot_factors is True or found.uneven)
-        if shot_factors is True or found.uneven:
-            d = scan.encoding.points
-            kspace = (kspace / np.expand_dims(a, (-1, -1 - d))).astype(kspace.dtype)
     S = _matrix(delays, scan.encoding.points) if given else found.delays
     if S is not None and (given or found.delayed):
         words = f"{told_delays(S)}{', as given' * given}"
@@ -126,6 +134,14 @@ def corrected(scan: Scan, delays=AUTO, shot_factors=AUTO) -> Scan:
             meta[DELAYS], coord = words, calib.delayed(coord, S)
     elif S is not None:
         meta[DELAYS] = f"{told_delays(S)}, too small to matter"
+    a = found.factors
+    if shot_factors is True and SHOTS not in meta:
+        a = factors_of(scan._with(coord=coord))
+    if a is not None:
+        meta[SHOTS] = told_factors(a, shot_factors is True or found.uneven)
+        if shot_factors is True or found.uneven:
+            d = scan.encoding.points
+            kspace = (kspace / np.expand_dims(a, (-1, -1 - d))).astype(kspace.dtype)
     return scan._with(kspace=kspace, coord=coord, meta=meta)
 
 

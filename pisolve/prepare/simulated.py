@@ -14,16 +14,20 @@ SIMULATED = "simulated_sampling"  # of a scan's `meta`: what was done, in words
 INTERLEAVES = 8  # of a spiral where nothing is said
 
 
+def nyquist(mask: str, size) -> float:
+    """How many spokes have ends a cell apart: pi N / 2, in three dimensions pi N^2 / 2."""
+    d = 3 if mask == "radial" and len(size) == 3 else 2
+    return np.pi / 2 * max(size[-d:]) ** (d - 1)
+
+
 def shots_of(mask: str, size, accel, shots: int | None) -> int:
     """How many spokes, or interleaves, there are: as many as were asked for, or as the acceleration leaves.
 
-    Spokes are at Nyquist's rate where their ends are a cell apart, pi N / 2 of them, in 3-D pi N^2 / 2; a spiral is
-    at it whatever the number of its interleaves, and is accelerated by taking as many of a larger set.
+    A spiral covers k-space with any number of interleaves, and is accelerated by taking some of a larger set.
     """
     if shots is not None or "spiral" in mask:
         return INTERLEAVES if shots is None else shots
-    d = 3 if mask == "radial" and len(size) == 3 else 2
-    return max(1, math.ceil(np.pi / 2 * max(size[-d:]) ** (d - 1) / accel))
+    return max(1, math.ceil(nyquist(mask, size) / accel))
 
 
 def trajectory(mask: str, size, accel, shots: int | None, first: int) -> np.ndarray:
