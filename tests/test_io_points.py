@@ -13,14 +13,15 @@ from pisolve.io import cfl
 N, SHOTS, SAMPLES = 32, 21, 64
 HEAD = pi.phantom.brain((N, N), 3)
 K = trajectories.radial((N, N), SHOTS, SAMPLES)
+TRUTH = HEAD.image * np.linalg.norm(HEAD.mps, axis=0)
 Y = linops.sense(HEAD.mps.astype("c8"), coord=K)(HEAD.image.astype("c8"))
 
 
-def shot(y, k, **options):
+def shot(samples, k, **options):
     """A readout of the library with its trajectory, (x, y) as ISMRMRD has them."""
-    made = readout(y, **options)
-    made.resize(y.shape[1], len(y), k.shape[-1])
-    made.data[:] = y
+    made = readout(samples, **options)
+    made.resize(samples.shape[1], len(samples), k.shape[-1])
+    made.data[:] = samples
     made.traj[:] = k[:, ::-1]
     return made
 
@@ -40,8 +41,8 @@ def test_ismrmrd_with_trajectories(scale, said, tmp_path):
     assert scan.meta["trajectory"] == "radial"
     assert said in " ".join(scan.warnings())
     assert bool(said) == bool(scan.warnings())
-    done = pi.recon(scan, 1e-3 * pi.TV(), max_iter=10)
-    assert pi.metrics.psnr(HEAD.image, abs(done.x[0])) > 22
+    done = pi.recon(scan, 1e-3 * pi.TV(), max_iter=25)
+    assert pi.metrics.psnr(TRUTH, abs(done.x[0])) > 22
 
 
 def test_frames_of_unequal_numbers_of_shots_noise_and_discarded_samples(tmp_path):
@@ -80,7 +81,7 @@ def test_damaged_raw_data(change, words, tmp_path):
 
 def test_raw_data_larger_than_the_memory(tmp_path):
     with pytest.raises(ValueError, match=r"a\.h5"):
-        io.load(raw(tmp_path / "a.h5"), max_bytes=100_000)
+        io.load(raw(tmp_path / "a.h5"), max_bytes=50_000)
 
 
 def bart(folder, frames=None):
@@ -107,8 +108,8 @@ def test_barts_pair(tmp_path, monkeypatch, capsys):
     assert io.load("ksp.cfl", coord="traj.cfl").size == (N, N)  # as far as they reach
     assert cli.main(["info", "ksp.cfl", "--coord", "traj.cfl", "--size", "32,32"]) in (0, None)
     assert "21 shots of 64 samples for an image of 32 x 32" in capsys.readouterr().out
-    assert cli.main(["recon", "ksp.cfl", "--coord", "traj.cfl", "-o", "x.npy", "--prior", "tv", "--max-iter", "8"]) == 0
-    assert pi.metrics.psnr(HEAD.image, abs(np.load("x.npy"))) > 22
+    assert cli.main(["recon", "ksp.cfl", "--coord", "traj.cfl", "-o", "x.npy", "--prior", "tv", "--max-iter", "25"]) == 0
+    assert pi.metrics.psnr(TRUTH, abs(np.load("x.npy"))) > 22
 
 
 def test_barts_frames(tmp_path):

@@ -1,8 +1,5 @@
 """Delays of gradients and factors of shots: found and taken out by a recipe, and said."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -15,7 +12,6 @@ HEAD = pi.phantom.brain(N, 4)
 MPS = (HEAD.mps / np.linalg.norm(HEAD.mps, axis=0)).astype("c8")
 K = trajectories.radial(N, SHOTS, SAMPLES, angles="uniform full")
 S = np.array([[0.7, 0.1], [0.1, -0.4]])
-DATA = Path(os.environ.get("PISOLVE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "noncartesian"
 QUICK = {"prior": 1e-3 * pi.TV(), "max_iter": 15}
 
 
@@ -133,12 +129,3 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert "as given" in capsys.readouterr().out
     assert cli.main([*run, "--delays", "none", "--shot-factors", "no"]) == 0
     assert "samples\n" not in capsys.readouterr().out.partition("delays")[2][:40]
-
-
-@pytest.mark.skipif(not DATA.exists(), reason="the shared scans are not here (PISOLVE_DATA)")
-def test_the_radial_phantom_in_one_call():
-    scan = io.load(DATA / "phantom_radial33_17ch.h5").select(1)
-    before, after = (pi.recon(scan, 3e-3 * pi.TV(), max_iter=20, shot_factors=f) for f in (False, "auto"))
-    assert after.agreement.residual < 0.5 * before.agreement.residual
-    assert "times the mean" in after.corrections["shots"]
-    assert not after.agreement.doubts

@@ -97,9 +97,10 @@ def factors_of(scan: Scan) -> np.ndarray:
     for i in np.ndindex(*lead):
         coord = scan.coord[i] if scan.encoding.own_coord else scan.coord
         y = scan.kspace[i].reshape(scan.coils, -1, scan.kspace.shape[-1])
-        if y.any():
-            one = calib.shot_factors(y, coord.reshape(-1, *coord.shape[-2:]))
-            found[i] = np.where(abs(one) > 1e-3, one, 1).reshape(found[i].shape)  # a shot that is empty stays so
+        there = y.any((0, 2))  # shots that were kept
+        if there.any():
+            one = calib.shot_factors(y[:, there], coord.reshape(-1, *coord.shape[-2:])[there])
+            found[i].reshape(-1)[there] = np.where(abs(one) > 1e-3, one, 1)
     return found
 
 
@@ -147,7 +148,7 @@ def corrected(scan: Scan, delays=AUTO, shot_factors=AUTO) -> Scan:
 
 def told_delays(S) -> str:
     """A matrix of delays in words."""
-    names = tuple(_axes.ENCODED)[-len(S):]
+    names, S = tuple(_axes.ENCODED)[-len(S):], np.round(S, 2) + 0.0  # no minus before a zero
     own = ", ".join(f"{n} {S[i, i]:.2f}" for i, n in enumerate(names))
     mixed = ", ".join(f"{names[i]}{names[j]} {S[i, j]:.2f}" for i in range(len(S)) for j in range(i)
                       if abs(S[i, j]) >= 0.005)
