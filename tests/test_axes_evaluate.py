@@ -261,8 +261,9 @@ def test_visibility_looks_at_planes():
     assert 0 < evaluate.seen(d, SCANS["3-D"], noise=NOISE)["determined"] <= 1
 
 
-@pytest.mark.parametrize("kind", ["slices", "series", "3-D", "radial cine", "stack of stars"])
-@pytest.mark.parametrize("by", ["replicas", "sure", "masks"])
+@pytest.mark.parametrize(("kind", "by"), [
+    *((kind, by) for kind in ("slices", "series", "3-D") for by in ("replicas", "sure", "masks")),
+    ("radial cine", "masks"), ("stack of stars", "replicas")])
 def test_uncertainty(kind, by):
     found = evaluate.uncertainty(TIKHONOV, SCANS[kind], by=by, n=3)
     assert found.std.shape == found.image.shape == found.region.shape
@@ -271,7 +272,7 @@ def test_uncertainty(kind, by):
     assert found.section().pictures["std"].image.shape == (N, N)
 
 
-@pytest.mark.parametrize("kind", ["series", "3-D", "radial cine", "stack of stars"])
+@pytest.mark.parametrize("kind", ["series", "3-D", "radial cine"])
 def test_stability(kind):
     found = evaluate.stability(TIKHONOV, SCANS[kind], sizes=(0.01,), steps=2, by="search",
                                tests=("perturbation", "details"))

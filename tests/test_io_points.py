@@ -108,7 +108,8 @@ def test_barts_pair(tmp_path, monkeypatch, capsys):
     assert io.load("ksp.cfl", coord="traj.cfl").size == (N, N)  # as far as they reach
     assert cli.main(["info", "ksp.cfl", "--coord", "traj.cfl", "--size", "32,32"]) in (0, None)
     assert "21 shots of 64 samples for an image of 32 x 32" in capsys.readouterr().out
-    assert cli.main(["recon", "ksp.cfl", "--coord", "traj.cfl", "-o", "x.npy", "--prior", "tv", "--max-iter", "25"]) == 0
+    words = ["recon", "ksp.cfl", "--coord", "traj.cfl", "-o", "x.npy", "--prior", "tv", "--max-iter", "25"]
+    assert cli.main(words) == 0
     assert pi.metrics.psnr(TRUTH, abs(np.load("x.npy"))) > 22
 
 

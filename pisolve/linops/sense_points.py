@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pisolve import _axes, _check, backend
+from pisolve import _check, backend
 from pisolve._check import array
-from pisolve.backend.points import PointTransform, axes_of, checked_coord
-from pisolve.linops._maps import checked_maps, spread
+from pisolve.backend.points import PointTransform
 from pisolve.linops._toeplitz import Toeplitz
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 from pisolve.linops.nufft import accuracy
@@ -23,6 +22,8 @@ class SensePoints(Linop):
         root: square root of the weights, of the shape of `coord` without its last axis, or None.
         eps: relative accuracy.
     """
+
+    stacked = False  # whether kz is an axis of the grid
 
     def __init__(self, mps, coord, weights, eps, own: bool):
         self._keep(mps, coord, weights, eps, own, coord.shape[-1])
@@ -47,9 +48,9 @@ class SensePoints(Linop):
     def reweighted(self, factor):
         """The same operator with its weights times `factor`, an array that broadcasts to data without coils."""
         weights = factor if self.root is None else factor * self.root**2
-        if self.oaxes is None:  # then coordinates are those of all frames
-            return sense_points(self.mps, self.coord[(0,) * self.own], weights, eps=self.eps)
-        return sense_points(self.mps, self.coord, weights, axes=self.oaxes, shape=tuple(self.oshape), eps=self.eps)
+        A = weighted(type(self), self.mps, self.coord, weights, self.eps, bool(self.own))
+        A.iaxes, A.oaxes = self.iaxes, self.oaxes
+        return A
 
     @property
     def row_energy(self):
@@ -116,54 +117,15 @@ class _Normal:
         return np.stack([part(image) for part, image in zip(self.parts, images)]).reshape(x.shape)
 
 
-def sense_points(mps, coord, weights=None, *, axes=None, shape=None, eps: float = 1e-6) -> SensePoints:
-    """`sense` at points of k-space; see there."""
-    mps = checked_maps(mps, None)
-    if _check.is_cupy(mps):
-        raise TypeError("mps is a cupy array: points anywhere in k-space are transformed on the CPU so far")
-    p = axes_of(coord, (2, 3))
-    names = None if axes is None else _axes.words("axes", axes)
-    if names is not None and _axes.COIL not in names:
-        raise ValueError(f"axes are {', '.join(names)}: one of them must be 'coil'")
-    stack = names is not None and p == 2 and names[names.index(_axes.COIL) + 1:][:1] == ("kz",)
-    d = p + stack
-    if mps.ndim < d + 1:
-        raise ValueError(f"mps has shape {tuple(mps.shape)}: {p} coordinates{' and kz' * stack} take (coil, "
-                         f"{'z, ' * (d == 3)}y, x)")
-    coord = checked_coord(coord, mps.shape[-p:])
-    lead = mps.ndim - 1 - d if names is None else names.index(_axes.COIL)
-    full = mps.shape[:-1 - d] if shape is None else tuple(_check.shape("shape", shape))[:lead]
-    if len(full) != lead:
-        raise ValueError(f"mps has shape {tuple(mps.shape)}, axes are {', '.join(names or ())}: give shape=..., that "
-                         "of k-space, whose axes before the coils the maps have not")
-    mps = spread(mps, (*full, *mps.shape[-1 - d:]), d)
-    where = coord.ndim - 1 if names is None else len(names) - 1 - lead  # axes of the points of a frame, with kz
-    if stack and coord.ndim == where:  # the same in all partitions
-        coord = coord[None]
-    own = bool(full) and names is not None and coord.ndim == len(names)
-    if names is not None and not own and coord.ndim != where + 1:
-        before = f", or with {', '.join(names[:lead])} before them" if lead else ""
-        raise ValueError(f"coord has shape {coord.shape}, axes are {', '.join(names)}: give coordinates "
-                         f"({', '.join((*names[lead + 1:], str(p)))}){before}")
-    if own and coord.shape[:lead] != full:
-        raise ValueError(f"coord has shape {coord.shape}, k-space {', '.join(names[:lead])} of {full}: they must agree")
-    if stack and coord.shape[-where - 1] not in (1, mps.shape[-3]):
-        raise ValueError(f"coord has shape {coord.shape}, and there are {mps.shape[-3]} partitions (kz): give them "
-                         "coordinates of their own, or one (shot, sample, 2) for all")
-    weights = _weights(weights, coord, full, where, own, mps.shape[-3] if stack else None)
-    if weights is not None and weights.ndim > where and not own:  # frames that weigh the points of all of them
-        coord, own = np.broadcast_to(coord, (*full, *coord.shape)), True
-    if stack:
-        from pisolve.linops.sense_stack import SenseStack as kind
-    else:
-        kind = SensePoints
-    A = kind(mps, coord, weights, eps, own)
-    if names is not None:
-        A.oaxes = names
-        A.iaxes = (*names[:lead], *tuple(_axes.ENCODED)[-d:])
-    elif not lead:
-        A.iaxes = tuple(_axes.ENCODED)[-d:]
-    return A
+def weighted(kind, mps, coord, weights, eps, own: bool) -> SensePoints:
+    """An operator of this kind with weights that are checked, and coordinates for each frame where these differ."""
+    d = coord.shape[-1] + kind.stacked
+    lead = tuple(mps.shape[:-1 - d])
+    where = coord.ndim - 1 - (len(lead) if own else 0)
+    weights = _weights(weights, coord, lead, where, own, mps.shape[-3] if kind.stacked else None)
+    if weights is not None and weights.ndim > where and not own:
+        coord, own = np.broadcast_to(coord, (*lead, *coord.shape)), True
+    return kind(mps, coord, weights, eps, own)
 
 
 def _weights(weights, coord, lead, where, own, partitions):

@@ -24,6 +24,8 @@ class SenseStack(SensePoints):
         alike: whether all partitions were sampled alike, weights included.
     """
 
+    stacked = True
+
     def __init__(self, mps, coord, weights, eps, own: bool):
         self._keep(mps, coord, weights, eps, own, 3)
         self.partitions = mps.shape[-3]
