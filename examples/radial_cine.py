@@ -14,7 +14,7 @@ import numpy as np
 import pisolve as pi
 
 
-def heart(frames=16, n=64):
+def heart(frames=10, n=40):
     """A disc that contracts and shines, in a body at rest."""
     y, x = np.mgrid[-1:1:n * 1j, -1:1:n * 1j]
     body = abs(pi.phantom.brain((n, n), 1).image)

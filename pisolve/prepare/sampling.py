@@ -91,7 +91,7 @@ class Sampling:
             raise ValueError(f"accel={self.accel:g} beside spokes={self.spokes}: give one of them")
 
     def rate(self, size) -> float:
-        """The acceleration of a trajectory for an image of this size: the spokes of Nyquist's rate over those it has."""
+        """The acceleration of a trajectory for an image of this size: spokes at Nyquist's rate over those it has."""
         return nyquist(self.mask, size) / self.spokes if self._counted else float(self.accel)
 
     def at(self, accel) -> Sampling:
