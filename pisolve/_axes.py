@@ -1,8 +1,9 @@
 """The names of axes: one word for one thing, in k-space, in images, in files and on the command line.
 
 K-space has the encoded axes "ky" and "kx", in 3-D "kz" too, of which the transform makes "z", "y" and "x"; or, where
-samples lie anywhere, "shot" (a spoke, an interleave) and "sample"; "coil"; "slice", whose slices are problems of their
-own; and any further axes of the unknown: "frame", "echo", "repetition", "set", or a word of your own.
+samples lie anywhere, "shot" (a spoke, an interleave) and "sample", in a stack "kz" too; "coil"; "slice", whose slices
+are problems of their own; and any further axes of the unknown: "frame", "echo", "repetition", "set", or a word of your
+own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from pisolve import _check
 
 GRID = {"kz": "z", "ky": "y", "kx": "x"}  # encoded axis: what the Fourier transform makes of it
-POINTS = {"segment": "z", "shot": "y", "sample": "x"}  # of samples anywhere: as many as the image has, in their order
+POINTS = {"segment": "z", "shot": "y", "sample": "x"}  # of samples anywhere: as many as there are coordinates
 SPATIAL = GRID | POINTS
 ENCODED = {image: encoded for encoded, image in GRID.items()}
 COIL, SLICE, MAPS = "coil", "slice", "maps"  # `maps`: of several sets of coil maps, one image each
@@ -46,10 +47,10 @@ def checked(axes, shape) -> tuple[str, ...]:
         if name in _MEANT or name == MAPS:
             hint = f"write {_MEANT[name]!r}" if name in _MEANT else "it is the axis of several sets of coil maps"
             raise ValueError(f"axes names {name!r}, which is no axis of k-space: {hint}")
-    kinds = [tuple(a for a in kind if a in names) for kind in (GRID, POINTS)]
-    if all(kinds) or len(encoded(names)) < 2:
+    grid, points = (tuple(a for a in kind if a in names) for kind in (GRID, POINTS))
+    if (points and grid not in ((), ("kz",))) or len(encoded(names)) not in (2, 3):
         raise ValueError(f"axes are {', '.join(names)}: two or three of 'kz', 'ky' and 'kx' are needed, or with coord "
-                         "'shot' and 'sample'")
+                         "'shot' and 'sample', with 'kz' before them in a stack")
     return names
 
 

@@ -229,6 +229,24 @@ def booleans(name: str, x) -> np.ndarray:
     return pattern
 
 
+def weights(name: str, w) -> np.ndarray:
+    """Check a numpy array of weights of squared errors; returns it real: complex-typed ones that are real count.
+
+    Raises:
+        TypeError, ValueError: complex or no numbers, not finite, below 0, zero everywhere.
+    """
+    if w.dtype.kind == "c" and not w.imag.any():
+        w = w.real
+    if w.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {w.dtype}: real ones >= 0 are needed, each that of a sample's squared error")
+    if not (w >= 0).all() or not (w < float("inf")).all():
+        raise ValueError(f"{name} must be finite and >= 0, the lowest is {w.min():.3g}: each is that of one sample's "
+                         "squared error")
+    if not w.any():
+        raise ValueError(f"{name} is zero everywhere: nothing is sampled")
+    return w
+
+
 def choice(name: str, x, options):
     """Check that `x` is one of `options`; returns it."""
     if not any(x is option or (type(x) is type(option) and x == option) for option in options):

@@ -5,7 +5,8 @@ from here, too.
 """
 
 POINTS = ("poisson", "variable_density")  # patterns of single points, with a full centre of their own
-SAMPLINGS = ("random", "equispaced", "equispaced_fraction", *POINTS, "vista")  # patterns of `masks`
+TRAJECTORIES = ("radial", "spiral", "stack-of-stars", "stack-of-spirals")  # simulated from a full scan
+SAMPLINGS = ("random", "equispaced", "equispaced_fraction", *POINTS, "vista", *TRAJECTORIES)  # patterns of `masks`
 MAPS = ("espirit", "walsh", "inati", "jsense")  # how coil maps are made
 CROP = 0.8  # ESPIRiT's maps are 0 where the eigenvalue is below
 VARIANTS = ("raki", "residual", "linear")  # of RAKI

@@ -12,7 +12,7 @@ import struct
 import tomllib
 import warnings
 import zipfile
-from functools import cache
+from functools import cache, partial
 
 import h5py
 import numpy as np
@@ -126,6 +126,28 @@ def make(base):
         weights = train(base / "training", resume=False).state_dict()
     torch.save(weights, base / "training.pt")
     io.save_mrd(base / "raw.mrd", data)
+    spokes(base)
+
+
+def spokes(base):
+    """Raw data with trajectories, and BART's pair of k-space and trajectory."""
+    import ismrmrd
+
+    k = pi.trajectories.radial((16, 16), 5, 20)
+    xml = ("<ismrmrdHeader xmlns='http://www.ismrm.org/ISMRMRD'><encoding>"
+           + "".join(f"<{s}><matrixSize><x>16</x><y>16</y><z>1</z></matrixSize></{s}>"
+                     for s in ("encodedSpace", "reconSpace"))
+           + "<trajectory>radial</trajectory></encoding></ismrmrdHeader>")
+    with ismrmrd.Dataset(str(base / "spokes.mrd"), "dataset") as file:
+        file.write_xml_header(xml.encode())
+        for line in k:
+            one = ismrmrd.Acquisition.from_array(np.ones((2, 20), np.complex64))
+            one.resize(20, 2, 2)
+            one.data[:], one.traj[:] = 1 + np.arange(20), line[:, ::-1] / 16
+            file.append_acquisition(one)
+    both = np.concatenate([k[..., ::-1], np.zeros((5, 20, 1))], -1).astype(np.complex64)
+    cfl.write(base / "traj.cfl", both, axes=("z", "y", "x"))
+    cfl.write(base / "ksp.cfl", np.ones((2, 5, 20, 1), np.complex64), axes=("coil", "z", "y", "x"))
 
 
 def damaged(data, r, head=2048):
@@ -218,6 +240,16 @@ def bart(base, scratch, r, i):
     (scratch / "k.hdr").write_bytes(head)
     path = scratch / r.choice(("k.cfl", "k.hdr"))
     return [scratch / "k.cfl", scratch / "k.hdr"], lambda: load(path)
+
+
+def pair(base, scratch, r, i):
+    names = [f"{stem}.{suffix}" for stem in ("ksp", "traj") for suffix in ("cfl", "hdr")]
+    chosen = names[i % len(names)]
+    for name in names:
+        data = (base / name).read_bytes()
+        (scratch / name).write_bytes(damaged(data, r) if name == chosen else data)
+    files = [scratch / name for name in names]
+    return files, lambda: io.load(files[0], coord=files[2], max_bytes=MOST)
 
 
 def nifti(base, scratch, r, i):
@@ -379,8 +411,8 @@ def training(base, scratch, r, i):
     return [path, folder], lambda: train(folder)
 
 
-def raw(base, scratch, r, i):
-    source, path = base / "raw.mrd", scratch / "raw.mrd"
+def raw(base, scratch, r, i, name="raw.mrd"):
+    source, path = base / name, scratch / name
     b = bytearray(source.read_bytes())
     if i % 3 == 0:
         first, last = max(b.find(b"version\0") - 200, 0), b.rfind(b"data\0\0\0\0") + 64  # what libhdf5 crashes at
@@ -407,8 +439,9 @@ def raw(base, scratch, r, i):
 
 KINDS = {
     "fastmri": plain(["fastmri.h5", "packed.h5", "calgary.h5", "knee.h5"], 6000, load), "raw": raw,
-    "epi": plain(["epi.h5"], 6000, load), "npy": plain(["k.npy"], 128, load), "npz": npz, "bart": bart,
-    "nifti": nifti, "safetensors": safetensors, "pth": pth, "recipe": recipe,
+    "raw, spokes": partial(raw, name="spokes.mrd"), "pair": pair, "epi": plain(["epi.h5"], 6000, load),
+    "npy": plain(["k.npy"], 128, load), "npz": npz, "bart": bart, "nifti": nifti, "safetensors": safetensors,
+    "pth": pth, "recipe": recipe,
     "comparison": comparison, "checkpoint": checkpoint, "toml": toml, "training": training,
     "image": plain(["recipe.h5", "i.dcm", "i.mrd"], 6000, image), "mat": plain(["k.mat", "p.mat", "n.mat"], 6000, load),
 }

@@ -120,6 +120,23 @@ LINOPS = {
         maps(2, 4, 3, dtype=d), coord=coord(2, 3, size=(4, 3)), axes=("frame", "coil", "spoke", "sample"),
         shape=(2, 2, 2, 3), eps=1e-13), 2, 1, 3),
     "off-resonance-soft-sense": lambda d: off_resonance(linops.soft_sense(maps(2, 2, 4, 3, dtype=d)), 4, 1),
+    "sense-coord-stack": lambda d: linops.sense(maps(2, 3, 4, 5, dtype=d), coord=coord(3, 4, size=(4, 5)),
+                                                axes=("coil", "kz", "shot", "sample"), eps=1e-13),
+    "sense-coord-stack-own": lambda d: linops.sense(
+        maps(2, 3, 4, 5, dtype=d), None, 0.1 + np.arange(36.0).reshape(3, 3, 4), coord=coord(3, 3, 4, size=(4, 5)),
+        axes=("coil", "kz", "shot", "sample"), eps=1e-13),
+    "sense-coord-stack-frames": lambda d: linops.sense(
+        maps(2, 3, 4, 5, dtype=d), coord=coord(2, 1, 3, 4, size=(4, 5)), shape=(2, 2, 3, 3, 4),
+        axes=("frame", "coil", "kz", "shot", "sample"), eps=1e-13),
+    "off-resonance-coord-stack": lambda d: off_resonance(linops.sense(
+        maps(2, 2, 4, 3, dtype=d), coord=coord(2, 5, size=(4, 3)), axes=("coil", "kz", "shot", "sample"),
+        eps=1e-13), 5),
+    "off-resonance-coord-stack-own": lambda d: off_resonance(linops.sense(
+        maps(2, 2, 4, 3, dtype=d), None, 0.1 + np.arange(16.0).reshape(2, 2, 4), coord=coord(2, 2, 4, size=(4, 3)),
+        axes=("coil", "kz", "shot", "sample"), eps=1e-13), 2, 1, 4),
+    "circulant-stack": lambda d: linops.circulant(linops.sense(
+        maps(2, 3, 4, 5, dtype=d), coord=coord(3, 3, 4, size=(4, 5)), axes=("coil", "kz", "shot", "sample"),
+        eps=1e-13), 0.1),
     "wavelet-one-row": lambda d: linops.wavelet((1, 16), "haar"),
     "wavelet-volume-of-few-planes": lambda d: linops.wavelet((3, 16, 12), "haar", axes=(0, 1, 2)),
     "wavelet-haar": lambda d: linops.wavelet((8, 8), "haar"),
@@ -414,3 +431,11 @@ def scan_of(kind, *, full=False, noise=SCAN_NOISE):
 
 
 SCANS = {kind: scan_of(kind) for kind in AXES}
+
+# those of samples anywhere, simulated from full ones; frames have trajectories of their own
+SHOTS = {"radial": ("slice", pi.Sampling("radial", spokes=17)), "spiral": ("slice", pi.Sampling("spiral", 3, spokes=6)),
+         "stack of stars": ("3-D", pi.Sampling("stack-of-stars", spokes=17)),
+         "radial cine": ("series", pi.Sampling("radial", spokes=13))}
+SCANS |= {kind: sampling(scan_of(base, full=True))._with(reference=None, meta={})
+          for kind, (base, sampling) in SHOTS.items()}
+AXES |= {kind: SCANS[kind].axes for kind in SHOTS}

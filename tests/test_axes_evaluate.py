@@ -5,14 +5,14 @@ import warnings
 
 import numpy as np
 import pytest
-from cases import AXES, HEAD, HEAD_MPS, SCAN_NOISE, SCANS, SIDE, SIZES, lines_of, object_of, scan_of
+from cases import AXES, HEAD, HEAD_MPS, SCAN_NOISE, SCANS, SHOTS, SIDE, SIZES, lines_of, object_of, scan_of
 
 import pisolve as pi
 from pisolve import evaluate, linops, metrics, tuning
 from pisolve.backend import fft
 from pisolve.evaluate.job import prepared
 from pisolve.evaluate.planes import filled, flat
-from pisolve.prepare import Grappa, Spirit, fully_sampled, like_rss, models_of, prepare, zero_filled
+from pisolve.prepare import Grappa, Spirit, fully_sampled, like_rss, models_of, prepare, sense_of, zero_filled
 from pisolve.tuning.data import Data, centre
 
 RUN = {"max_iter": 6}
@@ -23,8 +23,7 @@ kinds = pytest.mark.parametrize("kind", AXES)
 
 
 def data_of(scan):
-    A = linops.sense(scan.mps, scan.mask, axes=scan.axes, shape=scan.kspace.shape)
-    return Data(pi.Problem(A, scan.kspace))
+    return Data(pi.Problem(sense_of(scan), scan.kspace))
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +49,8 @@ def test_what_is_withheld_are_units_of_the_sampling(kind):
         number = np.broadcast_to(units, out.shape)
         for unit in np.unique(number[out]):
             assert out[number == unit].all(), "a line or point was torn apart"
+        if kind in SHOTS:  # shots go through the centre
+            continue
         for own in (mask & ~out).reshape(-1, *out.shape[-len(part.encoding.encoded):]):
             assert min(centre(own)) >= 4, "the centre stays"
     assert not sum(s.astype(int) for s in sets).max() > 1
@@ -208,6 +209,10 @@ def test_holdout_refuses_what_predicts_nothing_and_planes_of_planar_methods():
 
 @kinds
 def test_consistency(kind):
+    if kind in SHOTS:
+        with pytest.raises(ValueError, match="looks at k-space on a grid"):
+            evaluate.consistency(TIKHONOV(SCANS[kind]), noise=NOISE)
+        return
     done = pi.Recipe(1e-3 * pi.Tikhonov(), max_iter=30)(SCANS[kind])
     found = evaluate.consistency(done, noise=NOISE)
     assert found.image.shape == done.x.shape
@@ -256,8 +261,9 @@ def test_visibility_looks_at_planes():
     assert 0 < evaluate.seen(d, SCANS["3-D"], noise=NOISE)["determined"] <= 1
 
 
-@pytest.mark.parametrize("kind", ["slices", "series", "3-D"])
-@pytest.mark.parametrize("by", ["replicas", "sure", "masks"])
+@pytest.mark.parametrize(("kind", "by"), [
+    *((kind, by) for kind in ("slices", "series", "3-D") for by in ("replicas", "sure", "masks")),
+    ("radial cine", "masks"), ("stack of stars", "replicas")])
 def test_uncertainty(kind, by):
     found = evaluate.uncertainty(TIKHONOV, SCANS[kind], by=by, n=3)
     assert found.std.shape == found.image.shape == found.region.shape
@@ -266,7 +272,7 @@ def test_uncertainty(kind, by):
     assert found.section().pictures["std"].image.shape == (N, N)
 
 
-@pytest.mark.parametrize("kind", ["series", "3-D"])
+@pytest.mark.parametrize("kind", ["series", "3-D", "radial cine"])
 def test_stability(kind):
     found = evaluate.stability(TIKHONOV, SCANS[kind], sizes=(0.01,), steps=2, by="search",
                                tests=("perturbation", "details"))
@@ -284,6 +290,10 @@ def test_stability(kind):
 
 def test_crimes_of_all_kinds():
     for kind in AXES:
+        if kind in SHOTS:
+            with pytest.raises(ValueError, match="looks at k-space on a grid"):
+                evaluate.crimes(SCANS[kind])
+            continue
         found = evaluate.crimes(SCANS[kind])
         assert "combined coils" not in found.names
         assert len(found.checks) == 15
@@ -310,9 +320,10 @@ def test_blinded_names_frames(tmp_path):
 def test_pictures(kind):
     scan = prepare(SCANS[kind], pi.Espirit())
     image = zero_filled(scan)
-    assert image.shape == tuple(n for a, n in zip(scan.axes, scan.kspace.shape) if a != "coil")
+    assert image.shape == scan.image_shape
     inner = len(scan.encoding.encoded)
-    back = fft(scan.kspace * scan.inside, tuple(range(-inner, 0)), inverse=True)
+    back = scan.encoding.gridded(scan.kspace) if kind in SHOTS else (
+        fft(scan.kspace * scan.inside, tuple(range(-inner, 0)), inverse=True))
     coil = -1 - inner
     energy = np.maximum((abs(scan.mps) ** 2).sum(coil), 1e-9)
     np.testing.assert_allclose(image, (scan.mps.conj() * back).sum(coil) / energy, atol=1e-5)

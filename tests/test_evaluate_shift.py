@@ -175,7 +175,7 @@ def test_real_scans():
     (lambda: shift({"a": TIKHONOV}, SAMPLING(ONE)), ValueError, "scans['scan'] is undersampled"),
     (lambda: shift({"a": TIKHONOV}, ONE, accels=4), TypeError, "accels must be a tuple"),
     (lambda: shift({"a": TIKHONOV}, ONE, accels=(0.5,)), ValueError, "accels"),
-    (lambda: shift({"a": TIKHONOV}, ONE, masks=("spiral",)), ValueError, "masks must be one of random"),
+    (lambda: shift({"a": TIKHONOV}, ONE, masks=("rosette",)), ValueError, "masks must be one of random"),
     (lambda: shift({"a": TIKHONOV}, ONE, noises=(-1,)), ValueError, "noises"),
     (lambda: shift({"a": TIKHONOV}, ONE, baseline="b"), ValueError, "baseline must be one of a or a Recipe"),
     (lambda: shift({"baseline": TIKHONOV}, ONE, baseline=WAVELET), ValueError, "baseline is called 'baseline'"),

@@ -75,5 +75,12 @@ def test_cine(run):
     assert min(psnr["x-f"], psnr["LLR"]) > psnr["wavelet"] + 1
 
 
+def test_radial_cine(run):
+    psnr = numbers(run("radial_cine.py"), "PSNR")
+    assert list(psnr) == ["gridding", "wavelet", "temporal TV", "LLR", "L+S"]
+    assert psnr["wavelet"] > psnr["gridding"] + 2
+    assert min(psnr["temporal TV"], psnr["LLR"], psnr["L+S"]) > psnr["wavelet"] + 1
+
+
 def test_resume(run):
     assert "same bits: True" in run("resume.py")

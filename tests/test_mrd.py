@@ -638,7 +638,7 @@ def test_recon_and_info_need_no_options(scanner, tmp_path, capsys):
 def test_info_says_why_it_is_no_scan(tmp_path, capsys):
     path = write(tmp_path / "a.h5", header(trajectory="spiral"), lines())
     assert pisolve.cli.main(["info", str(path)]) == 2
-    assert "the trajectory is spiral, not Cartesian" in capsys.readouterr().err
+    assert "the trajectory is spiral, and its readouts have [0] coordinates" in capsys.readouterr().err
 
 
 def test_a_real_scan_through_ismrmrd(tmp_path):

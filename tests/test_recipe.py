@@ -10,6 +10,7 @@ from conftest import data_path
 
 import pisolve as pi
 from pisolve import io, linops, masks, metrics
+from pisolve._words import TRAJECTORIES
 from pisolve.prepare import Model
 from pisolve.recipe import SAMPLINGS, Espirit, zero_filled_scale
 from pisolve.testing import distance
@@ -140,7 +141,7 @@ def test_better_than_zero_filled():
 
 # ---- undersampling ---------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("mask", [m for m in SAMPLINGS if m != "vista"])  # of a series: tests/test_sampling_axes.py
+@pytest.mark.parametrize("mask", [m for m in SAMPLINGS if m not in ("vista", *TRAJECTORIES)])  # they have their own
 def test_sampling_patterns(mask):
     shape = (128, 96)
     kspace = pi.phantom.brain(shape, 4).kspace

@@ -94,22 +94,40 @@ def _rest(n: int) -> int:
     return n
 
 
+def axes_of(coord, possible, name: str = "coord", takes: str = "give") -> int:
+    """How many axes coordinates (..., axis) have, one of `possible`.
+
+    Args:
+        coord: any array.
+        possible: numbers of axes.
+        name: of the argument, for messages.
+        takes: what takes coordinates so, for messages.
+
+    Raises:
+        TypeError, ValueError: no array, an empty one, or one whose last axis has another size.
+    """
+    if not _check.is_array(coord):
+        raise TypeError(f"{name} must be an array of coordinates (..., axis), got {type(coord).__name__}")
+    shape, possible = tuple(coord.shape), tuple(possible)
+    if len(shape) > 1 and 0 not in shape and shape[-1] in possible:
+        return shape[-1]
+    hint = ""
+    if len(shape) > 1 and shape[0] in possible:
+        hint = f"; yours looks turned: {f'{name}.T' if len(shape) == 2 else f'numpy.moveaxis({name}, 0, -1)'}"
+    forms = " or ".join(f"(..., {d})" for d in possible)
+    raise ValueError(f"{name} has shape {shape}: {takes} {forms}, one coordinate for each axis last{hint}")
+
+
 def checked_coord(coord, shape, name: str = "coord") -> np.ndarray:
     """Coordinates (..., axis) for an image whose encoded axes have this shape, as float64.
 
     Raises:
         TypeError, ValueError: no real numbers, of another number of axes, not finite, or in other units.
     """
-    if not _check.is_array(coord):
-        raise TypeError(f"{name} must be an array of coordinates (..., {len(shape)}), got {type(coord).__name__}")
+    d = axes_of(coord, (len(shape),), name, f"an image of {'x'.join(map(str, shape))} takes")
     coord = backend.to_numpy(coord)
     if coord.dtype.kind not in "iuf":
         raise TypeError(f"{name} has dtype {coord.dtype}: give real coordinates in -N/2..N/2")
-    d, sizes = len(shape), "x".join(map(str, shape))
-    if coord.ndim < 2 or coord.shape[-1] != d or coord.size == 0:
-        turned = coord.ndim == 2 and coord.shape[0] == d
-        raise ValueError(f"{name} has shape {coord.shape}: an image of {sizes} takes (..., {d}), one coordinate for "
-                         f"each axis last" + (f"; yours looks turned: {name}.T" if turned else ""))
     coord = coord.astype(np.float64)
     if not np.isfinite(coord).all():
         raise ValueError(f"{name} holds NaN or infinite numbers: leave these samples out")

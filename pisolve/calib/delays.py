@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
 from pisolve import _check
@@ -31,60 +33,93 @@ def delays(kspace, coord, shape, *, iterations: int = 8) -> np.ndarray:
         S, (axis, axis), in samples. `calib.delayed(coord, S)` applies it.
 
     Raises:
-        TypeError, ValueError: arrays that do not fit each other, shots of fewer than three samples.
+        TypeError, ValueError: arrays that do not fit each other, shots of fewer than three samples, or none in the
+            centre.
 
     Reference:
-        Peters et al., Magn Reson Med 50 (2003) 1; Rosenzweig, Holme and Uecker, Magn Reson Med 81 (2019) 1898 (RING).
+        Peters et al., Magn Reson Med 50 (2003) 1; Rosenzweig, Holme and Uecker, Magn Reson Med 81 (2019) 1898 (RING);
+        Golub and Pereyra, SIAM J Numer Anal 10 (1973) 413, Kaufman, BIT 15 (1975) 49 (m eliminated).
     """
     shape = _check.shape("shape", shape)
-    kspace = np.asarray(_check.array("kspace", kspace, ndim=3), np.complex128)
+    kspace = np.asarray(_check.array("kspace", kspace, ndim=3))
     coord = checked_coord(coord, shape)
     if coord.ndim != 3 or kspace.shape[1:] != coord.shape[:-1] or coord.shape[1] < 3:
         raise ValueError(f"kspace has shape {kspace.shape}, coord {coord.shape}: give (coil, shot, sample) and (shot, "
                          "sample, axis) with at least three samples")
-    d = len(shape)
-    radius = _RADIUS if d == 2 else _RADIUS // 2
-    near = np.linalg.norm(coord, axis=-1) <= radius
-    k, step, y = coord[near], np.gradient(coord, axis=1)[near], kspace[:, near]
-    thin = slice(None, None, -(-len(k) // _POINTS))
-    k, step, y = k[thin], step[thin], y[:, thin]
-    _, vectors = np.linalg.eigh(y @ y.conj().T)
-    y = vectors[:, -_COILS:].conj().T @ y
-    y /= np.linalg.norm(y)
-    pixels = _GRID if d == 2 else _GRID // 2
-    grid = np.stack([g.ravel() for g in np.indices((pixels,) * d)]) - pixels // 2
-    places = [(i, j) for i in range(d) for j in range(i, d)]
+    near = np.linalg.norm(coord, axis=-1) <= (_RADIUS if len(shape) == 2 else _RADIUS // 2)
+    if not near.any():
+        raise ValueError(f"coord comes no nearer to the centre than {np.linalg.norm(coord, axis=-1).min():.3g} cells: "
+                         "delays are found there")
+    thin = slice(None, None, -(-int(near.sum()) // _POINTS))
+    fit = _Fit(kspace[:, near][:, thin], coord[near][thin], np.gradient(coord, axis=1)[near][thin])
+    s = np.zeros(len(fit.places))
+    r, J = fit(s)
+    for _ in range(_check.integer("iterations", iterations, low=1)):
+        change = -np.linalg.lstsq(J, r, rcond=1e-3)[0]
+        change *= min(1.0, 1.0 / max(abs(change).max(), 1e-12))  # a sample at a time
+        new = fit(s + change)
+        while new[0] @ new[0] > r @ r and abs(change).max() > 1e-3:
+            change /= 2
+            new = fit(s + change)
+        if new[0] @ new[0] >= r @ r:
+            break
+        s, (r, J) = s + change, new
+        if abs(change).max() < 1e-3:
+            break
+    return fit.matrix(s)
 
-    def matrix(s):
-        S = np.zeros((d, d))
-        for value, (i, j) in zip(s, places):
+
+class _Fit:
+    """The residual of the best small images, and its derivatives, as functions of the delays."""
+
+    def __init__(self, y, k, step):
+        self.d = d = k.shape[-1]
+        y = y.astype(np.complex128)
+        _, vectors = np.linalg.eigh(y @ y.conj().T)
+        y = vectors[:, -_COILS:].conj().T @ y
+        self.y, self.k, self.step = (y / np.linalg.norm(y)).T, k, step
+        self.pixels = _GRID if d == 2 else _GRID // 2
+        self.places = [(i, j) for i in range(d) for j in range(i, d)]
+        self.grid = np.stack([g.ravel() for g in np.indices((self.pixels,) * d)], 1) - self.pixels // 2
+        lags = self.grid[:, None] - self.grid + self.pixels - 1
+        self.lags = np.ravel_multi_index(tuple(lags.transpose(2, 0, 1)), (2 * self.pixels - 1,) * d)
+
+    def matrix(self, s):
+        """S of the numbers on and above its diagonal."""
+        S = np.zeros((self.d, self.d))
+        for value, (i, j) in zip(s, self.places):
             S[i, j] = S[j, i] = value
         return S
 
-    def residual(s):
-        E = np.exp(-2j * np.pi / pixels * ((k + step @ matrix(s)) @ grid))
-        N = E.conj().T @ E
-        N[np.diag_indices_from(N)] += _NOISE * np.trace(N).real / len(N)
-        fit = E @ np.linalg.solve(N, E.conj().T @ y.T)
-        r = (y.T - fit).ravel()
-        return np.concatenate([r.real, r.imag])
+    def _waves(self, k, places, sign):
+        """exp(sign 2 pi i k n / N) at these places of each axis, (point, all places)."""
+        one = [np.exp(sign * 2j * np.pi / self.pixels * np.multiply.outer(a, places)) for a in k.T]
+        return reduce(lambda a, b: (a[:, :, None] * b[:, None]).reshape(len(a), -1), one)
 
-    s = np.zeros(len(places))
-    r = residual(s)
-    for _ in range(_check.integer("iterations", iterations, low=1)):
-        J = np.stack([(residual(s + 0.02 * e) - r) / 0.02 for e in np.eye(len(s))], 1)
-        change = -np.linalg.lstsq(J, r, rcond=1e-3)[0]
-        change *= min(1.0, 1.0 / max(abs(change).max(), 1e-12))  # a sample at a time
-        new = residual(s + change)
-        while new @ new > r @ r and abs(change).max() > 1e-3:
-            change /= 2
-            new = residual(s + change)
-        if new @ new >= r @ r:
-            break
-        s, r = s + change, new
-        if abs(change).max() < 1e-3:
-            break
-    return matrix(s)
+    def __call__(self, s):
+        """(r, dr/ds), real: r = y - E m with the best m, of whose change the part that E explains does not count."""
+        import scipy.linalg
+
+        n, k = self.pixels, self.k + self.step @ self.matrix(s)
+        E = self._waves(k, np.arange(n) - n // 2, -1)
+        lags = np.arange(1 - n, n)
+        first = self._waves(k[:, :-1], lags, 1)
+        N = (first.T @ self._waves(k[:, -1:], lags, 1)).ravel()[self.lags]  # E^H E, by its lags alone
+        N[np.diag_indices_from(N)] += _NOISE * len(k)
+        factor = scipy.linalg.cho_factor(N, lower=True, check_finite=False)
+
+        def best(v):
+            return scipy.linalg.cho_solve(factor, E.conj().T @ v, check_finite=False)
+
+        m = best(self.y)
+        r = self.y - E @ m
+        slopes = [-2j * np.pi / n * (E @ (self.grid[:, a:a + 1] * m)) for a in range(self.d)]
+        moved = [self.step[:, i:i + 1] * slopes[j] + (i != j) * self.step[:, j:j + 1] * slopes[i]
+                 for i, j in self.places]
+        moved = np.concatenate(moved, 1)
+        J = -(moved - E @ best(moved)).reshape(len(k), len(self.places), -1)
+        J = J.transpose(0, 2, 1).reshape(-1, len(self.places))
+        return np.concatenate([r.real.ravel(), r.imag.ravel()]), np.concatenate([J.real, J.imag])
 
 
 def delayed(coord, S) -> np.ndarray:

@@ -6,13 +6,13 @@ import numpy as np
 
 from pisolve import _check
 from pisolve.backend import fft
-from pisolve.calib import _coils, _smooth
+from pisolve.calib import _coils, _jsense_points, _smooth
 from pisolve.calib.region import middle
 from pisolve.linops.solve import cg_solve
 
 
 def jsense(kspace, *, calib_width: int = 24, kernel_width: int = 12, lam: float = 3e-3, iterations: int = 20,
-           inner: int = 10, thresh: float = 0.02, mask=None, calib=None):
+           inner: int = 10, thresh: float = 0.02, mask=None, calib=None, coord=None, shape=None):
     """Coil maps by joint estimation of maps and image from the centre of k-space, which may be undersampled.
 
         min over m, x    1/2 ||P (m_c * x) - y_c||^2 + penalties,       mps_c = F^H m_c,       sum_c |mps_c|^2 = 1
@@ -39,12 +39,16 @@ def jsense(kspace, *, calib_width: int = 24, kernel_width: int = 12, lam: float 
         thresh: as for `walsh`, on the fully sampled lines.
         mask: sampling mask that broadcasts to (ky, kx); default: where `kspace` is not 0.
         calib: calibration k-space (coil, cy, cx), or (slice, coil, cy, cx), in place of the centre of `kspace`.
+        coord: (..., 2), where the samples of `kspace` (coil, ...) lie, as for `linops.nufft`, in place of a grid: no
+            part of k-space needs to be covered, a few spokes do.
+        shape: of the image, (y, x), beside `coord`.
 
     Returns:
-        mps: shape, precision and kind of `kspace`.
+        mps: shape, precision and kind of `kspace`; with `coord` (coil, *shape) of numpy.
 
     Raises:
-        ValueError: bad sizes or values, zero or non-finite data, fewer than 3 x 3 full samples in the centre.
+        ValueError: bad sizes or values, zero or non-finite data, fewer than 3 x 3 full samples in the centre, with
+            `coord` fewer than 9 samples there.
 
     Reference:
         L. Ying, J. Sheng, Magn. Reson. Med. 57:1196-1202 (2007); M. Uecker et al., Magn. Reson. Med. 60:674-682 (2008).
@@ -55,6 +59,11 @@ def jsense(kspace, *, calib_width: int = 24, kernel_width: int = 12, lam: float 
     iterations = _check.integer("iterations", iterations, low=1)
     inner = _check.integer("inner", inner, low=1)
     thresh = _coils.fraction("thresh", thresh)
+    if coord is not None:
+        if mask is not None or calib is not None or shape is None:
+            raise ValueError("coord needs shape=(y, x), and no mask or calib: give the samples to calibrate from alone")
+        return _jsense_points.fit(kspace, coord, shape, calib_width=calib_width, kernel_width=kernel_width, lam=lam,
+                                  iterations=iterations, inner=inner, thresh=thresh)
 
     def fit(name, samples, measured, shape, dtype):
         sizes = [min(n, calib_width) for n in samples.shape[1:]]

@@ -25,7 +25,9 @@ def _options(new) -> None:
     add("--accel", type=accelerations, metavar="R,...", help="undersample first, in 3-D also 2x2; default: as "
         "measured, without a reference")
     add("--mask", type=names, metavar="KIND,...", help=f"patterns for --accel: {', '.join(SAMPLINGS)}; default: "
-        "random")
+        "random, with --spokes radial")
+    add("--spokes", type=int, metavar="N", help="of a simulated trajectory, or its interleaves, in the place of "
+        "--accel")
     add_vary(new)
     add("--seeds", type=int, metavar="N", help="patterns of each kind and acceleration; default: 1")
     add("--center-fraction", type=float, metavar="F", help="share of lines in the full centre; default: fastMRI's")
@@ -71,8 +73,8 @@ def _asked(a):
 
     from pisolve.evaluate import compare, rerun
 
-    asked = given(a, ("methods", "accel", "mask", "vary", "seeds", "center_fraction", "tune", "trials", "slices",
-                      "select", "axes"))
+    asked = given(a, ("methods", "accel", "mask", "vary", "spokes", "seeds", "center_fraction", "tune", "trials",
+                      "slices", "select", "axes"))
     if a.recipe:
         if a.scans or asked:
             raise ValueError(f"{next(iter(asked), 'scan')} beside --recipe: that file says it all")

@@ -1,6 +1,6 @@
 """The word `info`: what is in a file, and what is odd about it."""
 
-from pisolve.cli.options import add_axes, add_part
+from pisolve.cli.options import add_axes, add_coord, add_part
 from pisolve.cli.parser import add_word
 from pisolve.cli.say import table
 
@@ -17,6 +17,7 @@ def _options(new) -> None:
     new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .mat, .nii, .dcm; or a folder: a "
                      "line a file")
     add_axes(new)
+    add_coord(new)
     add_part(new)
 
 
@@ -35,7 +36,7 @@ def run(a) -> int | None:
     try:
         scan = read(a)
     except (ValueError, TypeError) as error:
-        if a.part or a.axes or Path(a.scan).suffix == ".npz" or not Path(a.scan).is_file():
+        if a.part or a.axes or a.coord or Path(a.scan).suffix == ".npz" or not Path(a.scan).is_file():
             raise
         try:
             rows = _image(a.scan)
@@ -61,10 +62,23 @@ def _scan(path: str, scan) -> list:
     guess = " (no mask in the file: where k-space is not zero)" if scan.mask is None and grid else ""
     return [("file", path), ("k-space", f"{shape_of(scan)}, {scan.kspace.dtype}"),
             ("sampling", sampled(pattern) + guess), ("maps", maps_of(scan)),
-            ("reference", "none" if scan.reference is None else str(scan.reference.shape)), *_measured(scan),
+            *_shots(scan), ("reference", "none" if scan.reference is None else str(scan.reference.shape)),
+            *_measured(scan),
             ("scale", f"k-space peaks at {abs(scan.kspace).max():.4g}; the root sum of squares has a maximum of "
              f"{rss.max():.4g}, a 99th percentile of {np.percentile(rss, 99):.4g}"),
             *_attributes(scan.meta), *(("warning", w) for w in scan.warnings() or ["none"])]
+
+
+def _shots(scan) -> list:
+    """Rows on the shots of a radial scan: their delays and factors."""
+    from pisolve.prepare.shots import look, told_delays, told_factors
+
+    rows, found = [], look(scan)
+    if found.delays is not None:
+        rows.append(("delays", told_delays(found.delays) + ("" if found.delayed else ", too small to matter")))
+    if found.factors is not None:
+        rows.append(("shots", told_factors(found.factors, found.uneven)))
+    return rows
 
 
 def _measured(scan) -> list:

@@ -37,7 +37,8 @@ def make_maps(a) -> Maps:
 
 def estimated(maps: Maps, scan: io.Scan) -> np.ndarray:
     """Coil maps of a scan: of a series from its mean over time, of a 3-D scan in 3-D."""
-    plain = not scan.further and len(scan.encoding.encoded) == 2 and (scan.mask is None or scan.mask.ndim == 2)
+    plain = scan.coord is None and not scan.further and len(scan.encoding.encoded) == 2
+    plain &= scan.mask is None or scan.mask.ndim == 2
     return maps(scan.kspace, scan.mask, scan.calib) if plain else prepare(scan._with(mps=None), maps).mps
 
 

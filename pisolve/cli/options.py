@@ -70,9 +70,19 @@ def names(text: str) -> list[str]:
     return [word.strip() for word in text.split(",")]
 
 
+def sizes(text: str) -> tuple:
+    """Whole numbers between commas, or x."""
+    return tuple(int(n) for n in text.replace("x", ",").split(","))
+
+
 def numbers(text: str) -> list[float]:
     """Numbers between commas."""
     return [float(number) for number in text.split(",")]
+
+
+def delays(text: str):
+    """auto, none, or numbers between commas."""
+    return text if text in ("auto", "none") else tuple(numbers(text))
 
 
 def number_or(word: str):
@@ -133,6 +143,14 @@ def add_axes(new) -> None:
                      "frame,coil,ky,kx or coil,kz,ky,kx; default: as the file says, else (slice,) coil,ky,kx")
 
 
+def add_coord(new) -> None:
+    """Where the samples lie, in a file of their own."""
+    new.add_argument("--coord", metavar="FILE", help="where the samples of an array file lie: coord in a .npy, .npz, "
+                     ".h5 or .mat, or BART's trajectory, a .cfl beside a .cfl of k-space")
+    new.add_argument("--size", type=sizes, metavar="Y,X", help="of the image beside --coord; default: as far as the "
+                     "coordinates reach")
+
+
 def add_phase_axis(new) -> None:
     """Which axis the phase encodes are along."""
     new.add_argument("--phase-axis", choices=("ky", "kx"), help="of a 2-D scan the axis of its lines, the other one is "
@@ -153,6 +171,7 @@ def add_scan(new, output: str) -> None:
                      ".mat")
     new.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
     add_select(new)
+    add_coord(new)
     add_phase_axis(new)
     add_part(new)
 
@@ -161,7 +180,9 @@ def add_mask(new) -> None:
     """Which pattern undersamples."""
     from pisolve.prepare import SAMPLINGS
 
-    new.add_argument("--mask", choices=SAMPLINGS, help="pattern for --accel; default: random")
+    new.add_argument("--mask", choices=SAMPLINGS, help="pattern for --accel; default: random, with --spokes radial")
+    new.add_argument("--spokes", type=int, metavar="N", help="of a simulated trajectory, or its interleaves, in the "
+                     "place of --accel")
     add_vary(new)
 
 
@@ -207,6 +228,7 @@ def add_method(new, *, image: bool, noise: bool, seed: str) -> None:
     add_no_sampling(add)
     add("--seed", type=int, help=f"of {seed}; default: 0")
     add_select(new)
+    add_coord(new)
     add_phase_axis(new)
     if noise:
         add("--noise", type=float, help="standard deviation of each part of a k-space sample; default: measured or "

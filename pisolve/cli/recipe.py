@@ -21,8 +21,9 @@ from pisolve.recipe.named import DEFAULTS, DENOISER, FITTED, named, prior
 RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "raki": Raki, "spirit": Spirit}  # --method
 ARGUMENTS = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
              "map_crop", "sets", "maps", "method", "variant", "coils", "gcc", "prewhiten", "tune", "accel", "mask",
-             "center_fraction", "seed", "vary", "network", "consistency", "each")  # those that a recipe holds
-PATTERN = ("accel", "mask", "center_fraction", "seed", "vary")  # those of the undersampling
+             "center_fraction", "seed", "vary", "spokes", "network", "consistency", "each", "delays",
+             "shot_factors")  # those that a recipe holds
+PATTERN = ("accel", "mask", "center_fraction", "seed", "vary", "spokes")  # those of the undersampling
 AUTO = "auto"  # for --lam and --sigma: choose it
 SOLVERS = {n.lower(): s for n, s in vars(solvers).items()
            if isinstance(s, type) and issubclass(s, solvers.Solver) and s is not solvers.Solver}
@@ -72,13 +73,15 @@ def recipe_in(a, asked: dict) -> Recipe:
     if others := [flag(n) for n in asked if n not in PATTERN]:
         raise ValueError(f"{'/'.join(others)} beside --recipe: the recipe says it all, but the undersampling")
     drawn, recipe = make_sampling(asked), read_recipe(a.recipe)
-    return replace(recipe, sampling=drawn) if a.no_sampling or a.accel is not None else recipe
+    return replace(recipe, sampling=drawn) if a.no_sampling or drawn is not None or a.accel is not None else recipe
 
 
 def make_sampling(asked: dict) -> Sampling | None:
-    """The undersampling, None for none; takes --accel, --mask, --center-fraction, --seed and --vary out of `asked`."""
+    """The undersampling, None for none; takes --accel, --mask and the like out of `asked`."""
     sampling = {n: asked.pop(n) for n in PATTERN if n in asked}
-    if sampling and "accel" not in sampling:
+    if "spokes" in sampling:
+        sampling.setdefault("mask", "radial")
+    elif sampling and "accel" not in sampling:
         raise ValueError(f"{flag(next(iter(sampling)))} needs --accel")
     if "center_fraction" in sampling and sampling.get("mask") in POINTS:
         raise ValueError(f"--center-fraction is for lines, not for --mask {sampling['mask']}")
@@ -113,12 +116,16 @@ def _network(asked: dict) -> dict:
 
 
 def _channels(asked: dict) -> dict:
-    """Recipe's `whiten` and `compress`; takes --prewhiten, --coils and --gcc out of `asked`."""
+    """Recipe's `whiten` and `compress`, and what corrects shots; takes the words for them out of `asked`."""
     whiten, coils, gcc = (asked.pop(n, None) for n in ("prewhiten", "coils", "gcc"))
     if gcc and coils is None:
         raise ValueError("--gcc is for --coils N: without it no coils are compressed")
     compress = None if coils is None else Compress(coils, by="gcc" if gcc else "svd")
-    return {"whiten": bool(whiten), "compress": compress}
+    shots = {n: asked.pop(n) for n in ("delays", "shot_factors") if n in asked}
+    shots |= {"delays": None} if shots.get("delays") == "none" else {}
+    if "shot_factors" in shots:
+        shots["shot_factors"] = {"yes": True, "no": False}.get(shots["shot_factors"], shots["shot_factors"])
+    return {"whiten": bool(whiten), "compress": compress, **shots}
 
 
 def check_maps(a, recipe: Recipe, scan=None) -> None:

@@ -7,6 +7,7 @@ from pisolve.cli.options import (
     add_png,
     add_progress,
     add_scan,
+    delays,
     names,
     number_or,
 )
@@ -102,6 +103,10 @@ def _scan(group) -> None:
         f"{MAPS['espirit']().crop:g}")
     add("--each", type=names, metavar="AXIS,...", help="what is solved by itself: slice,frame every frame alone, "
         "slice,x a 3-D scan plane by plane; default: slice")
+    add("--delays", type=delays, metavar="D,...", help="of the gradients, in samples along (z,) y, x of a scan with "
+        "coordinates, or none; default: auto, found in radial scans")
+    add("--shot-factors", choices=("auto", "yes", "no"), help="divide shots by what their centre differs by; default: "
+        "auto, in radial scans where it is much")
     add("--accel", type=acceleration, metavar="R", help="undersample first, and compare with the full scan; 2x2: along "
         "kz and ky, equispaced; beside --recipe in the place of its own, 1: none")
     add_mask(group)
@@ -170,13 +175,13 @@ def _check_files(a) -> None:
 
 def _tell(a, scan, done, full: bool) -> None:
     """Print what was done, with metrics where the scan was `full`, and draw it where that is asked for."""
-    from pisolve.cli.report import metrics_table, what_ran
+    from pisolve.cli.report import metrics_table, what_ran, what_was_done
     from pisolve.cli.scans import sampled, shape_of
     from pisolve.prepare import like_rss, zero_filled
 
     rows = what_ran(done)
     table([("scan", f"{a.scan}, {shape_of(scan)}"), ("sampling", sampled(done.scan.encoding)),
-           *([("EPI", scan.meta["epi"]["text"])] if "epi" in scan.meta else []), *rows,
+           *([("EPI", scan.meta["epi"]["text"])] if "epi" in scan.meta else []), *what_was_done(done.scan), *rows,
            ("seconds", ", ".join(f"{stage} {t:.2f}" for stage, t in done.seconds.items())),
            ("scale", f"{done.scale:.5g} (k-space times this was solved)"), ("residual", done.agreement)])
     images = {name: done.scan.crop(like_rss(done.scan, image)) for name, image in

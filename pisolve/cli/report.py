@@ -7,7 +7,12 @@ import numpy as np
 from pisolve import metrics
 from pisolve._check import called
 from pisolve.cli.scans import maps_of
-from pisolve.prepare import SENSE
+from pisolve.prepare import SENSE, TOLD
+
+
+def what_was_done(scan) -> list:
+    """Rows on what a scan of shots went through."""
+    return [(word, scan.meta[name]) for name, word in TOLD.items() if name in scan.meta]
 
 
 def what_ran(done) -> list:

@@ -29,8 +29,9 @@ def load(a) -> io.Scan:
 def read(a) -> io.Scan:
     """The whole scan."""
     named = {} if getattr(a, "axes", None) is None else {"axes": tuple(a.axes)}
-    scan = io.load(a.scan, mps=getattr(a, "mps", None), part=a.part, average=getattr(a, "average", "mean"), epi=a.epi,
-                   noise=getattr(a, "noise_file", None), **named)
+    beside = {n: getattr(a, n, None) for n in ("mps", "coord", "size")}
+    scan = io.load(a.scan, part=a.part, average=getattr(a, "average", "mean"), epi=a.epi,
+                   noise=getattr(a, "noise_file", None), **beside, **named)
     if getattr(a, "field_map", None) is not None:
         scan = _with_field(scan, a.field_map)
     if getattr(a, "phase_axis", None) is None:
@@ -111,17 +112,14 @@ def shape_of(scan: io.Scan) -> str:
     inner = scan.encoding.encoded
     front = [counted(n, a) for a, n in zip(scan.axes, scan.kspace.shape) if a not in inner]
     size = " x ".join(map(str, scan.kspace.shape[-len(inner):]))
-    return f"{', '.join(front)}, {size}" + (" (z x y x x)" if len(inner) == 3 else "")
+    names = " x ".join(inner if scan.coord is not None else (a[1:] for a in inner))
+    return f"{', '.join(front)}, {size}" + (f" ({names})" if len(inner) == 3 else "")
 
 
 def sampled(grid) -> str:
     """What a scan's encoding samples, in words."""
     if hasattr(grid, "coord"):
-        shots, samples = grid.shape[-2:]
-        each = " and ".join(a for a in grid.axes if a not in grid.encoded)
-        own = f" of its own in each {each}" if grid.own_coord else ""
-        return (f"{grid.acceleration:.3g}x, {counted(shots, 'shot')} of {samples} samples{own} for an image of "
-                f"{' x '.join(map(str, grid.size))}")
+        return _shots(grid)
     if not grid.varying and not grid.own:
         return "full"
     along, inner = " and ".join(grid.varying) or "nothing", len(grid.encoded)
@@ -135,6 +133,16 @@ def sampled(grid) -> str:
     empty = f", {len(shares) - len(filled)} of {len(shares)} without any sample" if len(filled) < len(shares) else ""
     return (f"{' to '.join(rates)} {text}, own {what} in each {each}{empty}"
             f"{_centre(grid, grid.anywhere, ', all together sample the full centre ')}")
+
+
+def _shots(grid) -> str:
+    """What an encoding of shots samples, in words."""
+    shots, samples = grid.shape[-2:]
+    each = " and ".join(a for a in grid.axes if a not in grid.encoded)
+    own = f" of its own in each {each}" if grid.own_coord else ""
+    stack = f", in each of {grid.size[0]} partitions" if grid.stacked else ""
+    return (f"{grid.acceleration:.3g}x, {counted(shots, 'shot')} of {samples} samples{own}{stack} for an image of "
+            f"{' x '.join(map(str, grid.size))}")
 
 
 def _centre(grid, mask, before: str) -> str:

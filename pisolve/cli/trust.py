@@ -38,18 +38,19 @@ def scan_of(a) -> io.Scan:
 
 def recipe_of(a, *, seeded: bool = True) -> Recipe:
     """The recipe that the words name, with their sampling; `seeded`: --seed is of more than the pattern."""
-    if a.seed is not None and not seeded and a.accel is None:
+    drawn = a.accel is not None or a.spokes is not None
+    if a.seed is not None and not seeded and not drawn:
         more = " or --probe" if hasattr(a, "probe") else ""
         raise ValueError(f"--seed has no effect without --accel{more}: leave it out")
     if a.recipe:
-        wanted = ("prior", "method", "accel", "mask", "vary", "tune")
-        return recipe_in(a, given(a, (*wanted, "seed") if a.accel is not None else wanted))  # else of something else
-    check_no_sampling(a, given(a, ("accel", "mask", "vary")))
+        wanted = ("prior", "method", "accel", "mask", "vary", "spokes", "tune")
+        return recipe_in(a, given(a, (*wanted, "seed") if drawn else wanted))  # else of something else
+    check_no_sampling(a, given(a, ("accel", "mask", "vary", "spokes")))
     recipe = _asked(getattr(a, "prior", None), getattr(a, "method", None))
-    if a.accel is None:  # --seed is of more than the pattern
+    if not drawn:  # --seed is of more than the pattern
         make_sampling(given(a, ("mask", "vary")))
         return recipe
-    return replace(recipe, sampling=make_sampling(given(a, ("accel", "mask", "vary", "seed"))))
+    return replace(recipe, sampling=make_sampling(given(a, ("accel", "mask", "vary", "spokes", "seed"))))
 
 
 def _asked(prior: str | None, method: str | None) -> Recipe:

@@ -55,7 +55,7 @@ def gather(plan: Plan, work: Path) -> Comparison:
             notes.append(f"{name} has no numbers on {settings[k].label}: {why}")
     about = {"pisolve": __version__, "tune": plan.tune, "trials": plan.trials, "plan": written,
              "versions": {n: importlib.metadata.version(n) for n in ("numpy", "scipy", "sigpy", "torch")},
-             **{n: repr(v) for n, v in plan.common.items() if v},
+             **{n: repr(v) for n, v in plan.common.items() if v and v != "auto"},
              "definitions": {m: DEFINITIONS[m] for o in outcomes.values() for m in o.values if m in DEFINITIONS}}
     sections = [replace(s, title=f"{s.title}: {name}", warnings=[]) for name, s in suspected.items()]  # told already
     words = {n: _words(r, plan.tuned(n)) for n, r in plan.methods.items()}

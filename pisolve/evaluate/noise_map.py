@@ -11,6 +11,7 @@ from pisolve import _check, backend, calib
 from pisolve.evaluate.planes import middle, mixed
 from pisolve.evaluate.section import Picture, Section, Told
 from pisolve.prepare import Channels, models_of
+from pisolve.prepare.simulated import samples_at
 from pisolve.recipe import in_order
 from pisolve.scan import estimate
 from pisolve.tuning import noise_level
@@ -117,6 +118,8 @@ def noise_map(recipe, scan=None, *, replicas: int = 100, covariance=None, seed: 
     parts = prepared.parts(recipe.each)
     empty = [np.zeros(p.image_shape, complex) for p in parts]
     inside = 1 if prepared.mask is None else prepared.inside
+    simulated = prepared.coord is not None and raw.coord is None
+    at = recipe.sampling.coord(raw) if simulated else None  # noise of the grid, as the data have it
     bare = prepared._with(mps=None, reference=None, calib=None)
 
     def run(model, y):
@@ -137,6 +140,9 @@ def noise_map(recipe, scan=None, *, replicas: int = 100, covariance=None, seed: 
 
     for _ in tqdm(range(replicas), desc="noise map", disable=not progress, leave=False):
         noise = _draw(rng, root, raw.kspace.shape, ndim)
+        if at is not None:
+            shape = (*noise.shape[:-ndim], *prepared.kspace.shape[-ndim:])
+            noise = samples_at(noise, at, noise.ndim - ndim - 1).reshape(shape)
         noise = fewer(white(noise, ndim), ndim).astype(prepared.kspace.dtype) * inside
         more = [p.kspace for p in bare._with(kspace=noise).parts(recipe.each)]
         x = all_of([m and m.data(p.kspace + n) for m, p, n in zip(models, parts, more)])

@@ -25,7 +25,7 @@ from pisolve.tuning import CRITERIA, TRIALS
 from pisolve.tuning.strength import COUNT, family
 
 PLAIN = ("slice", "coil", "ky", "kx")  # axes that go without saying
-_ONCE = ("maps", "whiten", "compress")  # what prepares the data: one for all methods
+_ONCE = ("maps", "whiten", "compress", "delays", "shot_factors")  # what prepares the data: one for all methods
 ADVICE = "compare has its own, the same for all methods: leave it out of the recipe"
 
 
@@ -40,7 +40,7 @@ class Plan:
         samplings: `Sampling`, bool array as for `Scan`'s mask, or None (as measured), in turn.
         tune: None, or a criterion of `pi.tune`.
         trials: most strengths that are tried for each prior.
-        common: maps, whiten and compress of all recipes.
+        common: what prepares the data, the same in all recipes: maps, whiten, compress, ...
     """
 
     scans: dict
@@ -107,7 +107,8 @@ class Plan:
         for name, scan in self.scans.items():
             named = () if scan.axes in (PLAIN, PLAIN[1:]) else (scan.axes,)
             digest.update(repr((name, scan.phase_axis, sorted(kept(scan.meta).items()), *named)).encode())
-            further = [a for a in (scan.weights, scan.field_map, scan.times) if a is not None]
+            size = None if scan.size is None else np.array(scan.size)
+            further = [a for a in (scan.weights, scan.field_map, scan.times, scan.coord, size) if a is not None]
             for part in (scan.kspace, scan.mask, scan.mps, scan.reference, scan.noise, scan.calib, *further):
                 digest.update(b"-" if part is None else repr((part.shape, str(part.dtype))).encode())
                 if part is not None:
@@ -150,7 +151,7 @@ def _modules(part, depth: int = 5) -> list:
 
 
 def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None, tune="holdout", trials=TRIALS,
-         reference=None, slices=None, select=None, axes=None, vary=None) -> Plan:
+         reference=None, slices=None, select=None, axes=None, vary=None, spokes=None) -> Plan:
     """The plan of what the user asks for; see `compare` for the arguments."""
     if slices is not None and "slice" in (select or {}):
         raise ValueError("slices beside select={'slice': ...}: give one of them")
@@ -167,7 +168,7 @@ def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None
         for scan in found.values():
             recipe.check_prior(scan)
     _check.choice("tune", tune, (None, *CRITERIA))
-    samplings = _samplings(accel, mask, seeds, center_fraction, vary)
+    samplings = _samplings(accel, mask, seeds, center_fraction, vary, spokes)
     plan = Plan(found, sources, recipes, samplings, tune, _check.integer("trials", trials, low=COUNT), _common(recipes))
     several = [n for n, s in found.items() if s.sets > 1]
     if tune == "reference" and several:
@@ -256,26 +257,29 @@ def _common(recipes) -> dict:
     return {part: getattr(first, part) for part in _ONCE}
 
 
-def _samplings(accel, mask, seeds, center_fraction, vary) -> tuple:
+def _samplings(accel, mask, seeds, center_fraction, vary, spokes) -> tuple:
+    beside = {"center_fraction": center_fraction, "vary": vary, "spokes": spokes}
     if mask is not None and _check.is_array(mask):
-        if accel is not None or seeds != 1 or center_fraction is not None or vary is not None:
-            raise ValueError("mask is a pattern already: leave accel, seeds, center_fraction and vary out")
+        if accel is not None or seeds != 1 or any(v is not None for v in beside.values()):
+            raise ValueError(f"mask is a pattern already: leave accel, seeds, {', '.join(beside)} out")
         return (np.asarray(mask) != 0,)
-    if accel is None:
-        given = [n for n, v in (("mask", mask), ("center_fraction", center_fraction), ("vary", vary)) if v is not None]
+    if accel is None and spokes is None:
+        given = [n for n, v in ({"mask": mask} | beside).items() if v is not None]
         if given or seeds != 1:
             raise ValueError(f"{given[0] if given else 'seeds'} has no effect without accel: give accel=4, say")
         return (None,)
-    accels = [a if isinstance(a, tuple) else _check.number("accel", a, low=1)
+    accels = [a if a is None or isinstance(a, tuple) else _check.number("accel", a, low=1)
               for a in (accel if isinstance(accel, list | tuple) else [accel])]
-    kinds = list(mask) if isinstance(mask, list | tuple) else ["random" if mask is None else mask]
+    usual = "random" if spokes is None else "radial"
+    kinds = list(mask) if isinstance(mask, list | tuple) else [usual if mask is None else mask]
     for kind in kinds:
         _check.choice("mask", kind, SAMPLINGS)
     if center_fraction is not None and all(k in ("poisson", "variable_density") for k in kinds):
         raise ValueError(f"center_fraction has no effect on {kinds[0]}: leave it out")
     count = _check.integer("seeds", seeds, low=1)
-    drawn = [Sampling(k, a, None if k in ("poisson", "variable_density") else center_fraction, s, vary)
-             for k in kinds for a in accels for s in range(count)]
+    drawn = [Sampling(k, a, None if k in ("poisson", "variable_density") else center_fraction, s, vary, n)
+             for k in kinds for a in accels for n in (spokes if isinstance(spokes, list | tuple) else [spokes])
+             for s in range(count)]
     if not drawn or len(set(drawn)) < len(drawn):
         raise ValueError("accel and mask must name at least one sampling, and none twice")
     return tuple(drawn)

@@ -22,7 +22,7 @@ from pisolve.evaluate.memory import peak_growth
 from pisolve.evaluate.notes import predicts, unjudged
 from pisolve.evaluate.plan import Plan, kept
 from pisolve.evaluate.planes import middle
-from pisolve.prepare import EACH, SENSE, Sampling, fully_sampled, like_rss, models_of, prepare, zero_filled
+from pisolve.prepare import EACH, SENSE, TOLD, Sampling, fully_sampled, like_rss, models_of, prepare, zero_filled
 from pisolve.recipe import Reconstruction
 from pisolve.recipe.reconstruction import empty
 from pisolve.scan import estimate
@@ -57,6 +57,7 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
         warnings.simplefilter("always")
         method, each = _common(plan)
         scan = prepare(scan, sampling=sampling, method=method, each=each, **plan.common)
+    notes += [f"{word}: {scan.meta[n]}" for n, word in TOLD.items() if n in scan.meta]
     notes += [str(w.message) for w in caught if issubclass(w.category, UserWarning)] + unjudged(plan, scan)
     if sampling is not None:
         notes += scan.warnings()  # such as too few lines in the centre for coil maps
@@ -73,7 +74,8 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
              "noise": noise and noise.sigma, "noise_from": noise.source if noise else "no noise was found",
              "samples": scan.noise is not None, "crimes": suspected, "warnings": list(dict.fromkeys(notes))}
     if isinstance(sampling, Sampling):
-        found |= {"accel": sampling.accel, "mask": sampling.mask, "seed": sampling.seed}
+        accel = sampling.accel if sampling.accel is not None else round(sampling.rate(scan.size), 2)
+        found |= {"accel": accel, "mask": sampling.mask, "seed": sampling.seed}
     write_npz(place / "setting.npz", pattern=scan.mask, about=json.dumps(found), **reference)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import _check
-from pisolve.io import cfl, dicom, dicom_read, fastmri, foreign, matlab, mrd_image, nifti, raw
+from pisolve.io import beside, cfl, dicom, dicom_read, fastmri, foreign, matlab, mrd_image, nifti, raw
 from pisolve.io import numpy as npy
 from pisolve.io.door import reading
+from pisolve.io.epi import refuse
 from pisolve.io.hdf5 import link, open_hdf5
 from pisolve.io.limits import limit
 from pisolve.io.named import PLAIN
@@ -24,8 +25,8 @@ PICTURES = (*nifti.SUFFIXES, dicom.SUFFIX)  # that hold images only
 SUFFIXES = (*HDF5, ".dat", *PICTURES, ".npy", ".npz", ".cfl", ".hdr", matlab.SUFFIX)
 
 
-def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int | None = None, noise=None,
-         average: str = "mean", epi: str = "auto") -> Scan:
+def load(path, *, mps=None, part: dict | None = None, axes=None, coord=None, size=None, max_bytes: int | None = None,
+         noise=None, average: str = "mean", epi: str = "auto") -> Scan:
     """Read a scan by its suffix: k-space and what belongs to it.
 
     fastMRI's .h5, ISMRMRD's .h5 and .mrd, Siemens' twix .dat (with the package `twixtools`; never tried on a scanner's
@@ -49,6 +50,9 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
             "measurement" chooses among several in one file, counted from 0 (else the last with imaging readouts),
             "channels" among readouts of an array and of a body coil (else the most channels).
         axes: the names of the axes of k-space in an array file, instead of what the file says, see `Scan`.
+        coord: where the samples of an array file lie, see `Scan`: an array, or the path of a .npy, .npz, .h5 or .mat
+            with `coord`, or of BART's trajectory, a .cfl, beside a .cfl of BART's samples.
+        size: the shape of the image with `coord`; None: as far as the coordinates reach.
         max_bytes: refuse a file whose arrays need more together; None is half of the machine's memory.
         noise: noise alone, in the place of what the file has: the path of raw data measured without excitation, which
             is brought to the dwell time, bandwidth and averages of the image; or samples (coil, samples) as `Scan`
@@ -78,10 +82,19 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, max_bytes: int 
             raise ValueError(f"part chooses from raw data, and this is none: {_check.brief(part)}")
         if average != "mean" and not is_raw:
             raise ValueError("average is for raw data, and this is none: leave it out")
+        if is_raw and coord is not None:
+            raise ValueError("coord is for k-space in an array file, and this is raw data: leave it out, or give "
+                             "Scan(kspace, coord=...)")
+        if size is not None and coord is None:
+            raise ValueError("size is the image's beside coord: leave it out, a file with coord has its own entry size")
         if is_raw and axes is not None:
             raise ValueError("axes names those of an array, and this is raw data, whose counters name them: leave axes "
                              "out, part={...} chooses")
-        if is_raw:
+        if coord is not None or path.suffix in (matlab.SUFFIX, ".cfl", ".hdr"):
+            refuse(epi)
+        if coord is not None:
+            scan = beside.read(path, path.suffix, coord, size, axes, most)
+        elif is_raw:
             scan = raw.read(path, most, chosen, average=average, noise=noise, epi=epi)
         elif path.suffix in HDF5:
             scan = fastmri.read(path, most, axes, epi)

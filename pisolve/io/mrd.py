@@ -13,7 +13,8 @@ import json
 import numpy as np
 
 from pisolve import _check
-from pisolve.io import epi_raw, written
+from pisolve.io import epi_raw, mrd_points, written
+from pisolve.io.epi import refuse
 from pisolve.io.geometry import place
 from pisolve.io.grid import AXES, BOTH, CALIB, COUNTERS, IMAGE, NOISE, SKIP, STEPS, Readouts
 from pisolve.io.hdf5 import array_at, dataset, open_hdf5, text
@@ -46,7 +47,8 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
         epi: how the ghost of an EPI scan is found, see `epi_raw`.
 
     Raises:
-        ValueError: damaged files, no imaging data, not Cartesian, compressed, or a header that does not fit the data.
+        ValueError: damaged files, no imaging data, compressed, no trajectories of what is not Cartesian, or a header
+            that does not fit the data.
     """
     part = dict(part)
     with open_hdf5(path) as file:
@@ -57,24 +59,27 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
         imaging = [name for name, (_, head, _) in opened.items() if _imaging(head).any()]
         group = chosen(names, imaging, part.pop("measurement", None))
         data, head, header = opened[group]
-        _cartesian(header)
+        several = {"measurement": f"{group} of {', '.join(names)}"} if len(names) > 1 else {}
         counts = _counts(text(file, "pisolve/counts", path), path)
         readouts = one_array(_readouts(data, head, header), part.pop("channels", None))
-        readouts = flattened(readouts) if counts is None else readouts
-        readouts, lines = epi_raw.corrected(readouts, epi_raw.spaces(header), _flag(head, 24), epi, max_bytes)
         bandwidth = header.number("acquisitionSystemInformation/relativeReceiverNoiseBandwidth")
+        bandwidth = bandwidth if bandwidth and bandwidth > 0 else None
         if noise is None and len(names) > 1:
             noise = [pair for name in names
                      for pair in samples_of(readouts if name == group else _readouts(*opened[name]))]
+        if (header.text("encoding/trajectory") or "cartesian").lower() not in CARTESIAN:
+            refuse(epi)
+            return mrd_points.scan(path, data, head, readouts, header, part=part, max_bytes=max_bytes, noise=noise,
+                                   bandwidth=bandwidth, average=average, meta=several)
+        readouts = flattened(readouts) if counts is None else readouts
+        readouts, lines = epi_raw.corrected(readouts, epi_raw.spaces(header), _flag(head, 24), epi, max_bytes)
         mode = header.text("encoding/parallelImaging/calibrationMode")
         fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, counts=counts, average=average, noise=noise,
-                                 bandwidth=bandwidth if bandwidth and bandwidth > 0 else None,
-                                 told=None if mode in (None, "", "other") else mode == "embedded")
+                                 bandwidth=bandwidth, told=None if mode in (None, "", "other") else mode == "embedded")
         own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in written.KEPT}
         kept = text(file, "pisolve/meta", path)
         readout = text(file, "pisolve/readout", path)
-    meta = _meta(header, head, readouts, facts | lines, fields)
-    meta |= {"measurement": f"{group} of {', '.join(names)}"} if len(names) > 1 else {}
+    meta = _meta(header, head, readouts, facts | lines, fields) | several
     try:
         kept = json.loads(kept) if kept else {}
         if "affine" in kept:
@@ -106,13 +111,6 @@ def _opened(file, group: str, max_bytes: int, path):
     header = Header(xml, "the ISMRMRD header")
     data = _data(file, f"{group}/data", max_bytes, path)
     return data, _completed(data, data.fields("head")[:], header), header
-
-
-def _cartesian(header: Header) -> None:
-    trajectory = (header.text("encoding/trajectory") or "cartesian").lower()
-    if trajectory not in CARTESIAN:
-        raise ValueError(f"the trajectory is {trajectory}, not Cartesian: read it with the ismrmrd package, and give "
-                         "coord to the NUFFT")
 
 
 def _completed(data, head, header: Header):

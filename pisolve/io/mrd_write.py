@@ -36,12 +36,15 @@ def save_mrd(path, scan: Scan) -> None:
 
     Raises:
         ValueError: a mask with holes inside its lines along every axis, or lines that do not reach the centre, over
-            65535 samples, axes that the format does not count.
+            65535 samples, axes that the format does not count, samples anywhere (coord).
         ImportError: without the `ismrmrd` package.
     """
     ismrmrd = _check.extra("ismrmrd", "mrd")
     if not isinstance(scan, Scan):
         raise TypeError(f"scan must be a pisolve.io.Scan, got {type(scan).__name__}: make one of k-space first")
+    if scan.coord is not None:
+        raise ValueError("save_mrd writes k-space on a grid, and this scan has samples anywhere (coord): write .h5 "
+                         "or .npz by save_scan")
     _check.choice("the suffix of path", str(path)[str(path).rfind("."):], (".h5", ".hdf5", ".mrd"))
     front = dict(zip(scan.axes[: -1 - len(scan.encoding.encoded)], scan.kspace.shape))
     unknown = [a for a in front if a not in COUNTER]

@@ -49,9 +49,9 @@ def _fit(name, w, mps, ndim):
     if not is_array(w):
         raise TypeError(f"{name} must be an array, got {type(w).__name__}")
     w = backend.to_numpy(w)
-    if name == "weights" and w.dtype.kind == "c" and not w.imag.any():
-        w = w.real
-    if w.dtype.kind not in "biuf":
+    if name == "weights":
+        w = _check.weights(name, w)
+    elif w.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {w.dtype}: give a boolean mask or real weights >= 0")
     shape, full = tuple(w.shape), (*mps.shape[:-1 - ndim], *mps.shape[-ndim:])
     if w.ndim < ndim == 3:
@@ -67,10 +67,8 @@ def _fit(name, w, mps, ndim):
         raise ValueError(f"{name} has shape {shape}, which does not fit k-space of shape {tuple(mps.shape)}")
     if name == "mask" and not ((w == 0) | (w == 1)).all():
         raise ValueError("mask holds other values than 0 and 1: give weights=... for anything else")
-    if not bool((w >= 0).all()) or not bool((w < float("inf")).all()):
-        raise ValueError(f"{name} must be finite and >= 0")
-    if not bool((w > 0).any()):
-        raise ValueError(f"{name} is zero everywhere: nothing is sampled")
+    if name == "mask" and not w.any():
+        raise ValueError("mask is zero everywhere: nothing is sampled")
     return backend.namespace(mps).asarray(w, dtype="float64")
 
 

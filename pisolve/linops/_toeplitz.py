@@ -33,9 +33,13 @@ class Toeplitz:
         parts = backend.parallel(lambda s: s.conj() * self._convolved(s * x, kernel), self.mps)
         return sum(parts[1:], parts[0])
 
+    def one(self, image):
+        """An image (*shape) convolved by the calling thread, without maps."""
+        return self._convolved(image, self.kernel if image.dtype.char == "D" else self._single)
+
     @cached_property
     def _single(self):
-        return self.kernel.astype(np.float32)
+        return self.kernel.astype(np.float32, copy=False)
 
     def _convolved(self, image, kernel):
         import scipy.fft

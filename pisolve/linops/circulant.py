@@ -39,7 +39,8 @@ def circulant(A, lam: float = 0.0) -> SelfAdjoint:
     as that. P is Hermitian and positive, and 0 outside of the support, where there is no image either.
 
     Args:
-        A: `sense(mps, coord=...)` or `nufft(shape, coord)`; frames are averaged, of maps and trajectory both.
+        A: `sense(mps, coord=...)`, of stacks, too, or `nufft(shape, coord)`; frames are averaged, of maps and
+            trajectory both.
         lam: strength of the quadratic prior, that of `lam * Tikhonov()`.
 
     Raises:
@@ -71,6 +72,7 @@ def _lags(kernel, mps):
     for a, n in enumerate(shape):  # lags -n + 1 .. n - 1 modulo n
         front = (slice(None),) * a
         folded = c[(*front, slice(n))].copy()
-        folded[(*front, slice(1, None))] += c[(*front, slice(c.shape[a] - n + 1, None))]
+        if c.shape[a] > n:  # else, along kz of a stack, lags were modulo n
+            folded[(*front, slice(1, None))] += c[(*front, slice(c.shape[a] - n + 1, None))]
         c = folded
     return c, mps.any(0)

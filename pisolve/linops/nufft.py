@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
-from pisolve.backend.points import PointTransform, checked_coord
+from pisolve.backend.points import PointTransform, axes_of, checked_coord
 from pisolve.linops._toeplitz import Toeplitz
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
@@ -21,11 +21,7 @@ class NUFFT(Linop):
     def __init__(self, shape, coord, eps: float = 1e-6):
         shape = _check.shape("shape", shape)
         self.eps = accuracy(eps)
-        d = coord.shape[-1] if _check.is_array(coord) and coord.ndim else 0
-        if d not in (1, 2, 3) or d > len(shape):
-            turned = ": turn it, coord.T" if getattr(coord, "ndim", 0) == 2 and coord.shape[0] in (1, 2, 3) else ""
-            raise ValueError(f"coord {_check.brief(coord)} must be (..., axis) with 1 to 3 axes, as many as are "
-                             f"encoded of an image of shape {shape}{turned}")
+        d = axes_of(coord, range(1, min(3, len(shape)) + 1), takes=f"an image of shape {shape} takes")
         self.tensor = wanted(coord)
         self.coord = checked_coord(coord, shape[-d:])
         self.points = PointTransform(self.coord.reshape(-1, d), shape[-d:], self.eps)
@@ -62,6 +58,12 @@ class NUFFT(Linop):
     def _normal_linop(self):
         return PointsNormal(self, Toeplitz(None, self.points.kernel()))
 
+    def weighted_normal(self, weights):
+        """x -> A^H w A x for real w that broadcast to the points; None where they change along other axes."""
+        if weights.ndim >= self.coord.ndim:
+            return None
+        return Toeplitz(None, self.points.kernel(np.broadcast_to(weights, self.coord.shape[:-1]).reshape(-1)))
+
 
 class PointsNormal(SelfAdjoint):
     """A^H A of points: Toeplitz, and A^H after A where coordinates are tensors that get a gradient."""
@@ -81,12 +83,6 @@ class PointsNormal(SelfAdjoint):
 def wanted(coord):
     """Coordinates that are a torch tensor and require a gradient; else None."""
     return coord if _check.is_torch(coord) and coord.requires_grad else None
-
-    def weighted_normal(self, weights):
-        """x -> A^H w A x for real w that broadcast to the points; None where they change along other axes."""
-        if weights.ndim >= self.coord.ndim:
-            return None
-        return Toeplitz(None, self.points.kernel(np.broadcast_to(weights, self.coord.shape[:-1]).reshape(-1)))
 
 
 def accuracy(eps) -> float:

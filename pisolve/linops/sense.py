@@ -10,9 +10,9 @@ from pisolve import _axes, _check, backend
 from pisolve.linops._encode import Encode, EncodeVolume
 from pisolve.linops._maps import checked_maps, is_volume, kspace_weight, spread
 from pisolve.linops._normal import Normal
+from pisolve.linops._points import sense_points
 from pisolve.linops._volume import NormalVolume
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
-from pisolve.linops.sense_points import sense_points
 
 # Coils of one task: two, or as many as have this many pixels; fixed, so that results do not depend on the threads. Of
 # volumes half of all coils, since each task holds a sum of its own.
@@ -253,7 +253,9 @@ def sense(mps, mask=None, weights=None, *, coord=None, axes=None, shape=None, ep
         coord: points of k-space (..., 2) or (..., 3) in -N/2..N/2 in place of the grid and its mask, as for `nufft`:
             k-space is (coil, *coord.shape[:-1]) then, weights are one for each point, and `A.N` is Toeplitz. With
             `axes` such as ("frame", "coil", "spoke", "sample") coordinates may have the axes before the coils, too:
-            then each frame has its own. A torch tensor that requires a gradient gets one, as for `nufft`.
+            then each frame has its own. With "kz" among the axes they are (..., 2), those of all partitions of a stack
+            or (kz, ..., 2), and z is transformed by an FFT. A torch tensor that requires a gradient gets one, as for
+            `nufft`.
         axes: the names of the axes of k-space, as for `Scan`: ("frame", "coil", "ky", "kx"). A then has the names
             `iaxes` and `oaxes`, and priors find theirs: `TemporalFFT(axis="frame")`.
         shape: the shape of k-space, where it has axes that the maps have not, such as frames seen by the same coils.

@@ -6,13 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from pisolve import _axes, _check
+from pisolve import _check, backend
 from pisolve._check import array
-from pisolve.backend.points import PointTransform, checked_coord
-from pisolve.linops._maps import checked_maps, spread
+from pisolve.backend.points import PointTransform
 from pisolve.linops._toeplitz import Toeplitz
 from pisolve.linops.base import Adjoint, Linop
-from pisolve.linops.nufft import PointsNormal, accuracy, wanted
+from pisolve.linops.nufft import PointsNormal, accuracy
 
 
 class SensePoints(Linop):
@@ -27,17 +26,34 @@ class SensePoints(Linop):
         tensor: the coordinates as a torch tensor that gets a gradient, or None.
     """
 
+    stacked = False  # whether kz is an axis of the grid
+
     def __init__(self, mps, coord, weights, eps, own: bool, tensor=None):
-        d = self.ndim = coord.shape[-1]
-        self.tensor = tensor
-        self.mps, self.coord, self.eps, self.lead = mps, coord, accuracy(eps), tuple(mps.shape[:-1 - d])
+        self._keep(mps, coord, weights, eps, own, coord.shape[-1], tensor)
+        self._points(mps.shape[-self.ndim:], self.own)
+        self._sized(coord.shape[self.own:-1])
+
+    def _keep(self, mps, coord, weights, eps, own, ndim, tensor):
+        self.ndim, self.mps, self.coord, self.eps, self.tensor = ndim, mps, coord, accuracy(eps), tensor
+        self.lead = tuple(mps.shape[:-1 - ndim])
         self.own = len(self.lead) if own else 0
-        where = coord.shape[self.own:-1]
         self.root = None if weights is None else np.sqrt(weights)
-        shape = mps.shape[-d:]
-        self.points = {i: PointTransform(coord[i].reshape(-1, d), shape, self.eps)
-                       for i in np.ndindex(coord.shape[:self.own])}
-        super().__init__((*self.lead, mps.shape[-1 - d], *where), (*self.lead, *shape))
+
+    def _points(self, shape, axes):
+        """A transform for each of the first `axes` axes of `coord`."""
+        self.points = {i: PointTransform(self.coord[i].reshape(-1, len(shape)), shape, self.eps)
+                       for i in np.ndindex(self.coord.shape[:axes])}
+
+    def _sized(self, where):
+        shape = self.mps.shape[-self.ndim:]
+        super().__init__((*self.lead, self.mps.shape[-1 - self.ndim], *where), (*self.lead, *shape))
+
+    def reweighted(self, factor):
+        """The same operator with its weights times `factor`, an array that broadcasts to data without coils."""
+        weights = factor if self.root is None else factor * self.root**2
+        A = weighted(type(self), self.mps, self.coord, weights, self.eps, bool(self.own), self.tensor)
+        A.iaxes, A.oaxes = self.iaxes, self.oaxes
+        return A
 
     @property
     def coil_axis(self):
@@ -50,11 +66,16 @@ class SensePoints(Linop):
         weight = 1.0 if self.root is None else float((self.root[self.root > 0] ** 2).mean())
         return float(energy[energy > 0].mean()) * weight
 
-    def _parts(self):
-        """(index of a frame, its points, the roots of its weights (point,) or None)."""
+    def _frames(self):
+        """(index of a frame, that of its points, the roots of its weights or None)."""
         for i in np.ndindex(self.lead):
             own = i if self.own else ()
-            yield i, self.points[own], None if self.root is None else self.root[own].reshape(-1)
+            yield i, own, None if self.root is None else self.root[own]
+
+    def _parts(self):
+        """(index of a frame, its points, the roots of its weights (point,) or None)."""
+        for i, own, root in self._frames():
+            yield i, self.points[own], None if root is None else root.reshape(-1)
 
     def _apply(self, input):
         out = np.empty(self.oshape, np.result_type(input, self.mps))
@@ -97,15 +118,18 @@ class SensePoints(Linop):
 
     def _transformed(self, x, adjoint):
         """F x, or F^H x, of coil images (..., coil, *shape) or data (..., coil, points), frame by frame."""
-        from pisolve.linops._nufft_torch import transform
-
-        shape = self.mps.shape[-self.ndim:]
         if not self.own:
-            return transform(x, self.tensor, shape, self.eps, adjoint)
+            return self._at(self.tensor, x, adjoint)
         import torch
 
-        parts = [transform(x[i], self.tensor[i], shape, self.eps, adjoint) for i in np.ndindex(self.lead)]
+        parts = [self._at(self.tensor[i], x[i], adjoint) for i in np.ndindex(self.lead)]
         return torch.stack(parts).reshape(*self.lead, *parts[0].shape)
+
+    def _at(self, coord, x, adjoint):
+        """`_transformed` of frames with the same coordinates, a tensor."""
+        from pisolve.linops._nufft_torch import transform
+
+        return transform(x, coord, self.mps.shape[-self.ndim:], self.eps, adjoint)
 
     def _adjoint_linop(self):
         return Adjoint(self)
@@ -116,13 +140,18 @@ class SensePoints(Linop):
             yield points.kernel(None if root is None else root**2), self.mps[i]
 
     def _normal_linop(self):
-        return PointsNormal(self, _Normal(self))
+        return PointsNormal(self, self._weighed())
 
     def weighted_normal(self, weights):
         """x -> A^H w A x for real w that broadcast to the points; None where only they change from frame to frame."""
         if weights.ndim >= self.coord.ndim:
             return None
-        return _Normal(self, np.broadcast_to(weights, self.coord.shape[:-1]))
+        where = np.broadcast_shapes(weights.shape, self.coord.shape[:-1])  # of a stack, 1 along kz where all are alike
+        return self._weighed(np.broadcast_to(weights, where))
+
+    def _weighed(self, further=None):
+        """A^H A, or A^H w A of further weights w, as a function."""
+        return _Normal(self, further)
 
 
 class _Normal:
@@ -149,54 +178,37 @@ class _Normal:
         return np.stack([part(image) for part, image in zip(self.parts, images)]).reshape(x.shape)
 
 
-def sense_points(mps, coord, weights=None, *, axes=None, shape=None, eps: float = 1e-6) -> SensePoints:
-    """`sense` at points of k-space; see there."""
-    mps = checked_maps(mps, None)
-    if _check.is_cupy(mps):
-        raise TypeError("mps is a cupy array: points anywhere in k-space are transformed on the CPU so far")
-    if not _check.is_array(coord) or not coord.ndim or coord.shape[-1] not in (2, 3):
-        turned = ": turn it, coord.T" if getattr(coord, "ndim", 0) == 2 and coord.shape[0] in (2, 3) else ""
-        raise ValueError(f"coord {_check.brief(coord)} must be (..., 2) or (..., 3), the image's axes last{turned}")
-    d = coord.shape[-1]
-    if mps.ndim < d + 1:
-        raise ValueError(f"mps has shape {tuple(mps.shape)}: {d} coordinates take (coil, {'z, ' * (d == 3)}y, x)")
-    tensor, coord = wanted(coord), checked_coord(coord, mps.shape[-d:])
-    names = None if axes is None else _axes.words("axes", axes)
-    if names is not None and _axes.COIL not in names:
-        raise ValueError(f"axes are {', '.join(names)}: one of them must be 'coil'")
-    lead = mps.ndim - 1 - d if names is None else names.index(_axes.COIL)
-    full = mps.shape[:-1 - d] if shape is None else tuple(_check.shape("shape", shape))[:lead]
-    if len(full) != lead:
-        raise ValueError(f"mps has shape {tuple(mps.shape)}, axes are {', '.join(names or ())}: give shape=..., that "
-                         "of k-space, whose axes before the coils the maps have not")
-    mps = spread(mps, (*full, *mps.shape[-1 - d:]), d)
-    own = bool(full) and names is not None and coord.ndim == len(names)
-    if names is not None and not own and coord.ndim != len(names) - lead:
-        before = f", or with {', '.join(names[:lead])} before them" if lead else ""
-        raise ValueError(f"coord has shape {coord.shape}, axes are {', '.join(names)}: give coordinates "
-                         f"({', '.join((*names[lead + 1:], str(d)))}){before}")
-    if own and coord.shape[:lead] != full:
-        raise ValueError(f"coord has shape {coord.shape}, k-space {', '.join(names[:lead])} of {full}: they must agree")
-    A = SensePoints(mps, coord, _weights(weights, coord.shape[:-1]), eps, own, tensor)
-    if names is not None:
-        A.oaxes = names
-        A.iaxes = (*names[:lead], *tuple(_axes.ENCODED)[-d:])
-    elif not lead:
-        A.iaxes = tuple(_axes.ENCODED)[-d:]
-    return A
+def weighted(kind, mps, coord, weights, eps, own: bool, tensor=None) -> SensePoints:
+    """An operator of this kind with weights that are checked, and coordinates for each frame where these differ."""
+    d = coord.shape[-1] + kind.stacked
+    lead = tuple(mps.shape[:-1 - d])
+    where = coord.ndim - 1 - (len(lead) if own else 0)
+    weights = _weights(weights, coord, lead, where, own, mps.shape[-3] if kind.stacked else None)
+    if weights is not None and weights.ndim > where and not own:
+        coord, own = np.broadcast_to(coord, (*lead, *coord.shape)), True
+        tensor = None if tensor is None else tensor.expand(coord.shape)
+    return kind(mps, coord, weights, eps, own, tensor)
 
 
-def _weights(weights, shape):
-    """Real weights >= 0 of the shape of the points, or None."""
+def _weights(weights, coord, lead, where, own, partitions):
+    """Real weights >= 0 that broadcast to data without coils: of points, or of frames, too; None: all are 1.
+
+    In a stack they have size 1 along kz where partitions weigh the same.
+    """
     if weights is None:
         return None
-    w = np.asarray(array("weights", weights, complex_=False))
-    if w.dtype.kind == "c":
-        raise TypeError("weights are complex: give real ones, >= 0")
+    w = _check.weights("weights", np.asarray(backend.to_numpy(array("weights", weights, complex_=False))))
+    shape = coord.shape[-1 - where:-1]
+    shape = shape if partitions is None else (partitions, *shape[1:])
+    frames = w.ndim > where and (own or any(n > 1 for n in w.shape[:-where]))
+    w = w if frames else w.reshape(w.shape[-where:])
     try:
-        w = np.broadcast_to(w.astype(np.float64), shape)
+        w = np.broadcast_to(w.astype(np.float64), (*lead, *shape) if frames or own else shape)
     except ValueError:
         raise ValueError(f"weights have shape {w.shape}, the points {shape}: give one for each") from None
-    if not (w >= 0).all() or not w.any():
-        raise ValueError("weights must be >= 0, and not all zero")
+    if (w == 1).all():
+        return None
+    if partitions is not None:
+        first = w[(..., slice(1), *(slice(None),) * (where - 1))]
+        w = first if (w == first).all() else w
     return w

@@ -31,6 +31,7 @@ class Maps:
             check(name, getattr(self, name))
 
     volumes = False  # whether it makes maps of 3-D k-space
+    anywhere = False  # whether it takes samples anywhere as they are; others take their gridded k-space
 
     def __call__(self, kspace, mask=None, separate=None, *, ndim: int = 2):
         """Coil maps of (..., coil, ky, kx), in 3-D of (..., coil, kz, ky, kx); one coil gets a map of ones.
@@ -58,6 +59,14 @@ class Maps:
                 return np.stack([self(k, mask, separate[z] if own else separate, ndim=3)
                                  for z, k in enumerate(kspace)])
         return getattr(calib, type(self).__name__.lower())(kspace, mask=mask, calib=separate, **options)
+
+
+    def of_points(self, kspace, coord, size):
+        """Coil maps of samples (coil, *points) at coordinates, where it is `anywhere`; one coil gets a map of ones."""
+        if len(kspace) == 1:
+            return np.ones((1, *size), kspace.dtype)
+        options = {f.name: getattr(self, f.name) for f in fields(self)}
+        return getattr(calib, type(self).__name__.lower())(kspace, coord=coord, shape=size, **options)
 
 
 @renamed(maps="sets")
@@ -107,5 +116,6 @@ class JSense(Maps):
     iterations: int = 20
     inner: int = 10
     thresh: float = 0.02
+    anywhere = True
     _checks = {"calib_width": partial(integer, low=3), "kernel_width": _COUNT, "lam": partial(number, low=0),
               "iterations": _COUNT, "inner": _COUNT, "thresh": fraction}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import reduce
 
 import numpy as np
 
 from pisolve import _axes, _check, io, masks
-from pisolve._words import POINTS, SAMPLINGS
+from pisolve._words import POINTS, SAMPLINGS, TRAJECTORIES
 from pisolve.masks.points import SeedError
+from pisolve.prepare.simulated import SIMULATED, nyquist, simulated, told, trajectory
 from pisolve.scan import estimate
 
 _TRIES = 50  # seeds for a Poisson disc
@@ -25,26 +27,37 @@ class Sampling:
 
     Args:
         mask: "random", "equispaced", "equispaced_fraction" (lines), "poisson", "variable_density" (points), or "vista"
-            (lines of a series, spread over time, see `masks.vista`).
-        accel: acceleration; of "equispaced" in 3-D also a pair (2, 2), for kz and ky.
+            (lines of a series, spread over time, see `masks.vista`). Or a trajectory, which is simulated from a full
+            Cartesian scan and said to be: "radial" (golden angles, in 3-D a ball of spokes), "spiral",
+            "stack-of-stars" and "stack-of-spirals" (3-D, kz stays Cartesian).
+        accel: acceleration, None: 4; of "equispaced" in 3-D also a pair (2, 2), for kz and ky.
         center_fraction: share of lines in the full centre, for the patterns of lines; None: fastMRI's.
-        seed: of the pattern.
+        seed: of the pattern; of a trajectory the number of the set of shots that goes on turning.
         vary: None, or the axis whose parts have a pattern each, such as "frame", "echo" or "slice", or several of them:
             of another seed each (seed, seed + 1, ...), or shifted by one line each where lines are evenly spaced. For
-            "vista" it is "frame" where nothing is said.
+            "vista" it is "frame" where nothing is said. Frames of a trajectory each have shots of their own.
+        spokes: how many, in place of `accel`; of a spiral its interleaves, 8 where nothing is said, out of `accel`
+            times as many that would cover k-space.
 
     Raises:
         ValueError: no such pattern, or one that does not fit the scan.
     """
 
     mask: str = "random"
-    accel: float | tuple[float, float] = 4
+    accel: float | tuple[float, float] | None = None
     center_fraction: float | None = None
     seed: int = 0
     vary: str | tuple[str, ...] | None = None
+    spokes: int | None = None
 
     def __post_init__(self):
         _check.choice("mask", self.mask, SAMPLINGS)
+        if self.simulated:
+            self._check_trajectory()
+        elif self.spokes is not None:
+            raise ValueError(f"spokes is for {', '.join(TRAJECTORIES)}, not for mask={self.mask!r}: give accel")
+        if self.accel is None and not self._counted:
+            object.__setattr__(self, "accel", 4)
         if self.center_fraction is not None and self.mask in POINTS:
             raise ValueError(f"center_fraction is for patterns of lines, {self.mask!r} has its own centre of 24 x 24")
         if isinstance(self.accel, list | tuple):
@@ -56,15 +69,77 @@ class Sampling:
             names = _axes.words("vary", self.vary)
             object.__setattr__(self, "vary", names[0] if len(names) == 1 else names)
 
+    @property
+    def simulated(self) -> bool:
+        """Whether it is a trajectory, simulated from a full Cartesian scan."""
+        return self.mask in TRAJECTORIES
+
+    @property
+    def _counted(self) -> bool:
+        """Whether the number of spokes says all, and there is no acceleration."""
+        return self.spokes is not None and "spiral" not in self.mask
+
+    def _check_trajectory(self):
+        if self.center_fraction is not None:
+            raise ValueError(f"center_fraction is for patterns of lines, {self.mask!r} has shots through the centre: "
+                             "leave it out")
+        if isinstance(self.accel, list | tuple):
+            raise ValueError(f"accel {_check.brief(self.accel)} is for mask='equispaced' in 3-D: give one number")
+        _check.number("accel", self.accel, low=1, allow_none=True)
+        _check.integer("spokes", self.spokes, low=1, allow_none=True)
+        if self._counted and self.accel is not None:
+            raise ValueError(f"accel={self.accel:g} beside spokes={self.spokes}: give one of them")
+
+    def rate(self, size) -> float:
+        """The acceleration of a trajectory for an image of this size: spokes at Nyquist's rate over those it has."""
+        return nyquist(self.mask, size) / self.spokes if self._counted else float(self.accel)
+
+    def at(self, accel) -> Sampling:
+        """The same kind of sampling at another acceleration."""
+        return replace(self, accel=accel, spokes=self.spokes if "spiral" in self.mask else None)
+
     def __repr__(self):
         return f"Sampling({', '.join(f'{n}={v!r}' for n, v in self._told())})"
 
     def _told(self):
-        return [(f.name, getattr(self, f.name)) for f in fields(self) if f.name != "vary" or self.vary is not None]
+        later = ("vary", "spokes", "accel")  # told where there are any
+        return [(f.name, v) for f in fields(self) if (v := getattr(self, f.name)) is not None or f.name not in later]
 
     def __call__(self, scan: io.Scan) -> io.Scan:
         """The undersampled scan, with the full data's RSS as reference."""
-        return scan.undersample(self.pattern(scan))
+        if not self.simulated:
+            return scan.undersample(self.pattern(scan))
+        self.check(scan)
+        if self._made(scan):
+            return scan
+        coord = self.coord(scan)
+        return simulated(scan, coord, told(self, coord))
+
+    def _made(self, scan) -> bool:
+        """Whether the scan is one that this very sampling has simulated."""
+        return str(scan.meta.get(SIMULATED, "")).startswith(f"{self!r}:")
+
+    def coord(self, scan: io.Scan) -> np.ndarray:
+        """The coordinates of a trajectory for a scan on a grid: (shot, sample, axis), or of each of its parts.
+
+        Raises:
+            ValueError: no trajectory, one for another number of axes, or no such axis to vary along.
+        """
+        if not self.simulated:
+            raise ValueError(f"mask={self.mask!r} is a pattern on a grid, which has no coord: see pattern(scan)")
+        inner = len(scan.encoding.encoded)
+        size, names = scan.kspace.shape[-inner:], self._names(scan)
+        grid = [(n, a in names) for a, n in zip(scan.encoding.axes[:-inner], scan.encoding.shape)]
+        lead = [n if own else 1 for n, own in grid]
+        seed = reduce(lambda a, b: 31 * a + b, self.seed) if isinstance(self.seed, tuple) else self.seed
+        found = np.stack([trajectory(self.mask, size, self.accel or 1, self.spokes, seed + k)
+                          for k in range(math.prod(lead))])
+        if not names:
+            return found[0]
+        between = (1,) if found.shape[-1] < inner else ()  # partitions are alike
+        found = found.reshape(*lead, *between, *found.shape[1:])
+        partitions = tuple(size[:1]) if between else ()
+        return np.broadcast_to(found, (*(n for n, _ in grid), *partitions, *found.shape[-3:]))
 
     def check(self, scan: io.Scan) -> None:
         """Refuse a scan with gaps between its samples, which would be undersampled a second time.
@@ -75,18 +150,31 @@ class Sampling:
         Raises:
             ValueError: with what to do.
         """
+        if scan.coord is not None and self._made(scan):
+            return
         if scan.coord is not None:
             raise ValueError(f"sampling={self!r} makes patterns on a grid, and this scan has samples anywhere (coord): "
                              "keep some of its shots by scan.undersample(mask), a mask (shot, 1)")
         grid = scan.encoding if scan.mask is not None else scan.encoding.keep(estimate(scan.kspace, scan.axes))
-        if not grid.gaps or np.array_equal(grid.keep(self.pattern(scan)).mask, grid.mask):
+        if self.simulated and scan.weights is not None:
+            raise ValueError(f"sampling={self!r} makes samples in other places, and the weights are those of the grid: "
+                             "leave them out")
+        if not grid.gaps:
+            return
+        if not self.simulated and np.array_equal(grid.keep(self.pattern(scan)).mask, grid.mask):
             return
         told = f"{1 / grid.fraction:.3g}x along {' and '.join(grid.varying) or 'nothing'}"
         raise ValueError(f"sampling={self!r} would undersample this scan again, which was measured {told}: leave it "
                          "out, by recipe.replace(sampling=None) or --no-sampling")
 
     def pattern(self, scan: io.Scan) -> np.ndarray:
-        """The mask for a scan: of its encoded axes, or of all but the coils where it varies."""
+        """The mask for a scan: of its encoded axes, or of all but the coils where it varies.
+
+        Raises:
+            ValueError: a trajectory, which has none, or a pattern that does not fit the scan.
+        """
+        if self.simulated:
+            raise ValueError(f"mask={self.mask!r} is no pattern on a grid: see coord(scan)")
         grid = scan.encoding
         inner = len(grid.encoded)
         if inner == 2:
@@ -117,8 +205,10 @@ class Sampling:
         Raises:
             ValueError: the scan has no such axis.
         """
-        wanted = _axes.words("vary", self.vary or ("frame" if self.mask == "vista" else ()))
         has = _axes.further(scan.axes)
+        usual = ("frame",) if self.mask == "vista" else ()
+        usual = tuple(a for a in has if a != _axes.SLICE) if self.simulated else usual
+        wanted = _axes.words("vary", usual if self.vary is None else self.vary)
         for name in wanted:
             if name not in has and name != _axes.SLICE:
                 told = f"it can vary along {' or '.join(has)}" if has else "there is nothing to vary along"

@@ -15,13 +15,15 @@ from pisolve.prepare.maps import Maps
 from pisolve.prepare.model import Method, Model
 from pisolve.prepare.sampling import Sampling
 from pisolve.prepare.sense import SENSE
+from pisolve.prepare.shots import corrected
 from pisolve.scan import Scan
 
 EACH = ("slice",)  # what is solved by itself
 
 
 def prepare(data, maps: Maps, sampling: Sampling | None = None, *, whiten: bool = False,
-            compress: Compress | None = None, method: Method = SENSE, each=EACH, stacklevel: int = 2) -> Scan:
+            compress: Compress | None = None, method: Method = SENSE, each=EACH, delays=None, shot_factors=False,
+            stacklevel: int = 2) -> Scan:
     """The scan after whitening, undersampling and coil compression, with a mask and maps: all that solving needs.
 
     A scan that went through this stays as it is the second time.
@@ -34,10 +36,12 @@ def prepare(data, maps: Maps, sampling: Sampling | None = None, *, whiten: bool 
         compress: coil compression, or None.
         method: what is to be solved; SPIRiT needs no maps.
         each: the axes along which parts are solved by themselves.
+        delays, shot_factors: of samples anywhere, see `shots.corrected`.
         stacklevel: of the warning about maps, 2 being the caller's line.
     """
     one = as_scan(data)
     method.takes(one, each)
+    one = corrected(one, delays, shot_factors)
     if whiten:
         one = Channels(one, whiten=True).whitened(one)
     if sampling is not None:
@@ -45,7 +49,7 @@ def prepare(data, maps: Maps, sampling: Sampling | None = None, *, whiten: bool 
     if one.mask is None:
         inner = one.kspace.shape[-len(one.encoding.encoded):]
         one = one._with(mask=scan.estimate(one.kspace, one.axes) if one.coord is None else np.ones(inner, bool))
-    if sampling is not None and len(one.encoding.encoded) == 2:  # what was measured was feasible
+    if sampling is not None and one.coord is None and len(one.encoding.encoded) == 2:  # what was measured was feasible
         masks.check(one.encoding.anywhere, one.kspace.shape)
     if compress is not None:
         one = Channels(one, compress=compress).compressed(one)
@@ -66,6 +70,8 @@ def prepare(data, maps: Maps, sampling: Sampling | None = None, *, whiten: bool 
 def _calibrated(maps, still: Scan):
     """Coil maps of a scan without further axes; those of slices that hold nothing are 0."""
     if still.coord is not None:
+        if maps.anywhere and len(still.size) == 2 and still.calib is None:
+            return _of_shots(maps, still)
         return _calibrated(maps, _on_a_grid(still))
     volume = {"ndim": 3} if len(still.encoding.encoded) == 3 else {}
     filled = _filled_slices(still)
@@ -75,6 +81,17 @@ def _calibrated(maps, still: Scan):
     found = [maps(p.kspace, p.mask, p.calib, **volume) if p.kspace.any() else None for p in parts]
     like = next(m for m in found if m is not None)
     return np.ascontiguousarray(np.stack([np.zeros_like(like) if m is None else m for m in found]))
+
+
+def _of_shots(maps, still: Scan):
+    """Maps of samples anywhere, slice by slice; those that were not kept are 0 and do not count."""
+    found = []
+    for part in still.parts():
+        y = part.kspace if part.mask is None else part.kspace * part.mask
+        found.append(maps.of_points(y, part.coord, part.size) if y.any() else None)
+    like = next(m for m in found if m is not None)
+    found = [np.zeros_like(like) if m is None else m for m in found]
+    return np.stack(found) if _axes.SLICE in still.axes else found[0]
 
 
 def _on_a_grid(one: Scan) -> Scan:

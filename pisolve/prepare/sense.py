@@ -70,11 +70,8 @@ def sense_of(part, mps=None) -> linops.Linop:
         make = linops.soft_sense if part.sets > 1 else linops.sense
         return _with_field(part, make(mps, part.mask, part.weights, **place))
     kept = [w for w in (part.mask, part.weights) if w is not None]
-    weights = None
-    if kept:  # frames that keep other shots of one trajectory have their own points then
-        weights = np.prod(np.broadcast_arrays(*kept, np.ones(part.coord.shape[:-1])), axis=0, dtype=float)
-    coord = part.coord if weights is None else np.broadcast_to(part.coord, (*weights.shape, part.coord.shape[-1]))
-    return _with_field(part, linops.sense(mps, weights=weights, coord=coord, **place))
+    weights = np.prod(np.broadcast_arrays(*kept), axis=0, dtype=float) if kept else None
+    return _with_field(part, linops.sense(mps, weights=weights, coord=part.coord, **place))
 
 
 def _with_field(part, A) -> linops.Linop:

@@ -78,8 +78,7 @@ def starts(recipe, scan) -> list | None:
     if not recipe.method.needs_maps or scan.sets > 1:
         what = "several sets of maps" if scan.sets > 1 else f"{type(recipe.method).__name__}()"
         raise ValueError(f"x0 is for one image, and {what} solve{'s' * (scan.sets < 2)} for others: leave it out")
-    shape = tuple(n for n, a in zip(scan.kspace.shape, scan.axes) if a != "coil")
-    x0 = to_numpy(array("x0", loaded(recipe.x0)))
+    x0, shape = to_numpy(array("x0", loaded(recipe.x0))), scan.image_shape
     x0 = filled(x0, shape) if x0.shape[-2:] == wanted(scan, "recon")[-2:] else x0  # as it was written
     if tuple(n for n in x0.shape if n > 1) != tuple(n for n in shape if n > 1):
         raise ValueError(f"x0 has shape {x0.shape}, the scan's images have {shape} ({', '.join(scan.image_axes)})")

@@ -18,6 +18,7 @@ _KNOWN = {cls.__name__: cls for module in (priors, solvers) for cls in vars(modu
           if isinstance(cls, type) and issubclass(cls, Prior | Solver) and cls not in (Prior, Solver)}
 _KNOWN |= {"Scaled": Scaled, "Sum": Sum}
 _FORMER = {cls.__name__: cls.former for cls in (Compress, Espirit)}  # what arguments were called in older files
+_LATER = ("weights", "spokes")  # arguments that are written where they are not None
 _FITTED = ("Fit", "Untrained", "ZeroShot")  # of `scan_specific`, which loads torch
 
 
@@ -47,7 +48,7 @@ def encode(value):
     missing = [n for n in names if not hasattr(value, n)]
     if missing:
         raise ValueError(f"{value!r} cannot be written into a recipe")
-    names = [n for n in names if n != "weights" or value.weights is not None]  # older files say nothing of them
+    names = [n for n in names if n not in _LATER or getattr(value, n) is not None]  # older files say nothing of them
     return {"type": cls.__name__, **{n: encode(getattr(value, n)) for n in names}}
 
 

@@ -61,6 +61,14 @@ class NetworkResult:
         return out
 
 
+def refuse_beside(recipe, defaults) -> None:
+    """Refuse what a recipe has beside its network and a network takes no notice of."""
+    given = [n for n in ("prior", "solver", "tune") if getattr(recipe, n) is not None]
+    given += [n for n in ("max_iter", "tol") if getattr(recipe, n) != getattr(defaults, n)]
+    if given:
+        raise ValueError(f"{given[0]} has no effect on a network, which needs no prior and no solver: leave it out")
+
+
 def check_network(network) -> None:
     """Refuse what is no reconstruction network."""
     if isinstance(network, Denoiser) or (is_module(network) and not hasattr(network, "needs_maps")):

@@ -49,8 +49,8 @@ def ordered(recipe, scan) -> tuple:
 
 
 def own(result: Reconstruction) -> Recipe:
-    """The recipe of a result for its own scan, which is white, undersampled and compressed already."""
-    return result.recipe.replace(sampling=None, whiten=False, compress=None)
+    """The recipe of a result for its own scan, which is corrected, white, undersampled and compressed already."""
+    return result.recipe.replace(sampling=None, whiten=False, compress=None, delays=None, shot_factors=False)
 
 
 def is_method(x) -> bool:

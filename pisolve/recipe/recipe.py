@@ -31,6 +31,7 @@ from pisolve.prepare import (
     prepare,
     zero_filled_scale,
 )
+from pisolve.prepare.shots import AUTO, check_delays
 from pisolve.priors import Prior, Wavelet, Zero, as_prior
 from pisolve.priors._names import check_axes
 from pisolve.recipe import file, first
@@ -38,7 +39,7 @@ from pisolve.recipe.agreement import Watch
 from pisolve.recipe.checkpoint import check_folder
 from pisolve.recipe.device import session
 from pisolve.recipe.format import decode, encode
-from pisolve.recipe.network import NetworkResult, check_network
+from pisolve.recipe.network import NetworkResult, check_network, refuse_beside
 from pisolve.recipe.network import run as run_network
 from pisolve.recipe.reconstruction import WORST, Reconstruction
 from pisolve.recipe.run import run
@@ -93,6 +94,8 @@ class Recipe:
         weights: of the samples, real, >= 0, shaped like a mask, or the path of them: the data term is
             1/2 sum w |A x - y|^2, as SigPy has it. The scale is that of the scan without them. For `Sense()`.
         off_resonance: False leaves out the correction of a scan that has a field map and times.
+        delays, shot_factors: of samples anywhere: gradient delays in samples for each axis, and whether shots are
+            divided by their factors; "auto" finds both in radial scans, and `scan.meta` says it; None, False: neither.
     """
 
     prior: Prior | None = None
@@ -113,9 +116,13 @@ class Recipe:
     x0: object = field(default=None, repr=False, compare=False)
     weights: object = field(default=None, repr=False, compare=False)
     off_resonance: bool = True
+    delays: object = AUTO
+    shot_factors: bool | str = AUTO
 
     def __post_init__(self):
         object.__setattr__(self, "each", check_each(self.each))
+        object.__setattr__(self, "delays", check_delays(self.delays))
+        choice("shot_factors", self.shot_factors, (AUTO, True, False))
         if self.network is not None:
             self._check_network()
         elif self.prior is None:
@@ -153,10 +160,7 @@ class Recipe:
 
     def _check_network(self):
         check_network(self.network)
-        given = [n for n in ("prior", "solver", "tune") if getattr(self, n) is not None]
-        given += [n for n in ("max_iter", "tol") if getattr(self, n) != getattr(Recipe, n)]
-        if given:
-            raise ValueError(f"{given[0]} has no effect on a network, which needs no prior and no solver: leave it out")
+        refuse_beside(self, Recipe)
         kind = bool(self.network.needs_maps)
         if not kind and getattr(self.method, "networks", None):
             object.__setattr__(self, "method", CoilImages())
@@ -181,7 +185,7 @@ class Recipe:
         if self.sampling is not None:
             self.sampling.check(scan)
         return prepare(scan, self.maps, self.sampling, whiten=self.whiten, compress=self.compress, method=self.method,
-                       each=self.each, stacklevel=4)
+                       each=self.each, delays=self.delays, shot_factors=self.shot_factors, stacklevel=4)
 
     def replace(self, **changes) -> Recipe:
         """The same recipe with other arguments: `recipe.replace(sampling=None)` for a scan as it was measured."""
@@ -196,7 +200,7 @@ class Recipe:
         sets = max(scan.sets, getattr(self.maps, "sets", 1) if scan.mps is None else 1)
         if self.prior is not None and self.method.needs_maps and sets == 1:
             names = tuple(a for a in scan.image_axes if a not in self.each)
-            sizes = dict(zip(scan.image_axes, scan.encoding.shape))
+            sizes = dict(zip(scan.image_axes, scan.image_shape))
             check_axes(self.prior, names, tuple(sizes[a] for a in names))
 
     def __call__(self, scan, *, callbacks: tuple[Callable, ...] = (), progress: bool = False,
@@ -271,8 +275,8 @@ class Recipe:
         """
         given = {n: first.written(n, getattr(self, n)) for n in ("x0", "weights")}
         out = {"pisolve": __version__, **encode(replace(self, x0=None, weights=None))}
-        left = (("device", "cpu"), ("each", list(EACH)), ("off_resonance", True),
-                *((n, None) for n in given))  # as before there were these
+        left = (("device", "cpu"), ("each", list(EACH)), *((n, None) for n in given), ("off_resonance", True),
+                ("delays", AUTO), ("shot_factors", AUTO))  # as before there were these
         return {k: v for k, v in (out | given).items() if (k, v) not in left}
 
     def save(self, path) -> None:
@@ -305,11 +309,10 @@ class Recipe:
         Raises:
             ValueError: not such a description.
         """
-        d = {k: v for k, v in d.items() if k != "pisolve"} if isinstance(d, dict) else d
-        if isinstance(d, dict) and "espirit" in d and "maps" not in d:  # as version 0.2 wrote it
-            d["maps"] = d.pop("espirit")
         if isinstance(d, dict):
-            d = d | {n: first.read(n, d[n]) for n in ("x0", "weights") if n in d}
+            d = {k: first.read(k, v) if k in ("x0", "weights") else v for k, v in d.items() if k != "pisolve"}
+            if "espirit" in d and "maps" not in d:  # as version 0.2 wrote it
+                d["maps"] = d.pop("espirit")
         recipe = decode(d, {"Recipe": Recipe, **_PARTS})
         if not isinstance(recipe, Recipe):
             raise ValueError(f"this describes a {type(recipe).__name__}, not a recipe")

@@ -29,7 +29,7 @@ def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps
         checkpoint: a folder to go on from after an interruption, see `Recipe`.
         callbacks, progress: as for `solve`.
         options: the other arguments of `Recipe` by their names: sampling, maps, method, whiten, compress, max_iter,
-            tol, tune, network, consistency, each, device, x0, weights, off_resonance.
+            tol, tune, network, consistency, each, device, x0, weights, off_resonance, delays, shot_factors.
 
     Returns:
         `Reconstruction`: image, status, recipe, and `.save(path)`.

@@ -10,7 +10,7 @@ import numpy as np
 
 from pisolve import io
 from pisolve.figure import SUFFIXES, figure
-from pisolve.prepare import like_rss, zero_filled
+from pisolve.prepare import TOLD, like_rss, zero_filled
 from pisolve.recipe.agreement import Agreement
 from pisolve.recipe.network import name_of
 from pisolve.scan.html import page, planes
@@ -74,6 +74,11 @@ class Reconstruction:
     def axes(self) -> tuple[str, ...]:
         """The names of the axes of x."""
         return self.scan.image_axes
+
+    @property
+    def corrections(self) -> dict[str, str]:
+        """What was done to the shots of samples anywhere, in words: "simulated", "delays", "shots", where it was."""
+        return {word: self.scan.meta[name] for name, word in TOLD.items() if name in self.scan.meta}
 
     @property
     def like_reference(self) -> np.ndarray:

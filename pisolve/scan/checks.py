@@ -81,14 +81,7 @@ def weights(weights, axes, shape) -> np.ndarray:
     Raises:
         TypeError, ValueError: complex or negative ones, another shape, zeros everywhere, others for each coil.
     """
-    w = to_numpy(_check.array("weights", weights, complex_=False, nonzero=True))
-    if w.dtype.kind == "c":
-        if w.imag.any():
-            raise ValueError("weights are complex: real ones >= 0 are needed, each that of one sample's squared error")
-        w = w.real
-    if (w < 0).any():
-        raise ValueError(f"weights has negative values, the lowest {w.min():.3g}: each is that of one sample's squared "
-                         "error, at least 0")
+    w = _check.weights("weights", to_numpy(_check.array("weights", weights, complex_=False)))
     inner = len(_axes.encoded(axes))
     if w.ndim > inner and w.ndim in (len(axes) + 1, inner + 1) and (w.ndim > len(axes) or w.shape[0] != shape[0]):
         first = w[..., :1, *(slice(None),) * inner]

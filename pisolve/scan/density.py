@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections import OrderedDict
+from hashlib import blake2b
 
 import numpy as np
 
 from pisolve import _check
 from pisolve.backend.points import PointTransform, checked_coord
 
-_KNOWN, _MOST, _LARGEST = {}, 8, 1 << 20  # densities found last: a reconstruction asks several times for the same one
+_KEPT, _MOST = OrderedDict(), 1 << 24  # densities of late by a digest of their coordinates, and numbers in them
 
 
 def density(coord, shape, *, iterations: int = 30) -> np.ndarray:
@@ -36,18 +37,23 @@ def density(coord, shape, *, iterations: int = 30) -> np.ndarray:
     Reference:
         Pipe and Menon, Magn Reson Med 41 (1999) 179; Johnson and Pipe, Magn Reson Med 61 (2009) 439 (the kernel).
     """
+    return kept(coord, shape, iterations=iterations).copy()
+
+
+def kept(coord, shape, *, iterations: int = 30) -> np.ndarray:
+    """`density` of these coordinates, made once for all copies and parts of a scan; not to be written into."""
     shape = _check.shape("shape", shape)
-    coord = checked_coord(coord, shape)
+    coord = np.ascontiguousarray(checked_coord(coord, shape))
     count = _check.integer("iterations", iterations, low=1)
-    key = (shape, coord.shape, count, hashlib.sha256(np.ascontiguousarray(coord)).digest())
-    found = _KNOWN.get(key)
+    key = (coord.shape, shape, count, blake2b(coord).digest())
+    found = _KEPT.get(key)
     if found is None:
         found = _pipe_menon(coord, shape, count)
-        if found.size <= _LARGEST:
-            _KNOWN[key] = found
-            for old in list(_KNOWN)[:-_MOST]:
-                _KNOWN.pop(old, None)
-    return found.copy()
+        found.setflags(write=False)
+        _KEPT[key] = found
+        while len(_KEPT) > 1 and sum(w.size for w in list(_KEPT.values())) > _MOST:
+            _KEPT.popitem(last=False)
+    return found
 
 
 def _pipe_menon(coord, shape, iterations):

@@ -28,6 +28,9 @@ def apart(scan, each) -> tuple[str, ...]:
     inside = [a for a in each if a in _axes.ENCODED]
     if inside:
         name = inside[0]
+        if name in ("y", "x") and scan.coord is not None:
+            raise ValueError(f"each={name!r}: {name} is no axis of k-space with coord; "
+                             f"{' or '.join(separable(scan)) or 'none'} can be taken apart")
         if len(scan.encoding.encoded) - len(inside) < 2:
             raise ValueError(f"each={name!r} takes planes of a 3-D scan apart, and this one is 2-D: leave it out")
         if name not in separable(scan):
@@ -39,8 +42,12 @@ def apart(scan, each) -> tuple[str, ...]:
 def separable(scan) -> tuple[str, ...]:
     """The image axes of a 3-D scan along which its planes are problems of their own: those sampled fully."""
     grid = scan.encoding
-    if len(grid.encoded) < 3 or scan.coord is not None:
+    if len(grid.encoded) < 3:
         return ()
+    if scan.coord is not None:
+        alike = grid.stacked and scan.coord.ndim == 1 + grid.points and (
+            scan.mask is None or (scan.mask == scan.mask[..., :1, :, :]).all())
+        return ("z",) if alike else ()
     return tuple(_axes.SPATIAL[a] for a in grid.encoded if a not in grid.varying)
 
 
@@ -63,6 +70,8 @@ def split(scan, each) -> list[dict]:
         at = dict(zip(names, index))
         fields = {n: _taken(a, own, at) for n, (a, own) in arrays.items()}
         fields |= {n: squeezed(fields[n], inner) for n in ("mask", "weights", "times", "field_map") if n in fields}
+        if scan.size is not None and "z" in names:  # planes of a stack
+            fields["size"] = scan.size[1:]
         parts.append({"axes": left, **fields})
     return parts
 
@@ -130,10 +139,13 @@ def together(scan):
     names = tuple(a for a in scan.axes if a != _axes.COIL)
     coord = scan.coord
     coord = np.broadcast_to(coord, (*whole[:len(whole) + 1 - coord.ndim], *coord.shape))
+    coord = moved(coord, (*names, "axis"))
+    if scan.encoding.stacked and (coord == coord[..., :1, :, :, :]).all():  # partitions alike
+        coord = coord[..., 0, :, :, :]
     mask = None if scan.mask is None else moved(np.broadcast_to(scan.mask, whole), names)
     left = tuple(a for a in scan.axes if a not in scan.further)
-    return scan._with(kspace=moved(scan.kspace, scan.axes), coord=moved(coord, (*names, "axis")), mask=mask, axes=left,
-                      reference=None, weights=None, times=None, field_map=None)
+    return scan._with(kspace=moved(scan.kspace, scan.axes), coord=coord, mask=mask, axes=left, reference=None,
+                      weights=None, times=None, field_map=None)
 
 
 def join(scan, images, each) -> np.ndarray:

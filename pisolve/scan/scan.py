@@ -46,7 +46,9 @@ class Scan:
         coord: where the samples lie, (shot, sample, axis) in -N/2..N/2 as for `linops.nufft`, in place of a grid: the
             axes of k-space are then "shot" (a spoke, an interleave) and "sample" in place of "ky" and "kx", in 3-D with
             "segment" before them; without shots or segments there is one. With the axes of k-space before them, but
-            coils, where each frame has its own. `mask` says which shots or samples were kept.
+            coils, where each frame has its own. A stack of stars or spirals has the axis "kz" of its partitions beside
+            coordinates for (y, x), the same for all or (kz, shot, sample, 2). `mask` says which shots or samples were
+            kept.
         size: the shape of the image, (y, x) or (z, y, x), beside `coord`; `mps` and `reference` have it.
         weights: of the samples, real, >= 0, shaped like a mask: the data term is 1/2 sum w |(A x - y)|^2, as in SigPy.
             Complex-typed weights that are real count; files do not keep them.
@@ -154,7 +156,7 @@ class Scan:
         """The arrays that have axes of the scan, with the names of these: what is None included."""
         grid, beside = self.encoding, lambda a: () if a is None else axes_of_maps(self.axes, a.ndim)
         of_mask = () if self.mask is None else grid.axes if self.mask.ndim == len(grid.axes) else grid.encoded
-        of_coord = () if self.coord is None else (*(grid.axes if grid.own_coord else grid.encoded), "axis")
+        of_coord = () if self.coord is None else (*grid.coord_axes, "axis")
         of_maps = tuple(_axes.SPATIAL.get(a, a) for a in beside(self.mps))
         return {"kspace": (self.kspace, self.axes), "mask": (self.mask, of_mask), "mps": (self.mps, of_maps),
                 "calib": (self.calib, beside(self.calib)), "reference": (self.reference, self.image_axes),

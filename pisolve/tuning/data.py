@@ -11,9 +11,9 @@ from pisolve._check import dtype_name, real_name
 from pisolve.backend._sigpy import sigpy
 from pisolve.linops import sense
 from pisolve.linops.sense import Sense
-from pisolve.linops.sense_points import SensePoints
 from pisolve.problem import Problem
 from pisolve.scan.grid import Grid, shortened
+from pisolve.scan.points import Points
 
 _CENTRE = 24  # the widest centre that an image of low resolution is made of
 
@@ -39,7 +39,8 @@ class Data:
         if y.ndim < 2:
             raise ValueError(f"y has shape {tuple(y.shape)}: tuning needs data of two or more axes")
         y = backend.from_torch(y) if hasattr(y, "detach") else y
-        self.ndim = self.plain.ndim if self.is_sense else 2
+        shots = len(self.plain.oshape) - 1 - len(self.plain.lead) if self.anywhere else 2
+        self.ndim = self.plain.ndim if self.is_sense else shots
         weight = _weight(self.plain)
         inside = y != 0 if weight is None else weight > 0
         self.y = y * inside
@@ -51,10 +52,15 @@ class Data:
 
     def _grid(self, shape) -> Grid:
         """Names where there are none: those of slices, as far as one knows."""
-        size, lead = shape[-self.ndim:], shape[:-1 - self.ndim] if self.is_sense else ()
+        size, lead = shape[-self.ndim:], shape[:-1 - self.ndim] if self.is_sense or self.anywhere else ()
         names = [a for a in getattr(self.A, "oaxes", None) or () if a not in _axes.SPATIAL and a != _axes.COIL]
         if len(names) != len(lead):
             names = [_axes.SLICE, "frame", *(f"axis{k}" for k in range(len(lead)))][:len(lead)]
+        if self.anywhere and self.ndim < 4:  # each frame's shots by themselves
+            first = "kz" if self.plain.stacked else "segment"
+            axes = (*names, *(first, "shot", "sample")[-self.ndim:])
+            mask = np.broadcast_to(self.inside, shape).any(axis=-1 - self.ndim)
+            return Points(axes, (*lead, *size), mask if self.plain.own else shortened(mask, axes))
         axes = (*names, *tuple(_axes.SPATIAL)[-self.ndim:])
         if self.is_sense and self.inside.ndim > self.ndim + 1:
             mask = shortened(np.broadcast_to(self.inside[..., 0, *(slice(None),) * self.ndim], (*lead, *size)), axes)
@@ -66,6 +72,11 @@ class Data:
     def is_sense(self) -> bool:
         """Whether y is k-space on a grid."""
         return isinstance(self.plain, Sense)
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether y are samples anywhere in k-space, in shots."""
+        return hasattr(self.plain, "reweighted")
 
     def like(self, x):
         """The numpy array `x` as an array of y's kind."""
@@ -80,11 +91,8 @@ class Data:
         keep = keep.astype(real_name(self.y))
         kept = self.like(self.on_data(keep))
         A = self.plain
-        if isinstance(A, Sense | SensePoints):
-            named = {} if A.oaxes is None else {"axes": A.oaxes, "shape": tuple(A.oshape)}
-            root, more = (A.weight, {}) if self.is_sense else (A.root, {"coord": A.coord, "eps": A.eps})
-            keep = self.like(keep)
-            less = sense(A.mps, weights=keep if root is None else root**2 * keep, **more, **named)
+        if self.is_sense or self.anywhere:
+            less = A.reweighted(keep) if self.anywhere else _reweighted(A, self.like(keep))
             return less if A is self.A else self.A.around(less), self.y * kept
         full = backend.namespace(kept).broadcast_to(kept, tuple(self.y.shape))
         return sigpy.linop.Multiply(self.A.oshape, full) * self.A, self.y * kept
@@ -110,10 +118,10 @@ class Data:
     def split(self, *, folds: int, share: float, seed: int) -> list:
         """At most `folds` seeded sets of samples, bool like `sampled`: each `share` of those outside the full centre.
 
-        The centre stays. What is withheld are the units of the sampling, `Grid.units`: whole lines where the pattern
-        varies along one axis, else points (lines of two phase encodings in 3-D), each of its own frame where frames
-        have their own masks; disjoint as far as folds * share <= 1. Where everything is sampled, the central eighth
-        along each axis counts as the centre.
+        The centre stays. What is withheld are the units of the sampling, `Grid.units`: whole shots of samples anywhere,
+        whole lines where the pattern varies along one axis, else points (lines of two phase encodings in 3-D), each of
+        its own frame where frames have their own masks; disjoint as far as folds * share <= 1. Where everything is
+        sampled, the central eighth along each axis counts as the centre.
 
         Raises:
             ValueError: fewer than two lines or points outside the centre.
@@ -156,6 +164,12 @@ def _weight(A):
     if A.weight is None:
         return backend.namespace(A.mps).ones((1,) * A.ndim, "float32")
     return A.weight if A.weight.ndim == A.ndim else backend.namespace(A.mps).expand_dims(A.weight, -1 - A.ndim)
+
+
+def _reweighted(A, keep):
+    """A `sense` on a grid with its weights times `keep`."""
+    named = {} if A.oaxes is None else {"axes": A.oaxes, "shape": tuple(A.oshape)}
+    return sense(A.mps, weights=keep if A.weight is None else A.weight**2 * keep, **named)
 
 
 def _block(shape, size):

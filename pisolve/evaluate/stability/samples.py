@@ -20,7 +20,7 @@ def masks_of(scan: io.Scan, sampling: Sampling, accels) -> tuple[dict, dict]:
     made, refused = {}, {}
     for accel in sorted(set(accels)):
         try:
-            made[accel] = scan if accel == 1 else replace(sampling, accel=accel)(scan)
+            made[accel] = scan if accel == 1 else sampling.at(accel)(scan)
         except ValueError as error:
             refused[accel] = str(error)
     return made, refused
@@ -47,7 +47,9 @@ def run_samples(recipe: Recipe, scan: io.Scan, made: dict, *, home: float | None
     for accel, part in made.items():
         done = replace(recipe, sampling=None)(replace(part, reference=None))
         tick()
-        rows.append({"acceleration": accel, "samples": 1.0 if part.mask is None else float(np.mean(part.mask)),
+        share = min(1.0, 1 / part.encoding.acceleration) if part.coord is not None else 1.0 if part.mask is None else (
+            float(np.mean(part.mask)))
+        rows.append({"acceleration": accel, "samples": share,
                      "NMSE": metrics.nmse(reference, done.x, region=body),
                      "PSNR": metrics.psnr(reference, done.x, region=body), "status": done.status,
                      "home": accel == home, "worse": False})

@@ -1,0 +1,151 @@
+"""Files of samples anywhere: ISMRMRD with trajectories, BART's pair of k-space and trajectory, coordinates beside."""
+
+import h5py
+import ismrmrd
+import numpy as np
+import pytest
+from test_mrd import header, readout, write
+
+import pisolve as pi
+from pisolve import cli, io, linops, trajectories
+from pisolve.io import cfl
+
+N, SHOTS, SAMPLES = 32, 21, 64
+HEAD = pi.phantom.brain((N, N), 3)
+K = trajectories.radial((N, N), SHOTS, SAMPLES)
+TRUTH = HEAD.image * np.linalg.norm(HEAD.mps, axis=0)
+Y = linops.sense(HEAD.mps.astype("c8"), coord=K)(HEAD.image.astype("c8"))
+
+
+def shot(samples, k, **options):
+    """A readout of the library with its trajectory, (x, y) as ISMRMRD has them."""
+    made = readout(samples, **options)
+    made.resize(samples.shape[1], len(samples), k.shape[-1])
+    made.data[:] = samples
+    made.traj[:] = k[:, ::-1]
+    return made
+
+
+def raw(path, *, scale=1 / N, y=Y, k=K, trajectory="radial", z=1, **options):
+    xml = header(N, N, z, fov=(2 * N, 2 * N, 5 * z), trajectory=trajectory)
+    return write(path, xml, [shot(y[:, s], scale * k[s], y=s, **options) for s in range(y.shape[1])])
+
+
+@pytest.mark.parametrize(("scale", "said"), [(1 / N, ""), (2 * np.pi / N, "radians"), (1, "1 / field of view")])
+def test_ismrmrd_with_trajectories(scale, said, tmp_path):
+    scan = io.load(raw(tmp_path / "a.h5", scale=scale))
+    assert scan.axes == ("slice", "coil", "shot", "sample")
+    assert scan.size == (N, N)
+    np.testing.assert_array_equal(scan.kspace[0], Y)
+    np.testing.assert_allclose(scan.coord, K, atol=1e-5)
+    assert scan.meta["trajectory"] == "radial"
+    assert said in " ".join(scan.warnings())
+    assert bool(said) == bool(scan.warnings())
+    done = pi.recon(scan, 1e-3 * pi.TV(), max_iter=25)
+    assert pi.metrics.psnr(TRUTH, abs(done.x[0])) > 22
+
+
+def test_frames_of_unequal_numbers_of_shots_noise_and_discarded_samples(tmp_path):
+    lines = [shot(Y[:, s], K[s] / N, y=s, phase=int(s >= 11), head={"discard_pre": 2}) for s in range(SHOTS)]
+    noise = readout(np.ones((3, 50), "c8"), ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+    scan = io.load(write(tmp_path / "a.h5", header(N, N, fov=(2 * N, 2 * N, 5), trajectory="goldenangle"),
+                         [noise, *lines]))
+    assert scan.axes == ("slice", "frame", "coil", "shot", "sample")
+    assert scan.kspace.shape == (1, 2, 3, 11, SAMPLES - 2)
+    np.testing.assert_array_equal(scan.kspace[0, 1, :, :10], Y[:, 11:, 2:])
+    np.testing.assert_allclose(scan.coord[0, 1, :10], K[11:, 2:], atol=1e-5)
+    assert scan.noise.shape == (3, 50)
+    assert scan.mask[0, 0].all()
+    assert not scan.mask[0, 1, 10].any()
+    assert pi.recon(scan, 1e-2 * pi.LLR(), max_iter=3).ok
+
+
+def test_a_stack_in_ismrmrd(tmp_path):
+    lines = [shot(Y[:, s] * (1 + z), K[s] / N, y=s, z=z) for z in range(4) for s in range(SHOTS)]
+    scan = io.load(write(tmp_path / "a.h5", header(N, N, 4, fov=(2 * N, 2 * N, 20), trajectory="radial"), lines))
+    assert scan.axes == ("coil", "kz", "shot", "sample")
+    assert scan.size == (4, N, N)
+    assert scan.coord.shape == K.shape
+    np.testing.assert_array_equal(scan.kspace[:, 2], 3 * Y)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"scale": np.nan}, "NaN"), ({"scale": 3.0}, "reaches"),
+    ({"trajectory": "other", "k": K[..., :1]}, "1] coordinates")])
+def test_damaged_raw_data(change, words, tmp_path):
+    path = raw(tmp_path / "a.h5", **change)
+    with pytest.raises(ValueError, match=words) as error:
+        io.load(path)
+    assert "a.h5" in str(error.value)
+
+
+def test_raw_data_larger_than_the_memory(tmp_path):
+    with pytest.raises(ValueError, match=r"a\.h5"):
+        io.load(raw(tmp_path / "a.h5"), max_bytes=50_000)
+
+
+def bart(folder, frames=None):
+    """BART's files of these spokes: ksp (1, sample, spoke, coil[, frame]) and traj (3, sample, spoke[, frame])."""
+    k = np.concatenate([K[..., ::-1], np.zeros((*K.shape[:-1], 1))], -1)  # x, y, z
+    y = Y
+    names = ("coil", "z", "y", "x")
+    if frames:
+        k, y = np.stack([k, -k]), np.stack([y, y[..., ::-1]])
+        cfl.write(folder / "traj.cfl", k.astype("c8"), axes=("frame", "z", "y", "x"))
+        cfl.write(folder / "ksp.cfl", y[..., None], axes=("frame", *names))
+    else:
+        cfl.write(folder / "traj.cfl", k.astype("c8"), axes=("z", "y", "x"))
+        cfl.write(folder / "ksp.cfl", y[..., None], axes=names)
+
+
+def test_barts_pair(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    bart(tmp_path)
+    scan = io.load("ksp.cfl", coord="traj.cfl", size=(N, N))
+    assert scan.axes == ("coil", "shot", "sample")
+    np.testing.assert_array_equal(scan.kspace, Y)
+    np.testing.assert_allclose(scan.coord, K, atol=1e-5)
+    assert io.load("ksp.cfl", coord="traj.cfl").size == (N, N)  # as far as they reach
+    assert cli.main(["info", "ksp.cfl", "--coord", "traj.cfl", "--size", "32,32"]) in (0, None)
+    assert "21 shots of 64 samples for an image of 32 x 32" in capsys.readouterr().out
+    words = ["recon", "ksp.cfl", "--coord", "traj.cfl", "-o", "x.npy", "--prior", "tv", "--max-iter", "25"]
+    assert cli.main(words) == 0
+    assert pi.metrics.psnr(TRUTH, abs(np.load("x.npy"))) > 22
+
+
+def test_barts_frames(tmp_path):
+    bart(tmp_path, frames=2)
+    scan = io.load(tmp_path / "ksp.cfl", coord=tmp_path / "traj.cfl", size=(N, N))
+    assert scan.axes == ("frame", "coil", "shot", "sample")
+    np.testing.assert_allclose(scan.coord, np.stack([K, -K]), atol=1e-5)
+
+
+def test_coordinates_beside_arrays(tmp_path):
+    np.save(tmp_path / "y.npy", Y)
+    np.save(tmp_path / "k.npy", K)
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        file["kspace"] = Y
+    np.savez(tmp_path / "k.npz", coord=K)
+    for y, k in (("y.npy", "k.npy"), ("y.h5", "k.npz")):
+        scan = io.load(tmp_path / y, coord=tmp_path / k, size=(N, N))
+        np.testing.assert_array_equal(scan.kspace.reshape(Y.shape), Y)
+    np.testing.assert_array_equal(io.load(tmp_path / "y.npy", coord=K, size=(N, N)).coord, K)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda f: io.load(f / "ksp.cfl", coord=f / "ksp.cfl"), "no trajectory"),
+    (lambda f: io.load(f / "traj.cfl", coord=f / "traj.cfl"), "dimension 0"),
+    (lambda f: io.load(f / "ksp.cfl", size=(N, N)), "size is the image's"),
+    (lambda f: io.load(f / "ksp.cfl", coord=f / "traj.cfl", axes=("coil", "shot", "sample")), "leave axes out"),
+    (lambda f: io.load(f / "ksp.cfl", coord=K[:, :9]), "coord has shape"),
+    (lambda f: io.load(f / "ksp.cfl", coord=f / "no.cfl"), "does not exist"),
+    (lambda f: io.load(raw(f / "a.h5"), coord=K), "raw data")])
+def test_what_does_not_fit_is_refused(call, words, tmp_path):
+    bart(tmp_path)
+    with pytest.raises((ValueError, FileNotFoundError), match=words):
+        call(tmp_path)
+
+
+def test_it_is_not_written_as_a_grid(tmp_path):
+    with pytest.raises(ValueError, match="on a grid"):
+        io.save_mrd(tmp_path / "a.h5", io.Scan(Y, coord=K, size=(N, N)))
