@@ -187,12 +187,14 @@ def scan_of(**more):
 
 @pytest.mark.parametrize("suffix", [".h5", ".npz", ".npy", ".cfl", ".mat", ".mrd"])
 def test_scans_come_back(tmp_path, suffix):
-    scan = scan_of(meta={"voxel_mm": [5.0, 1, 2], "field_strength_t": 3.0})
+    scan = scan_of(meta={"voxel_mm": [5.0, 1, 2], "field_strength_t": 3.0},
+                   weights=np.linspace(1, 2, 24 * 20).reshape(24, 20))
     lost = io.save_scan(tmp_path / f"a{suffix}", scan)
     again = io.load(tmp_path / f"a{suffix}", **({"axes": scan.axes} if suffix == ".npy" else {}))
     assert again.axes == scan.axes
     np.testing.assert_array_equal(again.kspace, scan.kspace)
-    for name in {"mask", "mps", "noise"} - set(lost):
+    assert ("weights" in lost) == (suffix not in (".h5", ".npz"))
+    for name in {"mask", "mps", "noise", "weights"} - set(lost):
         a, b = (np.broadcast_to(getattr(s, name), getattr(scan, name).shape) for s in (again, scan))
         np.testing.assert_array_equal(a, b)
     assert {"mask", "mps"} <= set(lost) or suffix not in (".npy", ".cfl")

@@ -49,6 +49,7 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
         mask, mps, noise, calib = (dataset(file, n, max_bytes, path) for n in ("mask", "mps", "noise", "calib"))
         reference = next((r for r in (dataset(file, n, max_bytes, path) for n in IMAGES[1:3]) if r is not None), None)
         more, fields = field.taken(lambda name: dataset(file, name, max_bytes, path))
+        fields["weights"] = dataset(file, "weights", max_bytes, path)
         meta = attributes(file) | more
         xml = text(file, "ismrmrd_header", path)
         said, said_mask = (names(file, name, path) for name in ("axes", "mask_axes"))

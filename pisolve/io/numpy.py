@@ -16,7 +16,7 @@ from pisolve.io.named import of_kspace, spread, words
 from pisolve.scan import Scan
 from pisolve.scan.checks import complex_samples
 
-ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib", *field.NAMES)
+ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib", "weights", *field.NAMES)
 NAMES = ("axes", "mask_axes")
 REMEDY = "or say them otherwise, load(path, axes=...)"
 

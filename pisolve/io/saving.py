@@ -20,7 +20,7 @@ from pisolve.scan import Scan
 
 IMAGES = (".h5", ".hdf5", ".npy", ".cfl", *nifti.SUFFIXES, dicom.SUFFIX, ".mrd", matlab.SUFFIX)
 SCANS = (".h5", ".hdf5", ".npz", ".npy", ".cfl", ".mrd", matlab.SUFFIX)
-ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib", "coord", "field_map", "times")  # of a scan
+ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib", "weights", "coord", "field_map", "times")  # of a scan
 _PLACED = (*nifti.SUFFIXES, dicom.SUFFIX, ".mrd")  # keep where an image lies, and no recipe as such
 
 
@@ -154,9 +154,9 @@ def save_scan(path, scan: Scan) -> list[str]:
     beside = {"axes": ",".join(scan.axes)} | ({} if scan.size is None else {"size": np.array(scan.size)})
     if scan.mask is not None:
         beside["mask_axes"] = ",".join(scan.named()["mask"][1])
-    kept = {".npy": ("kspace",), ".cfl": ("kspace",), ".mrd": tuple(n for n in arrays if n not in ARRAYS[-3:]),
+    kept = {".npy": ("kspace",), ".cfl": ("kspace",), ".mrd": tuple(n for n in arrays if n not in ("weights", "coord")),
             matlab.SUFFIX: ("kspace", *matlab.OTHERS)}.get(suffix, tuple(arrays))
-    lost = [n for n in arrays if n not in kept] + ["weights"] * (scan.weights is not None)
+    lost = [n for n in arrays if n not in kept]
     if "coord" in lost:
         raise ValueError(f"{suffix} has no place for where the samples of this scan lie (coord): write .h5 or .npz")
     if suffix == ".mrd":
