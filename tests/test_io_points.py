@@ -69,6 +69,24 @@ def test_a_stack_in_ismrmrd(tmp_path):
     np.testing.assert_array_equal(scan.kspace[:, 2], 3 * Y)
 
 
+def test_averages_noise_of_another_file_and_a_body_coil(tmp_path):
+    xml = header(N, N, fov=(2 * N, 2 * N, 5), trajectory="radial")
+    lines = [shot(Y[:, s] * (1 + a), K[s] / N, y=s, average=a) for a in range(2) for s in range(SHOTS)]
+    body = [shot(Y[:1, s], K[s] / N, y=s) for s in range(3)]
+    path = write(tmp_path / "a.h5", xml, [*lines, *body])
+    noise = write(tmp_path / "n.h5", xml, [readout(np.ones((3, 50), "c8"), ismrmrd.ACQ_IS_NOISE_MEASUREMENT)])
+    with pytest.warns(UserWarning, match="3 of 1 channels"):
+        scan = io.load(path, noise=noise, average="keep")
+    assert scan.axes == ("slice", "average", "coil", "shot", "sample")
+    np.testing.assert_array_equal(scan.kspace[0, 1], 2 * Y)
+    assert scan.coord.shape == K.shape
+    assert scan.noise.shape == (3, 50)
+    assert io.load(path, part={"channels": 3}).kspace.shape == (1, 3, 2 * SHOTS, SAMPLES)  # shots of one image
+    assert io.load(path, part={"channels": 1}).kspace.shape == (1, 1, 3, SAMPLES)
+    with pytest.raises(ValueError, match="epi='entropy'"):
+        io.load(path, epi="entropy", part={"channels": 3})
+
+
 @pytest.mark.parametrize(("change", "words"), [
     ({"scale": np.nan}, "NaN"), ({"scale": 3.0}, "reaches"),
     ({"trajectory": "other", "k": K[..., :1]}, "1] coordinates")])

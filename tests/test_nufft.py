@@ -170,11 +170,12 @@ def test_gradients_with_respect_to_coordinates(adjoint, rng):
 
 @pytest.mark.parametrize("what", ["A", "A.H", "A.N"])
 @pytest.mark.parametrize("own", [False, True])
-def test_sense_gives_gradients_with_respect_to_coordinates(what, own, rng):
-    mps = maps(2, 2, 3, 2)
+@pytest.mark.parametrize("stack", [False, True])
+def test_sense_gives_gradients_with_respect_to_coordinates(what, own, stack, rng):
+    mps = maps(2, 2, 3, 2)  # (slice or coil, coil or z, y, x)
     k = torch.tensor(coord(2, 3, size=(3, 2)) if own else coord(3, size=(3, 2)), requires_grad=True)
     weights = rng.random(k.shape[:-1])
-    names = {"axes": ("frame", "coil", "sample")} if own else {}
+    names = {"axes": ("coil", "kz", "sample")} if stack else {"axes": ("frame", "coil", "sample")} if own else {}
 
     def part(k):
         A = linops.sense(mps, None, weights, coord=k, eps=1e-14, **names)

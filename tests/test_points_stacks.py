@@ -55,6 +55,27 @@ def test_it_is_the_transform_of_points_in_three_dimensions(own):
         assert A.iaxes == ("z", "y", "x")
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_off_resonance_of_stacks(own):
+    """Against the 3-D transform; A^H A has convolutions of planes or partitions for its segments, and no pair."""
+    mps, rng = maps(2, *(4, 6, 5)), np.random.default_rng(0)
+    k = np.stack([coord(3, 4, size=(6, 5), seed=z) for z in range(4)]) if own else coord(3, 4, size=(6, 5))
+    whole = np.concatenate([trajectories.stack(k[z] if own else k, 4)[z][None] for z in range(4)])
+    field = 100 * rng.random((4, 6, 5))
+    times = 1e-3 + 1e-4 * np.arange(12).reshape(3, 4) + (5e-3 * np.arange(4)[:, None, None] if own else 0)
+    A, B = (linops.off_resonance(E, field, times, accuracy=1e-10) for E in (
+        linops.sense(mps, coord=k, axes=NAMES, eps=1e-12), linops.sense(mps, coord=whole, eps=1e-12)))
+    x = rng.standard_normal((4, 6, 5)) + 1j * rng.standard_normal((4, 6, 5))
+    y = A(x)
+    assert A.coil_axis == -4
+    assert error(y, B(x)) < 1e-9
+    assert error(A.H(y), B.H(y)) < 1e-9
+    assert error(A.N(x), A.H(y)) < 1e-8
+    part = A.A.weighted_normal(np.ones((1, 3, 4))).parts[0]
+    assert type(part).__name__ == ("_Partitions" if own else "_Planes")
+    assert type(A.N).__name__ == "SelfAdjoint"
+
+
 @pytest.mark.parametrize(("change", "words"), [
     ({"coord": np.zeros((5, 3, 4, 2))}, "partitions"), ({"weights": np.ones((3, 3, 4))}, "weights have shape"),
     ({"mps": maps(2, 6, 5)}, "coil, z, y, x")])
@@ -139,6 +160,24 @@ def test_spokes_of_partitions_are_withheld():
     assert error(abs(done.x), abs(IMAGE)) < 0.2
     found = pi.tune(scan, pi.TV(), strengths=[1e-4, 1e-3, 0.3], refine=0, max_iter=6)
     assert found.strength < 0.3
+
+
+def test_a_field_and_times_of_a_stack(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    field = (np.linspace(-60, 60, 20) * np.linspace(1, 2, 6)[:, None, None] + np.zeros(SIZE)).astype("f4")
+    times = 1e-3 + 2e-4 * np.arange(SAMPLES)
+    y = linops.off_resonance(linops.sense(MPS, coord=STAR, axes=NAMES), field, times)(IMAGE)
+    scan = io.Scan(y, coord=STAR, size=SIZE, axes=NAMES, mps=MPS, field_map=field, times=times)
+    on, off = (pi.recon(scan, 0.02 * pi.Tikhonov(), max_iter=30, off_resonance=o).x for o in (True, False))
+    assert error(on, IMAGE) < 0.6 * error(off, IMAGE)
+    planes = pi.recon(scan, 0.02 * pi.Tikhonov(), max_iter=30, each=("slice", "z")).x
+    assert error(planes, on) < 0.03
+    np.testing.assert_array_equal(scan.parts(("slice", "z"))[4].field_map, field[4])
+    assert pi.tune(scan, pi.Tikhonov(), strengths=[1e-3, 1e-2, 10.0], refine=0, max_iter=6).strength < 1
+    io.save_scan("s.npz", scan)
+    assert cli.main(["recon", "s.npz", "-o", "x.h5", "--prior", "tikhonov", "--lam", "0.02", "--max-iter", "30"]) == 0
+    assert "segments" in capsys.readouterr().out
+    assert error(io.load_image("x.h5"), on) < 1e-4
 
 
 def test_from_a_file_and_the_command_line(tmp_path, monkeypatch, capsys):

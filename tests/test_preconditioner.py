@@ -47,12 +47,17 @@ def circulant_mean(matrix, shape):
     return (mean / n)[lag]
 
 
-@pytest.mark.parametrize("kind", ["sense", "weights", "nufft", "3d"])
+@pytest.mark.parametrize("kind", ["sense", "weights", "nufft", "3d", "stack", "stack of alike"])
 def test_circulant_is_the_nearest_one_to_the_dense_matrix(kind):
-    shape = (3, 4, 5) if kind == "3d" else (5, 6)
+    shape = (3, 4, 5) if kind == "3d" or "stack" in kind else (5, 6)
     k, mps = coord(6, 40, size=shape), maps(2, *shape)
     weights = np.random.default_rng(0).random((6, 40)) if kind == "weights" else None
-    B = linops.nufft(shape, k, eps=1e-12) if kind == "nufft" else linops.sense(mps, None, weights, coord=k, eps=1e-12)
+    names = {}
+    if "stack" in kind:
+        k = coord(*((3,) if kind == "stack" else ()), 6, 40, size=shape[1:])
+        names = {"axes": ("coil", "kz", "shot", "sample")}
+    B = linops.nufft(shape, k, eps=1e-12) if kind == "nufft" else linops.sense(mps, None, weights, coord=k, eps=1e-12,
+                                                                               **names)
     matrix = linops.dense(B)
     near = circulant_mean(matrix.conj().T @ matrix, shape)
     assert np.linalg.eigvalsh(near).min() > 1e-3 * np.linalg.eigvalsh(near).max()  # no eigenvalue is raised

@@ -57,6 +57,7 @@ def test_the_number_of_shots():
     (lambda: pi.Sampling("spiral", 4)(scan_of("3-D", full=True)), "2-D scans"),
     (lambda: RADIAL(scan_of("slice")), "undersample this scan again"),
     (lambda: pi.Sampling("radial", spokes=9)(RADIAL(FULL)), "samples anywhere"),
+    (lambda: RADIAL(FULL._with(field_map=np.ones((SIDE, SIDE)), times=np.ones((SIDE, 1)))), "off_resonance=False"),
     (lambda: RADIAL.pattern(FULL), r"coord\(scan\)"), (lambda: pi.Sampling().coord(FULL), r"pattern\(scan\)"),
     (lambda: pi.Sampling("radial", vary="frame")(FULL), "no 'frame'"),
     (lambda: RADIAL(pi.io.Scan(FULL.kspace, weights=np.ones((SIDE, SIDE)))), "weights")])

@@ -13,6 +13,7 @@ from pisolve._words import POINTS, SAMPLINGS, TRAJECTORIES
 from pisolve.masks.points import SeedError
 from pisolve.prepare.simulated import SIMULATED, nyquist, simulated, told, trajectory
 from pisolve.scan import estimate
+from pisolve.scan.field import corrected
 
 _TRIES = 50  # seeds for a Poisson disc
 _CENTRE = (24, 8)  # samples of the full centre in two phase encodes at most, and at least; between, a quarter of each
@@ -159,6 +160,9 @@ class Sampling:
         if self.simulated and scan.weights is not None:
             raise ValueError(f"sampling={self!r} makes samples in other places, and the weights are those of the grid: "
                              "leave them out")
+        if self.simulated and corrected(scan):
+            raise ValueError(f"sampling={self!r} takes the images as they are, and what a field map and times say of "
+                             "them is not in it: give off_resonance=False, or leave these out")
         if not grid.gaps:
             return
         if not self.simulated and np.array_equal(grid.keep(self.pattern(scan)).mask, grid.mask):
