@@ -23,7 +23,7 @@ def noise(shape, size, seed=1):
 
 
 @pytest.mark.parametrize(("model", "times"), [
-    (decay_model("t2", 1e-3, 5), ECHOES), (turning_model(1e-3, 2, [-20, 0, 20]), ECHOES),
+    (decay_model("t2", 1e-3, 5), ECHOES), (turning_model(1e-3, 2, [-20, 0, 20], 1.0), ECHOES),
     (inversion_model(0.1, 5), INVERSIONS)])
 def test_derivatives_are_those_of_the_signal(model, times):
     rng = np.random.default_rng(0)
@@ -77,7 +77,7 @@ def test_error_bars_are_those_of_replicas(model):
     images = 0.8j * one[:, None] + noise((len(times), n), 0.02)
     maps = getattr(signals, model)(images, times)
     assert maps.noise == pytest.approx(0.02, rel=0.03)
-    assert maps.mask.all()
+    assert all(mask.all() for mask in maps.mask.values())
     for name, values in maps.values.items():
         assert np.median(maps.std[name]) == pytest.approx(values.std(), rel=0.06), name
 
@@ -87,9 +87,23 @@ def test_what_is_not_determined_is_masked():
     images = np.array([1, 0, 1, 0.02]) * signals.decay(t2, ECHOES).T + noise((5, 4), 0.01)
     images[:, 1] = 0
     maps = signals.t2(images, ECHOES, noise=0.01)
-    assert maps.mask.tolist() == [True, False, False, False]
+    assert maps.mask["t2"].tolist() == [True, False, False, False]
     assert np.isnan(maps["t2"]).tolist() == [False, True, True, True]
     assert np.isnan(maps.std["t2"][1])
+
+
+def test_each_map_has_a_mask_of_its_own():
+    """Where T2* is far longer than the echoes the frequency is known."""
+    images = signals.decay([5.0, 0.03], ECHOES[:3], frequency=[10.0, -10.0]).T + noise((3, 2), 0.01)
+    maps = signals.t2star(images, ECHOES[:3], noise=0.01)
+    assert maps.mask["t2star"].tolist() == [False, True]
+    assert np.allclose(maps["frequency"], [10, -10], atol=1)
+
+
+def test_uneven_echoes_tell_frequencies_beyond_half_a_turn():
+    f = np.array([-90.0, -60.0, 0.0, 70.0, 90.0])
+    maps = signals.t2star(signals.decay(0.05, ECHOES, frequency=f).T + noise((5, 5), 0.01), ECHOES)
+    assert np.allclose(maps["frequency"], f, atol=1)
 
 
 def test_a_model_of_ones_own():
@@ -110,7 +124,7 @@ def test_it_is_fast_enough():
     start = time.process_time()
     maps = signals.t2(images, times)
     assert time.process_time() - start < 2  # 0.3 measured
-    assert maps.mask.mean() > 0.99
+    assert maps.mask["t2"].mean() > 0.99
 
 
 @pytest.mark.parametrize(("call", "error", "message"), [

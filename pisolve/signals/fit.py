@@ -13,9 +13,10 @@ from pisolve.signals._times import checked_times
 from pisolve.signals.model import Model
 
 _PIECE = 4096  # pixels of a task
-_STEPS, _GAIN, _EXACT = 40, 1e-8, 1e-20  # iterations; the share of the misfit, and of the signal, that is no gain
+_STEPS, _GAIN, _EXACT = 40, 1e-6, 1e-20  # iterations; the share of the misfit, and of the signal, that is no gain
 _EDGE = 1e-6  # how near the end of its range a parameter is not determined
 _SNR = 50.0  # of the best image, at which times must tell the first parameter
+_SHARE = 0.3  # of a map's value: a larger standard deviation does not determine it
 _TELLS = 0.5  # relative standard deviation of it, from which they do not
 
 
@@ -28,10 +29,10 @@ class Maps:
     """Maps of a signal model, float32 of the shape of one image.
 
     Attributes:
-        values: name: map, in `units`; NaN where `mask` is False.
+        values: name: map, in `units`; NaN where its mask is False.
         std: name: the standard deviation of each map, in the same unit, from the Hessian; NaN where it is not known.
         units: name: "s", "Hz", or "" for a number without one.
-        mask: True where the first parameter is determined.
+        mask: name: True where the map is determined: inside its range, and precise enough (`Parameter.tells`).
         amplitude: a, complex or real as the images are.
         noise: the standard deviation of the images' noise (of real and imaginary part each); None: not known, since
             the model has as many unknowns as there are data.
@@ -41,7 +42,7 @@ class Maps:
     values: dict
     std: dict
     units: dict
-    mask: np.ndarray
+    mask: dict
     amplitude: np.ndarray
     noise: float | None
     misfit: np.ndarray
@@ -134,8 +135,7 @@ def _covariance(hessian):
     return np.where(good[:, None], inverse, np.inf).T
 
 
-def fit(model: Model, images, times, *, axis: int = 0, noise: float | None = None, uncertain: float = 0.3,
-        name: str = "times") -> Maps:
+def fit(model: Model, images, times, *, axis: int = 0, noise: float | None = None, name: str = "times") -> Maps:
     """Maps of a signal model from a series of images, pixel by pixel.
 
         minimise over a, p    sum_t |x_t - a signal(t, p)|^2
@@ -151,7 +151,6 @@ def fit(model: Model, images, times, *, axis: int = 0, noise: float | None = Non
         axis: which axis of the images the times are on.
         noise: standard deviation of the images' noise, of real and imaginary part each; None: from what the fit leaves,
             by the median over pixels.
-        uncertain: the relative standard deviation of the first parameter from which it counts as not determined.
         name: what `times` are called in messages.
 
     Returns:
@@ -173,7 +172,6 @@ def fit(model: Model, images, times, *, axis: int = 0, noise: float | None = Non
     y = np.moveaxis(images, axis, 0)
     times = checked_times(name, times, count=len(y), least=model.least, longest=model.longest)
     noise = _check.number("noise", noise, low=0, allow_none=True)
-    uncertain = _check.number("uncertain", uncertain, low=0, strict=True)
     _warn(model, times, name)
     shape, complex_ = y.shape[1:], y.dtype.kind == "c"
     y = y.reshape(len(y), -1).astype("complex128" if complex_ else "float64")
@@ -188,8 +186,8 @@ def fit(model: Model, images, times, *, axis: int = 0, noise: float | None = Non
         middle = free * (1 - 2 / (9 * free)) ** 3  # the median of chi^2 (Wilson and Hilferty)
         noise = float(np.sqrt(np.median(cost) / middle) * size)
     std = np.full(p.shape, np.nan) if noise is None else slope * np.sqrt(variance) * (noise / size)
-    with np.errstate(invalid="ignore"):
-        known = inside & ~(std[0] > uncertain * abs(p[0])) & np.isfinite(variance[0])
+    limit = np.stack([_SHARE * abs(v) if q.tells is None else v * 0 + q.tells for q, v in zip(model.parameters, p)])
+    known = inside & ~(std > limit) & np.isfinite(variance)
 
     def spread(v, fill, dtype="float32"):
         out = np.full(int(np.prod(shape)), fill, dtype)
@@ -197,9 +195,10 @@ def fit(model: Model, images, times, *, axis: int = 0, noise: float | None = Non
         return out.reshape(shape)
 
     names = [q.name for q in model.parameters]
-    return Maps({n: spread(np.where(known, v, np.nan), np.nan) for n, v in zip(names, p)},
-                {n: spread(np.where(known, v, np.nan), np.nan) for n, v in zip(names, std)},
-                {q.name: q.unit for q in model.parameters}, spread(known, False, bool),
+    return Maps({n: spread(np.where(k, v, np.nan), np.nan) for n, v, k in zip(names, p, known)},
+                {n: spread(np.where(k, v, np.nan), np.nan) for n, v, k in zip(names, std, known)},
+                {q.name: q.unit for q in model.parameters},
+                {n: spread(k, False, bool) for n, k in zip(names, known)},
                 spread(amplitude * size, 0, "complex64" if complex_ else "float32"), noise,
                 spread(cost * size**2, 0))
 
@@ -211,7 +210,7 @@ def _of_pixels(pixels):
     p = pixels.outer(u)
     slope = np.where(pixels.log, p, 1)
     amplitude = pixels.amplitude(pixels.model.value(pixels.times, p), pixels.y)
-    inside = ((u > pixels.low + _EDGE) & (u < pixels.high - _EDGE)).all(0)
+    inside = ((u > pixels.low + _EDGE) & (u < pixels.high - _EDGE))
     return p, slope, _covariance(pixels.steps(u, of)[0]), amplitude, cost, inside
 
 

@@ -21,6 +21,7 @@ class Parameter:
         unit: such as "s", "Hz" or "".
         low, high: the range in which it is looked for. A positive `low` makes the fit one of the logarithm.
         start: values that the fit may start from, the best for each pixel; None: 24 between low and high.
+        tells: the standard deviation, in `unit`, up to which it counts as determined; None: 0.3 of its value.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Parameter:
     low: float
     high: float
     start: tuple | None = None
+    tells: float | None = None
 
     def __post_init__(self):
         if not self.low < self.high:
@@ -131,9 +133,9 @@ def decay_model(name: str, low: float, high: float) -> Model:
     return Model(_decay, (Parameter(name, "s", low, high),), _decay_slope)
 
 
-def turning_model(low: float, high: float, starts) -> Model:
-    """a exp(-t / T2* + 2 pi i f t)."""
-    frequency = Parameter("frequency", "Hz", -np.inf, np.inf, tuple(starts))
+def turning_model(low: float, high: float, starts, tells: float) -> Model:
+    """a exp(-t / T2* + 2 pi i f t); f starts from some values and is determined up to a standard deviation."""
+    frequency = Parameter("frequency", "Hz", -np.inf, np.inf, tuple(starts), tells)
     return Model(_turning, (Parameter("t2star", "s", low, high), frequency), _turning_slope, least=2)
 
 

@@ -11,6 +11,8 @@ from pisolve.signals._times import checked_times
 from pisolve.signals.fit import Maps, fit
 from pisolve.signals.model import decay_model, inversion_model, turning_model
 
+_TURNS, _FAVOUR = 1.5, 0.02  # frequencies that are tried, in turns between the nearest echoes; what each turn costs
+_PIXELS = 1 << 14  # of a batch
 _RANGES = {"t2": (1e-3, 5.0), "t2star": (3e-4, 2.0), "t1": (1e-2, 10.0)}  # s
 
 
@@ -47,8 +49,10 @@ def t2(images, echo_times, *, axis: int = 0, noise: float | None = None, range: 
 def t2star(images, echo_times, *, axis: int = 0, noise: float | None = None, range: tuple | None = None) -> Maps:
     """T2* in s of gradient echoes, and of complex images the frequency: x_e = a exp((2 pi i f - 1 / T2*) TE_e).
 
-    f is known up to whole turns between the two nearest echoes; `calib.field_map` unwraps it over space. Echoes that
-    were read backwards have a phase of their own: take their magnitudes here.
+    f is known up to whole turns from echo to echo where these are evenly spaced, else it is looked for within 1.5 turns
+    between the two nearest; `calib.field_map` unwraps it over space. Echoes that were read backwards have a phase of
+    their own: take their magnitudes here. Each map is masked by itself: where T2* is too long for the echoes f may be
+    known.
 
     Args:
         images: (echo, ...), complex, or magnitudes: then there is no frequency.
@@ -70,13 +74,29 @@ def t2star(images, echo_times, *, axis: int = 0, noise: float | None = None, ran
         raise ValueError(f"axis {axis} does not fit images of {images.ndim} axes")
     y = np.moveaxis(images, axis, 0)
     times = checked_times("echo_times", echo_times, count=len(y), least=2)
-    k = int(np.diff(times).argmin())
-    rough = np.angle(y[k + 1] * y[k].conj()) / (2 * np.pi * (times[k + 1] - times[k]))
-    column = times.reshape(-1, *(1,) * rough.ndim)
-    starts = np.array([-2, -1, 0, 1, 2]) * 0.2 / (times[-1] - times[0])
-    maps = fit(turning_model(low, high, starts if len(times) > 2 else [0.0]), y * np.exp(-2j * np.pi * rough * column),
-               times, noise=noise, name="echo_times")
+    rough = _loudest(y, times)
+    still = y * np.exp(-2j * np.pi * rough * times.reshape(-1, *(1,) * rough.ndim))
+    span = times[-1] - times[0]
+    model = turning_model(low, high, np.array([-1, 0, 1]) * 0.1 / span, 0.05 / span)
+    maps = fit(model, still, times, noise=noise, name="echo_times")
     return replace(maps, values=maps.values | {"frequency": (maps.values["frequency"] + rough).astype(np.float32)})
+
+
+def _starts(pixels):
+    return range(0, pixels, _PIXELS)
+
+
+def _loudest(y, times):
+    """The frequency in Hz at which the echoes of each pixel add up best."""
+    steps = np.diff(times)
+    turns = 0.5 if np.ptp(steps) < 0.01 * steps.min() else _TURNS
+    grid = np.arange(-turns / steps.min(), turns / steps.min(), 0.2 / (times[-1] - times[0]))
+    grid -= grid[abs(grid).argmin()]  # 0 is one of them
+    waves = np.exp(-2j * np.pi * grid[:, None] * times)
+    favour = 1 - _FAVOUR * abs(grid) * steps.min()
+    flat = y.reshape(len(y), -1)
+    best = [(abs(waves @ flat[:, k:k + _PIXELS]) * favour[:, None]).argmax(0) for k in _starts(flat.shape[1])]
+    return grid[np.concatenate(best)].reshape(y.shape[1:])
 
 
 def t1_ir(images, inversion_times, *, axis: int = 0, noise: float | None = None, range: tuple | None = None) -> Maps:
