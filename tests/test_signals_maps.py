@@ -117,6 +117,16 @@ def test_a_model_of_ones_own():
     assert maps.units == {"rate": "1/s"}
 
 
+def test_a_share_of_zero_is_determined_too():
+    model = signals.Model(lambda t, share: 1 - share * t / 0.1, [signals.Parameter("share", "", -0.5, 1.5)],
+                          lambda t, share: (-t / 0.1 + 0 * share,))
+    maps = signals.fit(model, 1.0 + noise((5, 9), 0.01).real, ECHOES)
+    assert maps.mask["share"].all()
+    assert abs(maps["share"]).max() < 0.1
+    with pytest.raises(ValueError, match=r"share has the range -inf..1: give start"):
+        signals.Parameter("share", "", -np.inf, 1)
+
+
 def test_it_is_fast_enough():
     times = np.linspace(0.01, 0.1, 10)
     t2 = np.random.default_rng(0).uniform(0.03, 0.2, (256, 256))

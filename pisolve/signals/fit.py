@@ -16,7 +16,6 @@ _PIECE = 4096  # pixels of a task
 _STEPS, _GAIN, _EXACT = 40, 1e-6, 1e-20  # iterations; the share of the misfit, and of the signal, that is no gain
 _EDGE = 1e-6  # how near the end of its range a parameter is not determined
 _SNR = 50.0  # of the best image, at which times must tell the first parameter
-_SHARE = 0.3  # of a map's value: a larger standard deviation does not determine it
 _TELLS = 0.5  # relative standard deviation of it, from which they do not
 
 
@@ -186,7 +185,7 @@ def fit(model: Model, images, times, *, axis: int = 0, noise: float | None = Non
         middle = free * (1 - 2 / (9 * free)) ** 3  # the median of chi^2 (Wilson and Hilferty)
         noise = float(np.sqrt(np.median(cost) / middle) * size)
     std = np.full(p.shape, np.nan) if noise is None else slope * np.sqrt(variance) * (noise / size)
-    limit = np.stack([_SHARE * abs(v) if q.tells is None else v * 0 + q.tells for q, v in zip(model.parameters, p)])
+    limit = np.stack([q.limit(v) for q, v in zip(model.parameters, p)])
     known = inside & ~(std > limit) & np.isfinite(variance)
 
     def spread(v, fill, dtype="float32"):

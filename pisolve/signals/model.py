@@ -9,6 +9,7 @@ import numpy as np
 
 from pisolve import _check
 
+_SHARE = 0.3  # of a map's value: a larger standard deviation does not determine it
 _START = 24  # values from which a fit may start, where none are given
 
 
@@ -21,7 +22,8 @@ class Parameter:
         unit: such as "s", "Hz" or "".
         low, high: the range in which it is looked for. A positive `low` makes the fit one of the logarithm.
         start: values that the fit may start from, the best for each pixel; None: 24 between low and high.
-        tells: the standard deviation, in `unit`, up to which it counts as determined; None: 0.3 of its value.
+        tells: the standard deviation, in `unit`, up to which it counts as determined; None: 0.3 of its value where
+            `low` is over 0, else a tenth of its range.
     """
 
     name: str
@@ -34,13 +36,20 @@ class Parameter:
     def __post_init__(self):
         if not self.low < self.high:
             raise ValueError(f"{self.name}: low={self.low} must be below high={self.high}")
-        if self.start is None and not np.isfinite([self.low, self.high]).all():
-            raise ValueError(f"{self.name} has the range {self.low}..{self.high}: give start=(...) where it is open")
+        if (self.start is None or self.tells is None) and not np.isfinite([self.low, self.high]).all():
+            raise ValueError(f"{self.name} has the range {self.low}..{self.high}: give start=(...) and tells=... where "
+                             "it is open")
 
     @property
     def logarithmic(self) -> bool:
         """Whether the fit is one of the logarithm."""
         return self.low > 0
+
+    def limit(self, value):
+        """The standard deviation from which a value is not determined."""
+        if self.tells is not None:
+            return 0 * value + self.tells
+        return _SHARE * abs(value) if self.logarithmic else 0 * value + (self.high - self.low) / 10
 
     def values(self) -> np.ndarray:
         """Where the fit may start."""
