@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         phantom,
         priors,
         scan_specific,
+        signals,
         solvers,
         testing,
         trajectories,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from pisolve.tuning import Tuning, tune
 
 _ROOMS = ["calib", "evaluate", "io", "linops", "masks", "metrics", "nets", "phantom", "priors", "scan_specific",
-          "solvers", "testing", "trajectories"]
+          "signals", "solvers", "testing", "trajectories"]
 _INNER = ["backend", "prepare", "problem", "recipe", "scan", "tuning"]  # rooms that are no public names
 _NAMES = {  # room: what of it is a public name here; all of `priors` and `solvers`
     "evaluate": ["NoiseMap", "compare", "noise_map"],

@@ -3,7 +3,7 @@
 import numpy as np
 
 import pisolve as pi
-from pisolve import calib, linops
+from pisolve import calib, linops, signals
 from pisolve.backend import fft
 
 
@@ -48,6 +48,17 @@ def spirit_kernel(coils, size, dtype, seed=1):
     g = rng.standard_normal((coils, coils, *size)) + 1j * rng.standard_normal((coils, coils, *size))
     g[np.arange(coils), np.arange(coils), size[0] // 2, size[1] // 2] = 0
     return (0.3 * g).astype(dtype)
+
+
+def phi(frames, coefficients, seed=5):
+    """A random basis (frame, coefficient), not orthogonal."""
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((frames, coefficients)) + 1j * rng.standard_normal((frames, coefficients))
+
+
+def frames(mps, mask, count):
+    """SENSE of a series of echoes that share their maps."""
+    return linops.sense(mps, mask, shape=(count, *mps.shape), axes=("echo", "coil", "ky", "kx"))
 
 
 # name: dtype -> linop; tiny, so that the dense matrix can be compared
@@ -167,6 +178,25 @@ LINOPS = {
     "sms-caipi-mask": lambda d: linops.sms(maps(3, 2, 6, 4, dtype=d), lines(6)[:, None], caipi_shift=1 / 3),
     "sms-caipi-points": lambda d: linops.sms(maps(2, 3, 6, 5, dtype=d), points(6, 5), caipi_shift=1 / 2),
     "sms-part-of-a-pixel": lambda d: linops.sms(maps(2, 3, 5, 4, dtype=d), points(5, 4), caipi_shift=[0.1, -1 / 3]),
+    "subspace": lambda d: signals.subspace(phi(5, 2), (5, 4, 3)),
+    "subspace-real-slices": lambda d: signals.subspace(phi(5, 3).real, (2, 5, 3, 4), axes=("slice", "echo", "y", "x")),
+    "subspace-square": lambda d: signals.subspace(np.linalg.qr(phi(4, 4))[0], (4, 3, 2)),
+    "subspace-sense": lambda d: signals.encoding(frames(maps(3, 6, 5, dtype=d), None, 4), phi(4, 2)),
+    "subspace-sense-alike": lambda d: signals.encoding(frames(maps(3, 6, 5, dtype=d), lines(6)[:, None], 4), phi(4, 2)),
+    "subspace-sense-lines": lambda d: signals.encoding(frames(maps(3, 6, 5, dtype=d), points(4, 6, 1), 4),
+                                                       phi(4, 2).real),
+    "subspace-sense-points": lambda d: signals.encoding(frames(maps(2, 5, 6, dtype=d), points(5, 5, 6), 5), phi(5, 3)),
+    "subspace-sense-slices": lambda d: signals.encoding(linops.sense(
+        maps(2, 2, 5, 4, dtype=d), points(2, 3, 5, 4), axes=("slice", "echo", "coil", "ky", "kx"),
+        shape=(2, 3, 2, 5, 4)), phi(3, 2)),
+    "subspace-sense-volumes": lambda d: signals.encoding(linops.sense(
+        maps(2, 3, 4, 5, dtype=d), points(3, 3, 4, 1), axes=("echo", "coil", "kz", "ky", "kx"), shape=(3, 2, 3, 4, 5)),
+        phi(3, 2)),
+    "subspace-sense-own-maps": lambda d: signals.encoding(linops.sense(
+        maps(3, 2, 4, 5, dtype=d), points(3, 4, 5), axes=("echo", "coil", "ky", "kx")), phi(3, 2)),
+    "subspace-sense-coord": lambda d: signals.encoding(linops.sense(
+        maps(2, 6, 5, dtype=d), coord=coord(3, 2, 4, size=(6, 5)), axes=("frame", "coil", "spoke", "sample"),
+        shape=(3, 2, 2, 4), eps=1e-13), phi(3, 2), axis="frame"),
     "virtual-coils": lambda d: linops.virtual_coils(maps(2, 6, 5, dtype=d), maps(1, 6, 5)[0], lines(6)[:, None]),
     "virtual-coils-odd": lambda d: linops.virtual_coils(maps(2, 5, 4, dtype=d), np.ones((5, 4), d), points(5, 4)),
     "soft-sense": lambda d: linops.soft_sense(maps(2, 3, 6, 5, dtype=d)),
@@ -189,7 +219,8 @@ LINOPS = {
 }
 
 
-POINTS = ("circulant", "nufft", "sense-coord", "off-resonance-nufft", "off-resonance-coord", "off-resonance-times")
+POINTS = ("circulant", "nufft", "sense-coord", "off-resonance-nufft", "off-resonance-coord", "off-resonance-times",
+          "subspace-sense-coord")
 GPU_LINOPS = [name for name in LINOPS if not name.startswith(POINTS)]  # those are on the CPU so far
 
 

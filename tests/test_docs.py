@@ -58,7 +58,7 @@ def test_every_argument_is_described(name):
 
 @shipped
 @pytest.mark.parametrize("page", ["priors", "solvers", "tuning", "design", "data", "calibration", "networks",
-                                  "scan_specific", "compare", "series", "command_line", "../README"])
+                                  "scan_specific", "compare", "series", "signals", "command_line", "../README"])
 def test_the_examples_of_the_page_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     module = types.ModuleType("page")

@@ -1,0 +1,154 @@
+"""Signal models: what an image is in each frame, as a function of maps with names, units and ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pisolve import _check
+
+_SHARE = 0.3  # of a map's value: a larger standard deviation does not determine it
+_START = 24  # values from which a fit may start, where none are given
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A map of a model.
+
+    Args:
+        name: such as "t2".
+        unit: such as "s", "Hz" or "".
+        low, high: the range in which it is looked for. A positive `low` makes the fit one of the logarithm.
+        start: values that the fit may start from, the best for each pixel; None: 24 between low and high.
+        tells: the standard deviation, in `unit`, up to which it counts as determined; None: 0.3 of its value where
+            `low` is over 0, else a tenth of its range.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    start: tuple | None = None
+    tells: float | None = None
+
+    def __post_init__(self):
+        if not self.low < self.high:
+            raise ValueError(f"{self.name}: low={self.low} must be below high={self.high}")
+        if (self.start is None or self.tells is None) and not np.isfinite([self.low, self.high]).all():
+            raise ValueError(f"{self.name} has the range {self.low}..{self.high}: give start=(...) and tells=... where "
+                             "it is open")
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the fit is one of the logarithm."""
+        return self.low > 0
+
+    def limit(self, value):
+        """The standard deviation from which a value is not determined."""
+        if self.tells is not None:
+            return 0 * value + self.tells
+        return _SHARE * abs(value) if self.logarithmic else 0 * value + (self.high - self.low) / 10
+
+    def values(self) -> np.ndarray:
+        """Where the fit may start."""
+        if self.start is not None:
+            return np.asarray(self.start, float)
+        inner = np.linspace(0, 1, _START + 2)[1:-1]
+        return self.low * (self.high / self.low) ** inner if self.logarithmic else self.low + (
+            self.high - self.low) * inner
+
+
+@dataclass(frozen=True)
+class Model:
+    """A signal model: x_t(r) = a(r) signal(t, p(r), ...), with an amplitude a of each pixel and further maps p.
+
+    Args:
+        signal: function (t, p, ...) -> signal of amplitude 1; arrays broadcast: t is (time, 1), each p (pixel,).
+        parameters: a `Parameter` for each p.
+        derivative: function of the same arguments -> a sequence of d signal / d p; None: torch finds it, and `signal`
+            has to be written with torch's functions.
+        least: how many times it needs; None: one more than parameters.
+        longest: of a time in s: a longer one is taken for milliseconds.
+
+    Example:
+        model = pi.signals.Model(lambda t, t2: torch.exp(-t / t2), [pi.signals.Parameter("t2", "s", 1e-3, 3.0)])
+        maps = pi.signals.fit(model, images, times)
+    """
+
+    signal: Callable
+    parameters: tuple
+    derivative: Callable | None = None
+    least: int | None = None
+    longest: float = 2.0
+
+    def __post_init__(self):
+        wrong = [p for p in self.parameters if not hasattr(p, "logarithmic")]
+        if wrong or not self.parameters:
+            raise TypeError(f"parameters must be of pi.signals.Parameter, got {_check.brief(self.parameters)}")
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+        object.__setattr__(self, "least", len(self.parameters) + 1 if self.least is None else self.least)
+
+    def value(self, times, p) -> np.ndarray:
+        """The signal (time, pixel) of parameters p (parameter, pixel)."""
+        if self.derivative is not None:
+            return self.signal(times[:, None], *p)
+        import torch
+
+        return self.signal(torch.from_numpy(times)[:, None], *torch.from_numpy(p)).numpy()
+
+    def both(self, times, p) -> tuple[np.ndarray, np.ndarray]:
+        """The signal (time, pixel) and its derivatives (parameter, time, pixel)."""
+        if self.derivative is not None:
+            s = self.signal(times[:, None], *p)
+            return s, np.stack([np.broadcast_to(d, s.shape) for d in self.derivative(times[:, None], *p)])
+        import torch
+
+        t, p = torch.from_numpy(times)[:, None], torch.from_numpy(p)
+        unit = torch.eye(len(p), dtype=p.dtype)[:, :, None].expand(-1, -1, p.shape[1])
+        parts = [torch.func.jvp(lambda q: self.signal(t, *q), (p,), (e.contiguous(),)) for e in unit]
+        return parts[0][0].numpy(), np.stack([d.numpy() for _, d in parts])
+
+
+def _decay(t, t2):
+    return np.exp(-t / t2)
+
+
+def _decay_slope(t, t2):
+    return (t / t2**2 * np.exp(-t / t2),)
+
+
+def _turning(t, t2, f):
+    return np.exp((2j * np.pi * f - 1 / t2) * t)
+
+
+def _turning_slope(t, t2, f):
+    s = _turning(t, t2, f)
+    return t / t2**2 * s, 2j * np.pi * t * s
+
+
+def _inverted(t, t1, k):
+    return 1 - k * np.exp(-t / t1)
+
+
+def _inverted_slope(t, t1, k):
+    e = np.exp(-t / t1)
+    return -k * t / t1**2 * e, -e
+
+
+def decay_model(name: str, low: float, high: float) -> Model:
+    """a exp(-t / T)."""
+    return Model(_decay, (Parameter(name, "s", low, high),), _decay_slope)
+
+
+def turning_model(low: float, high: float, starts, tells: float) -> Model:
+    """a exp(-t / T2* + 2 pi i f t); f starts from some values and is determined up to a standard deviation."""
+    frequency = Parameter("frequency", "Hz", -np.inf, np.inf, tuple(starts), tells)
+    return Model(_turning, (Parameter("t2star", "s", low, high), frequency), _turning_slope, least=2)
+
+
+def inversion_model(low: float, high: float) -> Model:
+    """a (1 - k exp(-t / T1)), k about 2."""
+    return Model(_inverted, (Parameter("t1", "s", low, high), Parameter("inversion", "", 0.5, 2.5, (1.5, 1.8, 2.0))),
+                 _inverted_slope, longest=30.0)
