@@ -178,6 +178,9 @@ def test_names(tmp_path):
     tasks = tasks_of(files, tmp_path / "out", ".npy", {"digest": ""})
     assert {t["file"]: t["output"] for t in tasks} == {"a.h5": "a.h5.npy", "a.npz": "a.npz.npy", "b.cfl": "b.npy"}
     assert len(found([tmp_path, tmp_path / "a.h5"], tmp_path / "out")) == 3  # none twice
+    assert len(found(tmp_path / "out", tmp_path)) == 1  # images may lie above the scans
+    with pytest.raises(ValueError, match="another one"):
+        found(tmp_path, tmp_path)
     with pytest.raises(ValueError, match="scan itself"):
         tasks_of(found(tmp_path / "a.h5", tmp_path / "out"), tmp_path, ".h5", {"digest": ""})
     (tmp_path / "other").mkdir()

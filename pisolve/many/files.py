@@ -21,7 +21,7 @@ def found(paths, out: Path) -> list[tuple[str, Path]]:
 
     Raises:
         TypeError: no paths.
-        ValueError: there is no file with a scan's suffix.
+        ValueError: there is no file with a scan's suffix, or `out` is where the scans are.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
     if not isinstance(given, list | tuple) or not all(isinstance(p, str | os.PathLike) for p in given):
@@ -38,13 +38,16 @@ def found(paths, out: Path) -> list[tuple[str, Path]]:
 
 
 def _inside(root: Path, out: Path) -> list[tuple[str, Path]]:
-    out = out.resolve()
+    here, there = root.resolve(), out.resolve()
+    if here == there:
+        raise ValueError(f"{out} is the folder of the scans: give another one for the images")
+    mine = there if here in there.parents else None  # images of an earlier run are no scans
     files = []
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
         hidden = any(part.startswith(".") for part in name.parts)
         second = path.suffix == ".hdr" and path.with_suffix(".cfl").exists()  # of BART's pairs
-        if hidden or second or suffix_of(path) not in SCANS or not path.is_file() or out in path.resolve().parents:
+        if hidden or second or suffix_of(path) not in SCANS or not path.is_file() or mine in path.resolve().parents:
             continue
         files.append((name.as_posix(), path))
     return files
