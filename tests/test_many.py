@@ -121,6 +121,16 @@ def test_an_executor_that_ends_leaves_rows(scans, tmp_path):
     assert (tmp_path / "summary.csv").read_text().count("\n") == 2
 
 
+def test_an_executor_that_cannot_do_a_task_says_why(scans, tmp_path, monkeypatch):
+    def fails(task):
+        raise ZeroDivisionError("no such thing")
+
+    monkeypatch.setattr(loop, "reconstruct", fails)
+    with ThreadPoolExecutor(1) as mine:
+        done = pi.recon_many([scans[0] / "b.npy", scans[0] / "a.npz"], RECIPE, out=tmp_path, client=mine)
+    assert set(done.failed.values()) == {"error: ZeroDivisionError: no such thing"}
+
+
 def test_a_changed_scan_is_done_again_and_its_old_image_does_not_stay(scans, tmp_path):
     scan, out = tmp_path / "b.npy", tmp_path / "out"
     scan.write_bytes((scans[0] / "b.npy").read_bytes())
@@ -133,33 +143,32 @@ def test_a_changed_scan_is_done_again_and_its_old_image_does_not_stay(scans, tmp
 
 
 class Fake:
-    """Workers that end a task when the loop waits, and keep the most that ran beside each other."""
+    """Workers that end their first task when the loop waits for one, and keep what ran beside each other."""
 
     lost, width = (), 3
 
     def __init__(self, budget):
-        self.budget, self.running, self.most = budget, [], []
+        self.budget, self.running, self.taken, self.ended = budget, [], [], []
 
     def submit(self, work, task):
-        future = Future()
-        self.running.append((task["bytes"], future))
-        self.most.append(sum(n for n, f in self.running if not f.done()))
-        return future
+        self.running.append((task["bytes"], Future()))
+        self.taken.append(sum(n for n, _ in self.running))
+        return self.running[-1][1]
 
-    def end_one(self, futures, **_):
-        from types import SimpleNamespace
+    def put(self, future):
+        self.ended.append(future)
 
-        one = next(iter(futures))
-        one.set_result({"status": "done"})
-        return SimpleNamespace(done={one})
+    def get(self):
+        self.running.pop(0)[1].set_result({"status": "done"})
+        return self.ended.pop()
 
 
 def test_tasks_wait_rather_than_overfill_memory(monkeypatch):
     tasks, fake = [{"file": str(n), "bytes": n} for n in (3, 50, 4, 6, 12, 2, 2, 2, 2)], Fake(10)
-    monkeypatch.setattr(loop, "wait", fake.end_one)
+    monkeypatch.setattr(loop, "SimpleQueue", lambda: fake)
     assert len(list(loop.run(tasks, fake, 0))) == len(tasks)
-    assert fake.most[:2] == [50, 12]  # each of these alone
-    assert max(fake.most[2:]) == 10
+    assert fake.taken[:2] == [50, 12]  # each of these alone
+    assert max(fake.taken[2:]) == 10
 
 
 def test_the_rule_of_sizes(tmp_path):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
+from concurrent.futures import CancelledError
+from queue import SimpleQueue
 
-from pisolve.many.task import reconstruct
+from pisolve.many.task import reconstruct, words
 
 LOST = "its worker ended {}: killed, out of memory, or a script without `if __name__ == '__main__':`"
 GONE = "the cluster or the executor is gone: --resume goes on"
@@ -19,40 +20,44 @@ def run(tasks: list[dict], workers, retries: int) -> Iterator[tuple[dict, dict]]
     runs alone. One whose worker was lost is begun again, `retries` times.
     """
     waiting, running, tries = deque(sorted(tasks, key=lambda t: -t["bytes"])), {}, Counter()
+    ended, taken = SimpleQueue(), 0
     try:
         while waiting or running:
-            while waiting and _room(waiting[0], running.values(), workers):
+            while waiting and len(running) < workers.width and (
+                    not running or taken + waiting[0]["bytes"] <= workers.budget):
                 task = waiting.popleft()
                 try:
-                    running[workers.submit(reconstruct, task)] = task
+                    future = workers.submit(reconstruct, task)
                 except (*workers.lost, RuntimeError):  # the latter of one that was shut down
-                    yield task, _lost(task, GONE)
+                    yield task, {"file": task["file"], "status": "lost", "error": GONE}
+                    continue
+                running[future], taken = task, taken + task["bytes"]
+                future.add_done_callback(ended.put)
             if not running:
                 continue
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                task = running.pop(future)
-                try:
-                    yield task, future.result()
-                except workers.lost:
-                    tries[task["file"]] += 1
-                    if tries[task["file"]] > retries:
-                        n = tries[task["file"]]
-                        yield task, _lost(task, LOST.format("once" if n == 1 else f"{n} times"))
-                    else:
-                        waiting.appendleft(task)
-                except CancelledError:
-                    yield task, _lost(task, GONE)
+            future = ended.get()
+            task = running.pop(future)
+            taken -= task["bytes"]
+            row = _row(future, workers)
+            if row["status"] == "lost":
+                tries[task["file"]] += 1
+                if (n := tries[task["file"]]) <= retries and row["error"] != GONE:
+                    waiting.appendleft(task)
+                    continue
+                row["error"] = row["error"].format("once" if n == 1 else f"{n} times")
+            yield task, {"file": task["file"], **row}
     finally:
         for future in running:
             future.cancel()
 
 
-def _room(task, running, workers) -> bool:
-    """Whether a task may begin beside those that run."""
-    if len(running) >= workers.width:
-        return False
-    return not running or task["bytes"] + sum(t["bytes"] for t in running) <= workers.budget
-
-
-def _lost(task, why: str) -> dict:
-    return {"file": task["file"], "status": "lost", "error": why}
+def _row(future, workers) -> dict:
+    """What a task returned, or why it returned nothing."""
+    try:
+        return future.result()
+    except workers.lost:
+        return {"status": "lost", "error": LOST}
+    except CancelledError:
+        return {"status": "lost", "error": GONE}
+    except Exception as error:  # such as of a cluster whose machines have no pisolve
+        return {"status": "error", "error": words(error)}

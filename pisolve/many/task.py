@@ -31,7 +31,7 @@ def reconstruct(task: dict) -> dict:
         try:
             row = _row(task)
         except Exception as error:  # one bad file is a row and not the end
-            row = {"status": "error", "error": _words(error)}
+            row = {"status": "error", "error": words(error)}
     texts = [*row.pop("warnings", ()), *(str(w.message) for w in told if issubclass(w.category, UserWarning))]
     texts = [" ".join(printable(t).split()) for t in dict.fromkeys(texts)]
     row = {"file": task["file"], **row, "seconds": round(time.perf_counter() - start, 3), "warnings": "; ".join(texts)}
@@ -73,7 +73,7 @@ def _metrics(done, told: list) -> dict:
     return {name: float(found[name]) for name in METRICS if np.isfinite(found[name])}
 
 
-def _words(error: Exception) -> str:
+def words(error: Exception) -> str:
     """An error in one line; what is no message to a user has its kind in front."""
     text = " ".join(printable(error).split())
     known = isinstance(error, ValueError | TypeError | OSError | ImportError)

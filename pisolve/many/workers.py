@@ -85,6 +85,7 @@ class Cluster:
         from distributed.scheduler import KilledWorker
 
         self.client, self.owned, self.budget, self.lost = client, owned, budget, (KilledWorker,)
+        client.wait_for_workers(1)  # a queue of jobs may take its time
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         self.memory = max((w.get("resources", {}).get("memory", 0) for w in workers), default=0)
 
