@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from pisolve.evaluate import NoiseMap, compare, noise_map
     from pisolve.linops import as_torch
+    from pisolve.many import recon_many
     from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit, Walsh
     from pisolve.priors import *
     from pisolve.problem import Problem
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
 
 _ROOMS = ["calib", "evaluate", "io", "linops", "masks", "metrics", "nets", "phantom", "priors", "scan_specific",
           "signals", "solvers", "testing", "trajectories"]
-_INNER = ["backend", "prepare", "problem", "recipe", "scan", "tuning"]  # rooms that are no public names
+_INNER = ["backend", "many", "prepare", "problem", "recipe", "scan", "tuning"]  # rooms that are no public names
 _NAMES = {  # room: what of it is a public name here; all of `priors` and `solvers`
     "evaluate": ["NoiseMap", "compare", "noise_map"],
     "linops": ["as_torch"],
+    "many": ["recon_many"],
     "prepare": ["Compress", "Espirit", "Grappa", "Inati", "JSense", "Raki", "Sampling", "Sense", "Spirit", "Walsh"],
     "priors": ["DCT", "L1", "L21", "LLR", "RED", "TGV", "TV", "Box", "Denoiser", "InfimalConvolution", "L1MinusL2",
                "Nuclear", "PnP", "Prior", "Quadratic", "RealNonNegative", "StructuredLowRank", "TemporalFFT",

@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   pisolve recon raw.mrd -o out.h5 --part repetition=2,set=1
   pisolve recon raw.mrd -o out.h5 --noise noise.mrd --prewhiten
   pisolve info folder                                     a line for each file in it
+  pisolve recon folder -o images --resume                 all scans in it, each into an image, with a table
   pisolve recon cine.npz -o out.npy --axes frame,coil,ky,kx --prior llr      a series, all frames at once
   pisolve recon cine.npz -o out.npy --accel 6 --mask vista --prior l+s
   pisolve recon volume.npy -o out.npy --axes coil,kz,ky,kx --accel 2x2 --prior tv     3-D

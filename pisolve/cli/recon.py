@@ -23,7 +23,11 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
-    add_scan(new, f"image: .h5 (with the recipe), {', '.join(FILES[2:])}, or drawn: .png, .pdf, .svg")
+    from pisolve.cli.many import add_many
+
+    add_scan(new, f"image: .h5 (with the recipe), {', '.join(FILES[2:])}, or drawn: .png, .pdf, .svg; of many scans a "
+             "folder")
+    add_many(new)
     _image(new.add_argument_group("image"))
     _prior(new.add_argument_group("prior", "units: the zero-filled image has a 99th percentile of 1"))
     add = new.add_argument_group("network", "in the place of prior and solver").add_argument
@@ -123,15 +127,20 @@ def _scan(group) -> None:
 
 def run(a) -> int:
     """Reconstruct a scan; 1 where that failed, 3 where some of its parts did."""
+    from pisolve.cli import many
     from pisolve.cli.recipe import check_maps, make_recipe
     from pisolve.cli.report import failure, failures
     from pisolve.cli.scans import load
     from pisolve.prepare import fully_sampled
     from pisolve.scan.size import wanted
 
-    _check_files(a)
+    several = many.asked(a)
+    if not several:
+        _check_files(a)
     recipe = make_recipe(a)
     check_maps(a, recipe)
+    if several:
+        return many.run(a, recipe)
     if a.output.endswith((".h5", ".hdf5")):
         recipe.to_dict()  # a recipe that cannot be kept is refused before the work
     scan = load(a)

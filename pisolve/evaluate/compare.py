@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
-import os
 import pickle
-import threading
 import warnings
 from pathlib import Path
 
@@ -17,9 +15,10 @@ from pisolve.evaluate.comparison import Comparison
 from pisolve.evaluate.folder import parts_of
 from pisolve.evaluate.gather import gather
 from pisolve.evaluate.job import jobs_of
-from pisolve.evaluate.memory import available
 from pisolve.evaluate.plan import Plan, make
 from pisolve.io.door import json_of, mapping, reading
+from pisolve.many.processes import begin
+from pisolve.many.sizes import available
 from pisolve.tuning import TRIALS
 
 _FACTOR, _BASE = 40, 600 * 2**20  # bytes of a job: per byte of one slice's k-space, and of the libraries themselves
@@ -163,7 +162,7 @@ def _run(plan, work, workers, progress):
             return
         _picklable(left)
         share = max(1, backend.threads() // workers)
-        with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin,
+        with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin,
                                                     (share,)) as pool:
             running = {pool.submit(run.do, job): job for job in left}
             try:
@@ -195,18 +194,3 @@ def _fitting(plan) -> int:
     volume = max(s.kspace.nbytes for s in plan.scans.values())
     free = available()
     return 1 if free is None else max(1, int(0.7 * free / (_BASE + 3 * volume + _FACTOR * slices)))
-
-
-def _begin(threads):
-    """The first act of another process: it takes no more than its share of the cores."""
-    import torch
-
-    os.environ["PISOLVE_THREADS"] = str(threads)
-    torch.set_num_threads(threads)
-    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
-
-
-def _end_with(parent) -> None:
-    """End this process with the one that began it, however that ended: nobody holds the folder any more."""
-    parent.join()
-    os._exit(1)

@@ -34,15 +34,6 @@ def peak_growth() -> Iterator[Peak]:
         peak.mb = None if end is None else round(max(end - start, 0.0), 2)
 
 
-def available() -> int | None:
-    """Bytes of memory that may be taken, None where the system does not tell."""
-    try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-    except OSError:
-        return None
-    return int(found[1]) * 1024 if found else None
-
-
 def _reset() -> float | None:
     try:
         (_SELF / "clear_refs").write_text("5")

@@ -1,14 +1,13 @@
-"""Tables as text: Markdown and CSV."""
+"""Tables as text: Markdown, and CSV by `io.words`."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import numbers
 
-from pisolve.io import words
-from pisolve.io.words import printable
+from pisolve.io.words import columns, csv_text, printable
+
+__all__ = ["cell", "columns", "csv_text", "markdown"]
 
 
 def cell(value) -> str:
@@ -18,11 +17,6 @@ def cell(value) -> str:
     if isinstance(value, bool | numbers.Integral) or not isinstance(value, numbers.Real):
         return printable(value)
     return f"{float(value):.4g}"
-
-
-def columns(rows) -> list[str]:
-    """The keys of all rows, in the order of their first use."""
-    return list(dict.fromkeys(key for row in rows for key in row))
 
 
 def markdown(rows) -> str:
@@ -39,12 +33,3 @@ def markdown(rows) -> str:
 
     rule = "|" + "|".join("-" * (w + 1) + (":" if right[n] else "-") for w, n in zip(width, names)) + "|"
     return "\n".join([line(text[0]), rule, *map(line, text[1:])])
-
-
-def csv_text(rows) -> str:
-    """Rows of dicts as CSV, every digit kept; what a row does not have is empty, and no text is a formula."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns(rows), restval="", lineterminator="\n")
-    writer.writerow({name: words.cell(name) for name in writer.fieldnames})
-    writer.writerows({name: words.cell(value) for name, value in row.items()} for row in rows)
-    return out.getvalue()

@@ -1,7 +1,9 @@
-"""Text out of files, made safe for where it is shown: a terminal, a table, a picture."""
+"""Text out of files, made safe for where it is shown: a terminal, a table, a CSV, a picture."""
 
 from __future__ import annotations
 
+import csv
+import io
 import unicodedata
 
 _KEPT = {"\t": " "}
@@ -52,3 +54,17 @@ def cell(value):
     except ValueError:
         return f"'{text}"
     return text
+
+
+def columns(rows) -> list[str]:
+    """The keys of all rows, in the order of their first use."""
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def csv_text(rows) -> str:
+    """Rows of dicts as CSV, every digit kept; what a row does not have is empty, and no text is a formula."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns(rows), restval="", lineterminator="\n")
+    writer.writerow({name: cell(name) for name in writer.fieldnames})
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
+    return out.getvalue()

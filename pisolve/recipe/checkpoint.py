@@ -77,7 +77,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path, about: dict, scan: io.Scan, networks=()):
         self.folder = folder
-        path, mine = folder / "checkpoint.json", {"recipe": about, "data": _digest(scan), "weights": _weights(networks)}
+        path = folder / "checkpoint.json"
+        mine = {"recipe": about, "data": _digest(scan), "weights": weights_digest(networks)}
         if not path.exists():
             self.id = secrets.token_hex(16)
             with io.atomic(path) as temporary:
@@ -235,7 +236,7 @@ def _digest(scan) -> str:
     return sha.hexdigest()
 
 
-def _weights(networks) -> str | None:
+def weights_digest(networks) -> str | None:
     """The bits of the weights of torch modules; None for no modules."""
     if not networks:
         return None
