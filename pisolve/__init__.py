@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit, Walsh
     from pisolve.priors import *
     from pisolve.problem import Problem
-    from pisolve.recipe import Recipe, device, recon
+    from pisolve.recipe import Recipe, ScanNoise, device, recon, scan_noise
     from pisolve.scan_specific import Fit, Untrained, ZeroShot
     from pisolve.solvers import *
     from pisolve.tuning import Tuning, tune
@@ -53,7 +53,7 @@ _NAMES = {  # room: what of it is a public name here; all of `priors` and `solve
                "Tikhonov", "Wavelet", "Zero", "as_deepinv", "as_denoiser", "as_prior",
                "as_sigpy"],
     "problem": ["Problem"],
-    "recipe": ["Recipe", "device", "recon"],
+    "recipe": ["Recipe", "ScanNoise", "device", "recon", "scan_noise"],
     "scan_specific": ["Fit", "Untrained", "ZeroShot"],
     "solvers": ["ADMM", "CG", "FISTA", "GMRES", "HQS", "LSMR", "LSQR", "PDHG", "POGM", "DataProx", "GradientDescent",
                 "Relaxed", "Result", "Solver", "State", "choose", "iterate", "load_state", "save_state", "solve"],

@@ -44,7 +44,7 @@ REFUSED = [
     (lambda: pi.TV(boundary="x"), V, "boundary must be one of"),
     (lambda: pi.PnP(None, 0.1), F, "denoiser must be a torch module"),
     (lambda: pi.PnP("denoiser-brain", 0.1), F, "denoiser must be"),
-    (lambda: pi.PnP(torch.nn.ReLU, 0.1), F, "denoiser must be"), (lambda: pi.PnP(smooth), V, "sigma is needed"),
+    (lambda: pi.PnP(torch.nn.ReLU, 0.1), F, "denoiser must be"), (lambda: pi.PnP(smooth, 0.1) * 2, V, "lam has no"),
     (lambda: pi.PnP(smooth, 0), V, "sigma must be > 0"), (lambda: pi.PnP(smooth, -1), V, "sigma must be"),
     (lambda: pi.PnP(smooth, nan), V, "sigma must be finite"), (lambda: pi.PnP(smooth, "a"), F, "sigma must be"),
     (lambda: pi.PnP(smooth, 0.1, lam=1), V, "sigma and lam are two forms"),

@@ -85,13 +85,13 @@ def delays(text: str):
     return text if text in ("auto", "none") else tuple(numbers(text))
 
 
-def number_or(word: str):
-    """The kind of an argument that is a number or this word."""
+def number_or(*words: str):
+    """The kind of an argument that is a number or one of these words."""
     def number(text: str):
-        if text != word and "," in text:
-            several = "auto chooses among many" if word == "auto" else "run the command once for each"
+        if text not in words and "," in text:
+            several = "auto chooses among many" if "auto" in words else "run the command once for each"
             raise argparse.ArgumentTypeError(f"{text} are several numbers, and one is needed: {several}")
-        return text if text == word else float(text)
+        return text if text in words else float(text)
 
     return number
 

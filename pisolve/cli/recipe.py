@@ -25,6 +25,7 @@ ARGUMENTS = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "r
              "shot_factors")  # those that a recipe holds
 PATTERN = ("accel", "mask", "center_fraction", "seed", "vary", "spokes")  # those of the undersampling
 AUTO = "auto"  # for --lam and --sigma: choose it
+NOISE = "noise"  # for --sigma: by the noise of the scan
 SOLVERS = {n.lower(): s for n, s in vars(solvers).items()
            if isinstance(s, type) and issubclass(s, solvers.Solver) and s is not solvers.Solver}
 
@@ -56,7 +57,8 @@ def _recipe(a) -> Recipe:
     solver = SOLVERS[asked.pop("solver")]() if "solver" in asked else None
     word = asked.pop("prior", "zero" if run["method"].fills else "wavelet")
     run |= _tune(word, asked)
-    chosen, run = make_prior(word, **asked), default_run(word) | run
+    usual = {} if asked.get("sigma") == NOISE else default_run(word)
+    chosen, run = make_prior(word, **asked), usual | run
     return Recipe(chosen, solver, sampling=drawn, name=word, **run)
 
 
@@ -174,9 +176,12 @@ def make_prior(word: str, *, lam=None, sigma=None, denoiser=None, **network) -> 
         if denoiser is not None or network:
             raise ValueError(f"--{next(iter(network), 'denoiser')} is for pnp and red, not for {word}")
         return prior(word, lam=values.get("lam") if lam is None else lam)
+    if sigma == NOISE and word != "pnp":
+        raise ValueError(f"--sigma noise is for pnp: {word} needs a number, or --lam auto")
     D = _load(DENOISER if denoiser is None else denoiser, network)
     if sigma is None and (D.level is None or D.rescale):
         sigma = values["sigma"]
+    sigma = AUTO if sigma == NOISE else sigma
     return prior(word, D, lam=values.get("lam") if lam is None else lam, sigma=sigma)
 
 

@@ -49,7 +49,7 @@ def _image(group) -> None:
 
 
 def _prior(group) -> None:
-    from pisolve.cli.recipe import AUTO
+    from pisolve.cli.recipe import AUTO, NOISE
     from pisolve.recipe.named import DEFAULTS, DENOISER
     from pisolve.tuning import CRITERIA
 
@@ -58,7 +58,8 @@ def _prior(group) -> None:
     add, strength = group.add_argument, number_or(AUTO)
     add("--prior", choices=DEFAULTS, help="default: wavelet")
     add("--lam", type=strength, help=f"strength, or auto: chosen by --tune; defaults of lam and sigma: {strengths}")
-    add("--sigma", type=strength, help="noise level of a denoiser, or auto; one with a level of its own works at that")
+    add("--sigma", type=number_or(AUTO, NOISE), help="noise level of a denoiser, or auto, or noise: of pnp, by the "
+        "scan's own; one with a level of its own works at that")
     add("--tune", choices=CRITERIA, help="how auto chooses; default: holdout (reference: an oracle, with --accel)")
     add("--denoiser", metavar="NAME|FILE", help=f"for pnp and red: a shipped one or weights; default: {DENOISER}")
     add("--level", type=number_or("blind"), help="sigma that the weights were trained for, or blind, where they do not "

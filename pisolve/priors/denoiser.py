@@ -12,6 +12,8 @@ from pisolve.priors._weights import Weights
 from pisolve.priors.adapter import as_denoiser
 from pisolve.priors.base import Prior
 
+AUTO = "auto"  # a level that a recipe chooses by the scan's noise
+
 
 class PnP(ByName, Prior):
     """Plug-and-play: the prox is a denoiser, prox(v) = D(v, sigma); there is no g to evaluate.
@@ -20,47 +22,49 @@ class PnP(ByName, Prior):
     share their fixed points. With `lam` it follows the step as a prox does, sigma = sqrt(lam * step), since a Gaussian
     denoiser is the prox of sigma^2 g; HQS makes use of that to let sigma fall.
 
+    With neither, `PnP(D)`, a recipe measures the scan's noise and takes a level by it, and, where no solver is given, a
+    level that falls to it: see `pi.scan_noise`. `solve` alone cannot tell, and asks for a number.
+
     A denoiser of 2-D images sees every plane (y, x) of a series; of a volume those of the three orientations in turns.
 
     Use:
-        where a denoiser suits the anatomy: then usually the best images. sigma is to be tuned, on equal terms with the
-        other priors' lam. Convergence depends on the denoiser; a run that diverges says so.
+        where a denoiser suits the anatomy: then usually the best images. sigma is left to the scan's noise, or tuned on
+        equal terms with the other priors' lam. Convergence depends on the denoiser; a run that diverges says so.
 
     Args:
         denoiser: a callable D(x, sigma) on complex images (..., y, x), a `torch.nn.Module`, or a `Denoiser`, which says
             how a network takes complex images.
         sigma: noise level, the standard deviation of the real and of the imaginary part, in the image's units. None:
-            the level that the network was trained for, if it has only one. An array s, a level for each pixel, is
-            short for its root mean square and weights = s / sigma.
+            the level that the network was trained for, if it has only one, else "auto", which a recipe replaces by a
+            number. An array s, a level for each pixel, is short for its root mean square and weights = s / sigma.
         lam: strength of the coupled form, instead of `sigma`.
         weights: > 0, an array that broadcasts to x, by which the level is multiplied pixel by pixel, for denoisers that
             take a map of levels, see `Denoiser`. `tune` chooses sigma or lam and leaves them.
 
     Raises:
-        TypeError: a sigma that is neither a number nor a real array.
-        ValueError: neither sigma nor lam for a denoiser without a level of its own, or both; either of them not > 0;
-            weights for a denoiser that takes one level for an image.
+        TypeError: a sigma that is neither a number nor a real array nor "auto".
+        ValueError: both sigma and lam; either of them not > 0; "auto" for a denoiser that knows one level only, or in
+            `solve`; weights for a denoiser that takes one level for an image.
 
     Reference:
         Venkatakrishnan et al., GlobalSIP 2013; Zhang et al., IEEE TPAMI 44 (2022) 6360 (DPIR, the coupled form).
 
     Example:
-        pi.recon(scan, pi.PnP(D, sigma=0.1), max_iter=30)
+        pi.recon(scan, pi.PnP(D)), pi.recon(scan, pi.PnP(D, sigma=0.1), max_iter=30)
     """
 
     convex = False
     implicit = True
     planes = (-2, -1)  # of the unknown that the denoiser sees
 
-    def __init__(self, denoiser, sigma: float | None = None, *, lam: float | None = None, weights=None):
+    def __init__(self, denoiser, sigma: float | str | None = None, *, lam: float | None = None, weights=None):
         self.denoiser = as_denoiser(denoiser)
         self.level = self.denoiser.level
         if sigma is not None and lam is not None:
             raise ValueError("sigma and lam are two forms of one strength: give one of them")
         if sigma is None and lam is None:
-            if self.level is None:
-                raise ValueError("sigma is needed: this denoiser takes any noise level, for example PnP(D, sigma=0.03)")
-            sigma = self.level
+            sigma = AUTO if self.level is None else self.level
+        self.auto = isinstance(sigma, str) and sigma == AUTO
         if is_array(sigma) and sigma.ndim:
             if weights is not None:
                 raise ValueError("sigma is an array, and weights are given, too: give one number, or no weights")
@@ -68,22 +72,32 @@ class PnP(ByName, Prior):
         self.weights = Weights.of(weights)
         if self.weights is not None:
             self.denoiser.check_map(levels("weights", self.weights.array))
-        self.sigma = number("sigma", sigma, low=0, strict=True, allow_none=True)
+        self.sigma = sigma if self.auto else number("sigma", sigma, low=0, strict=True, allow_none=True)
         self.lam = number("lam", lam, low=0, strict=True, allow_none=True)
         one_level = self.level is not None and not self.denoiser.rescale
-        if one_level and self.sigma is not None and abs(self.sigma - self.level) > 1e-3 * self.level:
-            raise ValueError(f"sigma is {self.sigma:g}, but {self.denoiser.name} knows the level {self.level:g} only: "
+        if one_level and (self.auto or (self.sigma is not None and abs(self.sigma - self.level) > 1e-3 * self.level)):
+            raise ValueError(f"sigma is {self.sigma}, but {self.denoiser.name} knows the level {self.level:g} only: "
                              "leave sigma out, or load it with rescale=True")
 
     @property
     def fixed_level(self) -> float | None:
         """sigma where it does not follow the step: solvers choose their penalty by it."""
-        return self.sigma
+        return None if self.auto else self.sigma
+
+    def at_level(self, sigma: float) -> PnP:
+        """The same with a number where the level is still open."""
+        return PnP(self.denoiser, sigma, weights=self.weights) if self.auto else self
 
     def value(self, x):
         return None
 
+    def _decided(self):
+        if self.auto:
+            raise ValueError("sigma is needed: solve does not know the noise of y. Write pi.recon(scan, PnP(D)), which "
+                             "measures it, or give a number, for example PnP(D, sigma=0.03)")
+
     def prox(self, x, step):
+        self._decided()
         sigma = self.sigma if self.lam is None else (self.lam * step) ** 0.5
         sigma = _level(x, sigma, self.weights)
         if self.planes == (-2, -1):
@@ -109,6 +123,7 @@ class PnP(ByName, Prior):
     def coupled(self, step):
         if self.lam is not None or (self.level is not None and not self.denoiser.rescale):
             return self  # a network that knows one level only keeps it
+        self._decided()
         other = copy(self)  # not through the checks: a learned step is a tensor
         other.sigma, other.lam = None, self.sigma**2 / step
         return other
@@ -121,7 +136,8 @@ class PnP(ByName, Prior):
     __rmul__ = __mul__
 
     def __repr__(self):
-        strength = f"sigma={self.sigma:g}" if self.lam is None else f"lam={self.lam:g}"
+        level = self.sigma if self.auto or self.sigma is None else f"{self.sigma:g}"
+        strength = f"sigma={level}" if self.lam is None else f"lam={self.lam:g}"
         return f"PnP({strength}{'' if self.weights is None else f', weights={self.weights!r}'})"
 
 
@@ -171,6 +187,8 @@ class RED(Prior):
 
     def __init__(self, denoiser, sigma: float | None = None, *, inner: int = 20, lipschitz: float = 2.0, weights=None):
         pnp = PnP(denoiser, sigma, weights=weights)
+        if pnp.auto:
+            raise ValueError("sigma is needed: this denoiser takes any noise level, for example RED(D, sigma=0.03)")
         self.denoiser, self.sigma, self.weights = pnp.denoiser, pnp.sigma, pnp.weights
         self.inner = integer("inner", inner, low=1)
         self.lipschitz = number("lipschitz", lipschitz, low=0, strict=True)

@@ -1,5 +1,7 @@
 """Recipes: from k-space to image, named, saved and run again alike."""
 
+from pisolve.recipe.automatic import ScanNoise
+from pisolve.recipe.noise import scan_noise
 from pisolve.recipe.order import check_fixed, in_order
 from pisolve.recipe.recipe import (
     SAMPLINGS,
@@ -13,5 +15,5 @@ from pisolve.recipe.recipe import (
 from pisolve.recipe.recon import recon
 from pisolve.recipe.reconstruction import WORST, repeated
 
-__all__ = ["SAMPLINGS", "WORST", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "check_fixed",
-           "in_order", "recon", "repeated", "zero_filled_scale"]
+__all__ = ["SAMPLINGS", "WORST", "Espirit", "Recipe", "Reconstruction", "Sampling", "ScanNoise", "as_scan",
+           "check_fixed", "in_order", "recon", "repeated", "scan_noise", "zero_filled_scale"]

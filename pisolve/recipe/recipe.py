@@ -34,7 +34,7 @@ from pisolve.prepare import (
 from pisolve.prepare.shots import AUTO, check_delays
 from pisolve.priors import Prior, Wavelet, Zero, as_prior
 from pisolve.priors._names import check_axes
-from pisolve.recipe import file, first
+from pisolve.recipe import automatic, file, first
 from pisolve.recipe.agreement import Watch
 from pisolve.recipe.checkpoint import check_folder
 from pisolve.recipe.device import session
@@ -246,7 +246,7 @@ class Recipe:
         status = min((r.status for r in done.results), key=WORST.index)
         seconds["solve"] = time.perf_counter() - start - sum(seconds.values())
         solver = next((r.solver for r in done.results if r.status != "empty"), None)
-        return Reconstruction(x, status, done.results, done.scale, replace(recipe, solver=solver), scan, seconds,
+        return Reconstruction(x, status, done.results, done.scale, replace(done.recipe, solver=solver), scan, seconds,
                               tuning, watch.solved(done.misfits, done.results))
 
     def solve(self, model, scale: float) -> Result | NetworkResult:
@@ -258,6 +258,7 @@ class Recipe:
 
     def solve_model(self, model, scale, callbacks=(), progress=False, state=None, max_iter=None, x0=None):
         """The same with what `solvers.solve` takes, and Ctrl-C ends a fit with what there is."""
+        self = automatic.of_model(self, model, scale)  # where no whole scan was there to choose by
         if self.network is not None:
             return run_network(self.network, model, scale, self.consistency)
         y = model.y * model.y.real.dtype.type(scale)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pisolve import backend
 from pisolve.prepare import holds, model_of, models_of
-from pisolve.recipe import first
+from pisolve.recipe import automatic, first
 from pisolve.recipe.agreement import Misfit, misfit
 from pisolve.recipe.checkpoint import Checkpoints
 from pisolve.recipe.device import home, networks
@@ -22,7 +22,8 @@ from pisolve.solvers.base import walk
 class Run(NamedTuple):
     """What came out: the scale, a picture and a result for each part, seconds of the fits before (None: no fits).
 
-    `misfits` says of each part what its image leaves of the data, None where it predicts none.
+    `misfits` says of each part what its image leaves of the data, None where it predicts none; `recipe` is what ran,
+    with its levels chosen.
     """
 
     scale: float
@@ -30,6 +31,7 @@ class Run(NamedTuple):
     results: list
     fit: float | None
     misfits: list[Misfit | None]
+    recipe: object
 
 
 def run(recipe, scan, sigma: float, *, gpu=None, keep=None, callbacks=(), progress=False, folder=None) -> Run:
@@ -48,6 +50,7 @@ def run(recipe, scan, sigma: float, *, gpu=None, keep=None, callbacks=(), progre
     method = recipe.method.watched(sum(map(holds, parts)), progress=progress, folder=folder)
     try:
         models, scale = models_of(scan, method, parts=parts, gpu=gpu, keep=keep)
+        recipe = automatic.settled(recipe, scan, models, parts, scale)
         starts = first.starts(recipe, scan)
         fit = time.perf_counter() - start if recipe.method.fits else None
         one = _Part(recipe, parts, models, scale, sigma, gpu, kept, tuple(callbacks), progress, starts)
@@ -59,7 +62,7 @@ def run(recipe, scan, sigma: float, *, gpu=None, keep=None, callbacks=(), progre
             kept.release()
         raise
     images, results, misfits = map(list, zip(*done))
-    return Run(scale, images, results, fit, misfits)
+    return Run(scale, images, results, fit, misfits, recipe)
 
 
 class _Part:

@@ -116,7 +116,7 @@ def _unrolled(prior: PnP) -> Unrolled:
         raise ValueError(f"{prior!r} has a level for each pixel, an unrolled network one for each step: leave weights "
                          "out")
     first, last = _UNROLLED["sigma"]
-    last = last if prior.sigma is None else prior.sigma
+    last = prior.fixed_level or last  # it learns its levels
     return Unrolled(_UNROLLED["solver"], copy.deepcopy(D.network), _UNROLLED["iterations"],
                     sigma=(max(first, last), last), channels=D.channels, noise_input=D.noise_input)
 
