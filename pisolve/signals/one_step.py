@@ -6,15 +6,15 @@ import numpy as np
 
 from pisolve import _axes, _check, backend
 from pisolve.calib import field_map
-from pisolve.linops import Linop, SelfAdjoint
+from pisolve.linops import Linop, SelfAdjoint, gradient, opnorm
 from pisolve.linops.base import Adjoint
-from pisolve.priors import Tikhonov
+from pisolve.priors import Quadratic, Tikhonov
 from pisolve.signals._times import checked_times
 from pisolve.signals.fit import Maps
-from pisolve.solvers import solve
+from pisolve.solvers import CG, solve
 
 _HALVINGS = 8  # of a step that does not go down
-_PLAIN = 15  # iterations of the images that the start is made of
+_PLAIN, _FLAT, _SMOOTH = 50, 0.3, 3.0  # of the smooth images of the start: iterations, prior; pixels of the field
 _STEEPEST = 4.0  # of the start's decay over the span, in which energy falls by e^-8
 _RANGE = (3e-4, 2.0)  # s, of T2* that counts as determined
 
@@ -114,9 +114,9 @@ def t2star_kspace(A, y, echo_times, prior=None, *, start=None, iterations: int =
         echo_times: TE in s, increasing, two or more.
         prior: g of x (parameter, y, x); such as `pi.Quadratic(linops.gradient(...))`, quadratic or any
             other. None: none.
-        start: x_0, complex (2, y, x). None: `calib.field_map` of images made echo by echo, one T2* for all pixels from
-            their energies, and the a that fits them best. It needs a full centre in every echo: a field that is off by
-            a turn stays so.
+        start: x_0, complex (2, y, x). None: `calib.field_map` of smooth images made echo by echo, one T2* for all
+            pixels from their energies, and the a that fits them best. It needs a full centre in every echo: a field that is
+            off by a turn stays so.
         iterations: how often F is linearised.
         damping: of the first iteration, beside A^H A; it decreases by 3 each time.
         max_iter: iterations of the solver of each linear problem.
@@ -183,10 +183,12 @@ class IRGNM:
 
     def start(self):
         """x_0 of images made echo by echo."""
-        images = solve(self.A, self.y, max_iter=_PLAIN).x
+        inside = tuple(range(1 - len(self.A.ishape), 0))
+        smooth = _FLAT * opnorm(self.A) ** 2 * Quadratic(gradient(self.A.ishape, axes=inside))
+        images = solve(self.A, self.y, smooth, CG(), max_iter=_PLAIN).x
         names = _axes.of_linop(self.A)
         axes = ("echo", *(names[1:] if None not in names else ("z", "y", "x")[1 - images.ndim:]))
-        f = field_map(images, self.times, axes=axes, smooth=1.0)
+        f = field_map(images, self.times, axes=axes, smooth=_SMOOTH)
         decay = np.log(float(backend.norm(images[-1])) / max(float(backend.norm(images[0])), 1e-30))
         decay = min(max(decay, -_STEEPEST), -1 / _STEEPEST)
         w = backend.like((2j * np.pi * f * self.model.span + decay).astype(_check.dtype_name(images)), images)
