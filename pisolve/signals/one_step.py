@@ -112,11 +112,11 @@ def t2star_kspace(A, y, echo_times, prior=None, *, start=None, iterations: int =
             "kx"), shape=...)`. The noise and the maps' scale are as for `pi.solve`: best is an image of about 1.
         y: k-space.
         echo_times: TE in s, increasing, two or more.
-        prior: g of x (parameter, y, x); such as `pi.Quadratic(linops.gradient(...))`, quadratic or any
-            other. None: none.
+        prior: g of x (parameter, y, x), quadratic such as `pi.Quadratic(linops.gradient((2, y, x), axes=(-2, -1)))`
+            or any other. None: none.
         start: x_0, complex (2, y, x). None: `calib.field_map` of smooth images made echo by echo, one T2* for all
-            pixels from their energies, and the a that fits them best. It needs a full centre in every echo: a field that is
-            off by a turn stays so.
+            pixels from their energies, and the a that fits them best. It needs a full centre in every echo: a field
+            that is off by a turn stays so.
         iterations: how often F is linearised.
         damping: of the first iteration, beside A^H A; it decreases by 3 each time.
         max_iter: iterations of the solver of each linear problem.
