@@ -3,9 +3,11 @@
 from pisolve.signals.dictionary import Basis, Dictionary, Match, basis, dictionary, match
 from pisolve.signals.fit import Maps, TimesWarning, fit
 from pisolve.signals.model import Model, Parameter
+from pisolve.signals.one_step import t2star_kspace
 from pisolve.signals.relaxation import t1_ir, t2, t2star
 from pisolve.signals.simulate import decay, fse, inversion_recovery
 from pisolve.signals.subspace import encoding, subspace
 
 __all__ = ["Basis", "Dictionary", "Maps", "Match", "Model", "Parameter", "TimesWarning", "basis", "decay",
-           "dictionary", "encoding", "fit", "fse", "inversion_recovery", "match", "subspace", "t1_ir", "t2", "t2star"]
+           "dictionary", "encoding", "fit", "fse", "inversion_recovery", "match", "subspace", "t1_ir", "t2", "t2star",
+           "t2star_kspace"]

@@ -82,10 +82,6 @@ def t2star(images, echo_times, *, axis: int = 0, noise: float | None = None, ran
     return replace(maps, values=maps.values | {"frequency": (maps.values["frequency"] + rough).astype(np.float32)})
 
 
-def _starts(pixels):
-    return range(0, pixels, _PIXELS)
-
-
 def _loudest(y, times):
     """The frequency in Hz at which the echoes of each pixel add up best."""
     steps = np.diff(times)
@@ -95,7 +91,7 @@ def _loudest(y, times):
     waves = np.exp(-2j * np.pi * grid[:, None] * times)
     favour = 1 - _FAVOUR * abs(grid) * steps.min()
     flat = y.reshape(len(y), -1)
-    best = [(abs(waves @ flat[:, k:k + _PIXELS]) * favour[:, None]).argmax(0) for k in _starts(flat.shape[1])]
+    best = [(abs(waves @ flat[:, k:k + _PIXELS]) * favour[:, None]).argmax(0) for k in range(0, flat.shape[1], _PIXELS)]
     return grid[np.concatenate(best)].reshape(y.shape[1:])
 
 
