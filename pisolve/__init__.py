@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit, Walsh
     from pisolve.priors import *
     from pisolve.problem import Problem
-    from pisolve.recipe import Recipe, ScanNoise, device, recon, scan_noise
+    from pisolve.recipe import Recipe, Samples, ScanNoise, device, recon, sample, scan_noise
     from pisolve.scan_specific import Fit, Untrained, ZeroShot
     from pisolve.solvers import *
     from pisolve.tuning import Tuning, tune
@@ -49,14 +49,15 @@ _NAMES = {  # room: what of it is a public name here; all of `priors` and `solve
     "many": ["recon_many"],
     "prepare": ["Compress", "Espirit", "Grappa", "Inati", "JSense", "Raki", "Sampling", "Sense", "Spirit", "Walsh"],
     "priors": ["DCT", "L1", "L21", "LLR", "RED", "TGV", "TV", "Box", "Denoiser", "InfimalConvolution", "L1MinusL2",
-               "Nuclear", "PnP", "Prior", "Quadratic", "RealNonNegative", "StructuredLowRank", "TemporalFFT",
+               "Nuclear", "PnP", "Prior", "Quadratic", "RealNonNegative", "Score", "StructuredLowRank", "TemporalFFT",
                "Tikhonov", "Wavelet", "Zero", "as_deepinv", "as_denoiser", "as_prior",
                "as_sigpy"],
     "problem": ["Problem"],
-    "recipe": ["Recipe", "ScanNoise", "device", "recon", "scan_noise"],
+    "recipe": ["Recipe", "Samples", "ScanNoise", "device", "recon", "sample", "scan_noise"],
     "scan_specific": ["Fit", "Untrained", "ZeroShot"],
     "solvers": ["ADMM", "CG", "FISTA", "GMRES", "HQS", "LSMR", "LSQR", "PDHG", "POGM", "DataProx", "GradientDescent",
-                "Relaxed", "Result", "Solver", "State", "choose", "iterate", "load_state", "save_state", "solve"],
+                "Langevin", "Relaxed", "Result", "Solver", "SplitGibbs", "State", "choose", "draws",
+                "iterate", "load_state", "save_state", "solve"],
     "tuning": ["Tuning", "tune"],
 }
 _ROOM = {name: room for room, names in _NAMES.items() for name in names}

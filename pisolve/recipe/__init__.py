@@ -14,6 +14,7 @@ from pisolve.recipe.recipe import (
 )
 from pisolve.recipe.recon import recon
 from pisolve.recipe.reconstruction import WORST, repeated
+from pisolve.recipe.sample import Samples, sample
 
-__all__ = ["SAMPLINGS", "WORST", "Espirit", "Recipe", "Reconstruction", "Sampling", "ScanNoise", "as_scan",
-           "check_fixed", "in_order", "recon", "repeated", "scan_noise", "zero_filled_scale"]
+__all__ = ["SAMPLINGS", "WORST", "Espirit", "Recipe", "Reconstruction", "Samples", "Sampling", "ScanNoise",
+           "as_scan", "check_fixed", "in_order", "recon", "repeated", "sample", "scan_noise", "zero_filled_scale"]

@@ -18,7 +18,7 @@ from pisolve.tuning.data import Data
 STEPS = 60  # of the schedule, unless max_iter says otherwise
 _FIRST = 0.25  # the level it begins with
 _USUAL = 100  # Recipe's own max_iter
-_SHARE, _LEAST, _PENALTY = 0.75, 0.0015, 0.2  # of `level`, see benchmarks/auto_sigma.py
+_SHARE, _LEAST, _PENALTY, _RISE, _MOST = 0.75, 0.003, 0.05, 21.0, 0.2  # of `level`, see benchmarks/auto_sigma.py
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ def _chosen(recipe, noise: float):
 def level(noise: float) -> tuple[float, float]:
     """(sigma, rho) of plug-and-play by a falling level, for noise in a recipe's units.
 
-        sigma = max(0.75 noise, 0.0015),    rho = 0.2
+        sigma = max(0.75 noise, 0.003),    rho = min(0.05 + 21 noise, 0.2)
 
     The noise is that of a sample, whatever the acceleration and the coils: how it is spread over the image is in A, and
     the data term knows it.
     """
-    return max(_SHARE * noise, _LEAST), _PENALTY
+    return max(_SHARE * noise, _LEAST), min(_PENALTY + _RISE * noise, _MOST)
