@@ -25,7 +25,7 @@ PAGES = ("priors", "solvers", "tuning")
 SECTION = re.compile(r"^(Use|Args|Attributes|Returns|Raises|Reference|Example):$", re.MULTILINE)
 SUMS = ["1e-3 * pi.TV() + 1e-2 * pi.Tikhonov()", "1e-3 * pi.TV() + 1e-3 * pi.Wavelet()",
         "1e-3 * pi.TV() + 0.1 * pi.RED(D, sigma=0.03)", "1e-3 * pi.TV() + pi.PnP(D, sigma=0.1)"]
-OTHER = ("Prior", "Result", "Solver", "State")  # public classes that are no parts to choose from
+OTHER = ("Prior", "Result", "Score", "Solver", "State")  # public classes that are no parts to choose from
 HEAD = "<!-- Made by `python docs/make.py` from docs/templates and the docstrings: edit those. -->\n"
 
 
@@ -162,7 +162,7 @@ def tuning_table() -> str:
             f"Made by `{report['command']}`.")
 
 
-SOLVERS = [getattr(pi, n) for n in listed("solvers") if n not in (*OTHER, "Relaxed")]
+SOLVERS = [s for n in listed("solvers") if n not in (*OTHER, "Relaxed") and hasattr(s := getattr(pi, n), "init")]
 
 
 def pages() -> dict[str, str]:

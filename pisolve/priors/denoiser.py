@@ -50,7 +50,7 @@ class PnP(ByName, Prior):
         Venkatakrishnan et al., GlobalSIP 2013; Zhang et al., IEEE TPAMI 44 (2022) 6360 (DPIR, the coupled form).
 
     Example:
-        pi.recon(scan, pi.PnP(D)), pi.recon(scan, pi.PnP(D, sigma=0.1), max_iter=30)
+        pi.recon(scan, pi.PnP(D, sigma=0.1), max_iter=30)
     """
 
     convex = False

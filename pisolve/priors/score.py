@@ -23,7 +23,7 @@ class Score:
         (2011) 1661.
 
     Example:
-        pi.sample(scan, pi.Score(D), n=8)
+        pi.sample(scan, pi.Score(D), n=2)
     """
 
     def __init__(self, denoiser):

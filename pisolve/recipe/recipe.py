@@ -314,7 +314,6 @@ class Recipe:
             d = {k: first.read(k, v) if k in ("x0", "weights") else v for k, v in d.items() if k != "pisolve"}
             if "espirit" in d and "maps" not in d:  # as version 0.2 wrote it
                 d["maps"] = d.pop("espirit")
-        recipe = decode(d, {"Recipe": Recipe, **_PARTS})
-        if not isinstance(recipe, Recipe):
-            raise ValueError(f"this describes a {type(recipe).__name__}, not a recipe")
-        return recipe
+        if isinstance(recipe := decode(d, {"Recipe": Recipe, **_PARTS}), Recipe):
+            return recipe
+        raise ValueError(f"this describes a {type(recipe).__name__}, not a recipe")

@@ -68,7 +68,7 @@ class SplitGibbs(Sampler):
         (exact Gaussian draws).
 
     Example:
-        pi.sample(scan, pi.Score(D), pi.SplitGibbs(levels=20))
+        pi.sample(scan, pi.Score(D), pi.SplitGibbs(levels=20), n=2)
     """
 
     steps: int = 2
@@ -121,7 +121,7 @@ class Langevin(Sampler):
         2019.
 
     Example:
-        pi.sample(scan, pi.Score(D), pi.Langevin(levels=60, steps=5), n=4)
+        pi.sample(scan, pi.Score(D), pi.Langevin(levels=20, steps=3), n=2)
     """
 
     levels: int = 100
