@@ -16,7 +16,7 @@ ALL = pytest.mark.parametrize("name", PRIORS)
 def test_laws(name, scale):
     """200 draws over the three scales, fewer where the prox iterates."""
     testing.check_prior(PRIORS[name], prior_shape(name), scale=scale, tol=1e-6 if scale <= 1 else 1e-5,
-                        draws=67 if PRIORS[name].has_prox else 2 if "tgv" in name else 8)
+                        draws=67 if PRIORS[name].has_prox else 1 if "tgv" in name else 8)
 
 
 @ALL

@@ -126,7 +126,7 @@ def test_weights_can_be_learned():
     (lambda: pi.L21(weights=W).prox(image(), 1), ValueError, r"does not broadcast to \(1, 16\)"),
     (lambda: W * pi.Wavelet(shifts=4), ValueError, "shifts=0, or a number for each level"),
     (lambda: pi.Wavelet(weights=W, shifts=4), ValueError, "shifts=0, or a number for each level"),
-    (lambda: pi.Wavelet(weights=(1, 2)).prox(image((64, 64)), 1), ValueError, r"2 numbers, a wavelet of 3 levels .* 4"),
+    (lambda: pi.Wavelet(weights=(1, 2)).prox(image((64, 64)), 1), ValueError, r"2 numbers, a wavelet of 4 levels .* 5"),
     (lambda: pi.Wavelet(weights=(1, -2)), ValueError, "weights must be >= 0"),
     (lambda: W * pi.PnP(lambda x, s: x, sigma=0.1), ValueError, "lam has no effect"),
     (lambda: pi.solve(linops.identity((4, 4)), image((4, 4)), W * pi.TV()), ValueError, "does not broadcast"),

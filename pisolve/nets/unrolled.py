@@ -59,7 +59,7 @@ class _FilterSplit(Split):
     def GN(self, w):
         return self.bank.adjoint(self.bank(w))
 
-    def norm2(self, w):
+    def norm2(self, w, metric=None):
         return self.bank.norm2()
 
 
