@@ -81,7 +81,7 @@ def test_ctrl_c_ends_the_workers_and_leaves_the_table(scans, tmp_path):
         time.sleep(0.01)
     time.sleep(1)
     os.killpg(run.pid, signal.SIGINT)  # as a terminal sends it: to all of them
-    assert run.wait(30) == 130
+    assert run.wait(120) == 130
     assert b"interrupted" in run.stderr.read()
     assert gone(run.pid)
     assert sorted(p.name for p in out.iterdir()) == ["records", "summary.csv"]
