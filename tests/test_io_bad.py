@@ -185,3 +185,23 @@ def test_every_prefix_of_a_file_is_an_error_or_the_scan(tmp_path):
             part.write_bytes(content[:size])
             with contextlib.suppress(ValueError):  # anything but a ValueError, or other numbers, fails
                 assert (io.load(part).kspace == K4).all()
+
+
+def test_attributes_that_are_lists_of_any_length_are_not_read(tmp_path):
+    """Of a file in which the kind of such a list was damaged libhdf5 crashed (status 11) as its attribute was read."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["kspace"] = np.ones((2, 3, 8, 8), "complex64")
+        kind = h5py.vlen_dtype(np.int32)
+        listed = np.empty(1, object)
+        listed[0] = np.arange(4, dtype="int32")
+        file.attrs.create("axes", listed, dtype=kind)
+        file.attrs["field_strength_t"] = 3.0
+        file.create_dataset("ismrmrd_header", (1,), kind)
+    with pytest.raises(ValueError, match="ismrmrd_header is not a string"):
+        io.load(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["ismrmrd_header"]
+    scan = io.load(tmp_path / "a.h5")
+    assert scan.axes == ("slice", "coil", "ky", "kx")
+    assert scan.meta["field_strength_t"] == 3
+    assert "axes" not in scan.meta

@@ -103,6 +103,7 @@ def text(file, name: str, path) -> str | None:
     if item is None:
         return None
     plain = getattr(item, "shape", None) in ((), (1,)) and not (item.is_virtual or item.external)
+    plain = plain and _plain(item.dtype)
     if plain and item.dtype.itemsize > TEXT:
         raise ValueError(f"{path}: {name} declares {item.dtype.itemsize:,} bytes of text, more than {TEXT:,}")
     value = item[()] if plain else None
@@ -122,7 +123,7 @@ def names(file, name: str, path, *, of: str = "kspace"):
     item = _resolve(file, name, path)
     if item is not None:
         plain = getattr(item, "dtype", None) is not None and item.dtype.kind in "OS" and item.size and item.size <= 64
-        if not plain or item.dtype.itemsize > TEXT or item.is_virtual or item.external:
+        if not plain or not _plain(item.dtype) or item.dtype.itemsize > TEXT or item.is_virtual or item.external:
             raise ValueError(f"{path}: {name} must be names of axes, such as 'frame,coil,ky,kx'")
         return item[()].tolist() if item.shape else item[()]
     array = _resolve(file, of, path)
@@ -150,9 +151,16 @@ def attributes(file) -> dict:
 
 
 def _small(attributes, name: str) -> bool:
-    """Whether an attribute declares no more than a text may have."""
+    """Whether an attribute declares no more than a text may have, and only what is read without danger."""
     found = attributes.get_id(name)
-    return found.shape is not None and math.prod(found.shape) * found.dtype.itemsize <= TEXT
+    return found.shape is not None and math.prod(found.shape) * found.dtype.itemsize <= TEXT and _plain(found.dtype)
+
+
+def _plain(dtype) -> bool:
+    """Numbers or text. Lists of any length, which no file here needs, crash libhdf5 where their kind is damaged."""
+    import h5py
+
+    return dtype.kind in "biufcSU" or h5py.check_string_dtype(dtype) is not None
 
 
 def _resolve(file, name: str, path, work: list | None = None):
