@@ -27,9 +27,10 @@ def scans(tmp_path_factory):
 
 
 def started(command):
-    """A command in a process group of its own."""
+    """A command in a process group of its own, which hears Ctrl-C even where the tests run in the background."""
     return subprocess.Popen([sys.executable, "-m", "pisolve", *command], start_new_session=True, stderr=subprocess.PIPE,
-                            env=os.environ | {"PYTHONPATH": str(Path(pi.__file__).parents[1])})
+                            env=os.environ | {"PYTHONPATH": str(Path(pi.__file__).parents[1])},
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def gone(group: int) -> bool:
