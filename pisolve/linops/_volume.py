@@ -18,6 +18,7 @@ class NormalVolume:
     """
 
     def __init__(self, mps, w2):
+        self.dtype, self._free = mps.dtype, []  # memory for a call, taken by one at a time
         self.axis = _across(a for a in (-3, -2, -1) if w2.shape[a] > 1)
         lead = mps.shape[:-4]
         shared = not any(mps.strides[:-4])  # one set of maps for all frames: one copy of them serves
@@ -38,9 +39,13 @@ class NormalVolume:
         return takes(mps.size, [mps.shape[a] for a in plane], mps.dtype, [plane.index(a) for a in axes])
 
     def __call__(self, x):
-        out = np.empty(x.shape, x.dtype)
+        out = np.empty(x.shape, self.dtype)
         shape = (2, min(PLANES, x.shape[self.axis]), *np.moveaxis(x, self.axis, -3).shape[-2:])
-        before, after = backend.scratch(shape, x.dtype)
+        try:
+            kept = self._free.pop()
+        except IndexError:  # the first call, or one beside another
+            kept = backend.scratch(shape, self.dtype)
+        before, after = kept
         volumes = zip(*(np.moveaxis(a.reshape(-1, *x.shape[-3:]), self.axis, 1) for a in (x, out)), strict=True)
         for i, (planes, new) in enumerate(volumes):
             for k, normal in enumerate(self.parts[i if len(self.parts) > 1 else 0]):
@@ -48,6 +53,7 @@ class NormalVolume:
                 n = len(planes[some])
                 before[:n] = planes[some]
                 new[some] = normal(before[:n], after[:n])
+        self._free.append(kept)
         return out
 
 
