@@ -12,17 +12,7 @@ import numpy as np
 
 import pisolve as pi
 
-
-def heart(frames=16, n=64):
-    """A disc that contracts and shines, in a body at rest."""
-    y, x = np.mgrid[-1:1:n * 1j, -1:1:n * 1j]
-    body = abs(pi.phantom.brain((n, n), 1).image)
-    beat = np.cos(2 * np.pi * np.arange(frames) / frames)[:, None, None]
-    edge = (0.3 + 0.08 * beat - np.hypot(x - 0.1, y)) * n / 4
-    return body + (0.7 + 0.3 * beat - body) / (1 + np.exp(-4 * edge))
-
-
-image = np.load(sys.argv[1]) if len(sys.argv) > 1 else heart()
+image = np.load(sys.argv[1]) if len(sys.argv) > 1 else pi.phantom.heart()
 image = image / np.percentile(abs(image), 99)
 frames, n, _ = image.shape
 y, x = np.mgrid[-1:1:n * 1j, -1:1:n * 1j]

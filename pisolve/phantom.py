@@ -82,6 +82,20 @@ def brain(shape: tuple[int, int] = (256, 256), coils: int = 8, *, noise: float =
     return Phantom(kspace, maps.astype(np.complex64), image, noise)
 
 
+def heart(frames: int = 16, n: int = 64) -> np.ndarray:
+    """A beating heart, (frame, y, x), real: a disc that contracts and shines, in a body at rest.
+
+    Args:
+        frames: of one beat.
+        n: pixels along each side.
+    """
+    y, x = np.mgrid[-1:1:n * 1j, -1:1:n * 1j]
+    body = abs(brain((n, n), 1).image)
+    beat = np.cos(2 * np.pi * np.arange(frames) / frames)[:, None, None]
+    edge = (0.3 + 0.08 * beat - np.hypot(x - 0.1, y)) * n / 4
+    return body + (0.7 + 0.3 * beat - body) / (1 + np.exp(-4 * edge))
+
+
 def ellipses(anatomy: int = 0) -> np.ndarray:
     """The ellipses (n, 6) that `brain` adds up: amplitude, centre y, centre x, semi-axis y, semi-axis x, angle in rad.
 

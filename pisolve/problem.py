@@ -166,9 +166,7 @@ class Problem:
         return self._told(self._forms)
 
     def _forms(self):
-        steps = self.metric.steps(self.AHy)
-        fits = lambda p: self.metric.plain or (steps is not None and p.pointwise)  # noqa: E731
-        if self.prior.has_prox and fits(self.prior):
+        if self.prior.has_prox and self.metric.takes(self.prior):
             return Zero(), self.prior
         parts = self.prior.priors if isinstance(self.prior, Sum) else [self.prior]
         smooth = [p for p in parts if p.has_grad]
@@ -176,7 +174,7 @@ class Problem:
         lifted = rest and rest[0].slow_prox and Split(rest[0], self.ishape).domain is not None
         if len(rest) > 1 or lifted or not all(p.has_prox or p.slow_prox for p in rest):
             raise ValueError(f"{self.prior!r} has no prox of its own")
-        if not all(map(fits, rest)):
+        if not all(map(self.metric.takes, rest)):
             raise ValueError(f"{rest[0]!r} has no prox in closed form in the metric of this preconditioner")
         return Sum(smooth) if smooth else Zero(), rest[0] if rest else Zero()
 

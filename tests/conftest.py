@@ -29,6 +29,20 @@ def rng():
 
 
 @pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run a command line in an empty folder: exit code, stdout, stderr."""
+    from pisolve import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        code = cli.main([str(w) for w in words])
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
 def one_thread():
     """Tiny networks are faster, and on a busy machine much faster, without a second thread of torch."""
     import torch

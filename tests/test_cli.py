@@ -14,7 +14,7 @@ from conftest import data_path
 from skimage.metrics import peak_signal_noise_ratio
 
 import pisolve as pi
-from pisolve import cli, io, masks, nets, phantom
+from pisolve import io, masks, nets, phantom
 from pisolve.backend import fft
 from pisolve.cli import recipe as cli_recipe
 from pisolve.recipe import Recipe, Reconstruction
@@ -29,18 +29,6 @@ def scan(tmp_path_factory):
     with h5py.File(path, "w") as file:
         file["kspace"] = np.stack(slices)
     return str(path)
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run a command line in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        code = cli.main([str(w) for w in words])
-        return (code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.mark.parametrize("word", [w for w in cli_recipe.DEFAULTS if w not in ("pnp", "red", *SERIES)])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pisolve as pi
-from pisolve import cli, phantom
+from pisolve import phantom
 from pisolve.cli.uncertainty import KINDS
 from pisolve.evaluate import analyses
 from pisolve.evaluate.sources import load
@@ -18,19 +18,6 @@ from pisolve.evaluate.uncertainty import uncertainty
 from pisolve.recipe import named
 
 QUICK = ("--no-progress",)
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run a command line in an empty folder: (code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        code = cli.main([str(w) for w in words])
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return call
 
 
 @pytest.fixture

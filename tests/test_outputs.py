@@ -14,7 +14,7 @@ import scipy.io
 from test_layouts import HEADER, h5, same, smooth
 
 import pisolve as pi
-from pisolve import cli, io
+from pisolve import io
 from pisolve.backend import fft
 from pisolve.scan.size import cut, wanted
 
@@ -26,17 +26,6 @@ AFFINE[:3, 3] = 11, -7, 30
 META = {"affine": AFFINE.tolist(), "voxel_mm": [5.0, 3.0, 2.0], "field_strength_t": 2.89, "te_ms": 4.5, "tr_ms": 20.0,
         "flip_deg": 15, "frame_s": 1.5}
 LPS = np.diag([-1, -1, 1, 1]) @ AFFINE
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        code = cli.main([str(w) for w in words])
-        return (code, *capsys.readouterr())
-
-    return call
 
 
 def test_classic_dicom(tmp_path):

@@ -139,3 +139,12 @@ def test_seeds():
 def test_bad_arguments(arguments, options, error, word):
     with pytest.raises(error, match=word):
         phantom.brain(*arguments, **options)
+
+
+def test_the_heart_beats_in_a_body_at_rest():
+    heart = phantom.heart(8, 48)
+    assert heart.shape == (8, 48, 48)
+    np.testing.assert_allclose(heart[1], heart[-1], atol=1e-12)  # there and back
+    at_rest = np.ptp(heart, 0) < 1e-3
+    np.testing.assert_allclose(heart[0][at_rest], abs(phantom.brain((48, 48), 1).image)[at_rest], atol=0.01)
+    assert 0.5 < at_rest.mean() < 1

@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from test_layouts import smooth
 
 import pisolve as pi
-from pisolve import cli, io
+from pisolve import io
 from pisolve.backend import fft
 from pisolve.figure import mosaic
 from pisolve.scan import views
@@ -83,18 +83,13 @@ def test_html_is_escaped():
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def run(run):
+    """The command line, in a folder with some files."""
     mask = (np.arange(24)[:, None] % 3 > 0) | (abs(np.arange(24)[:, None] - 12) < 5)
     io.save_scan("scan.npz", io.Scan(KSPACE * mask, mask + np.zeros((24, 20), bool), mps=smooth(4, 3, 24, 20) + 1))
     io.save_scan("cine.npz", io.Scan(KSPACE, axes=("frame", "coil", "ky", "kx")))
     io.save("image.nii", smooth(5, 24, 20))
-
-    def call(*words):
-        code = cli.main([str(w) for w in words])
-        return (code, *capsys.readouterr())
-
-    return call
+    return run
 
 
 @pytest.mark.parametrize("words", [

@@ -80,7 +80,7 @@ def like(array, x):
 
 
 def scratch(shape, dtype) -> np.ndarray:
-    """An array for a while, in memory of its own that goes back at once.
+    """An array of work space, in memory of its own, which goes back whole when the array is let go.
 
     Among images that come and go, arrays of another size leave holes which no image fits: the process grows.
     """

@@ -45,6 +45,10 @@ class Metric:
             return self.steps(g) * g
         return apply(self._P, g) if hasattr(self._P, "ishape") else self._P(g)
 
+    def takes(self, prior) -> bool:
+        """Whether the prox of a prior stays what it is in this metric: P is the identity, or both go pixel by pixel."""
+        return self.plain or (self.diagonal is not None and prior.pointwise)
+
     def steps(self, x):
         """The diagonal as an array of x's kind and precision; 1 without P, None where P is not diagonal."""
         if self.plain:
