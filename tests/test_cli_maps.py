@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pytest
 from helpers import bart
-from test_cli import run  # noqa: F401  a fixture
 from test_mrd import TRUTH, header, lines, write
 
 import pisolve as pi
