@@ -36,7 +36,7 @@ def scans(tmp_path_factory):
     ("walsh", {"calib_width": 20, "window": 7, "thresh": 0.1}),
     ("inati", {"window": 3, "iterations": 4, "thresh": 0.1}),
     ("jsense", {"kernel_width": 8, "lam": 0.01, "iterations": 3, "inner": 4, "thresh": 0.1})], ids=lambda m: m[0])
-def test_calib_has_every_option_of_the_function(run, scans, method):  # noqa: F811
+def test_calib_has_every_option_of_the_function(run, scans, method):
     """And a recipe's class has them, too: the same maps by all three."""
     name, options = method
     words = [w for n, v in options.items() for w in ([f"--{n.replace('_', '-')}"] + ([] if v is True else [v]))]
@@ -49,7 +49,7 @@ def test_calib_has_every_option_of_the_function(run, scans, method):  # noqa: F8
 
 @pytest.mark.parametrize("source", ["VOLUME", "ONE", "SLICE"])
 @pytest.mark.parametrize("suffix", ["npy", "npz", "h5", "cfl"])
-def test_several_sets_come_out_and_go_in(run, scans, source, suffix):  # noqa: F811
+def test_several_sets_come_out_and_go_in(run, scans, source, suffix):
     assert run("calib", scans[source], "-o", f"m.{suffix}", "--sets", 2)[0] == 0
     scan = io.load(scans[source], mps=f"m.{suffix}")
     np.testing.assert_array_equal(scan.mps, pi.calib.espirit(scan.kspace, sets=2))
@@ -58,7 +58,7 @@ def test_several_sets_come_out_and_go_in(run, scans, source, suffix):  # noqa: F
     np.testing.assert_array_equal(np.load("x.npy"), expected)
 
 
-def test_what_calib_called_method_is_read(run, scans, capsys):  # noqa: F811
+def test_what_calib_called_method_is_read(run, scans, capsys):
     code, _, err = run("calib", scans["SLICE"], "-o", "m.npy", "--method", "walsh")
     assert (code, err) == (0, "pisolve: note: --method is called --maps now\n")
     np.testing.assert_array_equal(np.load("m.npy"), pi.calib.walsh(SLICE))
@@ -67,7 +67,7 @@ def test_what_calib_called_method_is_read(run, scans, capsys):  # noqa: F811
     assert "--method" not in capsys.readouterr().out
 
 
-def test_sets_lie_where_bart_has_them(run, scans, tmp_path):  # noqa: F811
+def test_sets_lie_where_bart_has_them(run, scans, tmp_path):
     """Dimension 4, both ways; BART's own two sets are read, with and without an axis of slices in the scan."""
     assert run("calib", scans["VOLUME"], "-o", "m.cfl", "--sets", 2)[0] == 0
     assert cfl.read("m.cfl").T.shape == (48, 48, 1, 4, 2, *[1] * 8, 2, 1, 1)
@@ -82,7 +82,7 @@ def test_sets_lie_where_bart_has_them(run, scans, tmp_path):  # noqa: F811
         io.load("theirs.cfl")  # nor is k-space of sets
 
 
-def test_part_chooses_from_raw_data(run, tmp_path):  # noqa: F811
+def test_part_chooses_from_raw_data(run, tmp_path):
     raw = write(tmp_path / "raw.mrd", header(), [r for n in range(3) for r in lines((n + 1) * TRUTH, repetition=n)])
     assert "2 slices" in run("info", raw, "--part", "repetition=2")[1]
     assert "2 slices, 3 repetitions" in run("info", raw)[1]
@@ -117,21 +117,21 @@ BAD = [
 
 
 @pytest.mark.parametrize(("words", "message"), BAD, ids=[" ".join(w) for w, _ in BAD])
-def test_words_without_effect_are_refused(run, scans, words, message):  # noqa: F811
+def test_words_without_effect_are_refused(run, scans, words, message):
     code, out, err = run(*(scans.get(w, w) for w in words))
     assert (code, out) == (2, "")
     assert message in err.splitlines()[-1]
     assert os.listdir() == []
 
 
-def test_spirit_of_a_scan_that_brings_maps(run, scans):  # noqa: F811
+def test_spirit_of_a_scan_that_brings_maps(run, scans):
     """No word, nothing to refuse; nor are a recipe's own maps, which are for scans that bring none."""
     assert run("recon", scans["OWN"], "-o", "x.h5", "--method", "spirit", "--max-iter", 1)[0] == 0
     assert run("recon", scans["SLICE"], "-o", "y.h5", "--maps", "inati", "--max-iter", 1)[0] == 0
     assert run("recon", scans["OWN"], "-o", "z.h5", "--recipe", "y.h5")[0] == 0
 
 
-def test_a_recipe_of_an_older_version_is_read(run, scans):  # noqa: F811
+def test_a_recipe_of_an_older_version_is_read(run, scans):
     """Classes of maps and GRAPPA had fewer fields; what such a recipe does not say is as it was."""
     for maps, method in ((pi.Walsh(20), pi.Sense()), (pi.Inati(20), pi.Grappa()), (pi.JSense(20), pi.Sense())):
         old = pi.Recipe(pi.Zero(), maps=maps, method=method, max_iter=3).to_dict()
