@@ -7,10 +7,12 @@ from pisolve.cli import (
     blinded,
     calib,
     compare,
+    completion,
     consistency,
     convert,
     crimes,
     demo,
+    doctor,
     info,
     recon,
     shift,
@@ -25,7 +27,8 @@ from pisolve.cli.parser import parser
 from pisolve.cli.say import forget, in_words, say, warn
 
 WORDS = (recon, compare, calib, info, show, convert, demo, train,
-         crimes, consistency, visibility, uncertainty, stability, shift, blinded, unblind)  # in the order of --help
+         crimes, consistency, visibility, uncertainty, stability, shift, blinded, unblind,
+         doctor, completion)  # in the order of --help
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -38,8 +38,8 @@ class Result:
         state: the last state, for resuming.
         history: one dict a step: k, residual, seconds, whatever callbacks returned; of `CG` the objective, too;
             distance, the estimated ||x - solution|| / ||x||, where the contraction of the steps tells it; for implicit
-            priors also ratio, ||x_k+1 - x_k|| / ||x_k - x_k-1||, and relaxed, where the steps were averaged from here
-            on.
+            priors also ratio, ||x_k+1 - x_k|| / ||x_k - x_k-1||, moved, ||x_k+1 - x_k|| / ||x_k+1||, and relaxed, where
+            the steps were averaged from here on.
         solver: the solver used (`Relaxed` where a denoiser would have made it diverge).
         problem: what was solved; it keeps A and y in memory as long as the result lives.
     """

@@ -78,7 +78,21 @@ def verdict(comparison) -> dict:
         text = f"{head}. {'No other method has one' if out else 'One method was run'}: nothing to compare with.{left}"
         return {"best": best["method"], "kicker": "Result", "text": text}
     kicker, text = _against(metric, rows[1:])
-    return {"best": best["method"], "kicker": kicker, "text": head + text + left}
+    return {"best": best["method"], "kicker": kicker, "text": head + text + left + _besides(comparison, metric, rows)}
+
+
+def _besides(comparison, metric, rows) -> str:
+    """A sentence where the other usual metric, SSIM beside PSNR, has another winner; nothing where both agree."""
+    other = "psnr" if metric == "ssim" else "ssim"
+    means = {r["method"]: comparison.mean(r["method"], other) for r in rows} if other in comparison.metrics else {}
+    means = {name: mean for name, mean in means.items() if math.isfinite(mean)}
+    own = means.get(rows[0]["method"])
+    if own is None or own == max(means.values()):
+        return ""
+    name, top = METRICS[other][0], max(means, key=means.get)
+    place = "the lowest of all" if own == min(means.values()) and len(means) > 2 else "not the best"
+    return (f" By {name} it is otherwise: {rows[0]['method']} has {value(other, own, unit=True)}, {place}, {top} has "
+            f"{value(other, means[top], unit=True)}.")
 
 
 def _against(metric, rows) -> tuple[str, str]:
@@ -149,7 +163,7 @@ def terms(comparison) -> list[tuple[str, str]]:
     out = [("k-space, mask, maps, scale", "the same for all methods of a setting, see the table of settings")]
     if "tune" in about:
         out.append((_TERMS["tune"], _TUNE.get(about["tune"], _plain(about["tune"]))))
-    skip = {"tune", "plan", "definitions", "versions"}
+    skip = {"tune", "plan", "definitions", "versions", *(["trials"] if about.get("tune", "") is None else [])}
     out += [(_TERMS.get(k, k.replace("_", " ")), _plain(v)) for k, v in about.items() if k not in skip]
     counts = {max(o.iterations, default=0) for o in comparison.outcomes.values()}
     out.append(("iterations that were run", " to ".join(f"{n}" for n in sorted({min(counts), max(counts)})) +
