@@ -181,7 +181,8 @@ def parts(text: str) -> str:
     for page in ("priors", "solvers"):
         groups = [(g.split("\n")[0], [n for n in listed(page, g) if n not in OTHER])
                   for g in template(page).split("\n## ")[1:]]
-        rows = [[title, ", ".join(f"[`{n}`]({page}.md#{n.lower()})" for n in names)] for title, names in groups if names]
+        rows = [[title, ", ".join(f"[`{n}`]({page}.md#{n.lower()})" for n in names)] for title, names in groups
+                if names]
         text, count = re.subn(rf"(<!-- {page} -->\n).*?(<!-- /{page} -->)",
                               lambda m, r=rows, p=page: f"{m[1]}{rows_of([p, ''], r)}\n{m[2]}", text, flags=re.DOTALL)
         if count != 1:

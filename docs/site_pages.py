@@ -18,8 +18,8 @@ import make
 
 import pisolve as pi
 
-ROOMS = ["linops", "priors", "solvers", "calib", "io", "masks", "metrics", "nets", "signals", "trajectories", "evaluate",
-         "scan_specific", "phantom", "testing"]
+ROOMS = ["linops", "priors", "solvers", "calib", "io", "masks", "metrics", "nets", "signals", "trajectories",
+         "evaluate", "scan_specific", "phantom", "testing"]
 TOP = [name for name in pi.__all__ if name not in (*ROOMS, "__version__") and not hasattr(
     importlib.import_module("pisolve.priors"), name) and not hasattr(importlib.import_module("pisolve.solvers"), name)]
 TOP += ["solve"]
@@ -120,7 +120,8 @@ def output(path: Path, cache: Path) -> str:
     if not kept.exists():
         cache.mkdir(parents=True, exist_ok=True)
         env = {**os.environ, "PYTHONPATH": str(path.parents[1])}
-        done = subprocess.run([sys.executable, str(path)], cwd=cache, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, str(path)], cwd=cache, env=env, capture_output=True, text=True,
+                              check=False)
         if done.returncode:
             raise SystemExit(f"{path} failed:\n{done.stderr}")
         kept.write_text(done.stdout, encoding="utf-8")

@@ -64,7 +64,8 @@ _ROOM = {name: room for room, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *_ROOMS, *_ROOM]
 
 
-def __getattr__(name):
+def _get(name):
+    """What `pisolve.name` is, loaded when it is first asked for."""
     import importlib
 
     if name in _ROOMS or name in _INNER:
@@ -75,6 +76,10 @@ def __getattr__(name):
         raise AttributeError(f"module 'pisolve' has no attribute {name!r}{meant(name, __all__)}")
     value = globals()[name] = getattr(importlib.import_module(f"pisolve.{_ROOM[name]}"), name)
     return value
+
+
+if not TYPE_CHECKING:  # a checker would take any name for one that exists
+    __getattr__ = _get
 
 
 def __dir__():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     class Array(np.ndarray[Any, np.dtype[Any]]):
-        """An array that comes back, of the kind that was given: numpy's for a checker, which believes what torch's have."""
+        """An array that comes back, of the kind that was given: numpy's for a checker, with torch's attributes, too."""
 
         def __getattr__(self, name: str) -> Any: ...
 

@@ -50,10 +50,10 @@ RANKED = {  # settings -> what methods are ranked by, in which order, on how man
                                 "mean of 1 of 2 settings"),
     "no metric at all": ([("p", {"zero-filled": {}})], None, ["zero-filled"], 0, "No ranking"),
     "zero-filled beside what predicts samples": (
-        [("p", {"z": {}, **HELD})], "holdout", "baz", 1, "Not ranked, for want of hold-out error: z."),
+        [("p", {"z": {}, **HELD})], "holdout", "baz", 1, "Not ranked, since hold-out error is missing: z."),
     "only one has a value": ([("p", {"a": {}, "b": {"psnr": [30.0]}})], "psnr", "ba", 1, "No other method has one"),
     "failed on one of two": ([("p", both([35.0], [30.0])), ("q", both([NAN], [29.0]))], "psnr", "ba", 2,
-                             "Not ranked, for want of PSNR everywhere: a."),
+                             "Not ranked, since PSNR is missing on some settings: a."),
     "all failed": ([("p", both([NAN], [NAN]))], "psnr", "ab", 0, "no method has a finite PSNR (dB)."),
 }
 
@@ -157,7 +157,7 @@ def test_what_failed_is_said_where_its_image_would_be(kind, reference, tmp_path)
     assert "[method 1 on scan 0, 4x random]" in next(e["text"] for e in page.has_class("warnings"))
     assert page_of(comparison, tmp_path) == page_of(spoiled(kind, reference), tmp_path)
     if reference:
-        assert "Not ranked, for want of PSNR: method 1." in " ".join(page.texts)
+        assert "Not ranked, since PSNR is missing: method 1." in " ".join(page.texts)
         assert "none" in [e["text"] for e in page.all("td")]
     figure_of = tmp_path / "f.png"
     comparison.figure(figure_of)

@@ -60,8 +60,8 @@ def test_the_wheel_runs_the_command_line(wheel, tmp_path):
         (tmp_path / name).write_bytes(data)
     code = ("import sys; sys.path.insert(0, sys.argv[1]); import pisolve; from pisolve import cli; "
             "print(pisolve.__file__); cli.main(['--version'])")
-    done = subprocess.run([sys.executable, "-I", "-c", code, str(tmp_path)], capture_output=True, text=True, check=False,
-                          cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-I", "-c", code, str(tmp_path)], capture_output=True, text=True,
+                          check=False, cwd=tmp_path)
     assert done.stdout.split() == [str(tmp_path / "pisolve" / "__init__.py"), "pisolve", pi.__version__], done.stderr
     points = next(text for name, text in wheel.items() if name.endswith("entry_points.txt")).decode()
     assert "pisolve = pisolve.cli:main" in points

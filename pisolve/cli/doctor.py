@@ -150,7 +150,7 @@ def kept() -> list:
     root = Path(pisolve.__file__).parent
     files = list(root.rglob("__pycache__/*.nb[ci]"))
     size = sum(f.stat().st_size for f in files) / 2**20
-    place = "in the package" if os.access(root, os.W_OK) else "in the user's cache folder, the package cannot be written"
+    place = "in the package" if os.access(root, os.W_OK) else "in the user's cache folder"
     weights = sorted(path.stem for path in (root / "nets" / "weights").glob("*.safetensors"))
     return [("kernels", f"{len(files)} files of compiled code, {size:.1f} MiB; new ones are kept {place}"),
             ("networks", ", ".join(weights) or "none: this installation has no weights")]

@@ -1,4 +1,4 @@
-"""What `pisolve doctor` tests: each test is a number beside what it must be, known in closed form or from a good run."""
+"""What `pisolve doctor` tests: each a number beside what it must be, known in closed form or from a good run."""
 
 
 def judge(name: str) -> tuple[bool, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import _check, io
+from pisolve._types import PathLike
 from pisolve.evaluate.measures import HIGHER, NEAR_ONE, plain
 from pisolve.evaluate.outcome import FAILED, Outcome, Setting
 from pisolve.evaluate.report.write import write
@@ -198,7 +199,7 @@ class Comparison:
                               "warnings": list(s.warnings)} for s in self.settings],
                 "summary": self.summary(), "records": self.records(), "slices": self.records(slices=True)}
 
-    def save(self, folder) -> None:
+    def save(self, folder: PathLike) -> None:
         """Write comparison.json, summary.md, records.csv and slices.csv to a folder, which is made where needed."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -208,11 +209,11 @@ class Comparison:
             with io.atomic(folder / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
 
-    def to_html(self, path, *, title: str = "") -> None:
+    def to_html(self, path: PathLike, *, title: str = "") -> None:
         """Write the report, one HTML file that needs nothing else, see `evaluate.report.write`."""
         write(self, path, title=title)
 
-    def figure(self, path, *, setting: int = 0, slice: int | dict | None = None, title: str = "") -> None:
+    def figure(self, path: PathLike, *, setting: int = 0, slice: int | dict | None = None, title: str = "") -> None:
         """Draw the images of one setting with errors and a zoom to .png, .pdf or .svg, see `figure.figure`.
 
         Methods that failed are named in the title instead. `slice` may be {"slice": 2, "frame": 5}; None is the middle.

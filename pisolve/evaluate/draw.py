@@ -56,7 +56,7 @@ def draw(section: Section, path) -> None:
 
 
 def _few_ticks(axis) -> None:
-    """On a logarithmic axis the ticks of the report: matplotlib labels each of 2, 3, 4, ..., which lie on each other."""
+    """On a logarithmic axis the ticks of the report; matplotlib labels each of 2, 3, 4, ..., one over the other."""
     low, high = sorted(axis.get_view_interval())
     if not 0 < low < high:
         return

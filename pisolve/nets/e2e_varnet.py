@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -138,7 +139,7 @@ class E2EVarNet(_Cascades):
         self.sens_net = SensitivityModel(sens_chans, sens_pools, mask_center)
         self.config |= {"sens_chans": sens_chans, "sens_pools": sens_pools, "mask_center": self.sens_net.mask_center}
 
-    def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies=None) -> torch.Tensor:
+    def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies: Any = None) -> torch.Tensor:
         """Reconstruct.
 
         Args:
@@ -213,7 +214,7 @@ class VNU(_Cascades):
                  checkpoint: bool = False):
         super().__init__(num_cascades, chans, pools, intermediates, checkpoint)
 
-    def forward(self, A, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, A: Any, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
         """Reconstruct.
 
         Args:

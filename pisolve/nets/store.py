@@ -6,12 +6,14 @@ import copy
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 
 from pisolve import _check
+from pisolve._types import PathLike
 from pisolve.io import atomic
 from pisolve.io.door import reading
 from pisolve.nets.blocks import BUILDERS, DnCNN, describe
@@ -61,7 +63,7 @@ def card(name: str) -> str:
     return (_SHIPPED / f"{name}.md").read_text(encoding="utf-8")
 
 
-def load(name_or_path, *, channels: str = "auto", level: float | str | None = None, scale: float = 1.0,
+def load(name_or_path: Any, *, channels: str = "auto", level: float | str | None = None, scale: float = 1.0,
          offset: float = 0.0, rescale: bool = False, phases: int = 1,
          architecture: str | None = None) -> Denoiser | torch.nn.Module:
     """A trained network, in eval mode, from a shipped name or a weights file.
@@ -218,7 +220,7 @@ def named_level(path) -> float | str | None:
     return "blind" if "blind" in stem else None
 
 
-def save(module: torch.nn.Module, path, card: dict, *, dtype: str | None = None) -> None:
+def save(module: torch.nn.Module, path: PathLike, card: dict, *, dtype: str | None = None) -> None:
     """Write a network's weights and its model card: `path` (.safetensors) and a readable .md beside it.
 
     Args:

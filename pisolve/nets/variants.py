@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from pisolve import _check
 from pisolve.nets.blocks import DnCNN
@@ -13,7 +14,7 @@ from pisolve.solvers import ADMM, PDHG, DataProx, GradientDescent
 HARD = 1e-20  # the penalty that stands for nu = inf: 0 to the precision of any image, but no division by 0
 
 
-def modl(denoiser=None, iterations: int = 10, *, rho: float = 0.05, inner: int = 10, implicit: bool = True,
+def modl(denoiser: Any = None, iterations: int = 10, *, rho: float = 0.05, inner: int = 10, implicit: bool = True,
          checkpoint: bool = False) -> Unrolled:
     """MoDL: x <- (A^H A + rho)^-1 (A^H y + rho D(x)), one D and one learned rho for all iterations.
 
@@ -39,7 +40,7 @@ def modl(denoiser=None, iterations: int = 10, *, rho: float = 0.05, inner: int =
                     iterations, shared_steps=True, implicit=implicit, checkpoint=checkpoint)
 
 
-def varnet(denoiser=None, iterations: int = 10, *, step_size: float = 1.0, checkpoint: bool = False) -> Unrolled:
+def varnet(denoiser: Any = None, iterations: int = 10, *, step_size: float = 1.0, checkpoint: bool = False) -> Unrolled:
     """Variational network: x <- x - eta_k A^H (A x - y) + CNN_k(x), with the CNN and eta of each iteration learned.
 
     The paper's CNN is one layer of filters, radial basis functions and the filters transposed; the default here,
@@ -61,7 +62,7 @@ def varnet(denoiser=None, iterations: int = 10, *, step_size: float = 1.0, check
                     shared_weights=False, checkpoint=checkpoint)
 
 
-def cascade(denoiser=None, cascades: int = 5, *, nu: float = math.inf, inner: int = 10,
+def cascade(denoiser: Any = None, cascades: int = 5, *, nu: float = math.inf, inner: int = 10,
             checkpoint: bool = False) -> Unrolled:
     """Deep cascade: networks D_k and data consistency in turn, x <- argmin nu/2 ||A x - y||^2 + 1/2 ||x - D_k(x)||^2.
 
@@ -87,7 +88,7 @@ def cascade(denoiser=None, cascades: int = 5, *, nu: float = math.inf, inner: in
                     cascades, shared_weights=False, learn_steps=not hard, checkpoint=checkpoint)
 
 
-def admm_net(filters=None, iterations: int = 10, *, rho: float = 0.2, inner: int = 5,
+def admm_net(filters: Any = None, iterations: int = 10, *, rho: float = 0.2, inner: int = 5,
              checkpoint: bool = False) -> Unrolled:
     """ADMM-Net: ADMM on 1/2 ||A x - y||^2 + sum_l f_l(g_l * x), with learned filters, shrinkages and multipliers.
 
@@ -110,7 +111,7 @@ def admm_net(filters=None, iterations: int = 10, *, rho: float = 0.2, inner: int
                     shared_weights=False, checkpoint=checkpoint)
 
 
-def primal_dual(filters=None, iterations: int = 10, *, sigma: float = 0.1, checkpoint: bool = False) -> Unrolled:
+def primal_dual(filters: Any = None, iterations: int = 10, *, sigma: float = 0.1, checkpoint: bool = False) -> Unrolled:
     """The primal-dual method of total variation, unrolled: learned differences, shrinkages and both step sizes.
 
     x <- x - tau_k (A^H (A x - y) + G_k^H p),  p <- v - sigma_k h_k(v / sigma_k), v = p + sigma_k G_k (2 x - x_old).

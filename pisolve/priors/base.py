@@ -6,9 +6,12 @@ A new prior is a class with `value` and `prox` (about six lines); a smooth one h
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from pisolve import backend
 from pisolve._check import is_array, number
+from pisolve._types import Array, ArrayLike
 from pisolve.linops import Blocks, apply, identity, opnorm
 from pisolve.priors._dual import dual_prox
 from pisolve.priors._weights import Weighable
@@ -26,11 +29,8 @@ class Prior(Weighable):
         implicit: there is no g to evaluate (PnP): `value` is None and solvers look for a fixed point.
     """
 
-    has_prox = True
-    slow_prox = False
-    has_grad = False
-    quadratic = False
-    convex = True
+    has_prox = convex = True
+    slow_prox = has_grad = quadratic = False
     implicit = pointwise = False  # pointwise: the prox acts on each pixel by itself, with a step of its own for each
     homogeneous = False  # g(a x) = |a| g(x), a norm: its conjugate is the indicator of a ball
     lipschitz = 0.0
@@ -41,27 +41,27 @@ class Prior(Weighable):
         """The priors that this one is made of."""
         return ()
 
-    def with_parts(self, parts) -> Prior:
+    def with_parts(self, parts: Any) -> Prior:
         """The same prior made of others, in the order of `parts`."""
         return self
 
-    def bind(self, names) -> Prior:
+    def bind(self, names: Any) -> Prior:
         """The prior for an unknown whose axes have these names, None for each without one; `Problem` does so once."""
         return self.with_parts([p.bind(names) for p in self.parts()]) if self.parts() else self
 
-    def value(self, x) -> float | None:
+    def value(self, x: ArrayLike) -> float | None:
         """g(x), a float; None for an implicit prior."""
         raise NotImplementedError(f"{type(self).__name__} has no value")
 
-    def prox(self, x, step: float):
+    def prox(self, x: ArrayLike, step: float) -> Array:
         """argmin_u 1/2 ||u - x||^2 + step g(u)."""
         raise NotImplementedError(f"{type(self).__name__} has no prox: a solver has to split it, as ADMM and PDHG do")
 
-    def grad(self, x):
+    def grad(self, x: ArrayLike) -> Array:
         """The gradient of g at x (for complex x: d/d Re + i d/d Im)."""
         raise NotImplementedError(f"{type(self).__name__} has no gradient")
 
-    def split(self, shape) -> tuple[Prior, object]:
+    def split(self, shape: Sequence[int]) -> tuple[Prior, object]:
         """(f, G) with g = f o G and f's prox exact; G is None for the identity. `shape` is the image's.
 
         Where G is a `linops.Blocks` of several variables, the first is the image and g minimises over the others,
@@ -69,7 +69,7 @@ class Prior(Weighable):
         """
         return self, None
 
-    def dual_norm(self, x) -> float:
+    def dual_norm(self, x: ArrayLike) -> float:
         """The dual of a norm g, the smallest t with Re <u, x> <= t g(u) for all u: what duality gaps need."""
         raise NotImplementedError(f"{type(self).__name__} has no dual norm in closed form")
 
@@ -84,7 +84,7 @@ class Prior(Weighable):
         """The prior as it acts in iteration k: only cycle spinning and its like depend on it."""
         return self.with_parts([p.at(k) for p in self.parts()]) if self.parts() else self
 
-    def solver(self):
+    def solver(self) -> Any:
         """The one solver that is made for this prior; None where `solvers.choose` goes by what it offers."""
         return None
 
@@ -93,10 +93,10 @@ class Prior(Weighable):
 
     __rmul__ = __mul__
 
-    def __matmul__(self, linop):
+    def __matmul__(self, linop: Any) -> Prior:
         return Composed(self, linop)
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> Prior:
         return Sum([self, other]) if isinstance(other, Prior) else NotImplemented
 
     def __radd__(self, other):  # `sum` begins with 0

@@ -1,4 +1,4 @@
-"""A reconstruction network in the place of prior and solver: one call a slice, in the recipe's scale."""
+"""A reconstruction network instead of prior and solver: one call a slice, in the recipe's scale."""
 
 from __future__ import annotations
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike
 
 _SHARE = 0.3  # of a map's value: a larger standard deviation does not determine it
 _START = 24  # values from which a fit may start, where none are given
@@ -45,7 +47,7 @@ class Parameter:
         """Whether the fit is one of the logarithm."""
         return self.low > 0
 
-    def limit(self, value):
+    def limit(self, value: Any) -> float:
         """The standard deviation from which a value is not determined."""
         if self.tells is not None:
             return 0 * value + self.tells
@@ -90,7 +92,7 @@ class Model:
         object.__setattr__(self, "parameters", tuple(self.parameters))
         object.__setattr__(self, "least", len(self.parameters) + 1 if self.least is None else self.least)
 
-    def value(self, times, p) -> np.ndarray:
+    def value(self, times: ArrayLike, p: ArrayLike) -> np.ndarray:
         """The signal (time, pixel) of parameters p (parameter, pixel)."""
         if self.derivative is not None:
             return self.signal(times[:, None], *p)
@@ -98,7 +100,7 @@ class Model:
 
         return self.signal(torch.from_numpy(times)[:, None], *torch.from_numpy(p)).numpy()
 
-    def both(self, times, p) -> tuple[np.ndarray, np.ndarray]:
+    def both(self, times: ArrayLike, p: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """The signal (time, pixel) and its derivatives (parameter, time, pixel)."""
         if self.derivative is not None:
             s = self.signal(times[:, None], *p)

@@ -73,7 +73,8 @@ def verdict(comparison) -> dict:
     best = rows[0]
     head = f"{name} {value(metric, best['mean'], unit=True)}" + (f" in the mean of {of} settings" if total > 1 else "")
     out = [r["method"] for r in every if math.isnan(r["mean"])]
-    left = f" Not ranked, for want of {name}{' everywhere' if measured > 1 else ''}: {', '.join(out)}." if out else ""
+    where = " on some settings" if measured > 1 else ""
+    left = f" Not ranked, since {name} is missing{where}: {', '.join(out)}." if out else ""
     if len(rows) == 1:
         text = f"{head}. {'No other method has one' if out else 'One method was run'}: nothing to compare with.{left}"
         return {"best": best["method"], "kicker": "Result", "text": text}
@@ -105,7 +106,7 @@ def _against(metric, rows) -> tuple[str, str]:
     if not near["pairs"]:
         return "First, but not compared", f"; {near['method']} comes next, but no slice has a value of both."
     if not math.isfinite(near["low"]):
-        alike = "" if one else ", and slices of one scan are no independent witnesses"
+        alike = "" if one else ", and slices of one scan are not independent"
         prove = f"one {kind} proves" if groups == 1 else f"{groups} {kind}s prove"
         return f"First, but {prove} nothing", (
             f"; {near['method']} comes next, {gap} away, on {pairs}. No interval can be given: that takes at least "
