@@ -53,6 +53,12 @@ def check_linop(A: Any, *, dtype: Any = "complex64", tol: float | None = None, s
         tol: relative tolerance; None: 1e-5 or 1e-12.
         dense: compare with the dense matrix where A has at most 4096 inputs and outputs.
         like: an array of the kind to test on.
+
+    Returns:
+        None: an operator that keeps all laws passes in silence.
+
+    Raises:
+        AssertionError: the first law that is broken, with the error that was measured.
     """
     tol = tol or _TOL[dtype]
     rng = np.random.default_rng(seed)

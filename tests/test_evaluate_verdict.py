@@ -190,3 +190,23 @@ def test_nothing_is_left(tmp_path):
         assert "No ranking: no method has a finite PSNR" in " ".join(page.texts)
         with pytest.raises(ValueError, match="nothing to draw"):
             shown.figure(tmp_path / "f.png")
+
+
+@pytest.mark.parametrize(("ssim", "words"), [
+    ({"a": 0.5, "b": 0.7, "c": 0.6}, "By SSIM it is otherwise: a has 0.5000, the lowest of all, b has 0.7000."),
+    ({"a": 0.6, "b": 0.7, "c": 0.5}, "By SSIM it is otherwise: a has 0.6000, not the best, b has 0.7000."),
+    ({"a": 0.7, "b": 0.6, "c": 0.5}, ""), ({"a": 0.7, "b": 0.7, "c": 0.5}, ""), ({"a": NAN, "b": 0.7, "c": 0.5}, "")])
+def test_the_verdict_says_where_another_metric_disagrees(ssim, words):
+    """The winner by PSNR is not praised alone where SSIM has another one."""
+    psnr = {"a": 32.0, "b": 31.0, "c": 30.0}
+    comparison = table_of(("p", {n: {"psnr": [psnr[n]], "ssim": [ssim[n]]} for n in "abc"}))
+    found = report_words.verdict(comparison)
+    assert found["best"] == "a"
+    assert ("otherwise" in found["text"]) == bool(words)
+    assert words in found["text"]
+
+
+def test_trials_are_told_only_where_strengths_were_tuned():
+    told = {tune: dict(report_words.terms(made(tune=tune))) for tune in (None, "holdout")}
+    assert "most trials for each prior" not in told[None]
+    assert told["holdout"]["most trials for each prior"] == "13"

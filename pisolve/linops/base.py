@@ -18,7 +18,8 @@ class Linop(sigpy.linop.Linop):
 
     Differs from SigPy's base in three ways: the number of dimensions is checked too, errors come out as the
     `ValueError` or `TypeError` they are, and a torch tensor may be applied (differentiably, see `as_torch`).
-    Subclasses implement `_apply`, `_adjoint_linop` and, where A^H A is cheaper than A^H after A, `_normal_linop`.
+    Subclasses implement `_apply`, `_adjoint_linop` and, where A^H A is cheaper than A^H after A, `_normal_linop`; they
+    call `super().__init__(oshape, ishape)`, the shape of A x first and that of x second, as in SigPy.
 
     Attributes:
         unitary: A^H A = A A^H = I, so that a prior behind A has a closed-form prox.

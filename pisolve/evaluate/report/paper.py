@@ -29,7 +29,8 @@ def sheets(comparison, images: list[dict], scales, plan, caption) -> list[dict]:
         at, truth = kept[start], found.get(None)
         figures = []
         for name, image in found.items():
-            error = None if name is None or truth is None else abs(np.nan_to_num(image[at]) - truth[at])
+            judged = name is not None and truth is not None and np.isfinite(image[at]).any()
+            error = abs(np.nan_to_num(image[at]) - truth[at]) if judged else None
             figures.append({"name": "reference" if name is None else name,
                             "caption": "" if name is None else caption(comparison, k, name, at),
                             "image": _address(image[at], scale.top, "gray"),
