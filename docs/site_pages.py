@@ -87,11 +87,14 @@ def reference(title: str, told: str, names: dict[str, object], prefix: str) -> s
     out = [f"# {title}", make.prose(told)]
     for name, obj in names.items():
         out.append(f"## {name}")
+        if inspect.ismodule(obj):
+            out.append(make.prose(inspect.getdoc(obj) or ""))
+            for inner, value in vars(obj).items():
+                if not inner.startswith("_") and getattr(value, "__module__", "") == obj.__name__:
+                    out += [f"### {name}.{inner}", heading(f"{prefix}.{name}.{inner}", value), *body(value)]
+            continue
         if not callable(obj):
-            value = repr(obj) if not hasattr(obj, "__path__") else f"module {obj.__name__}"
-            out.append(f"```python\n{prefix}.{name} = {value[:300]}\n```")
-            if inspect.ismodule(obj):
-                out.append(make.prose(inspect.getdoc(obj) or ""))
+            out.append(f"```python\n{prefix}.{name} = {repr(obj)[:300]}\n```")
             continue
         out += [heading(f"{prefix}.{name}", obj), *body(obj), *(members(obj) if inspect.isclass(obj) else [])]
     return "\n\n".join(filter(None, out)) + "\n"

@@ -96,7 +96,7 @@ def test_the_examples_of_the_page_run(page, tmp_path, monkeypatch, capsys):
             assert cli.main(words) == 0, line
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))], ids=lambda p: p.name)
 def test_links_lead_somewhere(path):
     def anchors(text):
         heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)

@@ -210,3 +210,17 @@ def test_trials_are_told_only_where_strengths_were_tuned():
     told = {tune: dict(report_words.terms(made(tune=tune))) for tune in (None, "holdout")}
     assert "most trials for each prior" not in told[None]
     assert told["holdout"]["most trials for each prior"] == "13"
+
+
+def test_settings_are_told_apart():
+    """A mean over an easy and a hopeless setting hides both: a column for each, the best of each marked."""
+    comparison = table_of(("p", {"a": {"psnr": [32.0]}, "b": {"psnr": [31.0]}}),
+                          ("q", {"a": {"psnr": [14.0]}, "b": {"psnr": [14.5]}}))
+    labels = [s.label for s in comparison.settings]
+    assert comparison.by_setting() == [{"method": "a", labels[0]: 32.0, labels[1]: 14.0},
+                                       {"method": "b", labels[0]: 31.0, labels[1]: 14.5}]
+    found = report_words.by_setting(comparison)
+    assert [[c["text"] for c in line] for line in found["rows"]] == [["a", "32.00", "14.00"], ["b", "31.00", "14.50"]]
+    assert [[c["best"] for c in line[1:]] for line in found["rows"]] == [[True, False], [False, True]]
+    assert f"| {labels[1]}" in comparison.markdown()
+    assert table_of(("p", both([2.0], [1.0]))).by_setting() == []

@@ -183,9 +183,22 @@ class Comparison:
             count += bool(values) and max(values, key=values.get) == name
         return count
 
+    def by_setting(self) -> list[dict]:
+        """What methods are ranked by, one dict a method with a value a setting: a mean over 4x and 8x hides both.
+
+        Empty where there is one setting, or nothing that ranks.
+        """
+        metric = self.ranked_by
+        if metric is None or len(self.settings) < 2:
+            return []
+        values = {(k, n): o.values.get(metric, math.nan) for (k, n), o in self.outcomes.items()}
+        return [{"method": n, **{s.label: values.get((k, n), math.nan) for k, s in enumerate(self.settings)}}
+                for n in self.ranking()]
+
     def markdown(self) -> str:
-        """The summary as a Markdown table."""
-        return markdown(self.summary())
+        """The summary as a Markdown table; of several settings a second one with a column for each."""
+        rows = self.by_setting()
+        return markdown(self.summary()) + (f"\n\n{self.ranked_by} of each setting:\n\n{markdown(rows)}" if rows else "")
 
     def csv(self, *, slices: bool = False) -> str:
         """`records` as CSV, every digit kept."""

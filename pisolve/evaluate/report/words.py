@@ -225,6 +225,21 @@ def summary(comparison) -> dict:
     return made
 
 
+def by_setting(comparison) -> dict | None:
+    """The table with a column for each setting, the best of each marked; None where there is one setting."""
+    metric, rows = comparison.ranked_by, comparison.by_setting()
+    if not rows:
+        return None
+    made = table(rows)
+    best = max if HIGHER.get(metric, True) else min
+    for k in range(1, len(made["head"])):
+        values = [line[k]["sort"] for line in made["rows"] if line[k]["sort"] is not None]
+        for line in made["rows"]:
+            x = line[k]["sort"]
+            line[k].update(text="" if x is None else value(metric, x), best=len(set(values)) > 1 and x == best(values))
+    return made
+
+
 def interval(metric: str, row: dict) -> str:
     """A difference with its interval: "+0.12 [-0.01, +0.25]"; "none" where no pair has both values."""
     middle = row["to best"] if "to best" in row else row["difference"]

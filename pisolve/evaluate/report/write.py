@@ -81,6 +81,7 @@ def render(comparison, title: str = "") -> str:
         script=script, style_hash=_hash(style), script_hash=_hash(script), verdict=words.verdict(comparison),
         oracle=comparison.about.get("tune") == "reference", warnings=words.warnings(comparison, notes),
         terms=words.terms(comparison), settings=words.settings(comparison), summary=words.summary(comparison),
+        split=words.by_setting(comparison),
         records=words.table(comparison.records(), best=False), differences=list(zip(rows, bars)), axis=axis,
         metric=comparison.ranked_by or "", sections=sections,
         curves=[(s.label, _convergence(comparison, k), _strengths(comparison, k))
