@@ -29,7 +29,8 @@ if TYPE_CHECKING:
         testing,
         trajectories,
     )
-    from pisolve.evaluate import NoiseMap, compare, noise_map
+    from pisolve.evaluate.compare import compare
+    from pisolve.evaluate.noise_map import NoiseMap, noise_map
     from pisolve.linops import as_torch
     from pisolve.many import recon_many
     from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit, Walsh

@@ -7,6 +7,8 @@ import pytest
 
 from pisolve import nets
 from pisolve.cli import completion, doctor, selftest
+from pisolve.cli.main import WORDS
+from pisolve.cli.parser import parser
 
 shipped = pytest.mark.skipif("denoiser-fast" not in nets.available(), reason="the shipped denoiser is not there")
 
@@ -21,7 +23,7 @@ def test_all_is_well(run):
     assert "everything works" in out
 
 
-@pytest.mark.parametrize("name", [n for n in selftest.TESTS if n not in ("network as prior", "total variation")])
+@pytest.mark.parametrize("name", [n for n in selftest.TESTS if n != "network as prior"])
 def test_a_wrong_number_is_told(monkeypatch, name):
     """Each test fails where what it measures is off by ten margins, and where it raises an error."""
     value, wanted, margin, unit = selftest.TESTS[name]()
@@ -49,9 +51,9 @@ def test_what_is_missing_is_told_with_what_to_type(run, monkeypatch):
     assert "nothing-such is missing" in out
     assert "no-such-thing is missing: pip install 'pisolve[odd]'" in out
     assert "is older than 99" in out
-    assert "extra report    jinja2 3." in out
-    assert "extra test" not in out
-    assert "extra test" in run("doctor", "--no-test", "--all")[1]
+    assert "extra           report       jinja2 3." in out
+    assert "extra           test" not in out
+    assert "extra           test" in run("doctor", "--no-test", "--all")[1]
 
 
 def test_requirements_are_those_of_the_package(monkeypatch):
@@ -79,7 +81,7 @@ def test_versions_are_numbers(version, wanted):
 def test_bash_completes(words, wanted, absent):
     """The script runs in bash itself; where there is nothing to offer, bash offers files."""
     bash = shutil.which("bash") or pytest.skip("no bash")
-    script = completion.bash(completion.known())
+    script = completion.bash(completion.known(parser(WORDS)))
     line = " ".join(f"'{w}'" for w in ["pisolve", *words])
     call = f'{script}\nCOMP_WORDS=({line}); COMP_CWORD={len(words)}; _pisolve; printf "%s\\n" "${{COMPREPLY[@]}}"'
     done = subprocess.run([bash, "--norc", "-c", call], capture_output=True, text=True, check=True)
@@ -93,7 +95,7 @@ def test_bash_completes(words, wanted, absent):
 def test_every_word_and_option_is_in_the_script(run, shell):
     code, out, _ = run("completion", shell)
     assert code == 0
-    for word, (_, options) in completion.known().items():
+    for word, (_, options) in completion.known(parser(WORDS)).items():
         assert word in out
         for option, values in options.items():
             assert option.lstrip("-") in out

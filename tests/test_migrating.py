@@ -8,7 +8,9 @@ import pytest
 from helpers import bart
 
 import pisolve as pi
+from pisolve.cli.completion import known
 from pisolve.cli.main import WORDS
+from pisolve.cli.parser import parser
 from pisolve.io import cfl
 
 ROOT = Path(__file__).parents[1]
@@ -63,9 +65,7 @@ def test_commands_of_the_page_exist():
 
 
 def test_options_of_the_page_exist():
-    from pisolve.cli.completion import known
-
-    options = {option for _, found in known().values() for option in found}
+    options = {option for _, found in known(parser(WORDS)).values() for option in found}
     assert set(re.findall(r"(--[a-z][\w-]+)", PAGE)) <= options
 
 

@@ -33,6 +33,8 @@ tuning = pi.tune(thin, pi.TV(), criterion="holdout")
 report = pi.compare(thin, ["sense", "tv"], accel=4)
 report.to_html("report.html")
 pi.io.save("again.npy", result.x)
+noise = pi.noise_map(done, replicas=4)
+print(noise.std.shape, pi.evaluate.consistency(done).chi, pi.testing.check_linop(A))
 '''
 WRONG = {
     "pi.Wavlet()": 'has no attribute "Wavlet"',
@@ -41,6 +43,7 @@ WRONG = {
     "pi.ADMM(rho='large')": 'Argument "rho"',
     "pi.masks.random(4, seed='x')": "Argument",
     "result.statsu": 'has no attribute "statsu"',
+    "(1e-3 * pi.TV()).valeu": 'has no attribute "valeu"',
     "pi.recon(thin, priors[0]).ok()": "not callable",
 }
 

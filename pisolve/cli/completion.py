@@ -38,20 +38,17 @@ def _options(new) -> None:
 
 def run(a) -> None:
     """Print the script."""
-    print({"bash": bash, "zsh": zsh, "fish": fish}[a.shell](known()), end="")
+    print({"bash": bash, "zsh": zsh, "fish": fish}[a.shell](known(a.parser)), end="")
 
 
-def known() -> dict[str, tuple[str, dict[str, tuple[str, ...]]]]:
-    """{word: (what it does, {option: its choices})} of the whole command line."""
-    from pisolve.cli.main import WORDS
-    from pisolve.cli.parser import parser
-
-    top = parser(WORDS)
+def known(top) -> dict[str, tuple[str, dict[str, tuple[str, ...]]]]:
+    """{word: (what it does, {option: its choices})} of the whole command line, whose parser has not parsed it yet."""
     words = next(a for a in top._actions if isinstance(a, argparse._SubParsersAction))
     texts = {a.dest: a.help or "" for a in words._choices_actions}
     found = {}
     for name, one in words.choices.items():
-        one.options(one)
+        if one.options is not None:  # those of `completion` itself were added when it was read
+            one.options(one)
         found[name] = texts[name], {option: tuple(map(str, action.choices or ())) for action in one._actions
                                     for option in action.option_strings if option.startswith("--")}
     return found

@@ -97,8 +97,8 @@ def extras(every: bool) -> list:
             continue
         found = [state(*one) for one in needed.items()]
         bad = [text for good, text in found if not good]
-        rows.append((f"extra {name}", f"{', '.join(bad)}: pip install 'pisolve[{name}]'" if bad else
-                     ", ".join(text for _, text in found)))
+        told = f"{', '.join(bad)}: pip install 'pisolve[{name}]'" if bad else ", ".join(text for _, text in found)
+        rows.append(("extra", f"{name:13}{told}"))
     return rows
 
 

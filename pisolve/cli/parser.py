@@ -91,6 +91,7 @@ def parser(words) -> Parser:
     top = Parser("pisolve", description="MRI reconstruction: minimise over x  1/2 ||A x - y||^2 + g(x)",
                  epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"pisolve {__version__}")
+    top.set_defaults(parser=top)
     added = top.add_subparsers(dest="word", metavar="WORD", required=True, parser_class=Word)
     for word in words:
         word.add(added)
