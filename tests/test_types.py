@@ -34,7 +34,8 @@ report = pi.compare(thin, ["sense", "tv"], accel=4)
 report.to_html("report.html")
 pi.io.save("again.npy", result.x)
 noise = pi.noise_map(done, replicas=4)
-print(noise.std.shape, pi.evaluate.consistency(done).chi, pi.testing.check_linop(A))
+print(noise.std.shape, pi.evaluate.consistency(done).chi)
+pi.testing.check_linop(A)
 '''
 WRONG = {
     "pi.Wavlet()": 'has no attribute "Wavlet"',

@@ -88,7 +88,7 @@ class Prior(Weighable):
         """The one solver that is made for this prior; None where `solvers.choose` goes by what it offers."""
         return None
 
-    def __mul__(self, lam):
+    def __mul__(self, lam: Any) -> Prior:
         return self.weighted(lam) if is_array(lam) and lam.ndim else Scaled(self, number("lam", lam, low=0))
 
     __rmul__ = __mul__
@@ -129,7 +129,7 @@ class Scaled(Prior):
     def grad(self, x):
         return self.lam * self.prior.grad(x)
 
-    def __matmul__(self, linop):
+    def __matmul__(self, linop: Any) -> Prior:
         return self.lam * (self.prior @ linop)
 
     def split(self, shape):
@@ -174,7 +174,7 @@ class Composed(Prior):
     def value(self, x):
         return self.f.value(apply(self.G, x))
 
-    def __mul__(self, lam):
+    def __mul__(self, lam: Any) -> Prior:
         return Composed(lam * self.f, self.G) if self.implicit else super().__mul__(lam)
 
     __rmul__ = __mul__
@@ -233,7 +233,7 @@ class Sum(Prior):
         self.implicit = any(p.implicit for p in self.priors)
         self.has_prox = False
 
-    def __mul__(self, lam):
+    def __mul__(self, lam: Any) -> Prior:
         return Sum([lam * p for p in self.priors])
 
     __rmul__ = __mul__
@@ -298,7 +298,7 @@ class Separable(Prior):
         values = [f.value(z) for f, z in zip(self.priors, self.pack.parts(x), strict=True)]
         return None if None in values else sum(values)
 
-    def __mul__(self, lam):
+    def __mul__(self, lam: Any) -> Prior:
         return Separable([lam * p for p in self.priors], self.pack)
 
     __rmul__ = __mul__

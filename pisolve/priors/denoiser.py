@@ -132,7 +132,7 @@ class PnP(ByName, Prior):
         other.sigma, other.lam = None, self.sigma**2 / step
         return other
 
-    def __mul__(self, lam):
+    def __mul__(self, lam: Any) -> Prior:
         if self.lam is None:
             raise ValueError("lam has no effect on PnP(D, sigma): its strength is sigma; or give PnP(D, lam=...)")
         return PnP(self.denoiser, lam=self.lam * number("lam", lam, low=0, strict=True), weights=self.weights)

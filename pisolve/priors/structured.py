@@ -60,7 +60,7 @@ class StructuredLowRank(Prior):
     def value(self, x: ArrayLike) -> float | None:
         return None
 
-    def __mul__(self, lam):
+    def __mul__(self, lam: Any) -> Prior:
         raise ValueError("lam has no effect on StructuredLowRank: its strength is rank")
 
     __rmul__ = __mul__
