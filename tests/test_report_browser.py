@@ -404,7 +404,7 @@ def full(folder):
     outcomes = {}
     for key, o in comparison.outcomes.items():
         slices = {m: [20.123 + n for n in range(2)] for m in METRICS}
-        no_residual = [{**h, "residual": np.inf, "moved": 0.3 ** h["k"]} for h in o.history]
+        no_residual = [{**h, "residual": np.inf if h["k"] < 8 else 0.1, "moved": 0.3 ** h["k"]} for h in o.history]
         outcomes[key] = replace(o, slices=slices, values={m: float(np.mean(v)) for m, v in slices.items()},
                                 history=no_residual if key[1] == names[2] else o.history)
     path = folder / "full.html"

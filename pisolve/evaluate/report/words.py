@@ -91,9 +91,9 @@ def _besides(comparison, metric, rows) -> str:
     if own is None or own == max(means.values()):
         return ""
     name, top = METRICS[other][0], max(means, key=means.get)
-    place = "the lowest of all" if own == min(means.values()) and len(means) > 2 else "not the best"
-    return (f" By {name} it is otherwise: {rows[0]['method']} has {value(other, own, unit=True)}, {place}, {top} has "
-            f"{value(other, means[top], unit=True)}.")
+    place = "has the lowest value" if own == min(means.values()) and len(means) > 2 else "is behind it"
+    return (f" By {name} the order is another: {top} comes first with {value(other, means[top], unit=True)}, "
+            f"{rows[0]['method']} {place} ({value(other, own, unit=True)}).")
 
 
 def _against(metric, rows) -> tuple[str, str]:
@@ -222,6 +222,8 @@ def summary(comparison) -> dict:
             for k, (cells, r) in enumerate(zip(made["rows"], rows)):
                 first = k == 0 and not math.isnan(r[metric])
                 cells[at]["text"] = "best" if first else interval(metric, r)
+                for c in cells[at + 1 :]:  # "2 of 3" stays on one line
+                    c["text"] = c["text"].replace(" of ", "\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}")
     return made
 
 
