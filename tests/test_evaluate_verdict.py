@@ -71,7 +71,7 @@ def test_what_is_ranked(case, tmp_path):
     assert comparison.markdown().splitlines()[0].startswith("| method")
     assert "Comparison(" in repr(comparison)
     page = Page(page_of(comparison, tmp_path))
-    assert len(page.all("table", class_="sortable")) == 3
+    assert len(page.all("table", class_="sortable")) == 3 + bool(comparison.by_setting())
     comparison.save(tmp_path / "all")
     for bad in ("chi", "beauty"):
         with pytest.raises(ValueError, match="metric must be"):
