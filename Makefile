@@ -23,11 +23,7 @@ lint: $(VENV)/installed
 test: lint
 	$(BIN)/python -m pytest -n 2
 
-$(VENV)/docs: $(VENV)/installed
-	$(BIN)/pip install -q -c constraints.txt torch==2.13.0 -e ".[docs]"
-	touch $@
-
-docs: $(VENV)/docs
+docs: $(VENV)/installed
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "written: docs/_build/html/index.html"
 

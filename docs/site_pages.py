@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import make
@@ -46,7 +47,8 @@ def heading(name: str, obj) -> str:
         return ""
     text = re.sub(r"'([\w.\[\], |]+)'", r"\1", re.sub(r"<function (\w+)[^>]*>|<class '([\w.]+)'>", r"\1\2", text))
     text = re.sub(r"<[\w.]+ object at 0x\w+>", "...", text)
-    return f"```python\n{name}{text}\n```"
+    lines = textwrap.wrap(f"{name}{text}", 88, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return "```python\n{}\n```".format("\n".join(lines))
 
 
 def body(obj) -> list[str]:
@@ -55,9 +57,9 @@ def body(obj) -> list[str]:
     out = [make.prose(parts["text"])]
     if "Use" in parts:
         out.append(f"**Use it** {make.prose(parts['Use'])}")
-    for title in ("Args", "Attributes"):
+    for title, word in (("Args", "Arguments"), ("Attributes", "Attributes")):
         if title in parts:
-            out += [f"{title}:", make.arguments(obj, parts[title]) if callable(obj) else make.prose(parts[title])]
+            out += [f"{word}:", make.arguments(obj, parts[title]) if callable(obj) else make.prose(parts[title])]
     for title in ("Returns", "Raises", "Reference"):
         if title in parts:
             out.append(f"{title}: {make.prose(' '.join(parts[title].split()))}")
