@@ -68,7 +68,7 @@ def test_every_argument_is_described(name):
 
 PAGES = ["priors", "solvers", "tuning", "design", "data", "calibration", "networks", "scan_specific", "compare",
          "series", "signals", "command_line", "index", "tutorial", "howto", "migrating", "../README"]
-SMALLER = {"shape = (128, 128)": "shape = (48, 48)", "--trials 6": "--trials 2"}  # in the tutorial, to be quick
+SMALLER = {"shape = (128, 128)": "shape = (80, 80)"}  # in the tutorial, to be quick
 
 
 @shipped
