@@ -25,6 +25,8 @@ def ticks(low: float, high: float, log: bool = False, most: int = 6) -> list[flo
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         for parts in ((1, 2, 5), (1, 3), (1,)):
             found = [p * 10.0**e for e in powers for p in parts if low * 0.999 <= p * 10.0**e <= high * 1.001]
+            if len(found) < 2 and len(parts) == 3:  # a part of a decade: the round numbers of a linear axis
+                return ticks(low, high, most=most)
             if len(found) <= most + 1:
                 return found
         return found[:: math.ceil(len(found) / most)]
