@@ -224,7 +224,7 @@ def test_slices_settings_and_what_is_shown(page):
     assert page.find_element(By.ID, "pattern").get_attribute("src") != pattern
     assert page.execute_script("return shown().map(p => p.name)") == ["reference", ODD, "three"]
     hidden = [e.get_attribute("hidden") is not None for e in page.find_elements(By.CSS_SELECTOR, ".by-setting")]
-    assert hidden == [True, False] * 2
+    assert hidden == [True, False] * 3  # errors, convergence, strengths
     page.execute_script("document.getElementById('grid').scrollIntoView()")
     Actions(page).move_to_element(canvas(page, 1)).perform()
     assert page.find_element(By.ID, "readout").text.startswith("x 1")
@@ -447,6 +447,15 @@ def test_a_method_without_a_residual_has_a_curve(browser, full):
     lines = browser.execute_script("""return [...document.querySelectorAll('#curves figure')][0].querySelectorAll(
         'g.series path').length""")
     assert lines == 4
+
+
+def test_errors_are_seen_without_a_click(browser, full):
+    """Below the viewer the error of each method, drawn, and nothing of what is for paper."""
+    opened(browser, full)
+    strip = browser.find_elements(By.CSS_SELECTOR, ".paper img")
+    shown = [e.get_attribute("alt") for e in strip if e.is_displayed()]
+    assert shown == [f"errors of {name}" for name in browser.execute_script("return panels.slice(1).map(p => p.name)")]
+    assert not any(e.is_displayed() for e in browser.find_elements(By.CSS_SELECTOR, ".paper .inked"))
 
 
 def test_paper_shows_images(browser, full):

@@ -36,8 +36,8 @@ def sheets(comparison, images: list[dict], scales, plan, caption) -> list[dict]:
                             "image": _address(image[at], scale.top, "gray"),
                             "error": error is not None and _address(error, scale.limit * scale.top, "heat")})
         named = setting.names[at] if len(setting.names) > 1 else ""
-        out.append({"label": setting.label, "plane": named, "figures": figures, "errors": truth is not None,
-                    "limit": f"{100 * scale.limit:g} %"})
+        out.append({"setting": k, "label": setting.label, "plane": named, "figures": figures,
+                    "errors": truth is not None, "limit": f"{100 * scale.limit:g} %"})
     return out
 
 
