@@ -13,7 +13,9 @@ from pisolve.linops._normal import Normal, takes
 
 
 class Toeplitz:
-    """x -> sum_c conj(S_c) crop F^H P F pad (S_c x), for maps (coil, *shape) and the P of `Points.kernel`.
+    """x -> sum_c conj(S_c) crop F^H P F pad (S_c x), for maps (coil, *shape) and the P of `PointTransform.kernel`.
+
+    Along an axis where P is as long as the image nothing is padded: kz of a stack, sampled on the grid.
 
     In 2-D the compiled kernel of Cartesian scans does it, which leaves out the transforms of what is padded, and in 3-D
     `Volume` plane by plane; other shapes go one coil image at a time through SciPy, whose transforms leave the same out
@@ -38,10 +40,6 @@ class Toeplitz:
             return np.stack(backend.parallel(lambda image: self._convolved(image, kernel), images)).reshape(x.shape)
         parts = backend.parallel(lambda s: s.conj() * self._convolved(s * x, kernel), self.mps)
         return sum(parts[1:], parts[0])
-
-    def one(self, image):
-        """An image (*shape) convolved by the calling thread, without maps."""
-        return self._convolved(image, self.kernel if image.dtype.char == "D" else self._single)
 
     @cached_property
     def kernel(self):
