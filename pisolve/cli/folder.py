@@ -50,7 +50,8 @@ def _line(path: Path) -> tuple[str, bool | None]:
     except ValueError as error:
         return f"not looked at: {str(error).removeprefix(f'{path} is ')}", None
     if not path.name.endswith(SUFFIXES):
-        return f"not looked at: {path.suffix or 'a name without a suffix'} is none of {', '.join(SUFFIXES)}", None
+        called = path.suffix or "a name without a suffix"
+        return f"not looked at: {called} is none of {', '.join(SUFFIXES)}{foreign.hint(path)}", None
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
