@@ -190,7 +190,7 @@ def test_masks_of_other_files(tmp_path, capsys):
     np.testing.assert_array_equal(io.load(tmp_path / "k.npy", mask=mask).mask, mask)
     out = str(tmp_path / "x.npy")
     assert cli.main(["recon", str(tmp_path / "k.npy"), "-o", out, "--mask-file", str(tmp_path / "m.npy"), "--prior",
-                     "tikhonov", "--iterations", "3"]) == 0
+                     "tikhonov", "--max-iter", "3"]) == 0
     capsys.readouterr()
     np.savez(tmp_path / "m.npz", other=mask)
     for bad, said in ((tmp_path / "m.npz", "no array mask"), (mask[:, :3], "mask"), (tmp_path / "no.npy", "not exist")):
@@ -205,7 +205,9 @@ def test_masks_of_other_files(tmp_path, capsys):
     ("IM000001", b"\0" * 128 + b"DICM", "begins like a .dcm"), ("MR.1.2.IMA", b"\0" * 128 + b"DICM", "like a .dcm"),
     ("SCAN.H5", b"\x89HDF\r\n\x1a\n", "begins like a .h5"), ("a.nifti", b"\0" * 344 + b"n+1\0", "begins like a .nii"),
     ("brain.mgz", b"\x1f\x8b", "nib-convert brain.mgz brain.nii.gz"), ("e.REC", b"x", "nib-convert e.PAR e.nii.gz"),
-    ("t1.mnc", b"CDF", "MINC's"), ("a+orig.BRIK", b"x", r"nib-convert a\+orig.HEAD"), ("notes.txt", b"x", "suffix")])
+    ("t1.mnc", b"CDF", "MINC's"), ("2dseq", b"x", "brkraw or Bru2Nii"),
+    ("t1.hdr", (348).to_bytes(4, "big"), "nib-convert t1.hdr t1.nii.gz"),
+    ("a+orig.BRIK", b"x", r"nib-convert a\+orig.HEAD"), ("notes.txt", b"x", "suffix")])
 def test_files_by_other_names(tmp_path, name, data, said, capsys):
     """Before, they had an "unknown suffix"."""
     (tmp_path / name).write_bytes(data)

@@ -1,13 +1,15 @@
 """The numbers of a DICOM image, plain or packed: RLE by pydicom alone, JPEG, JPEG-LS and JPEG 2000 by what it finds.
 
 pydicom takes the first of its decoders that is installed, and Pillow is one for some of them; the extra `jpeg` brings
-GDCM, which reads them all. What a packed frame says of its own size is compared with the file's before it is unpacked.
+pylibjpeg, which reads them all. GDCM's, which some have, can end the process. What a packed frame says of its own size is compared with the file's before it is unpacked.
 
 References:
     DICOM PS3.5, 8.2 and annex A.4; ITU-T T.81, B.2.2 (SOF); ITU-T T.800, A.5.1 (SIZ).
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -25,9 +27,13 @@ def syntax_of(path) -> str:
     """How a file is written, its transfer syntax.
 
     Raises:
-        ValueError: the whole file is deflated.
+        ValueError: it has no header of a DICOM file, or is deflated as a whole.
     """
     pydicom = _check.extra("pydicom", "dicom")
+    with open(path, "rb") as file:
+        if file.read(132)[128:] != b"DICM":
+            raise ValueError(f"{path} does not begin as a DICOM file does: where it is a data set alone, dcmconv "
+                             "--read-dataset writes the header before it")
     syntax = str(pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID", _PLAIN[0]))
     if syntax == _DEFLATED:
         raise ValueError(f"{path} is deflated as a whole ({syntax}): write it plainly first, for example with dcmconv "
@@ -49,12 +55,12 @@ def frames(path, ds, syntax: str, most: int) -> np.ndarray:
     name = next((n for n in _ARRAYS if n in ds), None)
     if name is None or min(rows, columns, count) < 1:
         raise ValueError(f"{path} holds no image: it is {_called(ds)}")
-    if int(ds.get("SamplesPerPixel", 1)) != 1 or bits not in (8, 16, 32, 64):
-        raise ValueError(f"{path} holds no grey image: {rows} x {columns}, {count} frames of {bits} bits in "
-                         f"{ds.get('SamplesPerPixel', 1)} colours")
+    kind = str(ds.get("PhotometricInterpretation") or "MONOCHROME2")
+    if int(ds.get("SamplesPerPixel", 1)) != 1 or bits not in (8, 16, 32, 64) or not kind.startswith("MONOCHROME"):
+        raise ValueError(f"{path} holds no grey image: {rows} x {columns}, {count} frames of {bits} bits, {kind}")
     spend(path, "its image", 8 * rows * columns * count, most)
     if syntax in _PLAIN:
-        return _plain(ds, name, syntax, bits, (count, rows, columns))
+        return _plain(path, ds, name, syntax, bits, (count, rows, columns))
     return _packed(path, ds, syntax, (count, rows, columns))
 
 
@@ -64,12 +70,15 @@ def _called(ds) -> str:
     return getattr(kind, "name", None) or "something without pixels"
 
 
-def _plain(ds, name: str, syntax: str, bits: int, shape) -> np.ndarray:
+def _plain(path, ds, name: str, syntax: str, bits: int, shape) -> np.ndarray:
     order = "><"[syntax != _PLAIN[2]]
+    size, there = math.prod(shape) * bits // 8, len(ds[name].value or b"")
+    if there < size:
+        raise ValueError(f"{path} is cut off: it has {there:,} bytes of pixels, and {size:,} belong to it")
     if name != _ARRAYS[0]:
-        return np.frombuffer(ds[name].value, f"{order}f{bits // 8}", np.prod(shape)).reshape(shape)
+        return np.frombuffer(ds[name].value, f"{order}f{bits // 8}", math.prod(shape)).reshape(shape)
     sign = "ui"[bool(ds.get("PixelRepresentation"))]
-    pixels = np.frombuffer(ds.PixelData, f"{order}{sign}{bits // 8}", np.prod(shape)).reshape(shape)
+    pixels = np.frombuffer(ds.PixelData, f"{order}{sign}{bits // 8}", math.prod(shape)).reshape(shape)
     free = bits - int(ds.get("BitsStored", bits) or bits)
     return pixels if not 0 < free < bits else (pixels << free) >> free
 
@@ -91,11 +100,15 @@ def _packed(path, ds, syntax: str, shape) -> np.ndarray:
     count, *size = shape
     for k, one in enumerate(generate_frames(ds.PixelData, number_of_frames=count)):
         _check_frame(path, one, syntax, size, k, int(ds.BitsAllocated))
-    found = [frame for frame, _ in decoder.iter_array(ds, raw=True)][:count]
-    if len(found) != count or found[0].shape != tuple(size):
-        raise ValueError(f"{path} has {len(found)} packed frames, {found[0].shape if found else ()}, and says that "
-                         f"there are {count}, {tuple(size)}")
-    return np.stack(found)
+    try:
+        found = decoder.as_array(ds, raw=True)[0]
+    except RuntimeError as error:  # all that is installed failed, each with a reason of its own
+        raise ValueError(f"{path} has its pixels packed, {what}, and what is installed (pip install 'pisolve[jpeg]' is "
+                         f"the most there is) does not unpack it: {_check.brief(' '.join(str(error).split()))}"
+                         ) from error
+    if found.size != math.prod(shape):
+        raise ValueError(f"{path} unpacks to {found.shape}, and says that it is {shape}")
+    return found.reshape(shape)
 
 
 def _check_frame(path, data: bytes, syntax: str, size, k: int, bits: int) -> None:

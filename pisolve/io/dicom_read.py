@@ -65,7 +65,8 @@ def _counted(ds, each):
     sizes = [int(n) for n in index.max(axis=0) + 1]
     own = [_word(i) for i in said]
     # files of our own name every dimension, those of scanners some with one entry
-    keep = [k for k, n in enumerate(sizes) if n > 1 or own[k] == str(said[k].get("DimensionDescriptionLabel", ""))]
+    labels = [str(i.get("DimensionDescriptionLabel") or "") for i in said]
+    keep = [k for k, n in enumerate(sizes) if n > 1 or labels[k] == own[k] != ""]
     names, sizes = [own[k] for k in keep], [sizes[k] for k in keep]
     if math.prod(sizes) != len(each) or len(np.unique(index[:, keep], axis=0)) != len(each):
         return None

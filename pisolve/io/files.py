@@ -179,6 +179,7 @@ def read_image(path, max_bytes: int | None = None):
             image, names = cfl.read_named(path, most)
         if image.ndim < 2:
             raise ValueError(f"image has {image.ndim} dimensions, shape {image.shape}: at least (y, x) is needed")
+        image = image.astype(image.dtype.newbyteorder("="), copy=False)  # big-endian files are
         return _check.array("image", image, complex_=False), names, meta
 
 
