@@ -201,6 +201,32 @@ def test_masks_of_other_files(tmp_path, capsys):
         io.load(path, mask=mask)
 
 
+def test_barts_spokes_without_their_trajectory(tmp_path, capsys):
+    """Before, they were read as lines in silence, and the trajectory as a scan of one coil."""
+    cfl.write(tmp_path / "ksp.cfl", Y[..., None], axes=("coil", "z", "y", "x"))
+    k = np.concatenate([K[..., ::-1], np.zeros((*K.shape[:-1], 1))], -1)
+    cfl.write(tmp_path / "traj.cfl", k, axes=("z", "y", "x"))
+    assert "give their trajectory" in " ".join(io.load(tmp_path / "ksp.cfl").warnings())
+    assert not io.load(tmp_path / "ksp.cfl", coord=tmp_path / "traj.cfl", size=(N, N)).warnings()
+    for load in (io.load, io.load_image):
+        with pytest.raises(ValueError, match="is a trajectory, 3 real coordinates"):
+            load(tmp_path / "traj.cfl")
+    assert cli.main(["info", str(tmp_path)]) == 3
+    assert "is a trajectory" in capsys.readouterr().out
+
+
+def test_a_folder_says_what_is_wrong_with_a_picture(tmp_path, capsys):
+    """Before: "DICOM holds images: load_image reads them" of every broken one."""
+    (tmp_path / "a.dcm").write_bytes(b"hello" * 100)
+    (tmp_path / "b.nii").write_bytes(b"hello" * 100)
+    assert cli.main(["info", str(tmp_path)]) == 2
+    said = capsys.readouterr().out
+    assert "does not begin as a DICOM file" in said
+    assert "cannot be read as NIfTI" in said
+    assert cli.main(["info", str(tmp_path / "a.dcm")]) == 2
+    assert "does not begin as a DICOM file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("name", "data", "said"), [
     ("IM000001", b"\0" * 128 + b"DICM", "begins like a .dcm"), ("MR.1.2.IMA", b"\0" * 128 + b"DICM", "like a .dcm"),
     ("SCAN.H5", b"\x89HDF\r\n\x1a\n", "begins like a .h5"), ("a.nifti", b"\0" * 344 + b"n+1\0", "begins like a .nii"),

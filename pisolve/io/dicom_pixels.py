@@ -1,7 +1,8 @@
 """The numbers of a DICOM image, plain or packed: RLE by pydicom alone, JPEG, JPEG-LS and JPEG 2000 by what it finds.
 
 pydicom takes the first of its decoders that is installed, and Pillow is one for some of them; the extra `jpeg` brings
-pylibjpeg, which reads them all. GDCM's, which some have, can end the process. What a packed frame says of its own size is compared with the file's before it is unpacked.
+pylibjpeg, which reads them all. GDCM's, which some have, can end the process. What a packed frame says of its own size
+is compared with the file's before it is unpacked.
 
 References:
     DICOM PS3.5, 8.2 and annex A.4; ITU-T T.81, B.2.2 (SOF); ITU-T T.800, A.5.1 (SIZ).

@@ -77,7 +77,7 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, coord=None, siz
     if isinstance(noise, str | os.PathLike):
         noise = raw.load_noise(_existing(noise), most)
     with reading(path):
-        if suffix_of(path) in PICTURES:
+        if is_picture(path):
             what = "DICOM" if path.suffix == dicom.SUFFIX else "NIfTI"
             raise ValueError(f"{what} holds images: load_image reads them")
         is_raw = raw.is_raw(path)
@@ -112,7 +112,7 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, coord=None, siz
             scan = npy.read(path, most, axes, epi)
         else:
             kspace, names = cfl.read_kspace(path, most, sets=axes is not None)
-            scan = Scan(kspace, axes=names if axes is None else axes)
+            scan = Scan(kspace, axes=names if axes is None else axes, meta=cfl.assumed(path) if axes is None else {})
         scan = scan if is_raw or noise is None else raw.beside(scan, noise)
         if mask is not None:
             scan = pattern.beside(scan, _existing(mask) if isinstance(mask, str | os.PathLike) else mask, most)
@@ -189,6 +189,11 @@ def _of_hdf5(path, most: int):
         if group is not None:
             return mrd_image.read(file, group, most, path)
     return (*fastmri.read_image(path, most), fastmri.place(path))
+
+
+def is_picture(path) -> bool:
+    """Whether a file holds images only, so that why it is no image says more than why it is no scan."""
+    return suffix_of(Path(path)) in PICTURES
 
 
 def suffix_of(path: Path) -> str:
