@@ -71,8 +71,8 @@ def assumed(path) -> dict:
     """What is assumed of k-space, for a scan's `meta`: spokes without their trajectory look like a plane of lines."""
     dims = [*_dimensions(_head_of(*pair(path))), 1, 1, 1]
     plane = dims[0] == 1 and min(dims[1:3]) > 1
-    told = ("BART's dimension 0 has one entry: k-space is read as a plane (ky, kz) of a 3-D scan; for spokes or spirals "
-            "give their trajectory, coord=... or --coord")
+    told = ("BART's dimension 0 has one entry: k-space is read as a plane (ky, kz) of a 3-D scan; for spokes or "
+            "spirals give their trajectory, coord=... or --coord")
     return {"assumed": told} if plane else {}
 
 
