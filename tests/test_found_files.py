@@ -201,6 +201,25 @@ def test_masks_of_other_files(tmp_path, capsys):
         io.load(path, mask=mask)
 
 
+def test_complex_numbers_as_pairs(tmp_path):
+    """Fields real and imag were refused in .h5; (slice, coil, ky, kx, 2) was taken for spokes, without a word."""
+    kspace = fft(smooth(3, COILS, NY, NX), (-2, -1))
+    path = tmp_path / "a.h5"
+    for kind in ("real", "imag"), ("r", "i"):
+        with h5py.File(path, "w") as file:
+            file["kspace"] = kspace.view([(name, "f4") for name in kind])
+        same(io.load(path).kspace, kspace)
+    with h5py.File(path, "w") as file:
+        file["kspace"] = np.stack([kspace.real, kspace.imag], -1)
+    scan = io.load(path)
+    assert scan.axes == ("slice", "coil", "ky", "kx")
+    np.testing.assert_array_equal(scan.kspace, kspace)
+    assert "real and imaginary part" in " ".join(scan.warnings())
+    with h5py.File(path, "w") as file:
+        file["kspace"] = np.stack([kspace[0].real, kspace[0].imag], -1)
+    assert "Calgary-Campinas' single coil" in " ".join(io.load(path).warnings())
+
+
 def test_barts_spokes_without_their_trajectory(tmp_path, capsys):
     """Before, they were read as lines in silence, and the trajectory as a scan of one coil."""
     cfl.write(tmp_path / "ksp.cfl", Y[..., None], axes=("coil", "z", "y", "x"))

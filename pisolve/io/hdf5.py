@@ -65,9 +65,19 @@ def dataset(file, name: str, max_bytes: int, path):
     item = array_at(file, name, max_bytes, path)
     if item is None:
         return None
-    if item.dtype.kind not in "biufc":
+    kind = number_kind(item.dtype)
+    if kind is None:
         raise ValueError(f"{path}: {name} has dtype {item.dtype}: numbers are needed")
-    return item[()]
+    found = item[()]
+    return found if found.dtype == kind else np.ascontiguousarray(found).view(kind)
+
+
+def number_kind(dtype):
+    """The number type of a dataset, complex where it has the fields real and imag, as of MATLAB; None for others."""
+    if dtype.names == ("real", "imag") and dtype["real"] == dtype["imag"] and dtype["real"].kind == "f" and (
+            dtype.itemsize == 2 * dtype["real"].itemsize):
+        return np.dtype(f"{dtype['real'].byteorder}c{dtype.itemsize}")
+    return dtype if dtype.kind in "biufc" else None
 
 
 def array_at(file, name: str, max_bytes: int, path):

@@ -21,7 +21,7 @@ import numpy as np
 
 from pisolve import _axes
 from pisolve.io import mat5
-from pisolve.io.hdf5 import array_at, kind_of, open_hdf5
+from pisolve.io.hdf5 import array_at, kind_of, number_kind, open_hdf5
 from pisolve.io.limits import limit
 from pisolve.io.named import PLAIN, of_kspace, spread, words
 from pisolve.scan import Scan
@@ -204,29 +204,22 @@ class _New(_File):
         self._file = self._open.__enter__()
         for name in list(self._file)[:100]:
             found = kind_of(self._file, name, self.path)
-            if found is not None and self._kind(found[1]) is not None:
+            if found is not None and number_kind(found[1]) is not None:
                 self.shapes[name] = found[0][::-1]
         return self
 
     def __exit__(self, *error):
         return self._open.__exit__(*error)
 
-    @staticmethod
-    def _kind(dtype):
-        """The number type of a dataset, complex where it has the fields real and imag; None for others."""
-        if dtype.names == ("real", "imag") and dtype["real"] == dtype["imag"] and dtype["real"].kind == "f":
-            return np.dtype(f"{dtype['real'].byteorder}c{2 * dtype['real'].itemsize}")
-        return dtype if dtype.kind in "biufc" else None
-
     def is_complex(self, name: str) -> bool:
         """Whether a variable is complex."""
-        return self._kind(kind_of(self._file, name, self.path)[1]).kind == "c"
+        return number_kind(kind_of(self._file, name, self.path)[1]).kind == "c"
 
     def numbers(self, name: str) -> np.ndarray:
         """A variable, in MATLAB's order of axes."""
         item = array_at(self._file, name, self.most, self.path)
         found = np.ascontiguousarray(item[()])
-        kind = self._kind(item.dtype)
+        kind = number_kind(item.dtype)
         return (found if found.dtype == kind else found.view(kind)).T
 
     def text(self, name: str) -> str | None:
