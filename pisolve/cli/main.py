@@ -12,6 +12,7 @@ from pisolve.cli import (
     crimes,
     demo,
     info,
+    networks,
     recon,
     shift,
     show,
@@ -24,7 +25,7 @@ from pisolve.cli import (
 from pisolve.cli.parser import parser
 from pisolve.cli.say import forget, in_words, say, warn
 
-WORDS = (recon, compare, calib, info, show, convert, demo, train,
+WORDS = (recon, compare, calib, info, show, convert, demo, train, networks,
          crimes, consistency, visibility, uncertainty, stability, shift, blinded, unblind)  # in the order of --help
 
 

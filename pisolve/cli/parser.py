@@ -31,6 +31,7 @@ EXAMPLES = """examples:
   pisolve convert out.h5 out.dcm                          another format, of images and of scans
   pisolve calib scan.h5 -o maps.npy                       coil maps, for: recon ... --mps maps.npy
   pisolve train examples/configs/denoiser-fast.toml --out run    train a network; goes on with --resume
+  pisolve networks                                        all networks, with paper, parameters and what ships
 
 exit codes: 0 done, 1 the run failed (diverged, not finite) and nothing is written, 2 wrong input, 3 written, but some
 parts failed, 130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
