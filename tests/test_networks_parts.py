@@ -126,17 +126,17 @@ def test_places_differ_and_do_not_depend_on_the_size():
 
 def test_a_tiny_swin_learns_one_slice():
     torch.manual_seed(0)
-    brain = phantom.brain((24, 24), 4, noise=0)
-    mask = masks.random((24, 24), 2, 0.3, seed=1)
+    brain = phantom.brain((16, 16), 4, noise=0)
+    mask = masks.random((16, 16), 2, 0.3, seed=1)
     mps = brain.mps / np.linalg.norm(brain.mps, axis=0)
     A = linops.sense(mps, mask)
     target = (mps.conj() * backend.fft(brain.kspace, (-2, -1), inverse=True)).sum(0)
     target = torch.from_numpy(target).to(torch.complex64)
     y = torch.from_numpy(A(target.numpy())).to(torch.complex64)
-    network = nets.Postprocessor(nets.SwinMR(2, 24, (2, 2), 2, 8))
+    network = nets.Postprocessor(nets.SwinMR(2, 16, (2, 2), 2, 8))
     optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
     errors = []
-    for _ in range(60):
+    for _ in range(40):
         optimiser.zero_grad()
         loss = (network(A, y) - target).abs().square().mean()
         loss.backward()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -53,14 +54,14 @@ class Entry:
     make: Callable
     ships: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """The number of parameters of `call`, counted on a network without memory."""
         with torch.random.fork_rng(devices=[]):
             try:
                 with torch.device("meta"):
                     network = self.make()
-            except RuntimeError:  # its constructor looks at its numbers: such ones are small
+            except (RuntimeError, ValueError):  # its constructor looks at its numbers: such ones are small
                 network = self.make()
         return sum(p.numel() for p in network.parameters())
 
