@@ -68,18 +68,21 @@ def trained(name, minutes):
     maps = {"maps": "espirit"} if "maps" in given["data"] else {}
     own = {key: given["data"][key] for key in ("size", "coils") if name.startswith("automap")}
     given["data"] = DATA | maps | own
-    given["training"] = {"steps": 4, "every": 4, "lr": given["training"]["lr"], "seed": 0}
+    given["training"] = {"lr": given["training"]["lr"], "seed": 0, "ema": 0.99}
+    few, more = _run(given, 3)[1], _run(given, 11)[1]  # their difference has no warm-up and no validation
+    steps = max(8, int(60 * minutes * 8 / max(more - few, 1e-3)))
+    network, seconds = _run(given, steps)
+    return network, steps, seconds
+
+
+def _run(given, steps):
+    """The network of a configuration after so many steps, and seconds."""
+    given["training"] |= {"steps": steps, "every": steps, "warmup": min(100, steps // 10)}
+    network, task, settings = config.build(given)
     with tempfile.TemporaryDirectory() as folder:
-        network, task, settings = config.build(given)
         start = time.perf_counter()
-        pi.nets.train(network, task, settings, folder=Path(folder) / "first")
-        each = (time.perf_counter() - start) / 4
-        steps = max(8, int(60 * minutes / each))
-        given["training"] |= {"steps": steps, "every": steps, "ema": 0.99}
-        network, task, settings = config.build(given)
-        start = time.perf_counter()
-        pi.nets.train(network, task, settings, folder=Path(folder) / "whole")
-    return network, steps, time.perf_counter() - start
+        pi.nets.train(network, task, settings, folder=folder)
+        return network, time.perf_counter() - start
 
 
 def judged(run, full):

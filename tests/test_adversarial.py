@@ -7,11 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers import refused
-from training import equal
+from training import equal, volumes
 
 import pisolve as pi
 from pisolve import linops, masks, nets, phantom
-from pisolve.nets import losses
+from pisolve.nets import config, losses
 from pisolve.nets.adversarial import INVENTS
 from pisolve.nets.log import read
 
@@ -127,6 +127,54 @@ def test_training_alternates_resumes_to_the_same_bits_and_reports_both(tmp_path,
     assert {"critic", "generator", "psnr", "loss"} <= set(rows[-1])
     assert [r["critic"] for r in rows] == [r["critic"] for r in others]
     assert all(np.isfinite(float(r[n])) for r in rows for n in ("critic", "generator"))
+
+
+CONFIG = """
+[network]
+architecture = "Adversarial"
+generator = {architecture = "ZeroFilledUNet", config = {chans = 2, pools = 2, residual = true}}
+critic = {architecture = "Critic", config = {channels = 1, width = 2, depth = 2}}
+[data]
+folder = "FOLDER"
+natural = 0
+size = 24
+coils = [2, 2]
+accel = [2]
+center_fraction = 0.3
+validation = 1
+[task]
+kind = "adversarial"
+game = "wasserstein"
+[loss]
+L2 = 1.0
+Perceptual = 0.1
+[training]
+every = 2
+"""
+
+
+def test_a_configuration_trains_and_its_card_warns(tmp_path):
+    pytest.importorskip("nibabel")
+    folder = volumes(tmp_path / "data")
+    path = tmp_path / "gan.toml"
+    path.write_text(CONFIG.replace("FOLDER", str(folder)) + "steps = 4\n")
+    trained = nets.load(config.run(path, out=tmp_path / "out"))
+    again = nets.load(config.run(path, out=tmp_path / "out", resume=True))
+    assert equal(trained, again)
+    assert trained.warning == INVENTS
+    assert INVENTS in (tmp_path / "out" / "gan.md").read_text()
+    assert not equal(trained, config.build(config.read(path))[0])
+
+
+def test_several_processes_leave_the_other_one_alone(tasks, monkeypatch):
+    network, job, group = made(), task(), nets.parallel.Group()
+    job.loss(network, (tasks[True][0], "critic")).backward()
+    kept = [w.grad.clone() for w in network.critic.parameters()]
+    monkeypatch.setattr(group, "world", 2)
+    monkeypatch.setattr(nets.parallel.dist, "all_reduce", lambda flat: flat.mul_(2))  # two of the same
+    assert not group.average_gradients(network)
+    assert all(w.grad is None for w in network.generator.parameters())
+    assert all(torch.equal(w.grad, g) for w, g in zip(network.critic.parameters(), kept, strict=True))
 
 
 def test_both_losses_are_reported_without_validation():

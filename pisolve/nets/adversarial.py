@@ -40,7 +40,7 @@ class Critic(nn.Module):
     def __init__(self, channels: int = 2, width: int = 32, depth: int = 3):
         super().__init__()
         channels, width = _check.integer("channels", channels, low=1), _check.integer("width", width, low=1)
-        depth = _check.integer("depth", depth, low=1)
+        depth = _check.integer("depth", depth, low=1, high=12)
         self.config = {"channels": channels, "width": width, "depth": depth}
         sizes = [channels, *(width * 2**level for level in range(depth))]
         self.layers = nn.ModuleList([nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(sizes)])

@@ -78,7 +78,7 @@ class SwinMR(nn.Module):
     Sizes that are no multiple of the window are padded at their ends by reflection and cropped again: on a padded
     image the network does exactly the same. With `channels=1` and the defaults it has SwinMR's 11,497,681 parameters;
     the paper's stochastic depth is left out. It goes into a `Postprocessor`, or into a recipe's prior as a denoiser.
-    The paper's multi-channel loss compares the coils' images S_c x, which is L1 on x where sum |S_c|^2 = 1.
+    The paper's multi-channel loss compares the coils' images S_c x: of squares it is that of x where sum |S_c|^2 = 1.
 
     Args:
         channels: of the image; 2: real and imaginary part.
@@ -105,7 +105,7 @@ class SwinMR(nn.Module):
         channels = _check.integer("channels", channels, low=1)
         width, heads = check_heads(width, heads)
         depths = [_check.integer("depths", d, low=1) for d in depths]
-        self.window = _check.integer("window", window, low=2)
+        self.window = _check.integer("window", window, low=2, high=32)
         if not depths:
             raise ValueError("depths is empty: at least one block is needed, such as depths=(2, 2)")
         self.config = {"channels": channels, "width": width, "depths": depths, "heads": heads, "window": self.window,

@@ -44,7 +44,7 @@ class MWCNN(nn.Module):
         super().__init__()
         given, made = _check.integer("given", given, low=1), _check.integer("made", made, low=1)
         widths = [_check.integer("widths", w, low=1) for w in widths]
-        convs = _check.integer("convs", convs, low=1)
+        convs = _check.integer("convs", convs, low=1, high=64)
         if not widths:
             raise ValueError("widths is empty: at least one scale is needed, such as widths=(16, 32)")
         self.config = {"given": given, "made": made, "widths": widths, "convs": convs}
