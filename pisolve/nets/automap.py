@@ -9,18 +9,21 @@ from torch import nn
 
 from pisolve import _check, backend
 from pisolve.nets._fastmri import check_kspace
+from pisolve.nets.blocks import to_planes
 
 
 class AUTOMAP(nn.Module):
     """Two dense layers with tanh, two convolutions, one transposed: `net(kspace, mask)` -> magnitude (batch, y, x).
 
-        h = tanh(W_1 [Re y, Im y]),   z = tanh(W_2 h),   |x| = deconv_7(relu(conv_5(relu(conv_5(z)))))
+        h = tanh(W_1 [Re y, Im y]),   z = tanh(W_2 h),   Re x = deconv_7(relu(conv_5(relu(conv_5(z)))))
 
     Nothing of the Fourier transform is built in, so one network is for one size of image. For N = y x pixels W_1 has
     2 N^2 weights and W_2 N^2, at 128 x 128 536.9 and 268.5 million: the paper's network has 805,446,401 parameters in
     all (`AUTOMAP.count((128, 128))`; told as 806 M elsewhere), and training it takes 13 GB with Adam. `hidden` makes
-    h smaller: 4096 gives 201.5 M. Every coil is reconstructed by itself, in units of the zero-filled maximum of its
-    slice, and the root of the sum of squares is returned. The paper's L1 penalty on the last features is left out.
+    h smaller: 4096 gives 201.5 M. The paper trains one network for real parts and one for imaginary parts; here
+    Im x is what the same network makes of -i y. Every coil is reconstructed by itself, in units of the zero-filled
+    maximum of its slice, and the root of the sum of squares is returned. The paper's L1 penalty on the last features
+    is left out.
 
     Args:
         size: (y, x), the only size of image that it takes.
@@ -72,6 +75,6 @@ class AUTOMAP(nn.Module):
         zero = torch.linalg.vector_norm(backend.fft(kspace, (-2, -1), inverse=True), dim=1)
         scale = zero.amax((-2, -1)).clamp_min(torch.finfo(zero.dtype).tiny)[:, None, None]
         coils = (kspace / scale[:, None]).flatten(0, 1)
-        out = self.dense(torch.view_as_real(coils.resolve_conj()).movedim(-1, 1).flatten(1))
-        out = self.convolutions(out.reshape(-1, 1, *self.size)).reshape(kspace.shape)
-        return torch.linalg.vector_norm(out, dim=1) * scale
+        out = self.dense(torch.cat([to_planes(coils), to_planes(-1j * coils)]).flatten(1))
+        out = self.convolutions(out.reshape(-1, 1, *self.size)).reshape(2, *kspace.shape)  # real, imaginary parts
+        return torch.linalg.vector_norm(out, dim=(0, 2)) * scale
