@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pisolve import _check
-from pisolve.nets.attention import Attention, Layer, check_heads
+from pisolve.nets.attention import Attention, Layer, begin, check_heads
 from pisolve.priors._module import pad_to_multiple
 
 
@@ -114,6 +114,7 @@ class SwinMR(nn.Module):
         self.blocks = nn.ModuleList([SwinBlock(width, d, heads, self.window, ratio) for d in depths])
         self.norm2, self.conv = nn.LayerNorm(width), nn.Conv2d(width, width, 3, padding=1)
         self.last = nn.Conv2d(width, channels, 3, padding=1)
+        begin(self, self.last)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels, y, x) float, any size -> the same shape."""

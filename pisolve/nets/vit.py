@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pisolve import _check
-from pisolve.nets.attention import Attention, Layer, check_heads
+from pisolve.nets.attention import Attention, Layer, begin, check_heads
 from pisolve.priors._module import pad_to_multiple
 
 
@@ -53,8 +53,7 @@ class ViT(nn.Module):
         self.layers = nn.ModuleList([Layer(width, Attention(width, heads), ratio) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
         self.last = nn.ConvTranspose2d(width, channels, self.patch, self.patch)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        begin(self, self.last)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels, y, x) float, any size -> the same shape."""
