@@ -229,6 +229,12 @@ def test_networks_that_change_nothing_return_where_they_began(make):
     assert torch.equal(zeroed(make()).double()(A, y, start), start)
 
 
+def test_an_xpdnet_begins_as_the_start():
+    A = linops.sense(np.ones((1, 12, 14), complex))
+    x = image(12, 14)
+    assert torch.equal(nets.XPDNet(2, 2, (4, 6)).double()(A, image(1, 12, 14), x), x)
+
+
 def test_a_recurrent_machine_sees_the_gradient_and_remembers():
     torch.manual_seed(0)
     network = nets.RIM(2, 4).double()

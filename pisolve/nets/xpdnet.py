@@ -106,6 +106,8 @@ class XPDNet(nn.Module):
         iterations = _check.integer("iterations", iterations, low=1)
         self.primal = _check.integer("primal", primal, low=1)
         self.parts = nn.ModuleList([MWCNN(2 * primal + 2, 2 * primal, widths, convs) for _ in range(iterations)])
+        for weight in (w for part in self.parts for w in part.last.parameters()):
+            nn.init.zeros_(weight)  # begins where it starts: otherwise it first learns to undo its own weights
         inner = self.parts[0].config
         self.config = {"iterations": iterations, "primal": primal, "widths": inner["widths"], "convs": inner["convs"]}
 
