@@ -14,6 +14,7 @@ from pisolve.cli import (
     demo,
     doctor,
     info,
+    networks,
     recon,
     shift,
     show,
@@ -26,7 +27,7 @@ from pisolve.cli import (
 from pisolve.cli.parser import parser
 from pisolve.cli.say import forget, in_words, say, warn
 
-WORDS = (recon, compare, calib, info, show, convert, demo, train,
+WORDS = (recon, compare, calib, info, show, convert, demo, train, networks,
          crimes, consistency, visibility, uncertainty, stability, shift, blinded, unblind,
          doctor, completion)  # in the order of --help
 

@@ -31,6 +31,7 @@ EXAMPLES = """examples:
   pisolve convert out.h5 out.dcm                          another format, of images and of scans
   pisolve calib scan.h5 -o maps.npy                       coil maps, for: recon ... --mps maps.npy
   pisolve train examples/configs/denoiser-fast.toml --out run    train a network; goes on with --resume
+  pisolve networks                                        all networks, with paper, parameters and what ships
   pisolve doctor                                          what is installed, and a self-test
   eval "$(pisolve completion bash)"                       complete words and options with the tab key
 

@@ -68,7 +68,7 @@ class Recipe:
         prior: g, in the units of the scaled image. None: wavelets with cycle spinning, lam = 2e-3; `Zero()` for
             GRAPPA and RAKI.
         solver: None lets `solve` choose.
-        maps: how maps are made where the scan has none: `Espirit()`, `Walsh()`, `Inati()` or `JSense()`.
+        maps: how to make maps where a scan has none: `Espirit()`, `Walsh()`, `Inati()`, `JSense()`, `nets.LearnedMaps`.
         sampling: retrospective undersampling to begin with, or None. A scan that is undersampled already is refused:
             `recipe.replace(sampling=None)` is the same recipe for it.
         max_iter, tol: as for `solve`.
