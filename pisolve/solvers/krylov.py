@@ -133,6 +133,7 @@ class LSQR(Solver):
     """
 
     averages = False
+    keeps_data = 4
 
     def init(self, problem, x0=None):
         x, u, v, alpha, beta, size = _bidiagonalisation(problem, x0, "LSQR")
@@ -174,6 +175,7 @@ class LSMR(Solver):
     """
 
     averages = False
+    keeps_data = 4
 
     def init(self, problem, x0=None):
         x, u, v, alpha, beta, size = _bidiagonalisation(problem, x0, "LSMR")
@@ -228,6 +230,11 @@ class GMRES(Solver):
     """
 
     restart: int = 20
+
+    @property
+    def keeps_images(self) -> int:
+        """The basis of a cycle."""
+        return self.restart
 
     def init(self, problem, x0=None):
         integer("restart", self.restart, low=1)
