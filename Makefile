@@ -20,7 +20,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/cartesian.py
