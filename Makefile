@@ -21,7 +21,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 docs: $(VENV)/installed
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -94,6 +94,12 @@ def of_image(axes) -> tuple[str, ...]:
     return tuple(SPATIAL.get(a, a) for a in axes if a != COIL)
 
 
+def image_shape(axes, shape, size=None) -> tuple[int, ...]:
+    """The sizes of `of_image(axes)` for k-space of this shape; `size`: of the spatial ones of samples anywhere."""
+    sizes = tuple(n for a, n in zip(axes, shape) if a != COIL)
+    return sizes if size is None else (*sizes[:-len(size)], *size)
+
+
 def of_linop(A) -> tuple[str | None, ...]:
     """The names of the axes that an operator takes, None for each where it has no names."""
     found = getattr(A, "iaxes", None)

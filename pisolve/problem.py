@@ -58,12 +58,15 @@ class Split:
 
     def norm2(self, w: ArrayLike, metric: Metric | None = None) -> float:
         """A bound of ||G||^2; with a preconditioner P the largest eigenvalue of P G^H G."""
-        if metric is not None and not metric.plain:
-            self._norm2 = self._norm2 or metric.norm2(self.GN, w)
-            return self._norm2
-        if self.linop is None:
-            return 1.0
-        return opnorm(self.linop, like=None if isinstance(self.linop, Linop) or is_torch(w) else w) ** 2
+        if self._norm2 is None:  # computed once, a step may ask for it
+            if metric is not None and not metric.plain:
+                self._norm2 = metric.norm2(self.GN, w)
+            elif self.linop is None:
+                self._norm2 = 1.0
+            else:
+                like = None if isinstance(self.linop, Linop) or is_torch(w) else w
+                self._norm2 = opnorm(self.linop, like=like) ** 2
+        return self._norm2
 
 
 class Problem:

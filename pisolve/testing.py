@@ -97,17 +97,26 @@ def check_opnorm(A: Any, *, seed: Seed = 0) -> None:
 
 
 def check_torch(A: Any, *, seed: Seed = 0) -> None:
-    """as_torch: same values as numpy, gradcheck, gradgradcheck (tiny shapes)."""
+    """as_torch: same values as numpy, and derivatives by the operator itself.
+
+    In every entry: the gradient of Re <g, A x> is A^H g, that of ||A x||^2 is 2 A^H A x, whose derivative along v is
+    2 A^H A v. Then `gradcheck` and `gradgradcheck` along random directions, which tell by differences of A alone.
+    """
     import torch
 
     rng = np.random.default_rng(seed)
-    x = random(A.ishape, rng, "complex128")
+    x, v, g = (random(shape, rng, "complex128") for shape in (A.ishape, A.ishape, A.oshape))
     B = linops.as_torch(A)
     t = torch.from_numpy(x).requires_grad_()
     _close("torch = numpy", B(t).detach().numpy(), A(x), 1e-12)
     _close("torch adjoint", B.H(B(t)).detach().numpy(), A.H(A(x)), 1e-12)
-    assert torch.autograd.gradcheck(B, (t,)), "gradcheck failed"
-    assert torch.autograd.gradgradcheck(lambda v: B(v).abs() ** 2, (t,)), "gradgradcheck failed"
+    _close("gradient", torch.autograd.grad(B(t), t, torch.from_numpy(g))[0].numpy(), A.H(g), 1e-12)
+    slope, = torch.autograd.grad(B(t).abs().square().sum(), t, create_graph=True)
+    _close("gradient of a square", slope.detach().numpy(), 2 * A.H(A(x)), 1e-11)
+    second, = torch.autograd.grad(slope, t, torch.from_numpy(v))
+    _close("second derivative", second.numpy(), 2 * A.H(A(v)), 1e-11)
+    assert torch.autograd.gradcheck(B, (t,), fast_mode=True), "gradcheck failed"
+    assert torch.autograd.gradgradcheck(lambda u: B(u).abs() ** 2, (t,), fast_mode=True), "gradgradcheck failed"
 
 
 def check_prior(prior: Prior, shape: Sequence[int], *, draws: Any = 20, seed: Seed = 0, tol: float = 1e-6,

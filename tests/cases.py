@@ -234,8 +234,8 @@ def quadratic_denoiser(x, sigma):
 REFERENCE = (np.arange(12 * 10).reshape(12, 10) * (1 + 0.5j) / 100).astype("complex128")
 
 # name: explicit prior; all live on images of shape SHAPE, those called series-... on series of frames, volume-... on
-# volumes, dynamic-... on series of volumes
-SHAPE, SERIES, VOLUME, DYNAMIC = (12, 10), (3, 9, 7), (4, 6, 5), (3, 4, 5, 6)
+# volumes, dynamic-... on series of volumes, tgv... and infimal-... , which iterate, on small ones
+SHAPE, SERIES, VOLUME, DYNAMIC, SMALL = (12, 10), (3, 9, 7), (4, 6, 5), (3, 4, 5, 6), (6, 5)
 ZYX, FZYX = ("z", "y", "x"), ("frame", "z", "y", "x")  # names that `Problem` tells a prior
 WEIGHTS = np.linspace(0, 2, 12 * 10).reshape(12, 10)  # of single places, 0 among them
 PRIORS = {
@@ -309,7 +309,7 @@ PRIORS = {
     "dynamic-temporal-fft": pi.TemporalFFT().bind(FZYX),
     "tgv": 0.3 * pi.TGV(),
     "tgv-neumann": pi.TGV(0.5, 0.2, boundary="neumann"),
-    "tgv-behind-fft": 0.2 * pi.TGV() @ linops.fft(SHAPE),
+    "tgv-behind-fft": 0.2 * pi.TGV() @ linops.fft(SMALL),
     "infimal-convolution": pi.InfimalConvolution(0.3 * pi.TV(), 0.2 * pi.Wavelet("haar", 1)),
     "series-low-rank-plus-sparse": pi.InfimalConvolution(2 * pi.Nuclear(), 0.5 * pi.TemporalFFT()),
     "sum": 0.1 * pi.TV() + 0.05 * pi.Wavelet("haar"),
@@ -321,7 +321,9 @@ PRIORS = {
 
 def prior_shape(name):
     """The shape of the images that a prior of the table is for."""
-    return {"series": SERIES, "volume": VOLUME, "dynamic": DYNAMIC}.get(name.partition("-")[0], SHAPE)
+    kinds = {"series": SERIES, "volume": VOLUME, "dynamic": DYNAMIC, **dict.fromkeys(("tgv", "tgv+wavelet", "infimal"),
+                                                                                     SMALL)}
+    return kinds.get(name.partition("-")[0], SHAPE)
 
 
 # name: `pisolve.nets` -> a tiny reconstruction network; those in ONE_SIZE are for one size of image alone

@@ -3,9 +3,11 @@
 import os
 import time
 
-# before numpy loads its BLAS: small matrices are not worth threads, which a busy machine makes wait for seconds
+# before numpy loads its BLAS: small matrices are not worth threads, which a busy machine makes wait for seconds, as
+# torch's do beside those of another worker; the library's own are two, so that what they share is tested
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("PISOLVE_THREADS", "2")
 
 from pathlib import Path
 
@@ -40,6 +42,19 @@ def run(tmp_path, monkeypatch, capsys):
         return (code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """threads(n): the library uses n threads from here on."""
+    from pisolve.backend import _threads
+
+    def use(n):
+        monkeypatch.setattr(_threads, "_available", lambda: n)
+        _threads._pool.cache_clear()
+
+    yield use
+    _threads._pool.cache_clear()
 
 
 @pytest.fixture

@@ -407,9 +407,9 @@ def test_networks_of_complex_numbers_are_told_sigma():
     D = Denoiser(net)
     assert (D.channels, D.noise_input) == ("native", "scalar")
     np.testing.assert_allclose(D(X, 0.5), 0.5 * Denoiser(net.conv)(X), atol=1e-5)
-    x = torch.from_numpy(X.astype(complex)).requires_grad_()
+    x = torch.from_numpy(X[:, :3, :4].astype(complex)).requires_grad_()
     D = Denoiser(NativeTold(dtype=torch.complex128))
-    assert torch.autograd.gradcheck(lambda v: D(v[:, :3, :4], 0.5), x)
+    assert torch.autograd.gradcheck(lambda v: D(v, 0.5), x)
 
 
 def test_a_complex_network_of_real_weights_is_told_so():

@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 
 import cases
@@ -15,6 +16,7 @@ import pisolve as pi
 from pisolve import _words, linops, priors, solvers
 from pisolve.cli.main import WORDS
 from pisolve.recipe import named
+from pisolve.solvers.base import walk
 
 ROOT = Path(pi.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -35,24 +37,38 @@ HEAVY = {"torch", *OPTIONAL, *LATE}
 KERNELS = {"pisolve.linops._lanes"}  # imports numba at the top, and is itself imported where a kernel is run
 
 
-def imports(module: str, *, top: bool):
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+@cache
+def tree(module: str):
+    """The module's parsed file."""
+    return ast.parse(FILES[MODULES.index(module)].read_text())
+
+
+@cache
+def imports(module: str, *, top: bool) -> list:
     """(full name, line) of every import in a module; `top`: only those that run when it is imported."""
-    path = FILES[MODULES.index(module)]
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    tree = ast.parse(path.read_text())
-    inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-              for n in ast.walk(f)}
-    for node in ast.walk(tree):
-        if top and id(node) in inside:
-            continue
+    package = module if FILES[MODULES.index(module)].name == "__init__.py" else module.rpartition(".")[0]
+    found, left = [], [tree(module)]
+    while left:
+        node = left.pop()
+        if not (top and isinstance(node, FUNCTIONS)):
+            left.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
-            yield from ((name.name, node.lineno) for name in node.names)
+            found += [(name.name, node.lineno) for name in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*above, *filter(None, [node.module])])
-            for name in node.names:
-                full = f"{base}.{name.name}"
-                yield (full if full in MODULES else base, node.lineno)
+            full = [f"{base}.{name.name}" for name in node.names]
+            found += [(name if name in MODULES else base, node.lineno) for name in full]
+    return found
+
+
+def nothing(offenders) -> None:
+    """One law over all modules: the message lists all that break it."""
+    found = list(offenders)
+    assert not found, "\n".join(["", *found])
 
 
 def room(module: str) -> str:
@@ -60,19 +76,28 @@ def room(module: str) -> str:
     return (module.split(".") + [""])[1]
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m != "pisolve"])
-def test_imports_run_downwards(module):
+def upwards(module):
+    """The imports of a module that do not run downwards, in words."""
     mine = room(module)
-    assert mine in RANK, f"{module} has no place in the architecture: give it one in RANK and in the design"
+    if mine not in RANK:
+        yield f"{module} has no place in the architecture: give it one in RANK and in the design"
+        return
     for name, line in imports(module, top=False):
         if name.split(".")[0] != "pisolve" or room(name) == mine:
             continue
         where = f"{module}:{line} imports {name}"
         if name == "pisolve":
-            assert RANK[mine] >= RANK["demo"], f"{where}: only the rooms on top see the whole library"
-            continue
-        assert RANK[room(name)] < RANK[mine], f"{where}, which does not lie below"
-        assert mine not in ONLY or room(name) in ONLY[mine], where
+            if RANK[mine] < RANK["demo"]:
+                yield f"{where}: only the rooms on top see the whole library"
+        elif RANK[room(name)] >= RANK[mine]:
+            yield f"{where}, which does not lie below"
+        elif mine in ONLY and room(name) not in ONLY[mine]:
+            yield f"{where}: {mine} may import {', '.join(sorted(ONLY[mine]))} only"
+
+
+def test_imports_run_downwards():
+    assert len(MODULES) > 250
+    nothing(told for module in MODULES if module != "pisolve" for told in upwards(module))
 
 
 @pytest.mark.parametrize("top", [True, False], ids=["at-the-top", "in-functions"])
@@ -95,13 +120,15 @@ def test_there_are_no_circles_between_files(top):
     assert done == set(MODULES)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_nothing_heavy_is_imported_early(module):
-    early = {name.split(".")[0]: line for name, line in imports(module, top=True)}
-    barred = HEAVY - {"torch"} if room(module) in ("nets", "scan_specific") else HEAVY
-    barred = barred - {"numba"} if module in KERNELS else barred
-    found = {name: line for name, line in early.items() if name in barred}
-    assert not found, f"{module} imports {found} when it is imported: do so inside the function"
+def barred(module) -> set:
+    """What a module must not import when it is imported."""
+    return HEAVY - ({"torch"} if room(module) in ("nets", "scan_specific") else set()) - (
+        {"numba"} if module in KERNELS else set())
+
+
+def test_nothing_heavy_is_imported_early():
+    nothing(f"{module}:{line} imports {name} when it is imported: do so inside the function"
+            for module in MODULES for name, line in imports(module, top=True) if name.split(".")[0] in barred(module))
 
 
 def run(code: str) -> str:
@@ -180,14 +207,15 @@ print(seen)
                       str({"import sigpy": (True, True), "import torch": (True, False)}.get(first, (False, False)))]
 
 
-@pytest.mark.parametrize("module", [f"pisolve.cli.{name}" for name in ("main", "parser", "options", "say")]
-                         + [word.__name__ for word in WORDS])
-def test_the_words_of_the_command_line_load_nothing_early(module):
+def test_the_words_of_the_command_line_load_nothing_early():
     """What `pisolve --help` loads; rooms, numpy too, are imported where a word's options or its work need them."""
-    cheap = {"argparse", "sys", "time", "warnings"}
-    assert {name for name, _ in imports(module, top=True)} <= cheap | {"pisolve._version"} | {
-        f"pisolve.cli.{name}" for name in ("parser", "options", "say")} | (
-        {word.__name__ for word in WORDS} if module == "pisolve.cli.main" else set())
+    words = {word.__name__ for word in WORDS}
+    cheap = {"argparse", "sys", "time", "warnings", "pisolve._version"} | {
+        f"pisolve.cli.{name}" for name in ("parser", "options", "say")}
+    nothing(f"{module}:{line} imports {name}"
+            for module in [f"pisolve.cli.{name}" for name in ("main", "parser", "options", "say")] + sorted(words)
+            for name, line in imports(module, top=True)
+            if name not in cheap | (words if module == "pisolve.cli.main" else set()))
 
 
 def test_help_loads_the_words_alone():
@@ -225,37 +253,41 @@ def public_names():
         for key, value in vars(module).items():
             if not key.startswith("_") and getattr(value, "__module__", None) == name and (
                     inspect.isfunction(value) or inspect.isclass(value)):
-                yield pytest.param(value, id=f"{name}.{key}")
+                yield f"{name}.{key}", value
 
 
-@pytest.mark.parametrize("value", public_names())
-def test_everything_public_has_a_docstring(value):
-    assert (value.__doc__ or "").strip(), f"{value} has no docstring"
-    assert not value.__doc__.startswith(f"{value.__name__}("), f"{value} has only what dataclass writes by itself"
+def test_everything_public_has_a_docstring():
+    public = dict(public_names())
+    assert len(public) > 500
+    nothing(f"{name} has no docstring of its own" for name, value in public.items()
+            if not (value.__doc__ or "").strip()
+            or value.__doc__.startswith(f"{value.__name__}("))  # which dataclass writes by itself
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_name_in_all_exists(module):
-    module = importlib.import_module(module)
-    names = getattr(module, "__all__", [])
-    assert len(set(names)) == len(names)
+def absent(module):
+    """The names in `__all__` that are not there, or warn."""
+    found = importlib.import_module(module)
+    names = getattr(found, "__all__", [])
+    yield from (f"{module}.__all__ has {name} twice" for name in {n for n in names if names.count(n) > 1})
     for name in names:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            assert getattr(module, name) is not None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                there = getattr(found, name) is not None
+        except Exception as error:
+            there, name = False, f"{name}: {error!r}"
+        if not there:
+            yield f"{module} has no {name}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=MODULES)
-def test_files_stay_small_and_say_what_they_are(path):
-    text = path.read_text()
-    assert len(text.splitlines()) < 320, "over about 300 lines a file wants a second room"
-    assert ast.get_docstring(ast.parse(text))
+def test_every_name_in_all_exists():
+    nothing(told for module in MODULES for told in absent(module))
 
 
-def parts(prior):
-    """A prior and the priors inside it."""
-    inner = [getattr(prior, name) for name in ("prior", "f") if hasattr(prior, name)] + getattr(prior, "priors", [])
-    return [prior, *(q for p in inner for q in parts(p))]
+def test_files_stay_small_and_say_what_they_are():
+    nothing(f"{module} has {n} lines: over about 300 lines a file wants a second room"
+            for module, path in zip(MODULES, FILES) if (n := len(path.read_text().splitlines())) >= 320)
+    nothing(f"{module} says not what it is" for module in MODULES if not ast.get_docstring(tree(module)))
 
 
 def test_every_linop_stands_in_the_table():
@@ -271,7 +303,7 @@ def test_every_linop_stands_in_the_table():
     (priors, pi.Prior, cases.PRIORS), (solvers, solvers.Solver, cases.SOLVERS)])
 def test_every_prior_and_solver_stands_in_the_table(room, base, table):
     classes = {c for c in vars(room).values() if inspect.isclass(c) and issubclass(c, base) and c is not base}
-    used = {type(q) for entry in table.values() for q in (parts(entry) if base is pi.Prior else [entry])}
+    used = {type(q) for entry in table.values() for q in (walk(entry) if base is pi.Prior else [entry])}
     implicit = {c for c in classes if getattr(c, "implicit", False)}  # denoisers are recorded, not judged by the laws
     assert classes
     missing = classes - used - implicit

@@ -11,6 +11,7 @@ import pisolve as pi
 from pisolve import evaluate, linops, metrics, tuning
 from pisolve.backend import fft
 from pisolve.evaluate.job import prepared
+from pisolve.evaluate.plan import Plan, make
 from pisolve.evaluate.planes import filled, flat
 from pisolve.prepare import Grappa, Spirit, fully_sampled, like_rss, models_of, prepare, sense_of, zero_filled
 from pisolve.tuning.data import Data, centre
@@ -425,6 +426,34 @@ def test_compare_takes_methods_apart_as_their_recipes_say():
                               mask=SCANS["series"].mask, tune=None)
     assert frames.outcomes[0, "spirit"].images.shape == (1, SIZES["frame"], N, N)
     assert frames.outcomes[0, "spirit"].values["psnr"] > 15
+
+
+def test_compare_takes_all_methods_apart_alike():
+    """As recipes of their own do; the zero-filled image, whose planes are alike either way, beside them."""
+    each = ("slice", "x")
+    found = evaluate.compare(FULL["3-D"], ["zero-filled", 0.05 * pi.Tikhonov()], mask=SCANS["3-D"].mask, tune=None,
+                             each=each)
+    zero, planes = found.outcomes.values()
+    assert zero.images.shape == planes.images.shape == (1, *FULL["3-D"].image_shape) == (1, SIZES["kz"], N, N)
+    expected = pi.Recipe(0.05 * pi.Tikhonov(), each=each)(FULL["3-D"].undersample(SCANS["3-D"].mask)).x
+    np.testing.assert_allclose(planes.images[0], expected, atol=1e-5 * abs(expected).max())
+    again = Plan.from_dict(make(FULL["3-D"], {"a": pi.Tikhonov()}, each=each).to_dict(), {"scan": FULL["3-D"]})
+    assert again.methods["a"].each == each
+    for bad, message in (({"each": "frame"}, "each='frame': the scan has the axes"),
+                         ({"each": each, "methods": {"a": pi.Recipe(each=("slice", "y"))}}, "method 'a' is a recipe")):
+        with pytest.raises(ValueError, match=message):
+            evaluate.compare(FULL["3-D"], **({"methods": ["tv"]} | bad), accel=2)
+
+
+def test_an_image_has_one_shape_wherever_it_is_asked_for():
+    """Of the scan, of a comparison and of its images; also of samples anywhere, whose k-space does not say it."""
+    for kind, scan in SCANS.items():
+        done = evaluate.compare(scan, ["zero-filled"], tune=None)
+        front = () if "slice" in scan.axes else (1,)
+        assert done.settings[0].image_shape == (*front, *scan.image_shape), kind
+        assert done.settings[0].image_axes == (*("slice" for _ in front), *scan.image_axes)
+        assert len(scan.image_shape) == len(scan.image_axes)
+        assert zero_filled(scan).shape == scan.image_shape
 
 
 def test_frames_of_one_slice_are_one_witness():

@@ -110,9 +110,14 @@ def test_compare_takes_a_series_and_a_volume_from_files_without_names(run, files
         assert psnr == pytest.approx(outcome.values["psnr"], abs=1e-4)
     assert run("compare", "--recipe", "a/comparison.json", "-o", "again")[0] == 0
     code, _, err = run("compare", "volume.npy", "-o", "b", "--axes", "coil,kz,ky,kx", *words[:4], "--accel", "2,2x2",
-                         "--mask", "equispaced")
+                       "--mask", "equispaced", "--each", "slice,x")
     assert code == 0, err
-    assert len(json.loads(Path("b/comparison.json").read_text())["about"]["plan"]["samplings"]) == 2
+    about = json.loads(Path("b/comparison.json").read_text())["about"]["plan"]
+    assert len(about["samplings"]) == 2
+    assert about["methods"]["tikhonov"]["each"] == ["slice", "x"]
+    code, _, err = run("compare", "volume.npy", "-o", "d", "--axes", "coil,kz,ky,kx", *words, "--each", "slice,frame")
+    assert code == 2
+    assert "each='frame': the scan has the axes z, y, x" in err
     code, _, err = run("compare", "slices.npz", "-o", "c", "--slices", "1", "--select", "slice=1", *words)
     assert code == 2
     assert "give one of them" in err

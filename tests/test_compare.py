@@ -5,14 +5,14 @@ import io as text
 import json
 import random
 import re
-import subprocess
-import sys
+import signal
 import time
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
+from nursery import Nursery
 from pandas import DataFrame
 
 import pisolve as pi
@@ -160,46 +160,50 @@ def test_workers(scan):
 
 
 CHILD = """
-import sys
 import numpy as np
 import pisolve as pi
 from pisolve.recipe import recipe
 from pisolve.tuning import scores
 
-log = open(sys.argv[2], "a")
+pi.compare, pi.masks, pi.metrics  # loads them
 
-def counted(run):
-    def inner(*a, **k):
-        log.write("begun\\n"); log.flush()
-        return run(*a, **k)
-    return inner
+def main(folder, path):
+    log = open(path, "a")
 
-recipe.solve, scores.solve = counted(recipe.solve), counted(scores.solve)
-scan = pi.io.Scan(np.load(sys.argv[1] + "/kspace.npy"))
-pi.compare({"head": scan}, ["zero-filled", "sense", "tikhonov", "tv"], accel=[2, 3, 4], trials=9,
-           folder=sys.argv[1] + "/out")
+    def counted(run):
+        def inner(*a, **k):
+            log.write("begun\\n"); log.flush()
+            return run(*a, **k)
+        return inner
+
+    recipe.solve, scores.solve = counted(recipe.solve), counted(scores.solve)
+    scan = pi.io.Scan(np.load(folder + "/kspace.npy"))
+    methods = {"zero-filled": None, "sense": "sense", "tikhonov": pi.Recipe(pi.Tikhonov(), max_iter=10),
+               "tv": pi.Recipe(pi.TV(), max_iter=15)}
+    pi.compare({"head": scan}, methods, accel=[2, 3, 4], trials=9, folder=folder + "/out")
 """
 
 
 def test_twenty_kills(scan, tmp_path):
     """Killed twenty times at random moments, it ends with the same bits; each kill costs one reconstruction at most."""
     np.save(tmp_path / "kspace.npy", scan.kspace)
-    methods, options = ["zero-filled", "sense", "tikhonov", "tv"], {"accel": [2, 3, 4], "trials": 9}
+    methods, options = {"zero-filled": None, "sense": "sense", "tikhonov": pi.Recipe(pi.Tikhonov(), max_iter=10),
+                        "tv": pi.Recipe(pi.TV(), max_iter=15)}, {"accel": [2, 3, 4], "trials": 9}
     whole = pi.compare({"head": scan}, methods, **options)
     needed = 3 * (2 + 2 + 2 + 2 * 9 * 3)  # slices of three methods with a solver; two tunings of nine times three folds
     rng, log = random.Random(5), tmp_path / "log"
-    command = [sys.executable, "-c", CHILD, str(tmp_path), str(log)]
     log.touch()
-    for _ in range(20):  # by what was done rather than by the clock: machines are slow and fast
-        child = subprocess.Popen(command)
-        after = log.read_text().count("\n") + rng.randint(0, 12)
-        while log.read_text().count("\n") < after:
-            assert child.poll() is None, "it came to its end before the kills did"
-            time.sleep(0.002)
-        time.sleep(rng.uniform(0, 0.03))
-        child.kill()
-        child.wait()
-    subprocess.run(command, check=True)
+    with Nursery(CHILD, tmp_path, log) as child:
+        for _ in range(20):  # by what was done rather than by the clock: machines are slow and fast
+            child.begin()
+            after = log.read_text().count("\n") + rng.randint(0, 10)
+            while log.read_text().count("\n") < after:
+                assert child.runs(), "it came to its end before the kills did"
+                time.sleep(0.002)
+            time.sleep(rng.uniform(0, 0.02))
+            assert child.kill() == -signal.SIGKILL
+        child.begin()
+        assert child.wait() == 0
     assert needed <= len(log.read_text().splitlines()) <= needed + 20
     assert same(whole, pi.compare({"head": scan}, methods, folder=tmp_path / "out", **options))
 

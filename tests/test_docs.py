@@ -48,22 +48,25 @@ def test_the_readme_is_short():
     assert len(block[: block.index("```")]) <= 10
 
 
-@pytest.mark.parametrize(("page", "name"), PARTS, ids=[n for _, n in PARTS])
-def test_every_part_has_its_section(page, name):
-    assert f"\n### {name}\n" in (DOCS / f"{page}.md").read_text(encoding="utf-8")
+def test_every_part_has_its_section():
+    assert len(PARTS) > 30
+    text = {page: (DOCS / f"{page}.md").read_text(encoding="utf-8") for page in ("priors", "solvers")}
+    assert [name for page, name in PARTS if f"\n### {name}\n" not in text[page]] == []
 
 
-@pytest.mark.parametrize("name", [n for _, n in PARTS if n not in make.OTHER])
-def test_every_part_says_when_to_use_it_with_an_example_and_a_reference(name):
-    assert {"Use", "Reference", "Example"} <= make.sections(getattr(pi, name)).keys()
+def test_every_part_says_when_to_use_it_with_an_example_and_a_reference():
+    lacks = {name: {"Use", "Reference", "Example"} - make.sections(getattr(pi, name)).keys()
+             for _, name in PARTS if name not in make.OTHER}
+    assert {name: what for name, what in lacks.items() if what} == {}
 
 
-@pytest.mark.parametrize("name", [n for _, n in PARTS if n not in make.OTHER])
-def test_every_argument_is_described(name):
-    cls = getattr(pi, name)
-    text = make.sections(cls).get("Args", "")
-    described = {n for names in re.findall(r"^(\w[\w, ]*): ", text, re.MULTILINE) for n in names.split(", ")}
-    assert described == set(inspect.signature(cls).parameters) - {"args", "kwargs"}
+def test_every_argument_is_described():
+    differ = {}
+    for name in (name for _, name in PARTS if name not in make.OTHER):
+        text = make.sections(getattr(pi, name)).get("Args", "")
+        described = {n for names in re.findall(r"^(\w[\w, ]*): ", text, re.MULTILINE) for n in names.split(", ")}
+        differ[name] = described ^ (set(inspect.signature(getattr(pi, name)).parameters) - {"args", "kwargs"})
+    assert {name: what for name, what in differ.items() if what} == {}
 
 
 PAGES = ["priors", "solvers", "tuning", "design", "data", "calibration", "networks", "scan_specific", "compare",
@@ -96,16 +99,17 @@ def test_the_examples_of_the_page_run(page, tmp_path, monkeypatch, capsys):
             assert cli.main(words) == 0, line
 
 
-@pytest.mark.parametrize("path", [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))], ids=lambda p: p.name)
-def test_links_lead_somewhere(path):
+def test_links_lead_somewhere():
     def anchors(text):
         heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
         return {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in heads}
 
-    for target in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
-        if target.startswith("http"):
-            continue
-        file, _, anchor = target.partition("#")
-        file = path.parent / file if file else path
-        assert file.exists(), target
-        assert not anchor or anchor in anchors(file.read_text(encoding="utf-8")), target
+    lost = []
+    for path in [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
+            file, _, anchor = target.partition("#")
+            file = path.parent / file if file else path
+            if not target.startswith("http") and not (
+                    file.exists() and (not anchor or anchor in anchors(file.read_text(encoding="utf-8")))):
+                lost.append(f"{path.name}: {target}")
+    assert lost == []

@@ -1,8 +1,6 @@
 """The compiled kernels against plain formulas: sizes, precisions, masks, strides, threads, no mutation."""
 
-import os
-import subprocess
-import sys
+import hashlib
 
 import numpy as np
 import pytest
@@ -186,36 +184,35 @@ def test_shrink_over_other_axes_and_of_real_arrays(rng):
                                atol=1e-14)
 
 
-PROGRAM = """
-import hashlib, numpy as np
-from pisolve import backend, linops, testing
-from pisolve.solvers import _multiplier
-_multiplier._large = lambda *arrays: True
-rng = np.random.default_rng(0)
-total = hashlib.sha256()
-mps = testing.random((5, 84, 90), rng)
-for shape in ((84, 1), (84, 90)):
-    A = linops.sense(mps, weights=rng.random(shape))
-    assert A.N.function.compiled
-    total.update(A.N(testing.random((84, 90), rng)))
-G = linops.gradient((33, 90, 84), (0, 1, 2))
-d = backend.shrink(G(testing.random(G.ishape, rng)), 0.5, axes=(0,))
-for array in (d, G.H(d), G.N(G.H(d)), *_multiplier.updated(d.copy(), d, 2 * d, 3 * d)):
-    total.update(array)
-P = linops.sense(testing.random((9, 16, 17, 18), rng), coord=16 * (rng.random((200, 3)) - 0.5))
-assert P.N.function.parts[0].compiled
-x = testing.random(P.ishape, rng)
-total.update(P.N(x))
-total.update(P.H(P(x)))
-W = linops.wavelet((3, 90, 84))
-total.update(W.H(W(testing.random((3, 90, 84), rng))))
-print(total.hexdigest())
-"""
+def many_kernels() -> str:
+    """A digest of what kernels that share their work give."""
+    rng, total = np.random.default_rng(0), hashlib.sha256()
+    mps = testing.random((5, 84, 90), rng)
+    for shape in ((84, 1), (84, 90)):
+        A = linops.sense(mps, weights=rng.random(shape))
+        assert A.N.function.compiled
+        total.update(A.N(testing.random((84, 90), rng)))
+    G = linops.gradient((33, 90, 84), (0, 1, 2))
+    d = backend.shrink(G(testing.random(G.ishape, rng)), 0.5, axes=(0,))
+    for array in (d, G.H(d), G.N(G.H(d)), *_multiplier.updated(d.copy(), d, 2 * d, 3 * d)):
+        total.update(array)
+    P = linops.sense(testing.random((9, 16, 17, 18), rng), coord=16 * (rng.random((200, 3)) - 0.5))
+    assert P.N.function.parts[0].compiled
+    x = testing.random(P.ishape, rng)
+    for array in (P.N(x), P.H(P(x))):
+        total.update(array)
+    W = linops.wavelet((3, 90, 84))
+    total.update(W.H(W(testing.random((3, 90, 84), rng))))
+    return total.hexdigest()
 
 
-def test_results_do_not_depend_on_the_number_of_threads():
-    digests = {subprocess.run([sys.executable, "-c", PROGRAM], env={**os.environ, "PISOLVE_THREADS": n}, check=True,
-                              capture_output=True, text=True).stdout for n in ("1", "2", "5")}
+def test_results_do_not_depend_on_the_number_of_threads(monkeypatch, threads):
+    monkeypatch.setattr(_multiplier, "_large", lambda *arrays: True)
+    digests = set()
+    for n in (1, 2, 5):
+        threads(n)
+        assert backend.threads() == n
+        digests.add(many_kernels())
     assert len(digests) == 1
 
 

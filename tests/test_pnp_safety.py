@@ -34,7 +34,8 @@ def sharpen_later(x, s):
 
 
 HEALTHY = {"identity": lambda x, s: x.copy(), "half": lambda x, s: 0.5 * x, "quadratic": quadratic_denoiser,
-           "shrink": lambda x, s: W.H(pi.L1().prox(W(x), s)), "tv": lambda x, s: pi.TV().prox(x, s)}
+           "shrink": lambda x, s: W.H(pi.L1().prox(W(x), s)),
+           "tv": lambda x, s: pi.TV().prox(x.astype("complex64"), s).astype(complex)}
 EXPANSIVE = {"gain 1.5": lambda x, s: 1.5 * x, "sharpen": sharpen, "swing": swing, "edges": sharpen_later,
              "non-linear": grows_with_size}
 SOLVERS = {"fista": pi.FISTA(), "admm": pi.ADMM(), "hqs": pi.HQS(), "pdhg": pi.PDHG()}

@@ -1,6 +1,6 @@
 """The word `compare`: methods on the same scans, on equal terms."""
 
-from pisolve.cli.options import accelerations, add_methods, add_progress, add_select, add_vary, given, names
+from pisolve.cli.options import accelerations, add_each, add_methods, add_progress, add_select, add_vary, given, names
 from pisolve.cli.parser import add_word
 from pisolve.cli.say import say, show, table, warn
 
@@ -35,6 +35,7 @@ def _options(new) -> None:
         "default: holdout (reference: an oracle)")
     add("--trials", type=int, metavar="N", help=f"strengths that are tried for each prior; default: {TRIALS}")
     add_select(new)
+    add_each(new)
     add("--analyses", type=names, metavar="NAME,...", default=[], help=f"further sections of the report: "
         f"{', '.join(ANALYSES)}")
     add("--workers", type=int, default=1, metavar="N", help="processes beside each other; default: 1")
@@ -74,7 +75,7 @@ def _asked(a):
     from pisolve.evaluate import compare, rerun
 
     asked = given(a, ("methods", "accel", "mask", "vary", "spokes", "seeds", "center_fraction", "tune", "trials",
-                      "slices", "select", "axes"))
+                      "slices", "select", "axes", "each"))
     if a.recipe:
         if a.scans or asked:
             raise ValueError(f"{next(iter(asked), 'scan')} beside --recipe: that file says it all")

@@ -143,6 +143,12 @@ def add_axes(new) -> None:
                      "frame,coil,ky,kx or coil,kz,ky,kx; default: as the file says, else (slice,) coil,ky,kx")
 
 
+def add_each(new) -> None:
+    """What is a problem of its own."""
+    new.add_argument("--each", type=names, metavar="AXIS,...", help="what is solved by itself: slice,frame every frame "
+                     "alone, slice,x a 3-D scan plane by plane; default: slice")
+
+
 def add_coord(new) -> None:
     """Where the samples lie and which there are, in files of their own."""
     new.add_argument("--coord", metavar="FILE", help="where the samples of an array file lie: coord in a .npy, .npz, "

@@ -2,13 +2,13 @@
 
 from pisolve.cli.options import (
     acceleration,
+    add_each,
     add_mask,
     add_no_sampling,
     add_png,
     add_progress,
     add_scan,
     delays,
-    names,
     number_or,
 )
 from pisolve.cli.parser import add_word
@@ -106,8 +106,7 @@ def _scan(group) -> None:
         "the scan's")
     add("--map-crop", type=float, help=f"ESPIRiT's maps are 0 where its eigenvalue is below; default: "
         f"{MAPS['espirit']().crop:g}")
-    add("--each", type=names, metavar="AXIS,...", help="what is solved by itself: slice,frame every frame alone, "
-        "slice,x a 3-D scan plane by plane; default: slice")
+    add_each(group)
     add("--delays", type=delays, metavar="D,...", help="of the gradients, in samples along (z,) y, x of a scan with "
         "coordinates, or none; default: auto, found in radial scans")
     add("--shot-factors", choices=("auto", "yes", "no"), help="divide shots by what their centre differs by; default: "

@@ -30,9 +30,10 @@ _FACTOR, _BASE = 40, 600 * 2**20  # bytes of a job: per byte of one slice's k-sp
 def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv", "pnp"), *,
             accel: float | Sequence[float] | None = None, mask: Any = None, seeds: int = 1,
             center_fraction: float | None = None, tune: str | None = "holdout", trials: int = TRIALS,
-            reference: Any = None, slices: Any = None, select: Any = None, axes: Axes | None = None, vary: Any = None,
-            spokes: Any = None, analyses: Any = (), folder: PathLike | None = None, report: Any = None,
-            workers: int = 1, progress: bool = False) -> Comparison:
+            reference: Any = None, slices: Any = None, select: Any = None, axes: Axes | None = None,
+            each: Axes | None = None, vary: Any = None, spokes: Any = None, analyses: Any = (),
+            folder: PathLike | None = None, report: Any = None, workers: int = 1,
+            progress: bool = False) -> Comparison:
     """Compressed sensing, learned priors and networks on the same scans, on equal terms.
 
     Every method gets the same k-space, mask, coil maps and scale, and every prior that has a strength the same number
@@ -58,6 +59,8 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
         slices: only these of every scan: an index, a list of them or a `slice`.
         select: the same for any axis that is not encoded, such as {"slice": slice(3, 5), "frame": slice(0, 8)}.
         axes: names of the axes of k-space as it stands in the files or arrays; None: as they say themselves.
+        each: the axes along which scans are taken apart, as for `Recipe`, the same for all methods; None: as their
+            recipes say, "slice" for words, priors and networks.
         vary: the axis whose parts have a pattern each, such as "frame", see `Sampling`.
         spokes: of a simulated trajectory in place of `accel`, a number or a list of them; `mask` is "radial" then where
             nothing is said.
@@ -84,8 +87,8 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
         pi.compare("scan.h5", ["wavelet", "tv", "pnp"], accel=4, folder="report")
     """
     plan = make(scans, methods, accel=accel, mask=mask, seeds=seeds, center_fraction=center_fraction, tune=tune,
-                trials=trials, reference=reference, slices=slices, select=select, axes=axes, vary=vary,
-                spokes=spokes)
+                trials=trials, reference=reference, slices=slices, select=select, axes=axes, each=each,
+                vary=vary, spokes=spokes)
     return execute(plan, analyses=analyses, folder=folder, report=report, workers=workers, progress=progress)
 
 

@@ -52,9 +52,8 @@ class Setting:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """The size of images before they are cropped."""
-        shape = tuple(n for a, n in zip(self.axes, self.shape) if a != _axes.COIL)
-        return shape if self.size is None else (*shape[:-len(self.size)], *self.size)
+        """The sizes of `image_axes`, before anything is cropped; as of a `Scan` that has slices."""
+        return _axes.image_shape(self.axes, self.shape, self.size)
 
     @property
     def planes(self) -> list[dict]:

@@ -15,12 +15,13 @@ from pisolve import _check
 from pisolve._version import __version__
 from pisolve._words import WORDS, ZERO_FILLED
 from pisolve.evaluate.sources import load, scans_of
-from pisolve.prepare import SAMPLINGS, Sampling, as_scan, fully_sampled
+from pisolve.prepare import EACH, SAMPLINGS, Sampling, as_scan, fully_sampled
 from pisolve.priors import Denoiser, Prior
 from pisolve.priors._module import is_module
 from pisolve.recipe import Recipe
 from pisolve.recipe.format import encode, spelled
 from pisolve.recipe.named import named
+from pisolve.scan.parts import check_each
 from pisolve.tuning import CRITERIA, TRIALS
 from pisolve.tuning.strength import COUNT, family
 
@@ -151,7 +152,7 @@ def _modules(part, depth: int = 5) -> list:
 
 
 def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None, tune="holdout", trials=TRIALS,
-         reference=None, slices=None, select=None, axes=None, vary=None, spokes=None) -> Plan:
+         reference=None, slices=None, select=None, axes=None, each=None, vary=None, spokes=None) -> Plan:
     """The plan of what the user asks for; see `compare` for the arguments."""
     if slices is not None and "slice" in (select or {}):
         raise ValueError("slices beside select={'slice': ...}: give one of them")
@@ -163,7 +164,7 @@ def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None
             raise ValueError("reference is for one scan: give others theirs by Scan(kspace, reference=...)")
         found = {name: replace(scan, reference=_reference(reference, scan, slices)) for name, scan in found.items()}
         sources = dict.fromkeys(sources)  # a file says nothing of it
-    recipes = _methods(methods)
+    recipes = _methods(methods) if each is None else _each(_methods(methods), found, each)
     for recipe in (r for r in recipes.values() if r is not None):
         for scan in found.values():
             recipe.check_prior(scan)
@@ -190,6 +191,18 @@ def _reference(reference, scan, slices):
         if slices is not None and len(reference) != len(scan.kspace):
             reference = reference[slices if isinstance(slices, slice) else np.atleast_1d(slices)]
     return reference
+
+
+def _each(recipes, scans, each) -> dict:
+    """The recipes with one `each`: a recipe that says another one is refused."""
+    each = check_each(each)
+    for scan in scans.values():
+        scan.labels(each)  # refuses axes that it has not, and those that hang together
+    for name, recipe in recipes.items():
+        if recipe is not None and recipe.each not in (EACH, each):
+            raise ValueError(f"method {name!r} is a recipe with each={recipe.each!r} beside each={each!r}: give one of "
+                             "them")
+    return {n: None if r is None else replace(r, each=each) for n, r in recipes.items()}
 
 
 def has_strength(recipe: Recipe | None) -> bool:

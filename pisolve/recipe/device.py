@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from math import prod
 from types import SimpleNamespace
 
-import numpy as np
-
 from pisolve import _axes, _check, backend, io
 from pisolve.backend import OutOfMemory
 from pisolve.linops import Blocks
@@ -17,7 +15,7 @@ from pisolve.prepare import EACH, SENSE
 from pisolve.priors import Denoiser, Wavelet
 from pisolve.priors._module import is_module
 from pisolve.problem import Problem, Split
-from pisolve.solvers import GMRES, LSMR, LSQR, Result, State, choose
+from pisolve.solvers import Result, State, choose
 from pisolve.solvers.base import walk
 
 __all__ = ["OutOfMemory", "Plan", "home", "networks", "plan", "session"]
@@ -147,13 +145,12 @@ def _solving(recipe, shape, itemsize, data) -> tuple[int, int]:
         split = None
     solver = recipe.solver or choose(
         SimpleNamespace(prior=prior, splitting=split, forms=None, metric=Metric(None, shape)))
-    images = _IMAGES + (solver.restart if isinstance(solver, GMRES) else 0)
-    data = 4 * data if isinstance(solver, LSQR | LSMR) else 0
+    images = _IMAGES + solver.keeps_images
     G = getattr(split, "linop", None)
     coefficients = 0 if G is None else prod(G.oshape) * itemsize * _COEFFICIENTS
     if isinstance(G, Blocks):
         images = images * max(1, -(-prod(G.ishape) // prod(shape)))
-    return images * size + coefficients + data, _transforms(prior) * size
+    return images * size + coefficients + solver.keeps_data * data, _transforms(prior) * size
 
 
 def _transforms(prior) -> int:
@@ -175,14 +172,12 @@ def _fit(prior, shape) -> int:
     The last is counted in a run on torch's device "meta", which has shapes and no memory. Of modules that cannot run
     there, and of those in `ZeroShot` that are no `Unrolled`, it is not known, and left out.
     """
-    if not hasattr(prior, "task"):  # which fitted priors alone have; their classes would bring torch with them
+    found = prior.rehearsal(shape) if hasattr(prior, "rehearsal") else None  # of fitted priors
+    if found is None:
         return 0
     import torch
 
-    from pisolve.scan_specific import Untrained, ZeroShot
-
-    if not isinstance(prior, Untrained | ZeroShot):
-        return 0
+    module, given, call, times = found
     saved, alive = {}, []  # alive, so that no storage gets the number of another
 
     def keep(tensor):
@@ -190,16 +185,12 @@ def _fit(prior, shape) -> int:
         saved[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
         return tensor
 
-    untrained = isinstance(prior, Untrained)
-    module = prior.fresh(0) if untrained else prior.fresh()
-    given = module.latent(shape, np.random.default_rng(0)) if untrained else torch.zeros(shape, dtype=torch.complex64)
-    times = 1 if untrained else getattr(module, "iterations", 0)
     weights = sum(p.numel() * p.element_size() for p in module.parameters())
     with suppress(RuntimeError, NotImplementedError), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
         given, module = given.to("meta").requires_grad_(), module.to("meta")
         if times:
-            module(given, shape) if untrained else module.regularise(given, 0)
-    return int(_SLACK * times * sum(saved.values())) + _KEPT * (prior.runs if untrained else 1) * weights
+            call(given)
+    return int(_SLACK * times * sum(saved.values())) + _KEPT * prior.runs * weights
 
 
 def networks(recipe) -> list:

@@ -66,7 +66,7 @@ def calib(calib, axes, shape, given):
 def reference(image, axes, shape):
     """The image to compare with."""
     names = _axes.of_image(axes)
-    sizes = tuple(n for a, n in zip(axes, shape) if a != _axes.COIL)
+    sizes = _axes.image_shape(axes, shape)
     image = to_numpy(_check.array("reference", image, ndim=len(names), complex_=False))
     larger = any(i > k for i, k in zip(image.shape[-2:], sizes[-2:]))
     if larger or image.shape[:-2] != sizes[:-2]:

@@ -153,8 +153,7 @@ def join(scan, images, each) -> np.ndarray:
     names = apart(scan, each)
     if not names:
         return images[0]
-    whole = _axes.of_image(scan.axes)
-    sizes = dict(zip(whole, (n for n, a in zip(scan.kspace.shape, scan.axes) if a != _axes.COIL)))
+    whole, sizes = scan.image_axes, dict(zip(scan.image_axes, scan.image_shape))
     stack = np.stack(images).reshape(*(sizes[n] for n in names), *images[0].shape)
     order = [*names, *(a for a in whole if a not in names)]
     return np.ascontiguousarray(stack.transpose([order.index(a) for a in whole]))

@@ -123,9 +123,8 @@ class Scan:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """The sizes of the axes of the image."""
-        shape = tuple(n for a, n in zip(self.axes, self.kspace.shape) if a != _axes.COIL)
-        return shape if self.size is None else (*shape[:-len(self.size)], *self.size)
+        """The sizes of `image_axes`, before anything is cropped."""
+        return _axes.image_shape(self.axes, self.kspace.shape, self.size)
 
     @property
     def further(self) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ class Fitted(Prior):
     """A prior that is a network with weights fitted to the problem's own data: `Fit` is its solver."""
 
     has_prox, convex, implicit = False, False, True
-    seed = 0
+    seed, runs = 0, 1
 
     def value(self, x):
         """None: there is no g to evaluate."""
@@ -75,6 +75,12 @@ class Fitted(Prior):
     def task(self, problem: Problem) -> Task:
         """What is to be fitted for these data."""
         raise NotImplementedError
+
+    def rehearsal(self, shape):
+        """What `device.plan` counts memory by, for an image (y, x); None: not known.
+
+        (module, its input, a call of one pass, how many passes a gradient goes back through)
+        """
 
     def data(self, problem: Problem) -> Data:
         """The problem's data, of which parts are held back."""

@@ -83,6 +83,10 @@ class Untrained(Fitted):
     def task(self, problem):
         return _Fitting(self, problem)
 
+    def rehearsal(self, shape):
+        module = self.fresh(0)
+        return module, module.latent(shape, np.random.default_rng(0)), lambda z: module(z, shape), 1
+
     def fresh(self, run: int) -> torch.nn.Module:
         """The network of a run, before the first step."""
         if not isinstance(self.network, dict):

@@ -87,6 +87,11 @@ class ZeroShot(Fitted):
             raise TypeError(f"network must be an unrolled network, its name, or a PnP prior, got {_check.brief(given)}")
         return module.requires_grad_(True)
 
+    def rehearsal(self, shape):
+        module = self.fresh()
+        one = torch.zeros(shape, dtype=torch.complex64)
+        return module, one, lambda x: module.regularise(x, 0), getattr(module, "iterations", 0)
+
     def adapted(self, state) -> torch.nn.Module:
         """The network with the weights whose image a fit ended with, for other slices of the scan, say.
 

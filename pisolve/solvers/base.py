@@ -51,6 +51,7 @@ class Solver:
     averages = True  # whether averaged steps make sense, which recurrences of conjugate directions do not allow
     preconditions = False  # whether it takes `solve(..., preconditioner=)`
     penalised = False  # minimises another function than the problem's own
+    keeps_images, keeps_data = 0, 0  # how many arrays of the size of the image and of the data, beside the usual few
 
     learnable: ClassVar[dict] = {}  # what an unrolled network learns of each step: its first value, by the state's name
 

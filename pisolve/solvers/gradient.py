@@ -12,7 +12,7 @@ from pisolve._types import ArrayLike
 from pisolve.backend import real
 from pisolve.priors import Zero
 from pisolve.problem import Problem
-from pisolve.solvers.base import Solver, State, half_a_run, relative_change
+from pisolve.solvers.base import Solver, State, half_a_run, relative_change, walk
 
 _GROW, _SHRINK = 1.1, 0.5  # of the line search: one in seven steps is tried twice
 _EPS = {"complex64": 1.2e-7, "complex128": 2.2e-16}
@@ -33,10 +33,8 @@ def _step_size(step_size, L, most=2):
 
 def _follows_the_step(name, f):
     """Refuse a prox whose strength is fixed where the solver's step varies: the fixed point would move with it."""
-    core = f
-    while hasattr(core, "f") or hasattr(core, "prior"):  # behind a factor or an operator
-        core = core.f if hasattr(core, "f") else core.prior
-    if f.implicit and getattr(core, "fixed_level", 0) is not None:
+    inner = [p for p in walk(f) if not p.parts()]  # behind factors and operators
+    if f.implicit and any(getattr(p, "fixed_level", 0) is not None for p in inner):
         raise ValueError(f"{name} varies its step, and {f!r} does not follow it: take FISTA() or ADMM()")
 
 

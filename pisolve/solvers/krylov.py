@@ -135,6 +135,7 @@ class LSQR(Solver):
     """
 
     averages = False
+    keeps_data = 4
 
     def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         x, u, v, alpha, beta, size = _bidiagonalisation(problem, x0, "LSQR")
@@ -176,6 +177,7 @@ class LSMR(Solver):
     """
 
     averages = False
+    keeps_data = 4
 
     def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         x, u, v, alpha, beta, size = _bidiagonalisation(problem, x0, "LSMR")
@@ -230,6 +232,11 @@ class GMRES(Solver):
     """
 
     restart: int = 20
+
+    @property
+    def keeps_images(self) -> int:
+        """The basis of a cycle."""
+        return self.restart
 
     def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         integer("restart", self.restart, low=1)

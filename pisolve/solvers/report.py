@@ -10,8 +10,8 @@ import numpy as np
 from pisolve import backend
 from pisolve._check import is_torch, number
 from pisolve.backend import real
-from pisolve.priors.base import Composed, Prior, Scaled, Sum
-from pisolve.solvers.base import spins
+from pisolve.priors.base import Prior
+from pisolve.solvers.base import spins, walk
 from pisolve.solvers.distance import distance
 from pisolve.solvers.relaxed import Relaxed
 
@@ -117,13 +117,7 @@ def _fixed_point(problem, x) -> float | None:
 
 def _denoiser(prior: Prior):
     """(D, sigma) of the denoiser in a prior, or None."""
-    if isinstance(prior, Sum):
-        return next(filter(None, map(_denoiser, prior.priors)), None)
-    if isinstance(prior, Scaled | Composed):
-        return _denoiser(prior.prior if isinstance(prior, Scaled) else prior.f)
-    if not hasattr(prior, "denoiser"):
-        return None
-    return prior.denoiser, getattr(prior, "sigma", None)
+    return next(((p.denoiser, getattr(p, "sigma", None)) for p in walk(prior) if hasattr(p, "denoiser")), None)
 
 
 def _measured(D, sigma, x, history, *, steps: int = 5) -> dict:

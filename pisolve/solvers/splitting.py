@@ -9,10 +9,10 @@ from pisolve import backend
 from pisolve._check import integer, number
 from pisolve._types import ArrayLike
 from pisolve.priors._dual import squared_norm
-from pisolve.priors.base import Composed, Scaled, Separable, Sum
+from pisolve.priors.base import Separable
 from pisolve.problem import Problem
 from pisolve.solvers._multiplier import relaxed, updated
-from pisolve.solvers.base import Solver, State, relative_change
+from pisolve.solvers.base import Solver, State, relative_change, walk
 
 
 def automatic_rho(problem, z, factor: float = 3.0) -> float:
@@ -46,10 +46,7 @@ def _strength(f, z) -> float:
 
 def _level(prior):
     """The fixed noise level of a denoiser in the prior, or None."""
-    if isinstance(prior, Sum):
-        return next((s for s in map(_level, prior.priors) if s is not None), None)
-    inner = prior.f if isinstance(prior, Composed) else prior.prior if isinstance(prior, Scaled) else None
-    return getattr(prior, "fixed_level", None) if inner is None else _level(inner)
+    return next((s for p in walk(prior) if (s := getattr(p, "fixed_level", None)) is not None), None)
 
 
 def _data_step(problem, rho, v, w, inner):

@@ -174,9 +174,8 @@ def consistency(done: Any, scan: Any = None, *, structures: dict | None = None, 
             raise ValueError("probe needs a Reconstruction, whose recipe can be run again: an image cannot")
         scan = prepare(scan, Espirit(), stacklevel=3)
         picture = backend.to_numpy(_check.array("done", done, complex_=False, nonzero=True))
-        expected = tuple(n for n, a in zip(scan.kspace.shape, scan.axes) if a != "coil")
-        if picture.shape != expected:
-            raise ValueError(f"done has shape {picture.shape}, the scan's images have {expected}")
+        if picture.shape != scan.image_shape:
+            raise ValueError(f"done has shape {picture.shape}, the scan's images have {scan.image_shape}")
     on_a_grid(scan, "consistency")
     n = noise_of(scan, noise)
     notes = [] if n.measured else ["the noise level was estimated from the data and tends to be too large, so that chi "

@@ -119,8 +119,8 @@ def _as_slices(whole) -> io.Scan:
     if len(whole.encoding.encoded) > 2:
         along = _axes.SPATIAL[whole.readout]
         each += (along if along in whole.separable else whole.separable[-1],)
-    image = tuple(n for a, n in zip(whole.axes, whole.kspace.shape) if a != _axes.COIL)
-    known = whole.reference is not None and (whole.reference.shape == image or len(whole.encoding.encoded) == 2)
+    known = whole.reference is not None and (whole.reference.shape == whole.image_shape
+                                             or len(whole.encoding.encoded) == 2)
     parts = whole._with(reference=whole.reference if known else None, mps=None, calib=None).parts(each)
     parts = [parts[k] for k in _spread(len(parts))]
     stacked = {name: None if getattr(parts[0], name) is None else np.stack([getattr(p, name) for p in parts])
