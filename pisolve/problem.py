@@ -31,7 +31,7 @@ class Split:
             raise ValueError(f"{prior!r} has no prox to split off")
         lifted = isinstance(self.linop, Blocks) and len(self.linop.domain.shapes) > 1
         self.domain = self.linop.domain if lifted else None
-        self._norm2 = None
+        self._norm2 = {}
 
     def lift(self, x):
         """The w of an image with v = 0."""
@@ -54,10 +54,13 @@ class Split:
         return w if self.linop is None else apply(self.linop.N, w)
 
     def norm2(self, w, metric: Metric | None = None) -> float:
-        """A bound of ||G||^2; with a preconditioner P the largest eigenvalue of P G^H G."""
-        if metric is not None and not metric.plain:
-            self._norm2 = self._norm2 or metric.norm2(self.GN, w)
-            return self._norm2
+        """A bound of ||G||^2; with a preconditioner P the largest eigenvalue of P G^H G. Computed once."""
+        plain = metric is None or metric.plain
+        if plain not in self._norm2:
+            self._norm2[plain] = self._bound(w) if plain else metric.norm2(self.GN, w)
+        return self._norm2[plain]
+
+    def _bound(self, w) -> float:
         if self.linop is None:
             return 1.0
         return opnorm(self.linop, like=None if isinstance(self.linop, Linop) or is_torch(w) else w) ** 2
@@ -95,7 +98,7 @@ class Problem:
         self.linop = A
         self.ishape = tuple(A.ishape)
         self.prior = prior.bind(_axes.of_linop(A))
-        self.metric = Metric(preconditioner, self.ishape)
+        self.metric, self._smoothness = Metric(preconditioner, self.ishape), None
         self.prior.split(self.ishape)  # an operator inside the prior, or an axis, that does not fit is refused here
 
     @cached_property
@@ -114,9 +117,17 @@ class Problem:
         return self.smoothness(Zero())
 
     def smoothness(self, h: Prior) -> float:
-        """The Lipschitz constant of grad(1/2 ||A x - y||^2 + h(x)), with a preconditioner in the metric of P."""
+        """The Lipschitz constant of grad(1/2 ||A x - y||^2 + h(x)), with a preconditioner in the metric of P.
+
+        The last one is kept: with P it costs a Lanczos run.
+        """
         if self.metric.plain:
             return self.lipschitz + h.lipschitz
+        if self._smoothness is None or self._smoothness[0] is not h:
+            self._smoothness = h, self._smoothness_along(h)
+        return self._smoothness[1]
+
+    def _smoothness_along(self, h: Prior) -> float:
         if not h.quadratic:
             return self.step_lipschitz + h.lipschitz * self.metric.size(self.AHy)
         offset = h.grad(backend.zeros_like(self.AHy))

@@ -29,7 +29,8 @@ def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps
         checkpoint: a folder to go on from after an interruption, see `Recipe`.
         callbacks, progress: as for `solve`.
         options: the other arguments of `Recipe` by their names: sampling, maps, method, whiten, compress, max_iter,
-            tol, tune, network, consistency, each, device, x0, weights, off_resonance, delays, shot_factors.
+            tol, tune, network, consistency, each, device, x0, weights, off_resonance, delays, shot_factors,
+            check.
 
     Returns:
         `Reconstruction`: image, status, recipe, and `.save(path)`.
