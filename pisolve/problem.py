@@ -8,6 +8,7 @@ import numpy as np
 
 from pisolve import _axes, _check, backend
 from pisolve._check import array, dtype_name, is_torch
+from pisolve._hints import instead
 from pisolve.backend import real
 from pisolve.linops import Blocks, Linop, apply, as_linop, as_torch, opnorm
 from pisolve.linops.autograd import TorchLinop
@@ -92,8 +93,8 @@ class Problem:
             _check.scale("y", size, dtype_name(self.y), "multiply y, or let pi.recon scale it")
         prior = Zero() if prior is None else as_prior(prior)
         if not isinstance(prior, Prior):
-            raise TypeError(f"prior must be a pisolve prior, got {type(prior).__name__}: "
-                            "a denoiser or network goes in as pi.PnP(D, sigma) or pi.RED(D, sigma)")
+            told = instead("prior", prior) or ": a denoiser or network goes in as pi.PnP(D, sigma) or pi.RED(D, sigma)"
+            raise TypeError(f"prior must be a pisolve prior, got {type(prior).__name__}{told}")
         self.A = as_torch(A) if is_torch(self.y) else A
         self.linop = A
         self.ishape = tuple(A.ishape)

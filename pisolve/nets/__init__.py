@@ -1,5 +1,6 @@
 """Trained networks and the modules they are made of; the only room that imports torch at the top."""
 
+from pisolve._hints import missing
 from pisolve.nets import losses
 from pisolve.nets.blocks import DnCNN, ResBlock
 from pisolve.nets.consistency import DataConsistency
@@ -35,4 +36,4 @@ __all__ = ["DIP", "IRCNN", "SSDU", "VNU", "AveragedDnCNN", "ConvDecoder", "DRUNe
 def __getattr__(name):
     if name == "Reconstruction":
         raise AttributeError("pisolve.nets.Reconstruction is called ReconstructionTask now")
-    raise AttributeError(f"module 'pisolve.nets' has no attribute {name!r}")
+    raise AttributeError(missing("pisolve.nets", name, __all__))

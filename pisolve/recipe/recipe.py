@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
-from pisolve._hints import hinted
+from pisolve._hints import hinted, instead
 from pisolve._version import __version__
 from pisolve.io.held import held
 from pisolve.prepare import (
@@ -142,7 +142,8 @@ class Recipe:
                                  ("solver", Solver | None, "a solver such as pi.FISTA()"),
                                  ("sampling", Sampling | None, "a pi.Sampling(mask, accel)")):
             if not isinstance(getattr(self, name), kind):
-                raise TypeError(f"{name} must be {what}, got {brief(getattr(self, name))}")
+                given = getattr(self, name)
+                raise TypeError(f"{name} must be {what}, got {brief(given)}{instead(name, given)}")
         for name in ("x0", "weights"):
             first.check(name, getattr(self, name))
             if getattr(self, name) is not None and self.network is not None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from pisolve import io
 from pisolve._check import array, choice, integer, number, outside, renamed
+from pisolve._hints import instead
 from pisolve._words import CRITERIA
 from pisolve.backend import to_numpy
 from pisolve.prepare import EACH, Espirit, Maps, models_of, prepare
@@ -141,7 +142,8 @@ def _told(tuning) -> Tuning:
 def _checked(criterion, solver, max_iter, tol):
     choice("criterion", criterion, CRITERIA)
     if solver is not None and not isinstance(solver, Solver):
-        raise TypeError(f"solver must be a solver such as pi.FISTA(), got {type(solver).__name__}")
+        raise TypeError(f"solver must be a solver such as pi.FISTA(), got {type(solver).__name__}"
+                        f"{instead('solver', solver)}")
     return solver, integer("max_iter", max_iter, low=1), number("tol", tol, low=0)
 
 
