@@ -120,6 +120,20 @@ def test_it_takes_less_than_half_of_the_plain_forms_iterations(prior, brain):
     assert quick < 0.5 * plain
 
 
+def test_a_constraint_beside_it_leaves_admms_penalty_as_it_is(brain):
+    """The first image violates the box, whose value is infinite: rho was L, and 400 iterations were not enough."""
+    from pisolve.solvers.splitting import automatic_rho
+
+    alone, both = (pi.Problem(*brain, prior) for prior in (1e-3 * pi.TV(), pi.Box(high=1.2) + 1e-3 * pi.TV()))
+    x = alone.start()
+    for high in (1.2, 0.01, 100.0):
+        boxed = pi.Problem(*brain, pi.Box(high=high) + 1e-3 * pi.TV())
+        assert automatic_rho(boxed, boxed.splitting.G(x)) == pytest.approx(
+            automatic_rho(alone, alone.splitting.G(x)), rel=1e-4)
+    exact = pi.solve(*brain, both.prior, pi.PDHG(), max_iter=1500, tol=0).x
+    assert steps(pi.ADMM(), both, exact, 5e-3) < 60
+
+
 def test_the_restart_pays_in_the_end(brain):
     problem = pi.Problem(*brain, 0.01 * pi.Wavelet())
     exact = pi.solve(*brain, problem.prior, max_iter=1500, tol=0).x
