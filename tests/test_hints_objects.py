@@ -107,3 +107,4 @@ def test_a_denoiser_of_one_argument_is_told_at_once():
     with pytest.raises(TypeError, match=r"called as D\(x, sigma\).*write lambda x, sigma: D\(x\)"):
         pi.PnP(lambda x: x, sigma=0.1)
     pi.recon(SCAN, pi.PnP(lambda x, sigma: x, sigma=0.1), **SHORT)
+    pi.recon(SCAN, pi.PnP(pi.Denoiser(lambda x: x, noise_input=None), sigma=0.1), **SHORT)

@@ -80,9 +80,9 @@ class Denoiser:
             load = f": write pi.nets.load({network!r})" if isinstance(network, str) else ""
             raise TypeError(f"a denoiser must be a torch module or a function D(x, sigma), got {_check.brief(network)}"
                             f"{load}")
-        if not _inspect.takes_two(network):
-            raise TypeError(f"a denoiser is called as D(x, sigma), and {network!r} takes one argument: write "
-                            "lambda x, sigma: D(x)")
+        if noise_input is not None and not _inspect.takes_two(network):
+            raise TypeError(f"a denoiser is called as D(x, sigma), and {_check.brief(network)} takes one argument: "
+                            "write lambda x, sigma: D(x), or pi.Denoiser(D, noise_input=None)")
         if hasattr(network, "needs_maps"):
             raise TypeError(f"{type(network).__name__} is a reconstruction network, no denoiser: give it to "
                             "pi.recon(scan, network=...)")
