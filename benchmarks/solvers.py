@@ -35,7 +35,8 @@ GAPS = (1e-3, 1e-5)
 LAMS = {"tikhonov": 1e-2, "wavelet": 2e-3, "tv": 2e-3, "tv-anisotropic": 2e-3, "tgv": 2e-3, "llr": 2e-2}
 PRIORS = {"tikhonov": pi.Tikhonov(), "wavelet": pi.Wavelet(), "tv": pi.TV(), "tv-anisotropic": pi.TV(isotropic=False),
           "tgv": pi.TGV(), "llr": pi.LLR()}
-SPLIT = [pi.ADMM(), pi.ADMM(inner=4), pi.ADMM(relaxation=1.0), pi.ADMM(balance=True), pi.PDHG()]
+SPLIT = [pi.ADMM(), pi.ADMM(inner=4), pi.ADMM(relaxation=1.0), pi.ADMM(balance=True), pi.PDHG(),
+         pi.PDHG(backtracking=True)]
 PROX = [pi.POGM(), pi.POGM(restart=False), pi.FISTA(), pi.FISTA(restart=False), pi.FISTA(backtracking=True),
         pi.ADMM(inner=4), pi.PDHG()]
 SOLVERS = {"tikhonov": [pi.CG(), pi.LSQR(), pi.LSMR(), pi.GMRES(), pi.POGM(), pi.FISTA(), pi.GradientDescent()],

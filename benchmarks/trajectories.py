@@ -78,7 +78,8 @@ def ours(case, prior, seconds):
     """(a row with the minimum and the steps to it, a program)."""
     coord, A, mps, y = case
     curves = {name: curve(A, y, prior, solver, seconds) for name, solver in
-              (("ADMM", pi.ADMM()), ("PDHG", pi.PDHG()), ("ADMM, balanced", pi.ADMM(balance=True)))}
+              (("ADMM", pi.ADMM()), ("PDHG", pi.PDHG()), ("PDHG, line search", pi.PDHG(backtracking=True)),
+               ("ADMM, balanced", pi.ADMM(balance=True)))}
     least = min(min(c.values()) for c in curves.values())
     steps = {name: first(c, least * (1 + GAP)) for name, c in curves.items()}
     return {"minimum": least, "iterations": steps}, lambda: pi.solve(

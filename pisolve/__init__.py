@@ -72,9 +72,9 @@ def _get(name):
     if name in _ROOMS or name in _INNER:
         return importlib.import_module(f"pisolve.{name}")
     if name not in _ROOM:
-        from pisolve._hints import meant
+        from pisolve._hints import elsewhere
 
-        raise AttributeError(f"module 'pisolve' has no attribute {name!r}{meant(name, __all__)}")
+        raise AttributeError(f"module 'pisolve' has no attribute {name!r}{elsewhere(name, __all__)}")
     value = globals()[name] = getattr(importlib.import_module(f"pisolve.{_ROOM[name]}"), name)
     return value
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pisolve import _axes, _check, backend
 from pisolve._check import array, dtype_name, is_torch
+from pisolve._hints import instead
 from pisolve._types import Array, ArrayLike
 from pisolve.backend import real
 from pisolve.linops import Blocks, Linop, apply, as_linop, as_torch, opnorm
@@ -34,7 +35,7 @@ class Split:
             raise ValueError(f"{prior!r} has no prox to split off")
         lifted = isinstance(self.linop, Blocks) and len(self.linop.domain.shapes) > 1
         self.domain = self.linop.domain if lifted else None
-        self._norm2 = None
+        self._norm2 = {}
 
     def lift(self, x: ArrayLike) -> Array:
         """The w of an image with v = 0."""
@@ -57,16 +58,16 @@ class Split:
         return w if self.linop is None else apply(self.linop.N, w)
 
     def norm2(self, w: ArrayLike, metric: Metric | None = None) -> float:
-        """A bound of ||G||^2; with a preconditioner P the largest eigenvalue of P G^H G."""
-        if self._norm2 is None:  # computed once, a step may ask for it
-            if metric is not None and not metric.plain:
-                self._norm2 = metric.norm2(self.GN, w)
-            elif self.linop is None:
-                self._norm2 = 1.0
-            else:
-                like = None if isinstance(self.linop, Linop) or is_torch(w) else w
-                self._norm2 = opnorm(self.linop, like=like) ** 2
-        return self._norm2
+        """A bound of ||G||^2; with a preconditioner P the largest eigenvalue of P G^H G. Computed once."""
+        plain = metric is None or metric.plain
+        if plain not in self._norm2:
+            self._norm2[plain] = self._bound(w) if plain else metric.norm2(self.GN, w)
+        return self._norm2[plain]
+
+    def _bound(self, w: ArrayLike) -> float:
+        if self.linop is None:
+            return 1.0
+        return opnorm(self.linop, like=None if isinstance(self.linop, Linop) or is_torch(w) else w) ** 2
 
 
 class Problem:
@@ -95,13 +96,13 @@ class Problem:
             _check.scale("y", size, dtype_name(self.y), "multiply y, or let pi.recon scale it")
         prior = Zero() if prior is None else as_prior(prior)
         if not isinstance(prior, Prior):
-            raise TypeError(f"prior must be a pisolve prior, got {type(prior).__name__}: "
-                            "a denoiser or network goes in as pi.PnP(D, sigma) or pi.RED(D, sigma)")
+            told = instead("prior", prior) or ": a denoiser or network goes in as pi.PnP(D, sigma) or pi.RED(D, sigma)"
+            raise TypeError(f"prior must be a pisolve prior, got {type(prior).__name__}{told}")
         self.A = as_torch(A) if is_torch(self.y) else A
         self.linop = A
         self.ishape = tuple(A.ishape)
         self.prior = prior.bind(_axes.of_linop(A))
-        self.metric = Metric(preconditioner, self.ishape)
+        self.metric, self._smoothness = Metric(preconditioner, self.ishape), None
         self.prior.split(self.ishape)  # an operator inside the prior, or an axis, that does not fit is refused here
 
     @cached_property
@@ -125,9 +126,17 @@ class Problem:
         return self.smoothness(Zero())
 
     def smoothness(self, h: Prior) -> float:
-        """The Lipschitz constant of grad(1/2 ||A x - y||^2 + h(x)), with a preconditioner in the metric of P."""
+        """The Lipschitz constant of grad(1/2 ||A x - y||^2 + h(x)), with a preconditioner in the metric of P.
+
+        The last one is kept: with P it costs a Lanczos run.
+        """
         if self.metric.plain:
             return self.lipschitz + h.lipschitz
+        if self._smoothness is None or self._smoothness[0] is not h:
+            self._smoothness = h, self._smoothness_along(h)
+        return self._smoothness[1]
+
+    def _smoothness_along(self, h: Prior) -> float:
         if not h.quadratic:
             return self.step_lipschitz + h.lipschitz * self.metric.size(self.AHy)
         offset = h.grad(backend.zeros_like(self.AHy))

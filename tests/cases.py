@@ -375,6 +375,7 @@ SOLVERS = {
     "pdhg-sigma": pi.PDHG(sigma=0.1),
     "pdhg-plain": pi.PDHG(accelerate=False),
     "pdhg-no-restart": pi.PDHG(restart=False),
+    "pdhg-backtracking": pi.PDHG(backtracking=True),
     "admm-relaxed-balanced": pi.ADMM(relaxation=1.8, balance=True),
     "hqs": pi.HQS(),
     "relaxed": pi.Relaxed(pi.FISTA(), 0.8),

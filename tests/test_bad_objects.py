@@ -137,7 +137,7 @@ def raising(x, s):
     (lambda x, s: x[None], V, "returned shape"), (lambda x, s: abs(x), F, "must return .* complex64, got .* float32"),
     (lambda x, s: None, F, "must return what it was given, .* got NoneType"), (lambda x, s: x.tolist(), F, "got list"),
     (lambda x, s: torch.from_numpy(x), F, "got Tensor"), (lambda x, s: x.astype(object), F, "got ndarray of object"),
-    (lambda x: x, F, "takes 1 positional argument"), (raising, RuntimeError, "the network's own error"),
+    (lambda x: x, F, "takes one argument"), (raising, RuntimeError, "the network's own error"),
     (torch.nn.Conv2d(2, 2, 3), V, "Conv2d returned shape .*set channels, noise_input, ndim or multiple"),
 ])
 def test_a_denoiser_of_the_wrong_kind_is_named(D, error, message, solver):

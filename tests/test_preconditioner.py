@@ -109,6 +109,7 @@ SPOILT = A * sigpy.linop.Multiply(SHAPE, MILD)
 BESIDE_CG = {  # (solver, operator, prior, P)
     "PDHG, TV, diagonal": (pi.PDHG(), SPOILT, 0.02 * pi.TV(), DIAGONAL),
     "PDHG, TV, operator": (pi.PDHG(), SPOILT, 0.02 * pi.TV(), sigpy.linop.Multiply(SHAPE, DIAGONAL)),
+    "PDHG, TV, line search": (pi.PDHG(backtracking=True), SPOILT, 0.02 * pi.TV(), DIAGONAL),
     "PDHG, wavelet, function": (pi.PDHG(), SPOILT, 0.02 * pi.Wavelet("haar"), lambda g: DIAGONAL * g),
     "FISTA, L1, diagonal": (pi.FISTA(), SPOILT, 0.05 * pi.L1(), DIAGONAL),
     "FISTA, L1 with weights and Tikhonov": (pi.FISTA(), SPOILT, 0.05 * MILD * pi.L1() + 0.1 * pi.Tikhonov(), DIAGONAL),
@@ -147,6 +148,20 @@ def test_the_norm_in_the_metric_is_the_dense_one():
         exact = np.linalg.norm(M @ np.diag(root[:, 0]), 2) ** 2
         found = pi.Problem(SPOILT, Y, None, P).step_lipschitz
         assert exact * 0.9999 <= found <= 1.02 * exact
+
+
+def test_what_a_solver_knows_of_the_metric_it_finds_once():
+    """The certificate of FISTA was a second Lanczos run, of thirty A^H A."""
+    op, y, prior, P = CASES["circulant"]
+    problem, calls = pi.Problem(op, y, prior, P), []
+    normal = problem.normal
+    problem.normal = lambda x: calls.append(1) or normal(x)
+    for solver, share in ((pi.FISTA(), 1), (pi.GradientDescent(), 0.5)):
+        state = solver.init(problem)
+        before = len(calls)
+        found = solver.certificate(problem, state)
+        assert found["size"] == pytest.approx(share * found["limit"])
+        assert len(calls) == before
 
 
 def test_the_identity_gives_the_plain_iterates():

@@ -176,6 +176,36 @@ def test_a_wrong_normal_operator_is_told_with_what_works(rng):
         pi.solve(blocks, blocks(x), None, max_iter=2, check=False)
 
 
+def test_recipes_and_tuning_tell_it_once_and_take_check(tmp_path):
+    """Of slices solved side by side, too; the hint of the message leads to silence."""
+    from pisolve.testing import random as some
+
+    shape = (32, 28)
+    blocks = sigpy.linop.ArrayToBlocks(shape, (4, 4), (2, 2))
+    brain, mask = pi.phantom.brain(shape, 4), pi.masks.random(shape, 2, seed=1)
+    scan = pi.io.Scan(np.stack([brain.kspace * mask] * 3), mask, np.stack([brain.mps] * 3))
+    prior = 0.1 * pi.Quadratic(blocks)
+    tuned = {"strengths": (1e-3, 1e-2, 1e-1), "refine": 0, "max_iter": 3}
+    for run in (lambda **k: pi.recon(scan, prior, max_iter=3, **k), lambda **k: pi.tune(scan, prior, **tuned, **k),
+                lambda **k: pi.recon(scan, prior, tune="sure", max_iter=2, **k),
+                lambda **k: pi.tune(pi.Problem(blocks, blocks(some(shape, np.random.default_rng(0), "complex64"))),
+                                    pi.L1(), **tuned, **k)):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            run()
+        (found,) = [w for w in told if "check=False" in str(w.message)]
+        assert found.filename == __file__
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            run(check=False)
+        assert not [w for w in told if "check=False" in str(w.message)]
+    with pytest.raises(TypeError, match="check must be True or False"):
+        pi.Recipe(check="no")
+    assert "check" not in pi.Recipe().to_dict()
+    pi.Recipe(check=False).save(tmp_path / "r.json")
+    assert pi.Recipe.load(tmp_path / "r.json").check is False
+
+
 @pytest.mark.parametrize("kind", ["numpy", "single", "torch"])
 def test_right_operators_from_elsewhere_pass(kind, rng):
     coord = rng.uniform(-6, 6, (60, 2))

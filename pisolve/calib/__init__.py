@@ -1,5 +1,6 @@
 """Calibration: functions from arrays to arrays."""
 
+from pisolve._hints import rooms
 from pisolve.calib.body_coil import body_coil
 from pisolve.calib.compress import Compression, compress, compression
 from pisolve.calib.coverage import coverage
@@ -28,3 +29,5 @@ __all__ = ["Compression", "Epi", "EpiErrors", "FoldWarning", "GrappaWeights", "R
            "gridded", "homodyne", "inati", "jsense", "mix", "noise_covariance", "pocs", "prewhiten", "raki",
            "shot_factors", "slice_grappa", "sms_collapse", "sms_shift", "spirit_kernel", "unfold", "unwrap",
            "virtual_coils", "walsh", "whitening_matrix"]
+
+rooms(globals(), __all__)

@@ -1,5 +1,6 @@
 """Comparing methods, and how far each can be trusted."""
 
+from pisolve._hints import rooms
 from pisolve.evaluate.compare import compare, rerun
 from pisolve.evaluate.comparison import Comparison, Outcome, Setting
 from pisolve.evaluate.consistency.consistency import Consistency, consistency
@@ -22,3 +23,5 @@ __all__ = ["Blinded", "Calibration", "Comparison", "Consistency", "Crime", "Crim
            "Shift", "Stability", "Uncertainty", "Visibility", "blinded", "calibration", "compare", "consistency",
            "crimes", "holdout_error", "noise_map", "rerun", "seen", "shift", "stability", "unblind", "uncertainty",
            "visibility", "weighted_kappa"]
+
+rooms(globals(), __all__)

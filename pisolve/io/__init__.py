@@ -1,5 +1,6 @@
 """Scans from files and images into files; one module a format, chosen by the suffix."""
 
+from pisolve._hints import rooms
 from pisolve.io.atomic import atomic
 from pisolve.io.files import image_axes, image_meta, load, load_image
 from pisolve.io.mrd_write import save_mrd
@@ -7,3 +8,5 @@ from pisolve.io.saving import save, save_scan
 from pisolve.scan import Scan
 
 __all__ = ["Scan", "atomic", "image_axes", "image_meta", "load", "load_image", "save", "save_mrd", "save_scan"]
+
+rooms(globals(), __all__)

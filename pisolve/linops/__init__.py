@@ -1,5 +1,6 @@
 """Linear operators: `sigpy.linop.Linop`s, made by lower-case functions."""
 
+from pisolve._hints import rooms
 from pisolve.linops.autograd import apply, as_torch
 from pisolve.linops.base import Linop, SelfAdjoint, identity
 from pisolve.linops.blocks import Blocks, stack
@@ -26,3 +27,5 @@ __all__ = ["Blocks", "Linop", "SelfAdjoint", "apply", "as_linop", "as_torch", "c
            "off_resonance", "opnorm",
            "sampled_fft", "sense", "sms", "soft_sense", "spirit", "spirit_encoding", "spirit_missing", "stack",
            "symmetric_gradient", "virtual_coils", "wavelet"]
+
+rooms(globals(), __all__)

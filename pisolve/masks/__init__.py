@@ -7,6 +7,7 @@ that seed. A single 2-D image has one phase-encoding axis, along `axis`; `poisso
 lines, (frames, ky, kx).
 """
 
+from pisolve._hints import rooms
 from pisolve.masks.inspect import PoorMaskWarning, centre, check, describe, estimate
 from pisolve.masks.lines import equispaced, equispaced_fraction, random
 from pisolve.masks.points import poisson, regular, variable_density
@@ -14,3 +15,5 @@ from pisolve.masks.series import vista
 
 __all__ = ["PoorMaskWarning", "centre", "check", "describe", "equispaced", "equispaced_fraction", "estimate", "poisson",
            "random", "regular", "variable_density", "vista"]
+
+rooms(globals(), __all__)

@@ -10,6 +10,7 @@ fastMRI compares `reconstruction_rss` in its own crop: bring both to one shape f
 meaning in one line.
 """
 
+from pisolve._hints import rooms
 from pisolve.metrics.definitions import DEFINITIONS
 from pisolve.metrics.detail import hfen, ms_ssim, vif
 from pisolve.metrics.fastmri import WINDOW, all, body, nmse, psnr, ssim
@@ -17,3 +18,5 @@ from pisolve.metrics.perceptual import frechet, lpips, lpips_weights
 
 __all__ = ["DEFINITIONS", "WINDOW", "all", "body", "frechet", "hfen", "lpips", "lpips_weights", "ms_ssim", "nmse",
            "psnr", "ssim", "vif"]
+
+rooms(globals(), __all__)

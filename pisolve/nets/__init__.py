@@ -1,5 +1,6 @@
 """Trained networks and the modules they are made of; the only room that imports torch at the top."""
 
+from pisolve._hints import missing
 from pisolve.nets import losses
 from pisolve.nets.adversarial import Adversarial, AdversarialTask, Critic, adversarial, dagan, pic_gan, refine_gan
 from pisolve.nets.automap import AUTOMAP
@@ -51,4 +52,4 @@ __all__ = ["AUTOMAP", "DIP", "IRCNN", "MWCNN", "RIM", "SSDU", "VNU", "Adversaria
 def __getattr__(name):
     if name == "Reconstruction":
         raise AttributeError("pisolve.nets.Reconstruction is called ReconstructionTask now")
-    raise AttributeError(f"module 'pisolve.nets' has no attribute {name!r}")
+    raise AttributeError(missing("pisolve.nets", name, __all__))

@@ -1,5 +1,6 @@
 """From what a scanner delivered to what solving needs: whitening, coil compression, undersampling, maps, models."""
 
+from pisolve._hints import hint
 from pisolve.prepare.channels import Channels, Compress
 from pisolve.prepare.maps import Espirit, Inati, JSense, Maps, Walsh
 from pisolve.prepare.methods import CoilImages, Grappa, Raki, Spirit
@@ -14,3 +15,5 @@ __all__ = ["EACH", "SAMPLINGS", "SENSE", "TOLD", "Channels", "CoilImages", "Comp
            "JSense", "Maps", "Method", "Model", "Raki", "Sampling", "Sense", "Spirit", "Walsh", "as_scan",
            "fully_sampled", "holds", "like_rss", "model_of", "models_of", "on_a_grid", "prepare", "sense_of",
            "spread_maps", "zero_filled", "zero_filled_scale"]
+
+hint(globals(), __all__)

@@ -1,6 +1,6 @@
 """Priors: anything with `value`, `prox`, `grad` as far as it has them; a trained network is one of them."""
 
-from pisolve._hints import hint
+from pisolve._hints import hint, rooms
 from pisolve.priors.adapter import Denoiser, as_denoiser
 from pisolve.priors.base import Prior
 from pisolve.priors.constraints import Box, RealNonNegative
@@ -22,3 +22,4 @@ __all__ = [
 ]
 
 hint(globals(), __all__)
+rooms(globals(), __all__)

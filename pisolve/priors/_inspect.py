@@ -215,3 +215,18 @@ def _formed(form, level):
 def _one_number(level) -> bool:
     """Whether a float says all of a level: not of several, nor of one whose derivative is asked for."""
     return not level.requires_grad and bool((level == level.flatten()[0]).all())
+
+
+def takes_two(f) -> bool:
+    """Whether a function can be called as f(x, sigma); a module, and what does not say its arguments, is believed."""
+    if hasattr(f, "forward"):
+        return True
+    try:
+        arguments = inspect.signature(f)
+    except (TypeError, ValueError):
+        return True
+    try:
+        arguments.bind(None, None)
+    except TypeError:
+        return False
+    return True

@@ -79,7 +79,12 @@ class Denoiser:
                  multiple: int | None = None, rescale: bool = False, phases: int = 1, ndim: int | None = None,
                  note: str = ""):
         if not callable(network) or isinstance(network, type):
-            raise TypeError(f"a denoiser must be a torch module or a function D(x, sigma), got {network!r}")
+            load = f": write pi.nets.load({network!r})" if isinstance(network, str) else ""
+            raise TypeError(f"a denoiser must be a torch module or a function D(x, sigma), got {_check.brief(network)}"
+                            f"{load}")
+        if noise_input is not None and not _inspect.takes_two(network):
+            raise TypeError(f"a denoiser is called as D(x, sigma), and {_check.brief(network)} takes one argument: "
+                            "write lambda x, sigma: D(x), or pi.Denoiser(D, noise_input=None)")
         if hasattr(network, "needs_maps"):
             raise TypeError(f"{type(network).__name__} is a reconstruction network, no denoiser: give it to "
                             "pi.recon(scan, network=...)")

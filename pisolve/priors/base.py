@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from pisolve import backend
@@ -167,7 +168,7 @@ class Composed(Prior):
         for name in ("has_grad", "quadratic", "convex", "implicit", "homogeneous"):
             setattr(self, name, getattr(f, name))
 
-    @property
+    @cached_property
     def lipschitz(self):
         return self.f.lipschitz * opnorm(self.G) ** 2
 
@@ -200,9 +201,7 @@ class Composed(Prior):
         return f, self.G if G is None else G * self.G
 
     def dual_norm(self, x):
-        if not self.has_prox:
-            return super().dual_norm(x)
-        return self.f.dual_norm(apply(self.G, x))
+        return self.f.dual_norm(apply(self.G, x)) if self.has_prox else super().dual_norm(x)
 
     def coupled(self, step):
         return Composed(self.f.coupled(step), self.G)

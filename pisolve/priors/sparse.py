@@ -253,7 +253,7 @@ class TV(ByName, Prior):
 
     def __init__(self, isotropic: bool = True, *, axes: Axes | None = None, delta: float = 0.0,
                  boundary: str = "periodic", weights: ArrayLike | None = None):
-        self.isotropic, self.axes = bool(isotropic), axis_tuple("axes", axes)
+        self.isotropic, self.axes = choice("isotropic", isotropic, (True, False)), axis_tuple("axes", axes)
         self.boundary = choice("boundary", boundary, ("periodic", "neumann"))
         self.f = (L21 if isotropic else L1)(delta=delta, weights=weights)
         self.weights = self.f.weights

@@ -11,7 +11,7 @@ import numpy as np
 
 from pisolve import _check, backend
 from pisolve.linops.solve import drawn_to_data
-from pisolve.prepare import Model
+from pisolve.prepare import CoilImages, Model
 from pisolve.priors import Denoiser
 from pisolve.priors._module import is_module, ready
 from pisolve.solvers import State
@@ -63,6 +63,17 @@ class NetworkResult:
         if show:
             print("\n".join(f"{name.replace('_', ' '):14}{value}" for name, value in out.items()))
         return out
+
+
+def accept(recipe, defaults) -> None:
+    """Refuse a network that does not go with the rest of its recipe; it gets coil images where it needs no maps."""
+    check_network(recipe.network)
+    refuse_beside(recipe, defaults)
+    kind = bool(recipe.network.needs_maps)
+    if not kind and getattr(recipe.method, "networks", None):
+        object.__setattr__(recipe, "method", CoilImages())
+    if getattr(recipe.method, "networks", None) is not kind or getattr(recipe.maps, "sets", 1) > 1:
+        raise ValueError("network goes with Sense() and one set of maps: leave method out, and Espirit(sets=...)")
 
 
 def refuse_beside(recipe, defaults) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
-from pisolve._hints import hinted
+from pisolve._hints import hinted, instead
 from pisolve._types import PathLike
 from pisolve._version import __version__
 from pisolve.io.held import held
@@ -41,7 +41,7 @@ from pisolve.recipe.agreement import Watch
 from pisolve.recipe.checkpoint import check_folder
 from pisolve.recipe.device import session
 from pisolve.recipe.format import decode, encode
-from pisolve.recipe.network import NetworkResult, check_network, refuse_beside
+from pisolve.recipe.network import NetworkResult, accept
 from pisolve.recipe.network import run as run_network
 from pisolve.recipe.reconstruction import WORST, Reconstruction
 from pisolve.recipe.run import run
@@ -50,6 +50,7 @@ from pisolve.solvers import Result, Solver, solve
 from pisolve.tuning import CRITERIA, tune_prepared
 
 __all__ = ["SAMPLINGS", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "zero_filled_scale"]
+_FLAGS = ("whiten", "consistency", "off_resonance", "check")
 _PARTS = {c.__name__: c for c in (CoilImages, Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit,
                                   Walsh)}
 
@@ -96,6 +97,8 @@ class Recipe:
         weights: of the samples, real, >= 0, shaped like a mask, or the path of them: the data term is
             1/2 sum w |A x - y|^2, as SigPy has it. The scale is that of the scan without them. For `Sense()`.
         off_resonance: False leaves out the correction of a scan that has a field map and times.
+        check: before the first step test by a few dot products that operators made elsewhere, behind the prior, have
+            the adjoint and the normal operator they should, and warn where not: as for `solve`, once for all parts.
         delays, shot_factors: of samples anywhere: gradient delays in samples for each axis, and whether shots are
             divided by their factors; "auto" finds both in radial scans, and `scan.meta` says it; None, False: neither.
     """
@@ -120,13 +123,14 @@ class Recipe:
     off_resonance: bool = True
     delays: object = AUTO
     shot_factors: bool | str = AUTO
+    check: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "each", check_each(self.each))
         object.__setattr__(self, "delays", check_delays(self.delays))
         choice("shot_factors", self.shot_factors, (AUTO, True, False))
         if self.network is not None:
-            self._check_network()
+            accept(self, Recipe)
         elif self.prior is None:
             prior = Zero() if getattr(self.method, "fills", False) else 2e-3 * Wavelet(shifts=16)
             object.__setattr__(self, "prior", prior)
@@ -135,12 +139,13 @@ class Recipe:
         for name, kind, what in (("prior", prior, "a prior such as 1e-3 * pi.TV()"), ("name", str, "a string"),
                                  ("maps", Maps, "an Espirit(calib_width=..., ...), a Walsh(), Inati() or JSense()"),
                                  ("method", Method, "a Sense(), Grappa(), Raki() or Spirit()"),
-                                 *((n, bool, "True or False") for n in ("whiten", "consistency", "off_resonance")),
+                                 *((n, bool, "True or False") for n in _FLAGS),
                                  ("compress", Compress | None, "a Compress(coils=...)"),
                                  ("solver", Solver | None, "a solver such as pi.FISTA()"),
                                  ("sampling", Sampling | None, "a pi.Sampling(mask, accel)")):
             if not isinstance(getattr(self, name), kind):
-                raise TypeError(f"{name} must be {what}, got {brief(getattr(self, name))}")
+                given = getattr(self, name)
+                raise TypeError(f"{name} must be {what}, got {brief(given)}{instead(name, given)}")
         for name in ("x0", "weights"):
             first.check(name, getattr(self, name))
             if getattr(self, name) is not None and self.network is not None:
@@ -159,15 +164,6 @@ class Recipe:
             raise ValueError(f"tune={self.tune!r} is for SENSE with one set of maps: give the prior a strength")
         if self.consistency and self.network is None:
             raise ValueError("consistency is for a network: a prior's image has the data term")
-
-    def _check_network(self):
-        check_network(self.network)
-        refuse_beside(self, Recipe)
-        kind = bool(self.network.needs_maps)
-        if not kind and getattr(self.method, "networks", None):
-            object.__setattr__(self, "method", CoilImages())
-        if getattr(self.method, "networks", None) is not kind or getattr(self.maps, "sets", 1) > 1:
-            raise ValueError("network goes with Sense() and one set of maps: leave method out, and Espirit(sets=...)")
 
     def prepare(self, scan: Any) -> io.Scan:
         """The scan after undersampling, with a mask and maps: all that solving needs, shared between recipes.
@@ -258,7 +254,8 @@ class Recipe:
         return result
 
     def solve_model(self, model: Any, scale: float, callbacks: tuple = (), progress: bool = False, state: Any = None,
-                    max_iter: int | None = None, x0: Any = None) -> Result | NetworkResult:
+                    max_iter: int | None = None, x0: Any = None,
+                    check: bool | None = None) -> Result | NetworkResult:
         """The same with what `solvers.solve` takes, and Ctrl-C ends a fit with what there is."""
         self = automatic.of_model(self, model, scale)  # where no whole scan was there to choose by
         if self.network is not None:
@@ -266,7 +263,8 @@ class Recipe:
         y = model.y * model.y.real.dtype.type(scale)
         x0 = None if x0 is None else first.scaled(x0, model, scale)
         result = solve(model.A, y, self.prior, self.solver, callbacks=callbacks, tol=self.tol, progress=progress,
-                       max_iter=self.max_iter if max_iter is None else max_iter, state=state, x0=x0)
+                       max_iter=self.max_iter if max_iter is None else max_iter, state=state, x0=x0,
+                       check=self.check if check is None else check)
         return replace(result, status=min(result.status, model.status or "done", key=WORST.index))
 
     def to_dict(self) -> dict:
@@ -279,7 +277,7 @@ class Recipe:
         given = {n: first.written(n, getattr(self, n)) for n in ("x0", "weights")}
         out = {"pisolve": __version__, **encode(replace(self, x0=None, weights=None))}
         left = (("device", "cpu"), ("each", list(EACH)), *((n, None) for n in given), ("off_resonance", True),
-                ("delays", AUTO), ("shot_factors", AUTO))  # as before there were these
+                ("delays", AUTO), ("shot_factors", AUTO), ("check", True))  # as before there were these
         return {k: v for k, v in (out | given).items() if (k, v) not in left}
 
     def save(self, path: PathLike) -> None:

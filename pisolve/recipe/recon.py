@@ -32,7 +32,8 @@ def recon(scan: Any, prior: Any = None, solver: Solver | None = None, *, mps: An
         checkpoint: a folder to go on from after an interruption, see `Recipe`.
         callbacks, progress: as for `solve`.
         options: the other arguments of `Recipe` by their names: sampling, maps, method, whiten, compress, max_iter,
-            tol, tune, network, consistency, each, device, x0, weights, off_resonance, delays, shot_factors.
+            tol, tune, network, consistency, each, device, x0, weights, off_resonance, delays, shot_factors,
+            check.
 
     Returns:
         `Reconstruction`: image, status, recipe, and `.save(path)`.
@@ -58,6 +59,8 @@ def recon(scan: Any, prior: Any = None, solver: Solver | None = None, *, mps: An
             how = f"{options[name]!r} * {'pi.TV()' if prior is None else 'prior'}" if name == "lam" else (
                 f"pi.PnP(D, sigma={options[name]!r})")
             raise TypeError(f"recon takes no {name}, which belongs to the prior: write recon(scan, {how})")
+        if name in _INSTEAD:
+            raise TypeError(f"recon has no argument {name!r}: write {_INSTEAD[name].format(options[name])}")
         beside = f": beside its own it takes {', '.join(_OPTIONS)}"
         raise TypeError(f"recon has no argument {name!r}{meant(name, known) or beside}")
     given = {k: v for k, v in options.items() if v is not None or k not in ("maps", "method")}
@@ -68,6 +71,10 @@ def recon(scan: Any, prior: Any = None, solver: Solver | None = None, *, mps: An
     return recipe(scan, callbacks=callbacks, progress=progress, checkpoint=checkpoint)
 
 
+_INSTEAD = {"mask": "recon(pi.io.Scan(kspace, mask), prior)", "accel": "sampling=pi.Sampling(accel={!r})",
+            "rho": "recon(scan, prior, pi.ADMM(rho=...))",
+            "coord": "recon(pi.io.Scan(kspace, coord=..., size=...), prior)",
+            "noise": "recon(pi.io.Scan(kspace, noise=...), whiten=True)"}
 _OPTIONS = tuple(f.name for f in fields(Recipe) if f.name not in ("prior", "solver", "name"))
 _own = inspect.signature(recon)
 recon.__signature__ = _own.replace(parameters=[  # what help() and editors show: one list of arguments, that of Recipe

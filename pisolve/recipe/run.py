@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 from pisolve import backend
 from pisolve.prepare import holds, model_of, models_of
+from pisolve.problem import Problem
 from pisolve.recipe import automatic, first
 from pisolve.recipe.agreement import Misfit, misfit
 from pisolve.recipe.checkpoint import Checkpoints
 from pisolve.recipe.device import home, networks
 from pisolve.recipe.reconstruction import empty, plain
 from pisolve.solvers.base import walk
+from pisolve.solvers.probe import behind, foreign, probe
 
 
 class Run(NamedTuple):
@@ -52,6 +54,7 @@ def run(recipe, scan, sigma: float, *, gpu=None, keep=None, callbacks=(), progre
         models, scale = models_of(scan, method, parts=parts, gpu=gpu, keep=keep)
         recipe = automatic.settled(recipe, scan, models, parts, scale)
         starts = first.starts(recipe, scan)
+        _tested(recipe, models)
         fit = time.perf_counter() - start if recipe.method.fits else None
         one = _Part(recipe, parts, models, scale, sigma, gpu, kept, tuple(callbacks), progress, starts)
         bar = _bar(progress and len(parts) > 1, len(parts))
@@ -63,6 +66,14 @@ def run(recipe, scan, sigma: float, *, gpu=None, keep=None, callbacks=(), progre
         raise
     images, results, misfits = map(list, zip(*done))
     return Run(scale, images, results, fit, misfits, recipe)
+
+
+def _tested(recipe, models) -> None:
+    """Operators made elsewhere, once for all parts: the model's own are ours."""
+    if recipe.check and any(map(foreign, behind(recipe.prior))):
+        model = next((m for m in models if m is not None), None)
+        if model is not None:
+            probe(Problem(model.A, model.y), recipe.prior)
 
 
 class _Part:
@@ -88,7 +99,7 @@ class _Part:
             return result.x, result, None
         fits = recipe.prior is not None and recipe.prior.solver() is not None
         shown = self.progress and (len(self.parts) == 1 or fits)
-        solve = partial(recipe.solve_model, model, self.scale, progress=shown,
+        solve = partial(recipe.solve_model, model, self.scale, progress=shown, check=False,
                         x0=self.starts and self.starts[z])
         callbacks = self.callbacks if stop is None else (stop,)
         if self.cut and not (self.kept and self.kept.finished(z)):

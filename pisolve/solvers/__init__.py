@@ -1,6 +1,6 @@
 """Solvers: `init` and `step` under one loop."""
 
-from pisolve._hints import hint
+from pisolve._hints import hint, rooms
 from pisolve.solvers.base import Solver, State, iterate
 from pisolve.solvers.cg import CG
 from pisolve.solvers.checkpoint import load_state, save_state
@@ -18,3 +18,4 @@ __all__ = ["ADMM", "CG", "FISTA", "GMRES", "HQS", "LSMR", "LSQR", "PDHG", "POGM"
            "iterate", "load_state", "save_state", "solve"]
 
 hint(globals(), __all__)
+rooms(globals(), __all__)

@@ -12,6 +12,7 @@ from pisolve._types import Array, ArrayLike
 from pisolve.priors.base import Prior
 from pisolve.problem import Problem
 
+EPS = {"complex64": 1.2e-7, "complex128": 2.2e-16}
 STATUSES = ("converged", "max_iter", "diverged", "nonfinite", "stopped")
 
 

@@ -12,10 +12,9 @@ from pisolve._types import ArrayLike
 from pisolve.backend import real
 from pisolve.priors import Zero
 from pisolve.problem import Problem
-from pisolve.solvers.base import Solver, State, half_a_run, relative_change, walk
+from pisolve.solvers.base import EPS, Solver, State, half_a_run, relative_change, walk
 
 _GROW, _SHRINK = 1.1, 0.5  # of the line search: one in seven steps is tried twice
-_EPS = {"complex64": 1.2e-7, "complex128": 2.2e-16}
 
 
 def _step_size(step_size, L, most=2):
@@ -182,7 +181,7 @@ class FISTA(Solver):
         """A step with line search. A^H A z is put together from A^H A x of the last two images."""
         (h, f), x = problem.forms, state.x
         old, Nx, Nold, t, last = (state.aux[n] for n in ("old", "Nx", "Nold", "t", "step"))
-        step, rounding = _GROW * last, 4 * _EPS[dtype_name(x)] * problem.lipschitz
+        step, rounding = _GROW * last, 4 * EPS[dtype_name(x)] * problem.lipschitz
         while True:
             t_new = nesterov_t((last / step) ** 0.5 * t) if self.momentum else 1.0
             beta = (t - 1) / t_new

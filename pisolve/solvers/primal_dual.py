@@ -1,4 +1,4 @@
-"""The primal-dual method, plain and accelerated."""
+"""The primal-dual method: plain, accelerated, and with a line search."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import math
 from dataclasses import dataclass
 
 from pisolve import backend
-from pisolve._check import number
+from pisolve._check import dtype_name, number
 from pisolve._types import ArrayLike
 from pisolve.backend import real
+from pisolve.priors._dual import squared_norm
 from pisolve.priors.base import Separable
 from pisolve.problem import Problem
-from pisolve.solvers.base import Solver, State, half_a_run, relative_change, spins
+from pisolve.solvers.base import EPS, Solver, State, half_a_run, relative_change, spins
 from pisolve.solvers.splitting import _strength, automatic_rho
 
 _LEAST = 10  # steps between two restarts
+_GROW, _SHRINK, _DELTA = 1.1, 0.7, 0.99  # of the line search
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class PDHG(Solver):
     3 ||p|| / ||x||. A preconditioner P (`solve(..., preconditioner=)`) goes between tau and the bracket, L and ||G||^2
     are then the largest eigenvalues of P A^H A and P G^H G. The residual is the larger relative change of the image
     and p.
+    With a line search (Malitsky and Pock, whose x and y are our p and x): p <- prox_{sigma f*}(p + sigma G x);
+    x <- x - tau (A^H (A x - y) + G^H (p + theta (p - p_old))), tau = theta tau_old, sigma = theta sigma_old, with
+    theta <= sqrt(1 + theta_old), 1.1 to begin with, and times 0.7 until the move d of the image has
+    tau (sigma ||G d||^2 + ||A d||^2) <= 0.99 ||d||^2.
 
     Use:
         for what ADMM takes, where memory or simple steps (unrolling) count.
@@ -42,14 +48,17 @@ class PDHG(Solver):
             and the same in every iteration. Denoisers of a fixed level want a fixed sigma, which is part of their
             strength.
         restart: of the accelerated form.
+        backtracking: find both steps by a line search, where the norms are pessimistic; sigma / tau stays that of the
+            first ones, sigma as ADMM's penalty. A trial costs one A^H A and one G, a step that is taken at once no more
+            than without.
 
     Raises:
-        ValueError: a tau above that limit; `accelerate` with a sigma, a tau or a denoiser.
+        ValueError: a tau above that limit; `accelerate` or `backtracking` with a sigma, a tau or a denoiser, or both.
 
     Reference:
         Chambolle and Pock, J Math Imaging Vis 40 (2011) 120; Condat, J Optim Theory Appl 158 (2013) 460, Thm 3.1; Chen,
         Lan and Ouyang, SIAM J Optim 24 (2014) 1779, algorithm 2; the restart as FISTA's, the balance at a restart as
-        in Applegate et al., NeurIPS 2021 (PDLP).
+        in Applegate et al., NeurIPS 2021 (PDLP); Malitsky and Pock, SIAM J Optim 28 (2018) 411, section 4.
 
     Example:
         pi.solve(A, y, 0.02 * pi.TV(), pi.PDHG(), max_iter=300)
@@ -61,6 +70,7 @@ class PDHG(Solver):
     tau: float | None = None
     accelerate: bool | None = None
     restart: bool = True
+    backtracking: bool = False
 
     def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         split = problem.splitting
@@ -71,9 +81,10 @@ class PDHG(Solver):
         z = split.G(x)
         sigma, tau = (number(n, getattr(self, n), low=0, strict=True, allow_none=True) for n in ("sigma", "tau"))
         image, zero = split.image(x), backend.zeros_like(z)
+        if self.backtracking:
+            return self._first_search(problem, x, z)
         if self._accelerated(problem):
-            if sigma or tau or problem.prior.implicit:
-                raise ValueError("accelerate=True chooses sigma and tau and is not for denoisers: leave it out")
+            self._refuse("accelerate", problem)
             return State(image, aux={"x": x, "p": zero, "mean": x, "ahead": x, "t": 1.0, "r": _balance(problem, x, z)})
         sigma = sigma or automatic_rho(problem, z, 10)
         limit = 1 / (problem.step_lipschitz / 2 + sigma * split.norm2(x, problem.metric))
@@ -82,6 +93,11 @@ class PDHG(Solver):
             raise ValueError(f"tau {tau:g} is above 1 / (L/2 + sigma ||G||^2) = {limit:g}, where it may diverge: leave "
                              "it out")
         return State(image, aux={"x": x, "p": zero, "tau": tau, "sigma": sigma})
+
+    def _refuse(self, word, problem):
+        """Refuse what a form that chooses its own steps cannot do."""
+        if self.sigma or self.tau or problem.prior.implicit:
+            raise ValueError(f"{word}=True chooses sigma and tau and is not for denoisers: leave it out")
 
     def _accelerated(self, problem) -> bool:
         if self.accelerate is not None:
@@ -93,6 +109,8 @@ class PDHG(Solver):
         return half_a_run(k)
 
     def certificate(self, problem: Problem, state: State) -> dict | None:
+        if self.backtracking:
+            return None
         if "t" in state.aux:  # tau is that of the theorem
             size = limit = _steps(problem, state)[0]
         else:
@@ -102,11 +120,13 @@ class PDHG(Solver):
         return {"what": "tau", "size": size, "limit": limit}
 
     def step(self, problem: Problem, state: State) -> State:
+        if self.backtracking:
+            return self._searched(problem, state)
         if "t" in state.aux:
             return self._accelerated_step(problem, state)
         split, (x, p, tau, sigma) = problem.splitting, (state.aux[n] for n in ("x", "p", "tau", "sigma"))
         x_new = x - tau * problem.metric(split.lift(problem.data_grad(split.image(x))) + split.GH(p))
-        p_new = _dual_step(split, state, p, 2 * x_new - x, sigma)
+        p_new = _dual_step(split, state, p, split.G(2 * x_new - x), sigma)
         change = max(relative_change(x_new, x), relative_change(p_new, p))
         return state.next(split.image(x_new), change, x=x_new, p=p_new)
 
@@ -114,7 +134,7 @@ class PDHG(Solver):
         split, (x, p, mean, t, r) = problem.splitting, (state.aux[n] for n in ("x", "p", "mean", "t", "r"))
         tau, sigma = _steps(problem, state)
         share = 2 / (t + 1)
-        p_new = _dual_step(split, state, p, state.aux["ahead"], sigma)
+        p_new = _dual_step(split, state, p, split.G(state.aux["ahead"]), sigma)
         v = mean + share * (x - mean)
         x_new = x + -tau * problem.metric(split.lift(problem.data_grad(split.image(v))) + split.GH(p_new))
         m = mean + share * (x_new - mean)
@@ -126,10 +146,47 @@ class PDHG(Solver):
         change = max(backend.norm(split.image(move)) / (backend.norm(image) + 1e-30), relative_change(p_new, p))
         return state.next(image, change, x=x_new, p=p_new, mean=m, ahead=ahead, t=t_new, r=r)
 
+    def _first_search(self, problem, x, z):
+        """Steps with tau (L + sigma ||G||^2) = 1, sigma as ADMM's penalty."""
+        self._refuse("backtracking", problem)
+        if self.accelerate:
+            raise ValueError("accelerate and backtracking are two forms of PDHG: leave out one of them")
+        split, sigma = problem.splitting, automatic_rho(problem, z)
+        tau = 1 / (problem.step_lipschitz + sigma * split.norm2(x, problem.metric))
+        p, image = backend.zeros_like(z), split.image(x)
+        return State(image, aux={"x": x, "Nx": problem.normal(image), "Gx": z, "p": p, "pull": split.GH(p),
+                                 "tau": tau, "sigma": sigma, "theta": 1.0})
 
-def _dual_step(split, state, p, w, sigma):
+    def _searched(self, problem, state):
+        names = ("x", "Nx", "Gx", "p", "pull", "tau", "sigma", "theta")
+        split, (x, Nx, Gx, p, pull, tau, sigma, theta) = problem.splitting, (state.aux[n] for n in names)
+        p_new = _dual_step(split, state, p, Gx, sigma)
+        pull_new = split.GH(p_new)
+        down, turn = split.lift(Nx - problem.AHy) + pull_new, pull_new - pull
+        rounding = 4 * EPS[dtype_name(x)] * real(backend.norm(x))
+        L, G2 = problem.lipschitz, split.norm2(x)
+        trial = min((1 + theta) ** 0.5, _GROW)
+        while True:
+            g = down + trial * turn
+            x_new = x + -trial * tau * problem.metric(g)
+            d, image = x_new - x, split.image(x_new)
+            Nnew, Gnew = problem.normal(image), split.G(x_new)
+            bend = trial * sigma * squared_norm(Gnew - Gx) + real(backend.dot(split.image(d), Nnew - Nx))
+            size2 = squared_norm(d) if problem.metric.plain else -trial * tau * real(backend.dot(d, g))
+            noise = rounding * (L + trial * sigma * G2) * real(backend.norm(d))
+            if not trial * tau * bend > _DELTA * size2 + trial * tau * noise:  # also NaN: the run's status says so
+                break
+            trial *= _SHRINK
+        if size2 <= trial * tau * noise:  # a move of the size of rounding errors tells no curvature
+            trial = min(trial, 1.0)
+        change = max(relative_change(x_new, x), relative_change(p_new, p))
+        return state.next(image, change, x=x_new, Nx=Nnew, Gx=Gnew, p=p_new, pull=pull_new, tau=trial * tau,
+                          sigma=trial * sigma, theta=trial)
+
+
+def _dual_step(split, state, p, Gw, sigma):
     """prox_{sigma f*}(p + sigma G w), by Moreau."""
-    v = p + sigma * split.G(w)
+    v = p + sigma * Gw
     return v - sigma * split.f.at(state.k).prox(v / sigma, 1 / sigma)
 
 

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from pisolve import backend
-from pisolve._check import brief, dtype_name
+from pisolve._check import brief, dtype_name, outside
 from pisolve.backend import real
 from pisolve.linops import apply
 from pisolve.solvers.base import walk
@@ -15,18 +15,23 @@ from pisolve.solvers.base import walk
 _MOST = 1e-3, 1e-2  # of the adjoint, and of a normal operator, which may be an honest approximation (Toeplitz)
 
 
-def probe(problem) -> None:
+def probe(problem, prior=None) -> None:
     """Warn of each foreign operator in A and the prior whose `.H` is no adjoint, or whose `.N` is not A^H A.
 
-    Costs two applications of A, two of A^H and one of A.N, of foreign operators only.
+    Costs two applications of A, two of A^H and one of A.N, of foreign operators only. `prior`: to look into instead of
+    the problem's own.
     """
-    behind = [getattr(p, "G", None) for p in walk(problem.prior)]
-    for name, A in [("A", problem.linop), *(("G", G) for G in behind if G is not None)]:
+    for name, A in [("A", problem.linop), *(("G", G) for G in behind(problem.prior if prior is None else prior))]:
         if foreign(A):
             for text in faults(name, A, problem.AHy):
                 where = "" if name == "A" else ", in the prior,"
                 warnings.warn(f"the operator {name} = {brief(A)}{where} has {text}. The image may be wrong; "
-                              "check=False leaves this test out", stacklevel=3)
+                              "check=False leaves this test out", stacklevel=outside())
+
+
+def behind(prior) -> list:
+    """The operators in a prior."""
+    return [p.G for p in walk(prior) if getattr(p, "G", None) is not None]
 
 
 def foreign(A) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from pisolve._axes import of_linop
-from pisolve._check import array, integer, number
+from pisolve._check import array, integer, is_array, number
+from pisolve._hints import instead
 from pisolve._types import Array, ArrayLike
 from pisolve.backend import real, to_numpy
 from pisolve.priors.base import Prior, Sum
@@ -113,6 +114,7 @@ def solve(A: Any, y: ArrayLike, prior: Prior | None = None, solver: Solver | Non
     Raises:
         TypeError, ValueError: arguments of the wrong kind, shape or value; a solver that cannot do this prior.
     """
+    _in_order(A, y, prior)
     problem = Problem(A, y, prior, preconditioner)
     max_iter = integer("max_iter", max_iter, low=0)
     tol = number("tol", tol, low=0)
@@ -121,7 +123,7 @@ def solve(A: Any, y: ArrayLike, prior: Prior | None = None, solver: Solver | Non
         raise ValueError(f"gap needs a prior that is a norm in closed form, and {problem.prior!r} is not one: give tol")
     solver = choose(problem) if solver is None else solver
     if not isinstance(solver, Solver):
-        raise TypeError(f"solver must be a solver such as pi.FISTA(), got {solver!r}")
+        raise TypeError(f"solver must be a solver such as pi.FISTA(), got {solver!r}{instead('solver', solver)}")
     if not problem.metric.plain and not solver.preconditions:
         raise ValueError(f"{type(solver).__name__} takes no preconditioner: leave it out, or {problem.remedy}")
     for callback in _sequence("callbacks", callbacks):
@@ -133,6 +135,14 @@ def solve(A: Any, y: ArrayLike, prior: Prior | None = None, solver: Solver | Non
         probe(problem)
     with np.errstate(over="ignore", invalid="ignore"):  # a run that fails says so in its status
         return _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress)
+
+
+def _in_order(A, y, prior) -> None:
+    """Tell arguments in another order what to type."""
+    if isinstance(y, Prior) or isinstance(prior, Solver) or (is_array(A) and hasattr(y, "ishape")):
+        wrong = ("y is a prior" if isinstance(y, Prior) else "A is an array and y an operator" if is_array(A) else
+                 f"the third argument is a solver, {type(prior).__name__}")
+        raise TypeError(f"{wrong}: write solve(A, y, prior, solver), or name them, solve(A, y, solver=pi.CG())")
 
 
 def _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress) -> Result:

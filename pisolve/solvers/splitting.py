@@ -20,7 +20,8 @@ def automatic_rho(problem, z, factor: float = 3.0) -> float:
 
     For an explicit f, rho = factor f(G x) / ||G x||^2: the threshold of the prox then is that part of the
     energy-weighted mean magnitude of G x. With 3 ADMM takes 0.4 to 0.9 of the steps that it takes with 10 to 1e-3 of
-    the minimum, for TV in two and three dimensions and TGV at several strengths. A denoiser with a fixed level sigma
+    the minimum, for TV in two and three dimensions and TGV at several strengths. Constraints in a sum do not count:
+    with them rho was L, and ADMM stood still. A denoiser with a fixed level sigma
     stands for a prior of strength rho sigma^2, which should be about the variance of the noise in the data:
     rho = c (0.01 max|A^H y / c| / sigma)^2, at most c, with the curvature c of the data term, 1 for normalised maps
     (`Problem.units`): as in DPIR but for the constant. Other implicit priors: rho = L.
@@ -32,9 +33,19 @@ def automatic_rho(problem, z, factor: float = 3.0) -> float:
             return L
         c, most = problem.units
         return c * min((0.01 * most / sigma) ** 2, 1.0) or L
-    energy, value = squared_norm(z), _strength(problem.splitting.f, z)
+    value, energy = _strength_and_energy(problem.splitting.f, z)
     rho = factor * value / energy if 0 < value < math.inf and energy > 0 else L
     return min(max(rho, 1e-4 * L), 1e4 * L)
+
+
+def _strength_and_energy(f, z) -> tuple[float, float]:
+    """f(z) and ||z||^2, in a sum without the parts that say nothing of a strength, 0 or infinite, as constraints."""
+    if not isinstance(f, Separable):
+        return _strength(f, z), squared_norm(z)
+    pairs = list(zip(f.priors, f.pack.parts(z), strict=True))
+    values = [_strength(g, part) for g, part in pairs]
+    silent = [squared_norm(part) for v, (_, part) in zip(values, pairs) if not 0 < v < math.inf]
+    return sum(v for v in values if 0 < v < math.inf), squared_norm(z) - sum(silent)
 
 
 def _strength(f, z) -> float:

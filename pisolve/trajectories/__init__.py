@@ -1,5 +1,6 @@
 """Trajectories: where in k-space a scan measures, as `coord` (..., axis) in -N/2..N/2 for `linops.nufft` and `Scan`."""
 
+from pisolve._hints import rooms
 from pisolve.trajectories.cones import cones
 from pisolve.trajectories.epi import epi
 from pisolve.trajectories.fastest import fastest
@@ -13,3 +14,5 @@ from pisolve.trajectories.stack import stack
 
 __all__ = ["ANGLES", "Learned", "check", "cones", "epi", "fastest", "learn", "propeller", "radial", "radial_3d",
            "rosette", "spiral", "stack"]
+
+rooms(globals(), __all__)

@@ -13,12 +13,14 @@ import numpy as np
 
 from pisolve import io
 from pisolve._check import array, choice, integer, number, outside, renamed
+from pisolve._hints import instead
 from pisolve._words import CRITERIA
 from pisolve.backend import to_numpy
 from pisolve.prepare import EACH, Espirit, Maps, models_of, prepare
 from pisolve.priors import Prior
 from pisolve.problem import Problem
 from pisolve.solvers import Solver
+from pisolve.solvers.probe import probe
 from pisolve.tuning import scores
 from pisolve.tuning.data import Data
 from pisolve.tuning.noise import noise_level, residual_noise
@@ -33,7 +35,7 @@ FOLDS, SHARE = 3, 0.25  # holdout
 def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", strengths: Any = None,
          solver: Solver | None = None, noise: float | None = None, reference: Any = None, max_iter: int = 100,
          tol: float = 1e-4, seed: int = 0, refine: int = 4, slice: int | None = None, maps: Maps | None = None,
-         each: Sequence[str] = EACH, progress: bool = False) -> Tuning:
+         each: Sequence[str] = EACH, check: bool = True, progress: bool = False) -> Tuning:
     """Choose the strength of a prior: lam, or the sigma of `PnP`.
 
     A grid of strengths is tried from the strongest down, each by a whole run with these `solver`, `max_iter` and `tol`,
@@ -75,6 +77,7 @@ def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", s
             does.
         maps: how maps are made where the scan has none.
         each: the axes along which the scan is taken apart, as for `Recipe`: the middle part is tuned.
+        check: as for `solve`, once before the first run.
         progress: show bars.
 
     Returns:
@@ -94,7 +97,7 @@ def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", s
     run = _checked(criterion, solver, max_iter, tol)
     options = {"criterion": criterion, "strengths": strengths, "noise": number("noise", noise, low=0, strict=True,
                allow_none=True), "seed": integer("seed", seed, low=0), "refine": integer("refine", refine, low=0),
-               "progress": progress}
+               "check": choice("check", check, (True, False)), "progress": progress}
     if not isinstance(data, Problem):
         if prior is None:
             raise ValueError("prior is needed: for example pi.tune(scan, pi.TV())")
@@ -121,10 +124,13 @@ def tune_prepared(scan: io.Scan, prior: Prior, *, criterion: str, solver: Solver
         memo: what is known of the scores, filled as they are found: with it a search that was cut off goes on.
         each: the axes along which the scan is taken apart.
         gpu: the GPU it runs on, None: the CPU.
+
+    Operators made elsewhere are not tested here: the recipe does so.
     """
     run = _checked(criterion, solver, max_iter, tol)
     options = {"criterion": criterion, "strengths": None, "noise": None, "seed": 0, "refine": 4, "progress": progress,
-               "trials": integer("trials", trials, low=COUNT) if trials is not None else None, "memo": memo}
+               "check": False, "memo": memo,
+               "trials": integer("trials", trials, low=COUNT) if trials is not None else None}
     return _told(_of_scan(scan, prior, run, None, options, gpu, each))
 
 
@@ -138,7 +144,8 @@ def _told(tuning) -> Tuning:
 def _checked(criterion, solver, max_iter, tol):
     choice("criterion", criterion, CRITERIA)
     if solver is not None and not isinstance(solver, Solver):
-        raise TypeError(f"solver must be a solver such as pi.FISTA(), got {type(solver).__name__}")
+        raise TypeError(f"solver must be a solver such as pi.FISTA(), got {type(solver).__name__}"
+                        f"{instead('solver', solver)}")
     return solver, integer("max_iter", max_iter, low=1), number("tol", tol, low=0)
 
 
@@ -174,12 +181,14 @@ def _part(labels, index, filled) -> int:
     return min((k for k in range(len(labels)) if filled[k]), key=lambda k: (abs(k - middle), k))
 
 
-def _tune(problem, prior, run, reference, view, *, criterion, strengths, noise, seed, refine, progress, trials=None,
-          memo=None) -> Tuning:
+def _tune(problem, prior, run, reference, view, *, criterion, strengths, noise, seed, refine, progress, check=True,
+          trials=None, memo=None) -> Tuning:
     start = time.perf_counter()
     chosen = family(prior)
     grid = chosen.grid(problem) if strengths is None else checked(strengths)
     data, notes = Data(problem), []
+    if check:
+        probe(problem, chosen.make(grid[0]))
     if criterion in ("sure", "discrepancy") and noise is None:
         noise = _estimate(data)
     score = _score(criterion, (data, *run), noise, reference, view, seed)
