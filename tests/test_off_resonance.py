@@ -405,12 +405,12 @@ def test_the_echoes_of_a_phantom_read_one_way_and_both_ways():
     found = [calib.field_map(scan := io.load(DATA / "kspace" / f"gre_3echoes_{n}.h5")) for n in ("unipolar", "bipolar")]
     size = np.linalg.norm(scan.rss(), axis=0)
     inside = size > 0.3 * np.percentile(size, 99)
-    for f in found:
-        low, high = np.percentile(f[inside], (5, 95))
-        assert low == pytest.approx(-45, abs=3)
-        assert high == pytest.approx(14, abs=3)
-    assert np.median(abs(found[0] - found[1])[inside]) < 1.5
-    assert abs(np.median(found[0][inside]) - np.median(found[1][inside])) < 1
+    levels = np.array([np.percentile(f[inside], (5, 50, 95)) for f in found])
+    np.testing.assert_allclose(levels[:, ::2], [[-45, 14]] * 2, atol=1.5)
+    assert abs(levels[0] - levels[1]).max() < 1
+    off = abs(found[0] - found[1])[inside]
+    assert np.median(off) < 1.2
+    assert np.percentile(off, 98) < 5  # no part of the object is whole turns off
 
 
 @SHARED
