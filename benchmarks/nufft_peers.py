@@ -10,6 +10,8 @@ import numpy as np
 
 from pisolve import backend
 
+warnings.filterwarnings("ignore", "Samples will be rescaled")  # from cycles, which is meant
+
 
 def found(package):
     return importlib.util.find_spec(package) is not None
@@ -45,13 +47,11 @@ def torchkbnufft(mps, coord, x, toeplitz):
     shape = tuple(mps.shape[1:])
     omega = torch.from_numpy((2 * np.pi * coord.reshape(-1, 2) / np.array(shape)).T.astype("f4").copy())
     image, smaps = torch.from_numpy(x)[None, None], torch.from_numpy(mps)[None]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if toeplitz:
-            kernel, module = tkbn.calc_toeplitz_kernel(omega, shape), tkbn.ToepNufft()
-            return lambda: module(image, kernel, smaps=smaps)[0, 0].numpy()
-        forward, back = tkbn.KbNufft(shape), tkbn.KbNufftAdjoint(shape)
-        return lambda: back(forward(image, omega, smaps=smaps), omega, smaps=smaps)[0, 0].numpy()
+    if toeplitz:
+        kernel, module = tkbn.calc_toeplitz_kernel(omega, shape), tkbn.ToepNufft()
+        return lambda: module(image, kernel, smaps=smaps)[0, 0].numpy()
+    forward, back = tkbn.KbNufft(shape), tkbn.KbNufftAdjoint(shape)
+    return lambda: back(forward(image, omega, smaps=smaps), omega, smaps=smaps)[0, 0].numpy()
 
 
 def planes(mps, coord, x):

@@ -238,13 +238,12 @@ def spokes(results):
     def cell(row):
         return f"{row['psnr']:.1f}" + ("" if row["withheld"] is None else f" / {row['withheld']:.3f}")
 
-    table = [[f"{m} ({next(r['strength'] for r in rows if r['method'] == m):g})",
-              *(cell(next(r for r in rows if (r["method"], r["spokes"]) == (m, n))) for n in counts)]
+    table = [[f"`{m}`", *(cell(next(r for r in rows if (r["method"], r["spokes"]) == (m, n))) for n in counts)]
              for m in dict.fromkeys(r["method"] for r in rows)]
     return rows_of(["", *(f"{n} spokes" for n in counts)], table) + (
         "\n\nPSNR in dB against the mean of the three images of all spokes / error of the spokes that were withheld, "
-        "||A x - y|| / ||y||; means of slices 1 and 2, at the strength in brackets, the best of four by the withheld "
-        "spokes of slice 0. Made by `OMP_NUM_THREADS=2 python benchmarks/noncartesian.py`.")
+        "||A x - y|| / ||y||; means of slices 1 and 2, as the words of the command line are, nothing tuned. Made by "
+        "`OMP_NUM_THREADS=2 python benchmarks/noncartesian.py`.")
 
 
 PAGES = {"docs/command_line.md": {"defaults": lambda results: defaults()},
