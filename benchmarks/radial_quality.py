@@ -56,9 +56,9 @@ def bart(one, name, strength):
     """BART's image: wavelets by FISTA with random shifts, total variation by ADMM."""
     done = pi.recon(one, 1e-3 * pi.Tikhonov(), max_iter=1)  # for its maps and scale
     part = done.scan.parts()[0]
-    words = (f"-RW:3:0:{strength}", "-i60", "-e") if name == "bart wavelet" else (f"-RT:3:0:{strength}", "-i60", "-u0.1")
+    words = [f"-RW:3:0:{strength}", "-e"] if name == "bart wavelet" else [f"-RT:3:0:{strength}", "-u0.1"]
     y = (part.kspace * np.float32(done.scale)).astype(np.complex64)
-    return barts(y, part.mps, part.coord, *words) / done.scale
+    return barts(y, part.mps, part.coord, "-i60", *words) / done.scale
 
 
 def run(one, truth, name, strength=None):
