@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=2 python benchmarks/radial.py [--repeats 3]
 
 12 coils x 320 x 320. A^H A: ours is Toeplitz, beside finufft's pair of transforms at the accuracies 1e-6 and 1e-4, the
-pruned FFTs on the double grid by SciPy that are the floor, and SigPy's; and ours with off-resonance in 8 segments. CG:
-20 iterations of each from the same data; BART is a process with its files. The images are compared: ours and SigPy's at
-its best accuracy, and BART's.
+pruned FFTs on the double grid by SciPy that are the floor, SigPy's, and mri-nufft's and torchkbnufft's where these are
+installed, each with its distance to the exact one; a stack of stars, 8 coils x 32 x 192 x 192 with 34 spokes a
+partition; and ours with off-resonance in 8 segments. CG: 20 iterations of each from the same data; BART is a process
+with its files. The images are compared: ours and SigPy's at its best accuracy, and BART's.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import nufft_peers
 import numpy as np
 import sigpy.mri
 from keep import bart, keep, timed
@@ -38,6 +40,20 @@ def distance(a, b):
 def ratios(times, ours="pisolve"):
     return {"seconds": {n: round(t, 4) for n, t in times.items()},
             "ratio": {n: round(t / times[ours], 1) for n, t in times.items() if n != ours}}
+
+
+def stack(repeats, n=192, partitions=32, coils=8, spokes=34):
+    """A^H A of partitions that are alike."""
+    head = pi.phantom.brain((n, n), coils)
+    z = np.linspace(-1, 1, partitions)[:, None, None]
+    turn = np.exp(0.5j * np.arange(coils)[:, None, None, None] * z)
+    mps = ((head.mps / np.linalg.norm(head.mps, axis=0))[:, None] * turn).astype("c8")
+    x = (head.image * (1 - 0.3 * z)).astype("c8")
+    coord = pi.trajectories.radial((n, n), spokes)
+    A = pi.linops.sense(mps, coord=coord, axes=("coil", "kz", "shot", "sample"))
+    programs = {"pisolve": lambda: A.N(x), "our pair": lambda: A.H(A(x))} | nufft_peers.stacks(mps, coord, x)
+    row, ours = ratios(timed(programs, repeats)), A.N(x)
+    return row | {"distance to ours": {n: distance(ours, run()) for n, run in programs.items() if n != "pisolve"}}
 
 
 def main():
@@ -69,8 +85,13 @@ def main():
     plain = Toeplitz(mps, points.kernel())
     plain.compiled = None
     programs["SciPy, pruned FFTs"] = lambda: plain(x)
-    report["A^H A"] = ratios(timed(programs, repeats))
+    programs |= nufft_peers.planes(mps, coord, x)
+    exact = pi.linops.sense(mps.astype("c16"), coord=coord, eps=1e-12).N(x.astype("c16"))
+    report["A^H A"] = ratios(timed(programs, repeats)) | {"distance": {n: distance(exact, run()) for n, run in
+                                                                      programs.items()}}
     print(json.dumps(report["A^H A"]), flush=True)
+    report["stack of stars, A^H A"] = stack(repeats)
+    print(json.dumps(report["stack of stars, A^H A"]), flush=True)
 
     blurred = next(B for f in range(1, 200) if (B := pi.linops.off_resonance(  # a field that takes 8 segments
         A, f * np.linspace(-1, 1, N)[:, None] * np.linspace(0, 1, N), 5e-6 * np.arange(SAMPLES))).normal_segments == 8)

@@ -1,4 +1,4 @@
-"""Writes the tables of results, command_line, calibration, networks, scan_specific and series.md, none by hand.
+"""Writes the tables of results, command_line, calibration, networks, scan_specific, series and trajectories.md.
 
     python benchmarks/tables.py
 
@@ -259,13 +259,30 @@ def volumes(results):
     return f"{table}\n\n{' '.join(notes)} Medians on {report['threads']} threads. Made by `{report['command']}`."
 
 
+def spokes(results):
+    """Fewer of the radial phantom's spokes: a row each method."""
+    rows = json.loads((results / "noncartesian.json").read_text())["spokes"]
+    counts = list(dict.fromkeys(r["spokes"] for r in rows))
+
+    def cell(row):
+        return f"{row['psnr']:.1f}" + ("" if row["withheld"] is None else f" / {row['withheld']:.3f}")
+
+    table = [[f"`{m}`", *(cell(next(r for r in rows if (r["method"], r["spokes"]) == (m, n))) for n in counts)]
+             for m in dict.fromkeys(r["method"] for r in rows)]
+    return rows_of(["", *(f"{n} spokes" for n in counts)], table) + (
+        "\n\nPSNR in dB against the mean of the three images of all spokes / error of the spokes that were withheld, "
+        "||A x - y|| / ||y||; means of slices 1 and 2, as the words of the command line are, nothing tuned. Made by "
+        "`OMP_NUM_THREADS=2 python benchmarks/noncartesian.py`.")
+
+
 PAGES = {"docs/command_line.md": {"defaults": lambda results: defaults()},
          "docs/results.md": {"quality": quality, "speed": speed, "minimum": minimum},
          "docs/calibration.md": {"calibration": calibration},
          "docs/networks.md": {"denoising": denoising, "learned": learned, "networks": networks,
                               "catalogue": lambda results: catalogue()},
          "docs/scan_specific.md": {"scan_specific": scan_specific},
-         "docs/series.md": {"series": series, "volumes": volumes}}
+         "docs/series.md": {"series": series, "volumes": volumes},
+         "docs/trajectories.md": {"spokes": spokes}}
 
 
 def write(root=ROOT, results=RESULTS):

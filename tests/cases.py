@@ -205,6 +205,14 @@ LINOPS = {
     "soft-sense-points-one-set": lambda d: linops.soft_sense(maps(1, 4, 7, 5, dtype=d), points(7, 5)),
     "soft-sense-slices": lambda d: linops.soft_sense(maps(2, 2, 3, 4, 5, dtype=d), points(2, 4, 5),
                                                      np.full((4, 5), 2.0)),
+    "soft-sense-coord": lambda d: linops.soft_sense(
+        maps(2, 3, 6, 5, dtype=d), None, 0.1 + np.arange(20.0).reshape(4, 5), coord=coord(4, 5, size=(6, 5)),
+        eps=1e-13),
+    "soft-sense-coord-frames": lambda d: linops.soft_sense(
+        maps(2, 2, 4, 5, dtype=d), coord=coord(3, 2, 4, size=(4, 5)), axes=("frame", "coil", "shot", "sample"),
+        shape=(3, 2, 2, 4), eps=1e-13),
+    "off-resonance-soft-sense-coord": lambda d: off_resonance(linops.soft_sense(
+        maps(2, 2, 4, 3, dtype=d), coord=coord(2, 5, size=(4, 3)), eps=1e-13), 5),
     "coil-filter": lambda d: linops.coil_filter(spirit_kernel(3, (3, 5), d) + 0.1, (3, 6, 5)),
     "coil-filter-kspace": lambda d: linops.coil_filter(spirit_kernel(2, (5, 3), d), (2, 7, 6), "kspace"),
     "sampled-fft": lambda d: linops.sampled_fft((3, 6, 5), lines(6)[:, None]),
@@ -220,7 +228,7 @@ LINOPS = {
 
 
 POINTS = ("circulant", "nufft", "sense-coord", "off-resonance-nufft", "off-resonance-coord", "off-resonance-times",
-          "subspace-sense-coord")
+          "off-resonance-soft-sense-coord", "soft-sense-coord", "subspace-sense-coord")
 GPU_LINOPS = [name for name in LINOPS if not name.startswith(POINTS)]  # those are on the CPU so far
 
 

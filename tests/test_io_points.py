@@ -97,6 +97,23 @@ def test_damaged_raw_data(change, words, tmp_path):
     assert "a.h5" in str(error.value)
 
 
+def test_ismrmrd_at_given_coordinates(tmp_path):
+    """Readouts without a trajectory, or with a wrong one; slices come in the order of their places."""
+    xml = header(N, N, fov=(2 * N, 2 * N, 5), trajectory="radial")
+    bare = [readout(Y[:, s] * (1 + z), y=s, slice=z, head={"position": (0, 0, at), "slice_dir": (0, 0, 1)})
+            for z, at in enumerate((7, 0, 14)) for s in range(SHOTS)]
+    path = write(tmp_path / "bare.h5", xml, bare)
+    with pytest.raises(ValueError, match="--coord"):
+        io.load(path)
+    scan = io.load(path, coord=K)
+    assert scan.axes == ("slice", "coil", "shot", "sample")
+    assert scan.size == (N, N)
+    np.testing.assert_array_equal(scan.kspace[1], Y)
+    assert scan.meta["slices"] == [1, 0, 2]
+    np.testing.assert_array_equal(io.load(path, coord=np.stack([K, -K, K])).coord[0], -K)
+    np.testing.assert_array_equal(io.load(raw(tmp_path / "a.h5"), coord=-K).coord, -K)
+
+
 def test_raw_data_larger_than_the_memory(tmp_path):
     with pytest.raises(ValueError, match=r"a\.h5"):
         io.load(raw(tmp_path / "a.h5"), max_bytes=50_000)
@@ -157,7 +174,7 @@ def test_coordinates_beside_arrays(tmp_path):
     (lambda f: io.load(f / "ksp.cfl", coord=f / "traj.cfl", axes=("coil", "shot", "sample")), "leave axes out"),
     (lambda f: io.load(f / "ksp.cfl", coord=K[:, :9]), "coord has shape"),
     (lambda f: io.load(f / "ksp.cfl", coord=f / "no.cfl"), "does not exist"),
-    (lambda f: io.load(raw(f / "a.h5"), coord=K), "raw data")])
+    (lambda f: io.load(raw(f / "a.h5"), coord=K[:, :9]), "a.h5.*coord has shape")])
 def test_what_does_not_fit_is_refused(call, words, tmp_path):
     bart(tmp_path)
     with pytest.raises((ValueError, FileNotFoundError), match=words):

@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-import sigpy
+import sigpy.mri
 import torch
 from cases import coord, maps
 
@@ -68,21 +68,62 @@ def test_nufft_equals_sigpy_at_its_best(shape, rng):
     assert testing.distance(linops.nufft(shape, k)(x), theirs) < 1e-4
 
 
-@pytest.mark.skipif(not shutil.which("bart"), reason="bart is not installed")
+BART = pytest.mark.skipif(not shutil.which("bart"), reason="bart is not installed")
+
+
+@BART
 def test_nufft_equals_bart(tmp_path, rng):
     n = 32  # BART's transform is for images that end before the field of view does, and points that do not reach N / 2
     k = radial(20, n) * (1 - 2 / n)
     x = np.zeros((n, n), "c8")
     x[8:24, 8:24] = testing.random((16, 16), rng)
     _write(tmp_path / "x", x)
-    traj = np.zeros((*k.shape[:-1], 3), complex)  # BART: (x, y, z) first
-    traj[..., 0], traj[..., 1] = k[..., 1], k[..., 0]
-    _write(tmp_path / "t", traj)
+    _write(tmp_path / "t", _places(k))
     subprocess.run(["bart", "nufft", "t", "x", "y"], cwd=tmp_path, check=True, capture_output=True)
     theirs = np.squeeze(cfl.read(tmp_path / "y"))
     ours = linops.nufft((n, n), k)(x)
     scale = np.vdot(theirs, ours) / np.vdot(theirs, theirs)
     assert abs(scale - 1) < 2e-3  # its kernel's
+    assert testing.distance(scale * theirs, ours) < 1e-3
+
+
+def _places(k):
+    """BART's trajectory: (x, y, z) first."""
+    return np.concatenate([k[..., ::-1], np.zeros((*k.shape[:-1], 1))], -1)
+
+
+def sense_of_spokes(n=64, lam=1e-2, noise=0.01):
+    """(coordinates, maps, samples, lam, the minimum of 1/2 ||A x - y||^2 + lam / 2 ||x||^2 by ours)."""
+    head = pi.phantom.brain((n, n), 6)
+    mps = (head.mps / np.linalg.norm(head.mps, axis=0)).astype("c8")
+    k = radial(45, n) * (1 - 2 / n)
+    A, rng = linops.sense(mps, coord=k), np.random.default_rng(0)
+    y = A(head.image.astype("c8"))
+    y = (y + noise * testing.random(y.shape, rng)).astype("c8")
+    return k, mps, y, lam, pi.solve(A, y, lam * pi.Tikhonov(), pi.CG(), max_iter=100, tol=1e-7).x
+
+
+def test_the_image_is_sigpys_at_its_best():
+    k, mps, y, lam, ours = sense_of_spokes()
+    F = sigpy.linop.NUFFT(mps.shape, k, oversamp=2, width=8)  # their app's transform is 7e-3 off
+    A = F * sigpy.linop.Multiply(ours.shape, mps)
+    theirs = sigpy.app.LinearLeastSquares(A, y, lamda=lam, max_iter=100, tol=0, show_pbar=False).run()
+    assert testing.distance(theirs, ours) < 1e-3
+    app = sigpy.mri.app.SenseRecon(y, mps, lamda=lam, coord=k, max_iter=100, show_pbar=False).run()
+    assert testing.distance(app, ours) < 2e-2
+
+
+@BART
+def test_the_image_is_barts_at_its_best(tmp_path):
+    k, mps, y, lam, ours = sense_of_spokes()
+    _write(tmp_path / "t", _places(k))
+    _write(tmp_path / "y", y[..., None])
+    _write(tmp_path / "mps", mps[:, None])
+    words = ["-l2", f"-r{lam}", "-i100", "-w1", "-t", "t", "y", "mps", "x"]
+    subprocess.run(["bart", "pics", *words], cwd=tmp_path, check=True, capture_output=True)
+    theirs = np.squeeze(cfl.read(tmp_path / "x"))
+    scale = np.vdot(theirs, ours) / np.vdot(theirs, theirs)
+    assert abs(scale - 1) < 5e-3  # its kernel's
     assert testing.distance(scale * theirs, ours) < 1e-3
 
 
@@ -186,7 +227,9 @@ def test_sense_gives_gradients_with_respect_to_coordinates(what, own, stack, rng
 
 @pytest.mark.parametrize(("change", "words"), [
     (lambda k: k / 32, "cycles.*Multiply it by N,"), (lambda k: k * 2 * np.pi / 32, r"radians.*N / \(2 pi\)"),
-    (lambda k: k * 1e3, "Multiply them by 0.001"), (lambda k: k * 1.2, "leave out what lies outside"),
+    (lambda k: k * 1e3, "multiply them by 0.001"), (lambda k: k * 1.2, "leave out what lies outside"),
+    (lambda k: k / 0.22, "1/m with a field of view of 0.22 m.*multiply them by 0.22"),
+    (lambda k: k * 2, "a matrix of 64, multiply them by 0.5"),
     (lambda k: k.reshape(-1, 2).T, r"coord.T"), (lambda k: np.where(k > 15, np.nan, k), "NaN"),
     (lambda k: k[..., [0, 1, 1, 1]], "coord"), (lambda k: k[:0], "coord")])
 def test_coordinates_in_other_units_are_refused(change, words):

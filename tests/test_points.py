@@ -107,6 +107,9 @@ def test_a_series_is_averaged_over_all_its_shots():
     ({"size": None}, "size is needed"), ({"size": (40, 36, 2)}, "one coordinate for each"),
     ({"coord": None}, "size is for scans with coord"), ({"axes": ("coil", "ky", "kx")}, "shot, sample"),
     ({"axes": ("shot", "coil", "sample")}, "must be shot, sample"), ({"axes": ("coil", "spoke", "sample")}, "shot"),
+    ({"kspace": np.ones((SHOTS, SAMPLES, 4), "c8"), "axes": None}, r"coils look last.*moveaxis\(kspace, -1, 0\)"),
+    ({"weights": np.full((SHOTS, SAMPLES), -1.0)}, "weights"), ({"weights": np.zeros((SHOTS, SAMPLES))}, "weights"),
+    ({"weights": np.full((SHOTS, SAMPLES), np.nan)}, "weights"),
     ({"mps": MPS[:, :-1]}, "mps has shape"), ({"coord": np.zeros((3, 3, 2))}, "coord has shape")])
 def test_what_does_not_fit_is_refused(change, words):
     scan = radial()
@@ -115,6 +118,24 @@ def test_what_does_not_fit_is_refused(change, words):
         io.Scan(**fields)
     with pytest.raises(ValueError, match="need coord"):
         io.Scan(scan.kspace, axes=("coil", "shot", "sample"))
+
+
+def test_coordinates_of_a_smaller_matrix_are_doubted():
+    scan = radial()
+    for share, told in ((0.5, True), (0.95, False)):
+        found = io.Scan(scan.kspace, coord=share * scan.coord, size=N).warnings()
+        assert any("matrix of 20 x 18, multiply them by 2" in w for w in found) == told
+        assert bool(found) == told
+
+
+def test_fewer_samples_than_pixels_want_a_prior():
+    k = trajectories.radial(N, 4, 40)
+    scan = io.Scan(noisy(linops.sense(MPS, coord=k)(HEAD.image.astype("c8"))), coord=k, size=N, mps=MPS)
+    with pytest.warns(UserWarning, match=r"640 samples of 4 coils are fewer than the 1,440 pixels"):
+        done = pi.recon(scan, pi.Zero(), max_iter=2)
+    assert any("no prior" in d for d in done.agreement.doubts)
+    for one, prior in ((scan, 1e-2 * pi.TV()), (radial(12, mps=MPS), pi.Zero())):
+        assert not any("no prior" in d for d in pi.recon(one, prior, max_iter=2).agreement.doubts)
 
 
 # --- recon
@@ -218,10 +239,8 @@ def test_judges(tmp_path):
     blind = evaluate.compare({"s": scan}, ["tikhonov", "tv"], tune=None)  # by shots that are withheld
     assert blind.ranked_by.startswith("holdout")
     assert all(o.status != "failed" for o in blind.outcomes.values())
-    done = pi.recon(scan, 1e-3 * pi.TV(), max_iter=3)
-    for judge in (lambda: evaluate.crimes(scan), lambda: evaluate.consistency(done), lambda: evaluate.visibility(scan)):
-        with pytest.raises(ValueError, match="looks at k-space on a grid"):
-            judge()
+    with pytest.raises(ValueError, match="there none of it would show"):
+        evaluate.crimes(scan)
 
 
 # --- files
@@ -287,3 +306,12 @@ def test_the_radial_phantom_agrees_with_itself_once_its_transient_is_out():
     assert after.agreement.residual < 0.5 * before.agreement.residual
     assert "times the mean" in after.corrections["shots"]
     assert not after.agreement.doubts
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the shared scans are not here (PISOLVE_DATA)")
+def test_the_radial_phantom_from_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    line = ["recon", str(DATA / "phantom_radial33_17ch.h5"), "-o", "x.h5", "--slices", "1", "--max-iter", "5"]
+    assert cli.main(line) == 0
+    assert "times the mean" in capsys.readouterr().out
+    assert np.squeeze(io.load_image("x.h5")).shape == (128, 128)

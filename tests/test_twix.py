@@ -9,7 +9,8 @@ import twixtools
 from test_io import centred
 from test_mrd import close, damaged, oversampled
 
-from pisolve import io
+import pisolve as pi
+from pisolve import cli, io
 from pisolve.backend import fft
 
 SLICES, COILS, KY, KX = 2, 3, 16, 12
@@ -107,6 +108,42 @@ def test_the_packages_read_the_same(tmp_path, library):
             twix.image.squeeze = True
             theirs = twix.image[""].transpose(3, 1, 2, 0)  # (column, coil, line, slice) to (slice, coil, line, column)
     assert close(ours, fft(theirs, (-1,), inverse=True)[..., KX // 2 : KX // 2 + KX])
+
+
+def test_spokes_at_given_coordinates(tmp_path, monkeypatch, capsys):
+    """The format does not say where they lie."""
+    monkeypatch.chdir(tmp_path)
+    n, shots = 32, 21
+    k = pi.trajectories.radial((n, n), shots, 2 * n)
+    head = pi.phantom.brain((n, n), COILS)
+    y = pi.linops.sense(head.mps.astype("c8"), coord=k)(head.image.astype("c8"))
+    noise = np.ones((COILS, 256), np.complex64)
+    radial = {"sKSpace.ucTrajectory": 2, "sKSpace.lBaseResolution": n, "sKSpace.lPhaseEncodingLines": shots}
+    made = [block(y[:, s] * (1 + z), line=s, Sli=z) for z in range(2) for s in range(shots)]
+    path = write(tmp_path / "meas.dat", ([block(noise, "NOISEADJSCAN"), *made], radial))
+    with pytest.raises(ValueError, match=r"meas\.dat.*radial.*--coord"):
+        io.load(path)
+    scan = io.load(path, coord=k)
+    assert scan.axes == ("slice", "coil", "shot", "sample")
+    assert scan.size == (n, n)
+    assert close(scan.kspace, np.stack([y, 2 * y]))
+    assert scan.noise.shape == (COILS, 256)
+    assert scan.meta["trajectory"] == "radial"
+    np.save("k.npy", k)
+    assert cli.main(["info", "meas.dat", "--coord", "k.npy"]) in (0, None)
+    assert "21 shots of 64 samples" in capsys.readouterr().out
+    line = ["recon", "meas.dat", "--coord", "k.npy", "--size", "32,32", "--prior", "tv", "--max-iter", "25"]
+    assert cli.main([*line, "-o", "x.npy"]) == 0
+    truth = head.image * np.linalg.norm(head.mps, axis=0)
+    assert pi.metrics.psnr(abs(truth), abs(np.load("x.npy")[0])) > 22
+    with pytest.raises(ValueError, match=r"meas\.dat.*coord has shape"):
+        io.load(path, coord=k[:-1])
+    stack = [block(y[:, s] * (1 + z), line=s, Par=z, mdh={"CenterPar": 2}) for z in range(4) for s in range(shots)]
+    path = write(tmp_path / "stack.dat", (stack, radial | {"sKSpace.ucDimension": 4, "sKSpace.lPartitions": 4}))
+    scan = io.load(path, coord=k)
+    assert scan.axes == ("coil", "kz", "shot", "sample")
+    assert scan.size == (4, n, n)
+    assert close(scan.kspace[:, 3], 4 * y)
 
 
 FLAGS = {"RTFEEDBACK": "skipped", "HPFEEDBACK": "skipped", "REFPHASESTABSCAN": "skipped", "PHASESTABSCAN": "skipped",

@@ -179,9 +179,11 @@ def _check_units(reach, shape, name):
     share = reach / (np.array(shape) / 2)
     far = int(np.argmax(share))
     if share[far] > _EXTENT:
+        unit = f"1/m with a field of view of {1 / share[far]:.3g} m, or those of " if share[far] > 1.25 else ""
         raise ValueError(f"{name} reaches {reach[far]:.4g} along axis {far - len(shape)}, and N/2 is "
-                         f"{shape[far] / 2:g}: coordinates are in -N/2..N/2, in units of 1 / field of view. Multiply "
-                         f"them by {1 / share[far]:.4g}, or leave out what lies outside")
+                         f"{shape[far] / 2:g}: coordinates are in -N/2..N/2, in units of 1 / field of view. If they "
+                         f"are {unit}a matrix of {round(2 * reach[far])}, multiply them by {1 / share[far]:.4g}; else "
+                         "leave out what lies outside")
     if min(shape) < 16:  # so few samples may lie anywhere
         return
     for unit, most, factor in (("cycles per pixel, -0.5..0.5", 0.5, "N"), ("radians, -pi..pi", np.pi, "N / (2 pi)")):

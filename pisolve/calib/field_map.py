@@ -12,6 +12,7 @@ from pisolve.scan import Scan
 
 _SEEN = 0.1  # of the 99th percentile of the magnitude: where it is less, phases are not unwrapped
 _TRIED, _AROUND, _MARGIN = (0, 1, -1, 2, -2, 3, -3), 2.0, 0.05  # turns; pixels; what a turn must gain of 0 to 2
+_FITS = 4  # of a plane, that take out what the steps between neighbours leave
 _BACKWARDS = 0.4  # rad over the field of view, that gradients' delays make and other things do not
 _STEPS, _CLOSE = 2000, 1e-6  # of the smoothing's conjugate gradients
 _LONGEST = 1.0  # s of an echo time; longer ones are in ms
@@ -147,8 +148,8 @@ def _alike(products, weights, times):
 
     With p the phases of three echoes, 2 p_2 - p_1 - p_3 = 2 q + 2 pi f (a - b), where q is that phase, and a, b are the
     steps in time. f is that of the two echoes that are nearest, which has its share of q: what is left is q (a + b) /
-    min(a, b). The slopes are those of neighbours; where there are none worth a word all echoes were read alike, and the
-    products stay: a constant q could not be told from a field that is some turns off.
+    min(a, b). Where it has no slope worth a word all echoes were read alike, and the products stay: a constant q could
+    not be told from a field that is some turns off.
     """
     products, turn = products.copy(), 1.0 + 0j
     for e in range(1, len(times), 2):
@@ -158,17 +159,36 @@ def _alike(products, weights, times):
             f = unwrap(np.angle(products[k + 1] * products[k].conj()), weights) / min(a, b)
             left = products[e] ** 2 * (products[e - 1] * products[e + 1]).conj() * np.exp(-1j * f * (a - b))
             left = weights * left / np.maximum(abs(left), 1e-300)
-            angle = np.zeros((1,) * left.ndim)
-            for axis, n in enumerate(left.shape):
-                step = np.angle(np.vdot(np.take(left, range(n - 1), axis), np.take(left, range(1, n), axis)))
-                ramp = step * (np.arange(n) - n // 2).reshape([-1 if i == axis else 1 for i in range(left.ndim)])
-                left, angle = left * np.exp(-1j * ramp), angle + ramp
-            share = min(a, b) / (a + b)
+            angle, share = _linear(left), min(a, b) / (a + b)
             if share * np.ptp(angle) < _BACKWARDS:  # all were read the same way
                 return products
-            turn = np.exp(-1j * share * (angle + np.angle(left.sum())))
+            turn = np.exp(-1j * share * angle)
         products[e] *= turn
     return products
+
+
+def _linear(z):
+    """The phase of complex z that is linear in space.
+
+    The steps between neighbours begin, which no phase is too steep for; edges of the object pull at them. So a plane is
+    then fitted to what is left, by least squares, what is far off counting less.
+    """
+    places = [(np.arange(n) - n // 2).reshape([-1 if i == a else 1 for i in range(z.ndim)]) for a, n in
+              enumerate(z.shape)]
+    angle = np.zeros(z.shape)
+    for axis, n in enumerate(z.shape):
+        step = np.angle(np.vdot(np.take(z, range(n - 1), axis), np.take(z, range(1, n), axis)))
+        angle += step * places[axis]
+    planes = np.stack([np.ones(z.shape), *(np.broadcast_to(p / z.shape[a], z.shape) for a, p in enumerate(places))])
+    angle += np.angle((z * np.exp(-1j * angle)).sum())
+    seen = z != 0
+    inside = planes[:, seen]
+    for _ in range(_FITS):
+        rest = np.angle(z[seen] * np.exp(-1j * angle[seen]))
+        weighted = inside * (abs(z[seen]) * (1 + np.cos(rest)) / 2)
+        found = np.linalg.lstsq(weighted @ inside.T, weighted @ rest, rcond=None)[0]
+        angle += np.tensordot(found, planes, 1)
+    return angle
 
 
 def _resolved(first, phases, w, times, near):

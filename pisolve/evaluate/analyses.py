@@ -48,9 +48,9 @@ def explained(comparison: Comparison) -> list[Section]:
             f"measured, in units of the noise (standard deviation {first.noise:.3g}, {first.noise_from}). "
             "chi = sqrt(mean |r|^2 / 2): 1 is noise alone, well above 1 something was invented or lost, below 1 the "
             "image follows the noise of its samples. The pictures show |r| by its place in k-space, root mean square "
-            f"over coils, for the middle plane of {first.label}.\n\nWhat the samples do not determine leaves no trace "
-            "here: a structure made to lie in the null space passes whatever it shows. 'visibility' maps where that is "
-            "possible.")
+            f"over coils, for the middle plane of {first.label}; of samples anywhere by shot and sample.\n\nWhat the "
+            "samples do not determine leaves no trace here: a structure made to lie in the null space passes whatever "
+            "it shows. 'visibility' maps where that is possible.")
     return [Section("Does the image explain the data?", text, rows, pictures)]
 
 

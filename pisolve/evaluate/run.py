@@ -163,7 +163,7 @@ def _do(job, done, progress):
         one = parts[z]
         as_one = Reconstruction(x, result.status, [result], scale, replace(recipe, solver=result.solver, each=()), one,
                                 {})
-        judged = result.ok and (noise or scan.noise is not None) and scan.coord is None
+        judged = result.ok and (noise or scan.noise is not None)
         found = consistency(as_one, noise=noise) if judged else None
         shown = like_rss(one, x) if recipe.method.needs_maps else x  # the others are roots of sums of squares
         _keep(job, z, scan, labels[z], shown, {

@@ -39,10 +39,14 @@ def read(path, suffix: str, coord, size, axes, max_bytes: int) -> Scan:
         axes = (*(cfl.AXES[d] for d in used if d > SHOT), "shot", "sample")
     else:
         kspace, used = _array(path, suffix, "kspace", max_bytes), None
+    return points.scan(path, kspace, coordinates(coord, max_bytes, used, kspace.shape), size, axes)
+
+
+def coordinates(coord, max_bytes: int, used=None, shape=None) -> np.ndarray:
+    """An array of coordinates, or that of a file; BART's go with k-space of BART's dimensions `used`, and its shape."""
     if isinstance(coord, str | os.PathLike):
-        coord = _coord(coord, used, kspace.shape, max_bytes)
-    coord = to_numpy(_check.array("coord", coord, complex_=False))
-    return points.scan(path, kspace, coord, size, axes)
+        coord = _coord(coord, used, shape, max_bytes)
+    return to_numpy(_check.array("coord", coord, complex_=False))
 
 
 def _kspace(path, max_bytes):

@@ -55,7 +55,8 @@ def load(path: PathLike, *, mps: Any = None, part: dict | None = None, axes: Axe
             "channels" among readouts of an array and of a body coil (else the most channels).
         axes: the names of the axes of k-space in an array file, instead of what the file says, see `Scan`.
         coord: where the samples of an array file lie, see `Scan`: an array, or the path of a .npy, .npz, .h5 or .mat
-            with `coord`, or of BART's trajectory, a .cfl, beside a .cfl of BART's samples.
+            with `coord`, or of BART's trajectory, a .cfl, beside a .cfl of BART's samples. Of raw data, too: Siemens'
+            files have no trajectories; there every readout is a shot, in the order and with the samples of the file.
         size: the shape of the image with `coord`; None: as far as the coordinates reach.
         max_bytes: refuse a file whose arrays need more together; None is half of the machine's memory.
         noise: noise alone, instead of what the file has: the path of raw data measured without excitation, which
@@ -89,9 +90,6 @@ def load(path: PathLike, *, mps: Any = None, part: dict | None = None, axes: Axe
             raise ValueError(f"part chooses from raw data, and this is not raw data: leave out {_check.brief(part)}")
         if average != "mean" and not is_raw:
             raise ValueError("average is for raw data, and this file is not raw data: leave it out")
-        if is_raw and coord is not None:
-            raise ValueError("coord is for k-space in an array file, and this is raw data: leave it out, or give "
-                             "Scan(kspace, coord=...)")
         if mask is not None and is_raw:
             raise ValueError("mask is for k-space in an array file, and this is raw data, which says what it measured: "
                              "leave it out; scan.undersample(mask) leaves lines out")
@@ -102,10 +100,11 @@ def load(path: PathLike, *, mps: Any = None, part: dict | None = None, axes: Axe
                              "out, part={...} chooses")
         if coord is not None or path.suffix in (matlab.SUFFIX, ".cfl", ".hdr"):
             refuse(epi)
-        if coord is not None:
+        if is_raw:
+            coord = None if coord is None else beside.coordinates(coord, most)
+            scan = raw.read(path, most, chosen, average=average, noise=noise, epi=epi, coord=coord, size=size)
+        elif coord is not None:
             scan = beside.read(path, path.suffix, coord, size, axes, most)
-        elif is_raw:
-            scan = raw.read(path, most, chosen, average=average, noise=noise, epi=epi)
         elif path.suffix in HDF5:
             scan = fastmri.read(path, most, axes, epi)
         elif path.suffix == matlab.SUFFIX:

@@ -37,12 +37,13 @@ FIELDS = ("flags", "number_of_samples", "active_channels", "center_sample", "dis
 
 
 def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list | None = None,
-         epi: str = "auto") -> Scan:
+         epi: str = "auto", coord=None, size=None) -> Scan:
     """Read a scan: see `load`; k-space is (slice, ..., coil, ky, kx), or of a 3-D encoding (..., coil, kz, ky, kx).
 
     Of several measurements in one file the last with imaging readouts is the scan; noise is taken from all.
 
     Args:
+        coord, size: of samples anywhere, instead of what the readouts say; every readout is a shot then.
         noise: samples of another file, as `noise.samples_of` gives them, instead of those of this one.
         epi: how the ghost of an EPI scan is found, see `epi_raw`.
 
@@ -67,10 +68,14 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
         if noise is None and len(names) > 1:
             noise = [pair for name in names
                      for pair in samples_of(readouts if name == group else _readouts(*opened[name]))]
+        how = {"part": part, "max_bytes": max_bytes, "noise": noise, "bandwidth": bandwidth, "average": average,
+               "meta": several}
+        if coord is not None:
+            refuse(epi)
+            return mrd_points.given(path, readouts, head, header, coord, size, **how)
         if (header.text("encoding/trajectory") or "cartesian").lower() not in CARTESIAN:
             refuse(epi)
-            return mrd_points.scan(path, data, head, readouts, header, part=part, max_bytes=max_bytes, noise=noise,
-                                   bandwidth=bandwidth, average=average, meta=several)
+            return mrd_points.scan(path, data, head, readouts, header, **how)
         readouts = flattened(readouts) if counts is None else readouts
         readouts, lines = epi_raw.corrected(readouts, epi_raw.spaces(header), _flag(head, 24), epi, max_bytes)
         mode = header.text("encoding/parallelImaging/calibrationMode")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
-from pisolve._check import outside
 from pisolve.io import points
-from pisolve.io.geometry import place
-from pisolve.io.grid import AXES, BOTH, IMAGE, STEPS
-from pisolve.io.limits import spend
-from pisolve.io.readouts import _choose, _count, _lead, _noise, _words
+from pisolve.io.geometry import place, spatial_order
+from pisolve.io.readouts import _noise
+from pisolve.io.shots import at, gathered, imaging
 from pisolve.scan import Scan
 
 
@@ -35,66 +31,25 @@ def scan(path, data, head, r, header, *, part: dict, max_bytes: int, bandwidth: 
     Raises:
         ValueError: readouts without a trajectory, of several lengths of coordinates or numbers of channels.
     """
-    index = np.flatnonzero((r.role == IMAGE) | (r.role == BOTH))
-    if not len(index):
-        raise ValueError(f"no readout is for imaging, of {len(r.role)} there are {_count(r.role)}")
-    index, chosen, others = _choose(r, index, part)
-    if others:
-        warnings.warn(f"read {_words(chosen)} only, of {others}; choose by load(path, part={{...}}) or --part",
-                      stacklevel=outside())
+    index, chosen, told = imaging(r, part)
     m = r.matrix(chosen["encoding"])
     kinds = np.unique(head["trajectory_dimensions"][index])
     if len(kinds) > 1 or kinds[0] not in (2, 3) or "traj" not in data.dtype.names:
         raise ValueError(f"the trajectory is {header.text('encoding/trajectory')}, and its readouts have "
                          f"{kinds.tolist()} coordinates: 2 or 3 for each sample are needed in every one, or give "
-                         "coord yourself, Scan(kspace, coord=...)")
-    coils = np.unique(r.coils[index])
-    if len(coils) > 1 or not coils[0]:
-        raise ValueError(f"the number of channels changes between readouts: {coils.tolist()}")
+                         "coord yourself, load(path, coord=...) or --coord")
     d = 2 if m.flat else int(kinds[0])
-    lead = _lead(r, index, part, m.flat, None)
-    if average == "keep" and "average" not in part:
-        values = np.unique(r.counters["average"][index])
-        lead |= {"average": values} if len(values) > 1 else {}
-    names = [AXES[name] for name in lead]
-    where = [np.searchsorted(values, r.counters[name][index]) for name, values in lead.items()]
-    sizes = [len(values) for values in lead.values()]
-    stack = not m.flat and d == 2
-    if stack:
-        z = m.size[2] // 2 - m.centre[1] + r.counters[STEPS[1]][index].astype(np.int64)
-        if (z < 0).any() or (z >= m.size[2]).any():
-            raise ValueError(f"a readout has {STEPS[1]} {r.counters[STEPS[1]][index][(z < 0) | (z >= m.size[2])][0]}, "
-                             f"outside of the {m.size[2]} partitions that the header gives")
-        where, sizes = [*where, z], [*sizes, m.size[2]]
-    part_of = np.ravel_multi_index(where, sizes) if sizes else np.zeros(len(index), int)
-    shot = _number(part_of)
-    keep = (r.samples - r.pre - r.post)[index].astype(np.int64)
-    if keep.min() < 1:
-        raise ValueError("a readout has no sample left once those to be discarded are: the header belongs to other "
-                         "data")
-    count, shots, samples = int(np.prod(sizes)), int(shot.max()) + 1, int(keep.max())
-    spend("the header", f"k-space of {count} parts with {shots} shots", 8 * int(coils[0]) * count * shots * samples
-          + 24 * count * shots * samples, max_bytes)
-    kspace = np.zeros((count, int(coils[0]), shots, samples), np.complex64)
-    coord, mask = np.zeros((count, shots, samples, d)), np.zeros((count, shots, samples), bool)
-    for at, read in r.blocks(index):
-        for k, one, line in zip(at, read, _trajectories(data, index[at], head)):
-            i, n = index[k], keep[k]
-            kspace[part_of[k], :, shot[k], :n] = one[:, r.pre[i]:r.pre[i] + n]
-            coord[part_of[k], shot[k], :n] = line[r.pre[i]:r.pre[i] + n, d - 1::-1]  # z, y, x
-            mask[part_of[k], shot[k], :n] = True
-    coord, size, said = _units(coord, mask, header, m, d)
-    kspace, coord, mask = (a.reshape(*sizes, *a.shape[1:]) for a in (kspace, coord, mask))
-    axes = (*names, *(("kz",) if stack else ()), "coil", "shot", "sample")
-    fields = {"kspace": kspace, "mask": mask, "coord": coord, "axes": axes}
-    facts = {"readouts": _count(r.role)} | ({"part": chosen} if others or part else {})
-    facts |= {"slices": lead["slice"].tolist()} if "slice" in lead else {}
-    meta = header.describe() | facts | {"format": "ISMRMRD"} | said | meta
+    found = gathered(r, index, chosen, told, d=d, m=m, part=part, max_bytes=max_bytes, average=average,
+                     lines=lambda at: _trajectories(data, at, head))
+    coord, size, said = _units(found.coord, found.mask, header, m, d)
+    fields = {"kspace": found.kspace, "mask": found.mask, "coord": coord, "axes": found.axes}
+    meta = header.describe() | found.facts | {"format": "ISMRMRD"} | said | meta
     _place(fields, meta, head[index], r.counters["slice"][index], header, m, size)
     kspace, mask, coord = (fields[n] for n in ("kspace", "mask", "coord"))
-    if sizes and (coord == coord[(slice(1),) * len(sizes)]).all():
-        coord = coord[(0,) * len(sizes)]  # one trajectory for all
-    return points.scan(path, kspace, coord, size, axes, None if mask.all() else mask, meta,
+    sizes = coord.ndim - 3
+    if sizes and (coord == coord[(slice(1),) * sizes]).all():
+        coord = coord[(0,) * sizes]  # one trajectory for all
+    return points.scan(path, kspace, coord, size, found.axes, None if mask.all() else mask, meta,
                        noise=_noise(r, index, bandwidth, 1.0, noise))
 
 
@@ -118,14 +73,21 @@ def _place(fields: dict, meta: dict, head, slices, header, m, size) -> None:
     place(fields, meta, [h["position"] for h in firsts], directions, voxel, flat=m.flat, vendor=vendor, size=size)
 
 
-def _number(part_of) -> np.ndarray:
-    """The number of each readout among those of its part, in the order of the file."""
-    order = np.argsort(part_of, kind="stable")
-    starts = np.r_[0, np.flatnonzero(np.diff(part_of[order])) + 1]
-    number = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    found = np.empty_like(number)
-    found[order] = number
-    return found
+def given(path, r, head, header, coord, size, *, meta: dict, **how) -> Scan:
+    """The scan of readouts at given coordinates, see `shots.at`; `size` is the header's where it is None."""
+    m = r.matrix(0)
+    if size is None:
+        full = "yx" if m.flat else "zyx"
+        size = [header.number(f"encoding/reconSpace/matrixSize/{a}") for a in full]
+        size = tuple(size) if all(isinstance(n, int) and n > 0 for n in size) else None
+    return at(path, r, coord, size, r.matrix, meta=header.describe() | {"format": "ISMRMRD"} | meta,
+              order=lambda index, slices: _order(r, head, index, slices), **how)
+
+
+def _order(r, head, index, slices):
+    """The order of slices in space, or None where it is that of their counters."""
+    firsts = [head[index][np.flatnonzero(r.counters["slice"][index] == s)[0]] for s in slices]
+    return spatial_order([h["position"] for h in firsts], firsts[0]["slice_dir"])
 
 
 def _trajectories(data, index, head):

@@ -29,6 +29,8 @@ def scan(path, kspace, coord, size, axes, mask=None, meta=None, **arrays) -> Sca
                          "(128, 128)")
     if size is None:
         size = tuple(int(2 * np.ceil(m - 0.01)) for m in abs(np.asarray(coord)).reshape(-1, coord.shape[-1]).max(0))
+        if len(size) == 2 and axes is not None and "kz" in axes:
+            size = (kspace.shape[list(axes).index("kz")], *size)
         meta["assumed"] = (f"the file does not say the size of the image: {size}, from the reach of its coordinates; "
                            "store an entry size, such as (128, 128)")
     axes = None if axes is None else tuple(_axes.meant(a, _axes.POINTS) for a in axes)

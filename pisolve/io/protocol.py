@@ -45,7 +45,18 @@ def facts_of(protocol: dict) -> dict:
     found = {"acceleration": at_place(yaps, "sPat", "lAccelFactPE"),
              "acceleration_kz": at_place(yaps, "sPat", "lAccelFact3D"),
              "field_strength_t": at_place(yaps, "sProtConsistencyInfo", "flNominalB0")}
-    return {k: v for k, v in found.items() if v is not None and v != 1} | {"trajectory": "cartesian"}
+    kind = TRAJECTORIES.get(at_place(yaps, "sKSpace", "ucTrajectory") or 1, "other")
+    return {k: v for k, v in found.items() if v is not None and v != 1} | {"trajectory": kind}
+
+
+def partitions_of(head, image, counters, protocol: dict) -> Matrix:
+    """What is known of an encoding whose samples lie anywhere: how many partitions it has, and the middle one."""
+    yaps = protocol.get("MeasYaps", {})
+    top = int(counters[STEPS[1]][image].max(initial=0))
+    three = at_place(yaps, "sKSpace", "ucDimension") == 4 or top > 0
+    count = max(int(at_place(yaps, "sKSpace", "lPartitions") or 1), top + 1) if three else 1
+    centre = int(head["CenterPar"][image].max(initial=0)) or count // 2
+    return Matrix((1, 1, count), 1, (0, centre if three else 0), ((0, 65535), (0, 65535)))
 
 
 def matrix_of(head, image, samples, counters, protocol: dict) -> Matrix:
@@ -58,7 +69,9 @@ def matrix_of(head, image, samples, counters, protocol: dict) -> Matrix:
     yaps = protocol.get("MeasYaps", {})
     kind = at_place(yaps, "sKSpace", "ucTrajectory")
     if kind is not None and kind != 1:
-        raise ValueError(f"the trajectory is {TRAJECTORIES.get(kind, kind)}, not Cartesian: give coord to the NUFFT")
+        raise ValueError(f"the trajectory is {TRAJECTORIES.get(kind, kind)}, not Cartesian, and Siemens' "
+                         "files do not say where its samples lie: give load(path, coord=..., size=...) or --coord, an "
+                         "array (shot, sample, axis)")
     if not image.any():
         return Matrix((1, 1, 1), 1, (0, 0), ((0, 0), (0, 0)))
     base, over = at_place(yaps, "sKSpace", "lBaseResolution"), at_place(

@@ -25,10 +25,11 @@ def is_raw(path) -> bool:
         return link(file, "kspace") is None and bool(groups(file))
 
 
-def read(path, max_bytes: int, part: dict, *, average: str, noise, epi: str) -> Scan:
-    """Read a scan: see `load`; `noise` as `load_noise` gives it, or samples as `Scan` has them, or None."""
+def read(path, max_bytes: int, part: dict, *, average: str, noise, epi: str, coord=None, size=None) -> Scan:
+    """Read a scan: see `load`; `noise` as `load_noise` gives it, or as `Scan` has it, or None; `coord` an array."""
     listed = noise if isinstance(noise, list) else None if noise is None else []
-    scan = _reader(path).read(path, max_bytes, part, average=average, noise=listed, epi=epi)
+    scan = _reader(path).read(path, max_bytes, part, average=average, noise=listed, epi=epi, coord=coord,
+                              size=size)
     if isinstance(noise, list) and scan.noise is None:
         raise ValueError(f"the file of noise has none of {scan.coils} channels")
     return scan if noise is None or isinstance(noise, list) else replace(scan, noise=noise)

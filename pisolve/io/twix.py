@@ -15,13 +15,14 @@ import struct
 import numpy as np
 
 from pisolve import _check
-from pisolve.io import epi_raw
-from pisolve.io.geometry import directions_of, place
+from pisolve.io import epi_raw, shots
+from pisolve.io.epi import refuse
+from pisolve.io.geometry import directions_of, place, spatial_order
 from pisolve.io.grid import BOTH, CALIB, IMAGE, NOISE, SKIP, STEPS, Readouts
 from pisolve.io.limits import too_large
 from pisolve.io.measurements import chosen
 from pisolve.io.noise import samples_of
-from pisolve.io.protocol import at_place, facts_of, matrix_of, protocol_of
+from pisolve.io.protocol import at_place, facts_of, matrix_of, partitions_of, protocol_of
 from pisolve.io.readouts import assemble, warn_epi
 from pisolve.io.sieve import flattened, one_array
 from pisolve.scan import Scan
@@ -36,10 +37,11 @@ EMBEDDED, NONE = 2, 1  # of sPat.ucRefScanMode
 
 
 def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list | None = None,
-         epi: str = "auto") -> Scan:
+         epi: str = "auto", coord=None, size=None) -> Scan:
     """Read a scan: see `load`; k-space is (slice, ..., coil, ky, kx), or of a 3-D encoding (..., coil, kz, ky, kx).
 
     Args:
+        coord, size: of samples anywhere, which the format does not say; every readout is a shot then.
         noise: samples of another file, as `noise.samples_of` gives them, instead of those of this one.
         epi: how the ghost of an EPI scan is found, see `epi_raw`.
 
@@ -56,7 +58,14 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
     head, where = np.concatenate(heads), np.concatenate(where)
     if not len(head):
         raise ValueError(f"{path} has no readouts")
-    readouts, skipped = _readouts(raw, head, where, ours, protocol, mdh, modern)
+    readouts, skipped = _readouts(raw, head, where, ours, protocol, mdh, modern, placed=coord is None)
+    meta = {"format": f"twix {'VD/VE' if modern else 'VB'}", "vendor": "SIEMENS"} | facts_of(protocol)
+    meta |= {"skipped": skipped} if skipped else {}
+    if coord is not None:
+        refuse(epi)
+        readouts = one_array(readouts, part.pop("channels", None))
+        return _at(path, readouts, coord, size, head, protocol, part=part, max_bytes=max_bytes, bandwidth=BANDWIDTH,
+                   average=average, noise=noise, meta=meta)
     readouts = flattened(one_array(readouts, part.pop("channels", None)))
     lobe = epi_raw.siemens(lambda name: at_place(protocol, "Meas", name, 0), int(readouts.samples[ours].max(initial=0)))
     readouts, lines = epi_raw.corrected(readouts, lobe, ours & _flag(head, mdh, "PHASCOR"), epi, max_bytes)
@@ -64,10 +73,7 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
     fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, bandwidth=BANDWIDTH, average=average,
                              noise=noise, told=None if mode in (None, NONE) else mode == EMBEDDED)
     m = readouts.matrix(0)
-    meta = facts | {"format": f"twix {'VD/VE' if modern else 'VB'}", "vendor": "SIEMENS"} | facts_of(protocol)
-    meta |= {"phase_axis": -2} if m.flat else {}
-    meta |= {"skipped": skipped} if skipped else {}
-    meta |= lines
+    meta = facts | meta | ({"phase_axis": -2} if m.flat else {}) | lines
     if epi != "none" and "phase correction" in skipped and lines.get("epi", {}).get("by", "none") == "none":
         warn_epi(skipped["phase correction"])
     image = (readouts.role == IMAGE) | (readouts.role == BOTH)
@@ -75,6 +81,19 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
     place(fields, meta, [list(s["SlicePos"].item()) for s in slices], [directions_of(s["Quaternion"]) for s in slices],
           m.voxel(), flat=m.flat, vendor="SIEMENS")
     return Scan(**fields, meta=meta)
+
+
+def _at(path, readouts, coord, size, head, protocol, **how) -> Scan:
+    """The scan of readouts at given coordinates, its slices in the order of their places."""
+    image = (readouts.role == IMAGE) | (readouts.role == BOTH)
+    counters = readouts.counters
+
+    def order(index, slices):
+        firsts = [head[index][np.flatnonzero(counters["slice"][index] == s)[0]]["SliceData"] for s in slices]
+        return spatial_order([list(s["SlicePos"].item()) for s in firsts], directions_of(firsts[0]["Quaternion"])[0])
+
+    return shots.at(path, readouts, coord, size, lambda encoding: partitions_of(head, image, counters, protocol),
+                    order=order, **how)
 
 
 def read_noise(path, max_bytes: int) -> list:

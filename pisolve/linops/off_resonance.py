@@ -11,7 +11,8 @@ from pisolve import _check, backend
 from pisolve._types import ArrayLike
 from pisolve.backend.phases import Segments, checked_field, checked_times
 from pisolve.linops.autograd import apply
-from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
+from pisolve.linops.base import Adjoint, Linop
+from pisolve.linops.nufft import PointsNormal
 
 _SHARE = 1e-3  # of the largest root sum of squares of the maps: where they are less, no pixel counts
 
@@ -134,7 +135,7 @@ class OffResonance(Linop):
         parts = [make(w) for w in self._of_samples(self._differences.interpolators)]
         if None in parts:
             return self.H * self
-        return SelfAdjoint(self.ishape, _Normal(self._differences.factors(self.field_map), parts), "OffResonance.N")
+        return PointsNormal(self, _Normal(self._differences.factors(self.field_map), parts))
 
     def around(self, B) -> OffResonance:
         """The same phases around another encoding of the same image at the same samples."""

@@ -164,6 +164,18 @@ class SensePoints(Linop):
         """A^H A, or A^H w A of further weights w, as a function."""
         return _Normal(self, further)
 
+    def kernels(self, further=None):
+        """(index of a frame, that of its points, the P of `PointTransform.kernel`), P made once for shared points."""
+        made = {}
+        for i, points, root in self._parts():
+            own = i if self.own else ()
+            if own not in made:
+                weights = None if root is None else root**2
+                if further is not None:
+                    weights = further[own].reshape(-1) * (1 if weights is None else weights)
+                made[own] = points.kernel(weights, self.mps.dtype)
+            yield i, own, made[own]
+
 
 class _Coils:
     """arrays[c] * factor, made when it is asked for."""
@@ -184,14 +196,7 @@ class _Normal:
     def __init__(self, A: SensePoints, further=None):
         self.parts, made = [], {}
         shared = not any(A.mps.strides[:len(A.lead)])
-        for i, points, root in A._parts():
-            own = i if A.own else ()
-            kernel = made.setdefault(own, None)
-            if kernel is None:
-                weights = None if root is None else root**2
-                if further is not None:
-                    weights = further[own].reshape(-1) * (1 if weights is None else weights)
-                kernel = made[own] = points.kernel(weights, A.mps.dtype)
+        for i, own, kernel in A.kernels(further):
             key = own, () if shared else i
             if key not in made:
                 made[key] = Toeplitz(A.mps[i], kernel)

@@ -13,6 +13,7 @@ from pisolve._types import Array, ArrayLike, Axes
 from pisolve.linops._maps import checked_maps, spread
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 from pisolve.linops.sense import Sense, gather
+from pisolve.linops.soft_points import SoftPoints, soft_points
 
 
 class SoftSense(Linop):
@@ -25,6 +26,7 @@ class SoftSense(Linop):
 
     ndim = 2
     coil_axis = -3
+    soft = True  # there are several sets of maps
 
     def __init__(self, mps, mask=None, weights=None):
         self.mps, self.lead = mps, tuple(mps.shape[:-4])
@@ -176,7 +178,8 @@ class _Normal:
 
 
 def soft_sense(mps: ArrayLike, mask: ArrayLike | None = None, weights: ArrayLike | None = None, *,
-               axes: Axes | None = None, shape: Sequence[int] | None = None) -> SoftSense:
+               coord: ArrayLike | None = None, axes: Axes | None = None, shape: Sequence[int] | None = None,
+               eps: float = 1e-6) -> SoftSense | SoftPoints:
     """SENSE with several sets of maps, A x = M W^(1/2) F sum_s S_s x_s: images of the sets -> k-space of every coil.
 
     Where more than one thing is seen at a pixel (an object larger than the field of view, fat and water apart, motion
@@ -189,6 +192,7 @@ def soft_sense(mps: ArrayLike, mask: ArrayLike | None = None, weights: ArrayLike
         mps: maps (set, coil, y, x), or (slice, set, coil, y, x) for a volume of slices; complex.
         mask: as for `sense`.
         weights: as for `sense`.
+        coord, eps: points of k-space (..., 2) in place of the grid, as for `sense`; they get no gradient.
         axes, shape: the names of the axes of k-space, and its shape, as for `sense`; 2-D only. The axis of the sets is
             called "maps".
 
@@ -207,9 +211,14 @@ def soft_sense(mps: ArrayLike, mask: ArrayLike | None = None, weights: ArrayLike
     if names is not None and len(_axes.encoded(names)) > 2:
         raise ValueError("several sets of maps are for 2-D scans: take one set, calib.espirit(sets=1), or give "
                          "each=('slice', 'x') for planes of a 3-D scan")
-    if shape is not None:
-        mps = spread(mps, (*shape[:-3], mps.shape[-4], *shape[-3:]), 3)
-    A = SoftSense(mps, mask, weights)
+    if coord is not None:
+        if mask is not None:
+            raise ValueError("mask beside coord: leave out the coordinates of samples that were not measured")
+        A = soft_points(mps, coord, weights, axes=axes, shape=shape, eps=eps)
+    else:
+        if shape is not None:
+            mps = spread(mps, (*shape[:-3], mps.shape[-4], *shape[-3:]), 3)
+        A = SoftSense(mps, mask, weights)
     if names is not None:
         A.oaxes, image = names, _axes.of_image(names)
         A.iaxes = (*image[:-2], _axes.MAPS, *image[-2:])

@@ -9,17 +9,6 @@ from pisolve._types import ArrayLike
 from pisolve.linops._maps import spread
 
 
-def on_a_grid(one: io.Scan, what: str) -> None:
-    """Refuse a scan of samples anywhere for work that looks at a grid.
-
-    Raises:
-        ValueError: with what does take it.
-    """
-    if one.coord is not None:
-        raise ValueError(f"{what} looks at k-space on a grid, and this scan has samples anywhere (coord). What the "
-                         "image leaves of the data is done.agreement; noise_map, uncertainty and compare take it")
-
-
 def fully_sampled(one: io.Scan) -> bool:
     """Whether the scan is its own truth; zero-padded lines of a file that brings its reference count as sampled."""
     if one.coord is not None:

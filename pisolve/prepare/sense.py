@@ -51,15 +51,13 @@ SENSE = Sense()
 
 def _of_points(part) -> Model:
     """SENSE of samples anywhere in k-space."""
-    if part.sets > 1:
-        raise ValueError(f"mps has {part.sets} sets of maps, and samples anywhere (coord) are for one: give "
-                         "Espirit(sets=1)")
+    image = linops.combine_sets if part.sets > 1 else same
     density = np.expand_dims(part.encoding.density, -1 - len(part.size)).astype(part.kspace.real.dtype)
     A = sense_of(part)
     size, energy = _normalisation(A, part.kspace * density)
     if energy is None:
-        return Model(A, part.kspace, density=density)
-    return Model(sense_of(part, part.mps / size), part.kspace, lambda x: x / x.real.dtype.type(size), size=size,
+        return Model(A, part.kspace, image, density=density)
+    return Model(sense_of(part, part.mps / size), part.kspace, lambda x: image(x) / x.real.dtype.type(size), size=size,
                  energy=energy, density=density)
 
 
@@ -67,12 +65,12 @@ def sense_of(part: Any, mps: Any = None) -> linops.Linop:
     """The operator of a part of a scan with its own maps or others, off-resonance included."""
     place = {"axes": part.axes, "shape": part.kspace.shape}
     mps = part.mps if mps is None else mps
+    make = linops.soft_sense if part.sets > 1 else linops.sense
     if part.coord is None:
-        make = linops.soft_sense if part.sets > 1 else linops.sense
         return _with_field(part, make(mps, part.mask, part.weights, **place))
     kept = [w for w in (part.mask, part.weights) if w is not None]
     weights = np.prod(np.broadcast_arrays(*kept), axis=0, dtype=float) if kept else None
-    return _with_field(part, linops.sense(mps, weights=weights, coord=part.coord, **place))
+    return _with_field(part, make(mps, weights=weights, coord=part.coord, **place))
 
 
 def _with_field(part, A) -> linops.Linop:

@@ -12,6 +12,7 @@ from pisolve import backend
 from pisolve._check import outside
 from pisolve.backend import real
 from pisolve.prepare import agree
+from pisolve.priors import Zero
 from pisolve.scan import odd
 from pisolve.scan.look import Look
 from pisolve.solvers.base import walk
@@ -85,7 +86,9 @@ class Watch:
         look = look if scan.kspace is look.scan.kspace else Look(scan)
         self.coils, self.measured = scan.coils, scan.noise is not None
         self.sigma = float(np.sqrt((abs(scan.noise) ** 2).mean() / 2)) if self.measured else look.noise
-        if self.recipe.method.needs_maps and scan.coord is None:
+        if scan.coord is not None:
+            self._say(_undetermined(scan, self.recipe))
+        elif self.recipe.method.needs_maps:
             self._say(agree.maps_against_data(scan, look, self.given))
 
     def solved(self, misfits, results) -> Agreement:
@@ -121,6 +124,16 @@ class Watch:
         self.doubts += sentences
         for text in sentences:
             warnings.warn(text, stacklevel=outside())
+
+
+def _undetermined(scan, recipe) -> list[str]:
+    """Fewer samples than pixels, and nothing that chooses among the images that explain them."""
+    samples = scan.coils * int(np.broadcast_to(scan.mask, scan.encoding.shape).sum())
+    pixels = int(np.prod(scan.image_shape))
+    if recipe.network is not None or not isinstance(recipe.prior, Zero) or samples >= pixels:
+        return []
+    return [f"{samples:,} samples of {scan.coils} coil{'s' * (scan.coils > 1)} are fewer than the {pixels:,} pixels, "
+            "and no prior chooses among the images that explain them: give one, such as pi.TV() (--prior tv)"]
 
 
 _UNITS = "for data of a 99th percentile of 1 (--lam, --sigma)"

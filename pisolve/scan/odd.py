@@ -10,6 +10,7 @@ from pisolve.scan.look import Look
 
 CALIB = 8  # lines: what ESPIRiT's and GRAPPA's usual kernels need at the very least
 _CLEAR = 0.3  # how much of the energy is no noise, where its place means something
+_REACH = 0.7  # of N/2, that coordinates reach at least; delays and asymmetric echoes leave more
 _INNER = 0.8  # of the energy along an axis in its middle third: so much has an encoded axis, and no coils have
 
 
@@ -18,7 +19,7 @@ def warnings(scan) -> list[str]:
     look = Look(scan)
     found = [scan.meta["assumed"]] if "assumed" in scan.meta else []
     if scan.coord is not None:
-        return found + _scale(look.peak) + faults(look)
+        return found + _scale(look.peak) + _short(scan) + faults(look)
     return found + _scale(look.peak) + faults(look) + _unmasked(scan, look) + _uncalibrated(scan)
 
 
@@ -36,6 +37,18 @@ def _scale(peak: float) -> list[str]:
     if 1e-12 <= peak <= 1e12:
         return []
     return [f"k-space peaks at {peak:.3g}, where squares leave single precision: multiply it to a peak near 1"]
+
+
+def _short(scan) -> list[str]:
+    """Coordinates that reach a part of the grid only: of another matrix size, or of an image that is too fine."""
+    points = scan.coord.shape[-1]
+    half = np.array(scan.size[-points:]) / 2
+    share = float((abs(scan.coord).reshape(-1, points).max(0) / half).max())
+    if not 0 < share < _REACH:
+        return []
+    size, matrix = (" x ".join(map(str, n)) for n in (scan.size, [round(2 * share * h) for h in half]))
+    return [f"coord reaches {share:.2g} of N/2, and the image is {size}: if the coordinates are those of a matrix of "
+            f"{matrix}, multiply them by {1 / share:.3g}; else the image is finer than what was measured"]
 
 
 def _permuted(look) -> list[str]:

@@ -97,6 +97,15 @@ class Points(Grid):
             found += np.square((np.arange(n) - n // 2) / n)[:, None, None]
         return found
 
+    def radius(self) -> np.ndarray:
+        """The distance of each sample from the centre, 1 in a corner of the grid; shaped as k-space without coils."""
+        half = np.array(self.size, float) / 2
+        found = np.square(self.coord / half[-self.points:]).sum(-1)
+        if self.stacked:
+            n = self.size[0]
+            found = found + np.square((np.arange(n) - n // 2) / half[0])[:, None, None]
+        return np.broadcast_to(np.sqrt(found / len(self.size)), self.shape)
+
     @property
     def cells(self) -> float:
         """How many cells of k-space the samples of a frame cover: each at most one."""
@@ -170,8 +179,10 @@ def as_points(kspace, coord, size, given):
     lead = tuple(n for a, n in sizes.items() if a not in points and a != _axes.COIL)
     fitting = dict.fromkeys([shape, *((sizes["kz"], *shape) for _ in stack), (*lead, *shape)])
     if coord.shape[:-1] not in fitting:
+        turned = given is None and kspace.shape[:-1] in (coord.shape[:-1], coord.shape[-3:-1])
+        hint = "; the coils look last, and come before the samples: numpy.moveaxis(kspace, -1, 0)" * turned
         raise ValueError(f"coord has shape {coord.shape}, kspace {kspace.shape} ({', '.join(names)}): give coord "
-                         f"{' or '.join(str((*f, d)) for f in fitting)}")
+                         f"{' or '.join(str((*f, d)) for f in fitting)}{hint}")
     more = (1,) * (d - len(points))
     kspace = kspace.reshape(*kspace.shape[:-len(points)], *more, *shape)
     coord = coord.reshape(*coord.shape[:-1 - len(points)], *more, *coord.shape[-1 - len(points):])

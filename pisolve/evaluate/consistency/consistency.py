@@ -12,7 +12,7 @@ from pisolve.evaluate.consistency.forward import Noise, directions, noise_of, on
 from pisolve.evaluate.consistency.residual import in_image, is_magnitude, noise_alone, structure_rows, unknowns
 from pisolve.evaluate.planes import planes, told
 from pisolve.evaluate.section import Curves, Picture, Section, Told
-from pisolve.prepare import EACH, Espirit, on_a_grid, prepare
+from pisolve.prepare import EACH, Espirit, prepare
 from pisolve.recipe import Reconstruction, in_order
 from pisolve.recipe.order import is_method, ordered
 from pisolve.scan import Scan
@@ -39,7 +39,9 @@ class Consistency(Told):
         samples: number of complex samples.
         rings: one dict a ring of k-space: its radius (0 the centre, 1 the edge), samples, chi.
         lines: chi of every line along the phase-encoding axis (of a 3-D scan the last of them); None where not sampled.
-        kspace: ((slice, frame, ...) ky, kx), root mean square over coils of r, over sqrt(2); 0 where not sampled.
+        unit: what `lines` are, "line" or, of samples anywhere, "shot".
+        kspace: ((slice, frame, ...) ky, kx), root mean square over coils of r, over sqrt(2); 0 where not sampled. Of
+            samples anywhere ((slice, frame, ...) shot, sample).
         image: as the image, |A^H r| smoothed by a blob of 3 pixels (in 3-D a ball), in its own standard deviations (of
             one part).
         peak, place: the largest of it, and where, ((slice, frame, ...) y, x).
@@ -58,6 +60,7 @@ class Consistency(Told):
     beyond: float | None = None
     rings: tuple = ()
     lines: tuple = ()
+    unit: str = "line"
     kspace: np.ndarray | None = field(default=None, repr=False)
     image: np.ndarray | None = field(default=None, repr=False)
     peak: float | None = None
@@ -74,6 +77,8 @@ class Consistency(Told):
     def section(self) -> Section:
         """For the report."""
         title = "Does the image explain the data?"
+        along = "line along the phase-encoding axis" if self.unit == "line" else self.unit
+        place = "by its place in k-space" if self.unit == "line" else "by shot and sample"
         if self.chi is None:
             return Section(title, f"{self.verdict}\n\n" + " ".join(self.notes))
         noise_only = ("" if self.expected is None else
@@ -87,7 +92,7 @@ class Consistency(Told):
                 "unknowns / samples). Above 1: something in the image is invented, or something in the data was lost "
                 "(smoothing, wrong maps, motion between lines count as well).\n\n"
                 f"|r| exceeds {TAIL:g} at a share of {self.beyond:.2g} of the samples, for noise {np.exp(-8):.2g}. The "
-                "first picture is r by its place in k-space, root mean square over coils, 10^0 = noise. The second "
+                f"first picture is r {place}, root mean square over coils, 10^0 = noise. The second "
                 "says where in the image: A^H r, smoothed by a blob of 3 pixels, in its own standard deviations; its "
                 f"largest value is {self.peak:.1f}, that of noise alone exceeds {self.limit:.1f} in one image of a "
                 "hundred.\n\n"
@@ -103,7 +108,7 @@ class Consistency(Told):
         curves = [Curves("Residual by ring of k-space", "|k| / k_max", "chi",
                          {"chi": ([(r["low"] + r["high"]) / 2 for r in self.rings], [r["chi"] for r in self.rings]),
                           "noise": ([0.0, 1.0], [1.0, 1.0])}),
-                  Curves("Residual by line", "line along the phase-encoding axis", "chi",
+                  Curves(f"Residual by {self.unit}", along, "chi",
                          {"chi": (at, [self.lines[i] for i in at]), "noise": ([at[0], at[-1]], [1.0, 1.0])})]
         kspace, image = (planes(p) for p in (self.kspace, self.image))
         if len(kspace) == len(self.slices):
@@ -176,7 +181,6 @@ def consistency(done: Any, scan: Any = None, *, structures: dict | None = None, 
         picture = backend.to_numpy(_check.array("done", done, complex_=False, nonzero=True))
         if picture.shape != scan.image_shape:
             raise ValueError(f"done has shape {picture.shape}, the scan's images have {scan.image_shape}")
-    on_a_grid(scan, "consistency")
     n = noise_of(scan, noise)
     notes = [] if n.measured else ["the noise level was estimated from the data and tends to be too large, so that chi "
                                    "is too small: compare recipes by it, or give noise=..."]
@@ -199,8 +203,7 @@ def consistency(done: Any, scan: Any = None, *, structures: dict | None = None, 
         notes.append("probe is not for magnitudes: what noise alone would leave is not known")
     elif probe:
         left = noise_alone(done, models, xs, parts, n, seed)
-    found = [m and in_image(r, n.units(directions(m, x)), p.mask, len(p.encoding.encoded))
-             for r, m, x, p in zip(whites, models, xs, parts)]
+    found = [m and in_image(r, n.units(directions(m, x)), p) for r, m, x, p in zip(whites, models, xs, parts)]
     rows = structure_rows({} if structures is None else structures, scan, picture, n, whites, each)
     return _judged(whites, found, scan, parts, each, n, left, rows, notes)
 
@@ -218,21 +221,25 @@ def _judged(whites, found, scan, parts, each, noise: Noise, left, rows, notes) -
         slices[k] = float(np.sqrt(s.sum() / (2 * coils * m.sum())))
     chi = float(np.sqrt(square.sum() / (2 * samples)))
     flat = square.reshape(-1, coils, *size)
-    by_place = flat.sum((0, 1)) / (2 * len(flat) * coils)
-    share = sampled.reshape(-1, *size).mean(0)  # of the parts and frames that were sampled there
-    mask = share > 0
-    radius = np.sqrt(sum(((np.arange(n) - n // 2) / (n / 2)).reshape(
-        [-1 if a == i else 1 for a in range(len(size))]) ** 2 / len(size) for i, n in enumerate(size)))
+    if first.coord is None:
+        by_place = flat.sum((0, 1)) / (2 * len(flat) * coils)
+        share = sampled.reshape(-1, *size).mean(0)  # of the parts and frames that were sampled there
+        radius = np.sqrt(sum(((np.arange(n) - n // 2) / (n / 2)).reshape(
+            [-1 if a == i else 1 for a in range(len(size))]) ** 2 / len(size) for i, n in enumerate(size)))
+    else:  # each part and frame may have places of its own
+        by_place, share = flat.sum(1) / (2 * coils), sampled.reshape(-1, *size).astype(float)
+        radius = np.stack([parts[k].encoding.radius() for k in there]).reshape(-1, *size)
+    mask, repeats = share > 0, square.size // by_place.size // coils
     ring = np.minimum((radius * _RINGS).astype(int), _RINGS - 1)
-    rings = tuple({"low": k / _RINGS, "high": (k + 1) / _RINGS, "samples": round(share[here].sum() * len(flat)) * coils,
+    rings = tuple({"low": k / _RINGS, "high": (k + 1) / _RINGS, "samples": round(share[here].sum() * repeats) * coils,
                    "chi": float(np.sqrt(by_place[here].mean() / by_place.dtype.type(share[here].mean())))}
                   for k in range(_RINGS) if (here := mask & (ring == k)).any())
     encoded = first.encoding.encoded
-    phase = [i for i, a in enumerate(encoded) if a != first.readout][-1]
-    across = tuple(i for i in range(len(encoded)) if i != phase)
+    phase = [i for i, a in enumerate(encoded) if a != first.readout][-1] - len(encoded)
+    across = tuple(i for i in range(-by_place.ndim, 0) if i != phase)
     lines = tuple(None if not c else float(np.sqrt(v / c)) for v, c in zip(by_place.sum(across), share.sum(across)))
     nothing = np.zeros(shape)
-    image = scan.assemble([nothing if f is None else f[0] for f in found], each)
+    image = scan.assemble([np.zeros(first.image_shape) if f is None else f[0] for f in found], each)
     place = tuple(int(i) for i in np.unravel_index(image.argmax(), image.shape))
     peak, inside = float(image.max()), max(f[1] for f in found if f is not None)
     limit = float(np.sqrt(2 * np.log(inside * len(there) / 0.01)))
@@ -242,8 +249,9 @@ def _judged(whites, found, scan, parts, each, noise: Noise, left, rows, notes) -
         kspace[k] = np.sqrt(s.sum(axis) / (2 * coils))
     verdict = _verdict(chi, left, peak, dict(zip(scan.image_axes, place)), limit, noise)
     return Consistency(chi, verdict, noise.sigma, noise.source, samples, tuple(slices), left,
-                       float((square > TAIL**2).sum() / samples), rings, lines, scan.assemble(kspace, each), image,
-                       peak, place, limit, rows, tuple(notes))
+                       float((square > TAIL**2).sum() / samples), rings, lines,
+                       "line" if first.coord is None else "shot", scan.assemble(kspace, each), image, peak, place,
+                       limit, rows, tuple(notes))
 
 
 def _verdict(chi, left, peak, place, limit, noise: Noise) -> str:

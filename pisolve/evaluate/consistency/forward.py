@@ -18,6 +18,8 @@ from pisolve.tuning.data import Data
 def predicted(model: Model, x) -> np.ndarray:
     """F S x at every position of k-space, sampled or not: (coil, ky, kx), with a part's further axes, of its unknown x.
 
+    Of samples anywhere at these, kept or not.
+
     SENSE and GRAPPA see x through the maps, soft SENSE through all sets of them; coil images are their own.
     """
     around = getattr(model.A, "around", None)  # off-resonance, which is part of what is predicted
@@ -27,15 +29,14 @@ def predicted(model: Model, x) -> np.ndarray:
         return backend.fft(x, (-2, -1))
     place = {} if A.oaxes is None else {"axes": A.oaxes, "shape": tuple(A.oshape)}
     if getattr(A, "coord", None) is not None:
-        plain = linops.sense(maps, coord=A.coord, **place)
-    else:
-        plain = (linops.sense if _one(A) else linops.soft_sense)(maps, **place)
+        place["coord"] = A.coord
+    plain = (linops.sense if _one(A) else linops.soft_sense)(maps, **place)
     return plain(x) if around is None else around(plain)(x)
 
 
 def _one(A) -> bool:
     """Whether an operator with maps has one set of them."""
-    return tuple(A.mps.shape) == tuple(A.oshape)
+    return not getattr(getattr(A, "A", A), "soft", False)
 
 
 def one_set(scan) -> bool:

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from pisolve import _check, backend
+from pisolve import _check, backend, linops
 from pisolve.evaluate.consistency.forward import Noise, one_set, predicted
 from pisolve.evaluate.consistency.visibility import CLEAR, LOW, gaussian, sight_of
 from pisolve.evaluate.planes import split
 from pisolve.prepare import SENSE, models_of
+from pisolve.problem import Problem
 from pisolve.recipe import repeated
 
 _WIDTH, _STEP, _PHASES = 3.0, 0.1, 30
@@ -29,8 +30,8 @@ def unknowns(done, recipe, scan, picture, magnitude, each):
         kind = scan.kspace.real.dtype.type
         return models, [m and backend.to_numpy(r.x) / kind(done.scale) for m, r in zip(models, done.results)]
     if scan.mps is None:
-        inner = len(scan.encoding.encoded)
-        scan = scan._with(mps=np.ones(scan.kspace.shape[-1 - inner:], scan.kspace.dtype))
+        size = scan.image_shape[-len(scan.encoding.encoded):]
+        scan = scan._with(mps=np.ones((scan.coils, *size), scan.kspace.dtype))
     if not one_set(scan):
         raise ValueError(f"scan has {scan.sets} sets of coil maps, of which an image says nothing: give the "
                          "Reconstruction, or a scan with one set")
@@ -41,7 +42,8 @@ def unknowns(done, recipe, scan, picture, magnitude, each):
 
 def _with_phase(model, x, y):
     """A magnitude with the phase that explains the data best, by projected gradients from that of A^H y."""
-    size, L = abs(x), model.A.norm_bound() ** 2
+    size, bound = abs(x), model.A.norm_bound()
+    L = Problem(model.A, model.y, None).lipschitz if bound is None else bound**2
     x = size * backend.unit(model.A.H(y))
     for _ in range(_PHASES):
         x = size * backend.unit(x + model.A.H(y - model.A(x)) / x.real.dtype.type(L))
@@ -66,32 +68,53 @@ def noise_alone(done, models, xs, parts, noise: Noise, seed: int) -> float:
     return float(np.sqrt(total / (2 * count)))
 
 
-def in_image(r, maps, mask, ndim: int) -> tuple[np.ndarray, int]:
+def in_image(r, maps, part) -> tuple[np.ndarray, int]:
     """(|<A g, r>| / ||A g|| for a blob g at every pixel, number of pixels inside the maps), in units of the noise.
 
     Args:
-        r: residual of a part, (..., coil, ky, kx) or in 3-D (..., coil, kz, ky, kx); each frame is looked at by itself.
-        maps, mask: how the coils see each pixel, shaped as r, and what was sampled, without the coils' axis.
-        ndim: the number of encoded axes.
+        r: residual of a part, (..., coil, ky, kx) or in 3-D (..., coil, kz, ky, kx), or of samples anywhere; each frame
+            is looked at by itself.
+        maps: how the coils see each pixel, of the axes of r, those of the image in the place of the encoded ones.
+        part: of the scan, which says what was sampled.
     """
-    lead, inner = r.shape[:-1 - ndim], r.shape[-ndim:]
-    r, maps = (a.reshape(-1, *a.shape[-1 - ndim:]) for a in (r, maps))
-    found = [_blobs(*one) for one in zip(r, maps, np.broadcast_to(mask, (*lead, *inner)).reshape(-1, *inner))]
-    return np.stack([f[0] for f in found]).reshape(*lead, *inner), sum(f[1] for f in found)
-
-
-def _blobs(r, maps, mask):
-    axes = tuple(range(-mask.ndim, 0))
-    energy = (abs(maps) ** 2).sum(0)
-    w = (maps.conj() * backend.fft(r, axes, inverse=True)).sum(0)
-    shape = energy.shape
+    inner = len(part.encoding.encoded)
+    lead, shape = r.shape[:-1 - inner], part.image_shape[-inner:]
     g = gaussian(shape, [n // 2 for n in shape], _WIDTH)
+    maps = np.broadcast_to(maps, (*lead, *maps.shape[-1 - inner:]))
+    frames = (_on_grid if part.coord is None else _anywhere)(r, maps, part, g)
+    energies = ((abs(s) ** 2).sum(0) for s in maps.reshape(-1, *maps.shape[-1 - inner:]))
+    found = [_blobs(w, energy, kept, g) for (w, kept), energy in zip(frames, energies)]
+    return np.stack([f[0] for f in found]).reshape(*lead, *shape), sum(f[1] for f in found)
+
+
+def _on_grid(r, maps, part, g):
+    """(A^H r, ||M F g||^2) of each frame."""
+    inner = g.ndim
+    axes, masks = tuple(range(-inner, 0)), np.broadcast_to(part.mask, (*r.shape[:-1 - inner], *g.shape))
+    spectrum = abs(backend.fft(g.astype(complex), axes)) ** 2
+    r, maps = (a.reshape(-1, *a.shape[-1 - inner:]) for a in (r, maps))
+    for one, s, mask in zip(r, maps, masks.reshape(-1, *g.shape)):
+        yield (s.conj() * backend.fft(one, axes, inverse=True)).sum(0), (mask * spectrum).sum()
+
+
+def _anywhere(r, maps, part, g):
+    """The same of samples anywhere."""
+    place, lead = {"axes": part.axes, "coord": part.coord}, r.shape[:-1 - g.ndim]
+    w = linops.sense(maps, shape=r.shape, **place).H(r)
+    shape = (*lead, 1, *r.shape[-g.ndim:])
+    F = linops.sense(np.ones((1, *g.shape), r.dtype), weights=part.mask, shape=shape, **place)
+    data = F(np.broadcast_to(g, (*lead, *g.shape)).astype(r.dtype))
+    kept = (abs(data) ** 2).reshape(int(np.prod(lead)), -1).sum(-1)
+    return zip(w.reshape(-1, *g.shape), kept)
+
+
+def _blobs(w, energy, kept, g):
+    axes = tuple(range(-g.ndim, 0))
 
     def smooth(image, kernel):
         blurred = backend.fft(image.astype(complex), axes) * backend.fft(kernel.astype(complex), axes)
         return backend.fft(blurred, axes, inverse=True) * np.sqrt(g.size)
 
-    kept = (mask * abs(backend.fft(g.astype(complex), axes)) ** 2).sum()  # ||M F g||^2
     size = np.maximum(smooth(energy, g**2).real / (g**2).sum(), 0) * kept
     inside = energy > 0.01 * energy.max()
     return abs(smooth(w, g)) * inside / np.sqrt(np.where(inside, size, 1)), int(inside.sum())
@@ -114,7 +137,7 @@ def structure_rows(structures, scan, picture, noise: Noise, whites, each) -> tup
         energy = [float(np.linalg.norm(p)) ** 2 for p in parts]
         if not any(energy):
             raise ValueError(f"structures[{name!r}] lies where the scan holds nothing: there is nothing to look for")
-        traces = [s.trace(p) for s, p in zip(sights, parts)]
+        traces, lengths = [s.trace(p) for s, p in zip(sights, parts)], [s.lengths(p) for s, p in zip(sights, parts)]
         reach = float(np.sqrt(sum(np.linalg.norm(t) ** 2 for t in traces)))
         agree = float(sum(backend.dot(t, whites[k]) for t, k in zip(traces, there)))
         excess = agree / max(reach, 1e-300)
@@ -125,8 +148,7 @@ def structure_rows(structures, scan, picture, noise: Noise, whites, each) -> tup
             verdict = "contradicts the data"
         else:
             verdict = "the data do not contradict it" + (", nor do they determine it" if fixed < LOW else "")
-        full = np.sqrt(sum(np.linalg.norm(s.full(p.astype(s.full.mps.dtype))) ** 2 for s, p in zip(sights, parts)))
-        part = np.sqrt(sum(np.linalg.norm(s.A(p.astype(s.full.mps.dtype))) ** 2 for s, p in zip(sights, parts)))
+        part, full = (np.sqrt(sum(n[i] ** 2 for n in lengths)) for i in (0, 1))
         rows.append({"structure": str(name), "seen": float(part / full) if full else 0.0, "determined": fixed,
                      "reach": reach, "excess": excess, "unsupported": excess / reach if reach >= CLEAR else None,
                      "verdict": verdict})

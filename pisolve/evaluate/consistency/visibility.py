@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pisolve import _check, backend, linops
+from pisolve import _axes, _check, backend, linops
 from pisolve._types import ArrayLike
 from pisolve.evaluate.consistency.forward import Noise, noise_of, one_set
 from pisolve.evaluate.planes import flat, which
 from pisolve.evaluate.section import Picture, Section, Told
 from pisolve.linops.solve import cg_solve
-from pisolve.prepare import Espirit, on_a_grid, prepare
+from pisolve.prepare import Espirit, prepare
 from pisolve.tuning.scores import BETA
 
 CLEAR = 5.0  # standard deviations that make a structure stand out
@@ -39,14 +39,31 @@ class Sight:
         noise: `Noise`.
         axes, shape: the names of the axes of k-space, and its shape, as for `linops.sense`.
         field_map, times: of off-resonance, as for `linops.off_resonance`; None: there is none.
+        coord, density: of samples anywhere, and the area of k-space that each stands for, 0 where it was not kept. A
+            sample then counts as the share of a cell of the grid that it covers, so that all numbers mean what they do
+            on a grid, however dense the samples lie.
     """
 
-    def __init__(self, mps, mask, noise: Noise, *, axes=None, shape=None, field_map=None, times=None):
-        plain = [linops.sense(mps, m, axes=axes, shape=shape) for m in (mask, None)]
-        off = field_map is not None and times is not None
-        self.A, self.full = (linops.off_resonance(B, field_map, times) if off else B for B in plain)
-        self.noise = noise
+    def __init__(self, mps, mask, noise: Noise, *, axes=None, shape=None, field_map=None, times=None, coord=None,
+                 density=None):
+        off, place = field_map is not None and times is not None, {"axes": axes, "shape": shape}
+        self.noise, self.root = noise, None
+        if coord is None:
+            plain = [linops.sense(mps, m, **place) for m in (mask, None)]
+            self.A, self.full = (linops.off_resonance(B, field_map, times) if off else B for B in plain)
+            self.samples = self.A
+        else:
+            cells = np.minimum(density, 1)
+            B = [linops.sense(mps, weights=w, coord=coord, **place) for w in (cells, 1.0 * (density > 0))]
+            self.A, self.samples = (linops.off_resonance(b, field_map, times) if off else b for b in B)
+            self.root = np.expand_dims(np.sqrt(cells), B[0].coil_axis).astype(mps.real.dtype)
+            plain = [_on_the_grid(B[0].mps, axes, len(coord.shape) - 1)]
+            self.full = plain[0]
         self.beta = BETA * plain[0].norm_bound() ** 2
+
+    def back(self, y):
+        """A^H of data as they were measured."""
+        return self.A.H(y if self.root is None else y * self.root)
 
     def _filtered(self, d):
         """(A^H A + beta)^-1 d."""
@@ -66,16 +83,29 @@ class Sight:
         d = d.astype(self.A.mps.dtype)
         u, energy = self._filtered(d), float(backend.dot(d, d))
         share = float(np.clip(1 - self.beta * backend.dot(d, u) / energy, 0, 1))
-        return share, self.noise.spread(self.A(u)) / (share * energy) if share > 0 else float("inf")
+        k = self.A(u) if self.root is None else self.root * self.A(u)
+        return share, self.noise.spread(k) / (share * energy) if share > 0 else float("inf")
 
     def seen(self, d) -> float:
         """||A d|| / ||A_full d||: how much of the structure reaches the samples, of what a full scan would see."""
-        full = float(np.linalg.norm(self.full(d.astype(self.A.mps.dtype))))
-        return float(np.linalg.norm(self.A(d.astype(self.A.mps.dtype)))) / full if full > 0 else 0.0
+        part, full = self.lengths(d)
+        return part / full if full > 0 else 0.0
+
+    def lengths(self, d) -> tuple[float, float]:
+        """(||A d||, ||A_full d||)."""
+        d = d.astype(self.A.mps.dtype)
+        return float(np.linalg.norm(self.A(d))), float(np.linalg.norm(self.full(d)))
 
     def trace(self, d):
         """A d in units of the noise."""
-        return self.noise.units(self.A(d.astype(self.A.mps.dtype)))
+        return self.noise.units(self.samples(d.astype(self.A.mps.dtype)))
+
+
+def _on_the_grid(mps, axes, points: int):
+    """SENSE of all cells of the grid, with maps spread to every frame."""
+    names = axes or (_axes.COIL, *tuple(_axes.POINTS)[-points:])
+    inner = len(_axes.encoded(names))
+    return linops.sense(mps, axes=(*names[:-inner], *tuple(_axes.GRID)[-inner:]))
 
 
 @dataclass(frozen=True, repr=False)
@@ -162,7 +192,7 @@ def visibility(scan: Any, *, width: float = 3.0, grid: int = 16, slice: int | No
     scan = prepared(scan)
     plane = flat(scan, slice, "visibility")
     sight = sight_of(plane, noise_of(scan, noise))
-    shape = plane.kspace.shape[-2:]
+    shape = plane.image_shape
     energy = (abs(sight.A.mps) ** 2).sum(0)
     inside = energy > 0.1 * energy.max()
     step = max(shape) / grid
@@ -175,7 +205,7 @@ def visibility(scan: Any, *, width: float = 3.0, grid: int = 16, slice: int | No
     if np.isnan(found).all():
         raise ValueError(f"grid is too coarse, no place of {grid} lies inside the maps: give more")
     determined, contrast = (_everywhere(f, ys, xs, shape) * inside for f in found)
-    zero_filled = abs(sight.A.H(plane.kspace))[inside] / energy[inside]
+    zero_filled = abs(sight.back(plane.kspace))[inside] / energy[inside]
     return Visibility(determined, contrast, float(np.percentile(zero_filled, 99)), inside, width, sight.noise.source)
 
 
@@ -197,7 +227,7 @@ def seen(structure: ArrayLike, scan: Any, *, slice: int | None = None, noise: fl
     volume = len(scan.encoding.encoded) > 2 and not scan.further
     part = scan.parts()[which(scan, slice)] if volume else flat(scan, slice, "seen")
     inner = len(part.encoding.encoded)
-    d = backend.to_numpy(_check.array("structure", structure, shape=part.kspace.shape[-inner:], nonzero=True))
+    d = backend.to_numpy(_check.array("structure", structure, shape=part.image_shape[-inner:], nonzero=True))
     sight = sight_of(part, noise_of(scan, noise))
     return {"seen": sight.seen(d), "determined": sight.determined(d), "sigmas": float(np.linalg.norm(sight.trace(d)))}
 
@@ -205,7 +235,6 @@ def seen(structure: ArrayLike, scan: Any, *, slice: int | None = None, noise: fl
 def prepared(scan):
     """The scan with mask and one set of maps."""
     scan = prepare(scan, Espirit(), stacklevel=4)
-    on_a_grid(scan, "visibility")
     if not one_set(scan):
         raise ValueError(f"scan has {scan.sets} sets of coil maps: this needs one, Espirit(sets=1)")
     return scan
@@ -213,8 +242,9 @@ def prepared(scan):
 
 def sight_of(part, noise: Noise) -> Sight:
     """`Sight` of a part of a prepared scan."""
+    anywhere = {} if part.coord is None else {"coord": part.coord, "density": part.encoding.density}
     return Sight(part.mps, part.mask, noise, axes=part.axes, shape=part.kspace.shape, field_map=part.field_map,
-                 times=part.times)
+                 times=part.times, **anywhere)
 
 
 def _everywhere(values, ys, xs, shape):

@@ -10,7 +10,7 @@ from pisolve import _check, io
 from pisolve.evaluate.crimes import image, kspace, reference
 from pisolve.evaluate.crimes.view import Measured, View
 from pisolve.evaluate.section import Section, Told
-from pisolve.prepare import as_scan, on_a_grid
+from pisolve.prepare import as_scan
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def crimes(scan: Any, *, phase_axes: int = 1) -> Crimes:
         `Crimes`: what was found, and the value of every check.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: not a scan.
+        TypeError, ValueError, FileNotFoundError: not a scan, or one whose samples lie anywhere (coord).
 
     Reference:
         Shimron et al., Implicit data crimes: machine learning bias arising from misuse of public data, PNAS 119
@@ -187,7 +187,11 @@ def crimes(scan: Any, *, phase_axes: int = 1) -> Crimes:
             print(crime)
     """
     scan = as_scan(scan)
-    on_a_grid(scan, "crimes")
+    if scan.coord is not None:
+        raise ValueError("crimes looks for what leaves its trace in k-space on a grid (zero padding, windows, "
+                         "interpolation, JPEG, filled lines), and this scan has samples anywhere (coord): there none "
+                         "of it would show. scan.warnings() has what is checked of it, and consistency asks whether an "
+                         "image explains its samples")
     view = View(scan, _check.choice("phase_axes", phase_axes, (1, 2)))
     rows, found = [], []
     for check in CHECKS:
