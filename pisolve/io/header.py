@@ -67,8 +67,8 @@ class Header:
 
         Returns:
             dict with those of `encoded_size`, `recon_size` (x, y, z), `encoded_fov_mm`, `recon_fov_mm`, `trajectory`
-            and `field_strength_t` that the header gives, of its first encoding; `te_ms` (a list of several echoes),
-            `tr_ms` and `flip_deg`.
+            and `field_strength_t` that the header gives, of its first encoding; `te_ms` and `ti_ms` (lists of
+            several), `tr_ms` and `flip_deg`.
         """
         found = {}
         for name, place in PLACES:
@@ -77,11 +77,11 @@ class Header:
                 found[name] = values
         field = self.number("acquisitionSystemInformation/systemFieldStrength_T")
         trajectory = self.text("encoding/trajectory")
-        for name, place in (("te_ms", "TE"), ("tr_ms", "TR"), ("flip_deg", "flipAngle_deg")):
+        for name, place in (("te_ms", "TE"), ("ti_ms", "TI"), ("tr_ms", "TR"), ("flip_deg", "flipAngle_deg")):
             values = [self.positive(text) for e in self.root.findall(_path(f"sequenceParameters/{place}"))[:64]
                       for text in [e.text]]
             if values and None not in values:
-                found[name] = values if name == "te_ms" and len(values) > 1 else values[0]
+                found[name] = values if name in ("te_ms", "ti_ms") and len(values) > 1 else values[0]
         return found | {k: v for k, v in (("field_strength_t", field), ("trajectory", trajectory)) if v is not None}
 
 
