@@ -7,6 +7,7 @@ import pytest
 
 import pisolve as pi
 from pisolve import io, signals
+from pisolve.io.header import Header
 
 TIMES = [0.02, 0.04, 0.07, 0.11]
 SIDE, NOISE = 32, 0.004
@@ -50,6 +51,16 @@ def test_one_call_is_images_and_a_fit():
 def test_times_are_those_of_the_scan(meta):
     done = pi.quantify(scan(meta=meta), "t2", pi.Zero(), max_iter=3)
     assert np.allclose(done.times, TIMES)
+
+
+def test_times_are_read_from_headers_and_files(tmp_path):
+    xml = "<a><sequenceParameters><TE>5</TE><TI>100</TI><TI>400</TI></sequenceParameters></a>"
+    assert Header(xml).describe() == {"te_ms": 5, "ti_ms": [100, 400]}
+    one = scan()
+    np.savez(tmp_path / "a.npz", kspace=one.kspace, axes="echo,coil,ky,kx", inversion_times=TIMES)
+    assert io.load(tmp_path / "a.npz").meta["inversion_times"] == TIMES
+    io.save_scan(tmp_path / "a.h5", io.load(tmp_path / "a.npz"))
+    assert io.load(tmp_path / "a.h5").meta["inversion_times"] == TIMES
 
 
 def test_slices_and_one_step():

@@ -93,33 +93,36 @@ def motion(A, y, prior=None, *, turns: int = 8, max_iter: int = 10, rotation: bo
     def misfit(A, y, p, x):
         return float(backend.norm(A(moved(p)(x)) - y)) / size
 
-    p, x, misfits, radius = np.zeros((states, 3)), None, [], _radius(A)
+    p, x, radius = np.zeros((states, 3)), None, _radius(A)
     plain = image(A, y, p, None, (turns + 1) * max_iter)
     still = misfit(A, y, p, plain)
     for part in _PARTS:
         B = A if part is None else Windowed(A, np.exp(-((radius / part) ** 2)))
         data = y if part is None else B.window(y)
         x = image(B, data, p, x, max_iter)
-        before = misfit(B, data, p, x)
         for _ in range(turns):
             step = _step(B, data, x, p, moved, rotation, max_iter)
-            for k in range(_HALVINGS):
-                tried = p + 0.5**k * step
-                tried[:, 2] = np.clip(tried[:, 2], -_STEEPEST, _STEEPEST)
-                new = image(B, data, tried, x, max_iter)
-                if (left := misfit(B, data, tried, new)) < before:
-                    break
-            else:
-                break
-            small = abs(tried - p).max() < _SETTLED
-            p, x, before = tried, new, left
-            misfits.append(left)
-            if small:
+            new, x = _halved(p, step, x, lambda q, x, B=B, data=data: image(B, data, q, x, max_iter),
+                             lambda q, x, B=B, data=data: misfit(B, data, q, x))
+            settled, p = abs(new - p).max() < _SETTLED, new
+            if settled:
                 break
     last = misfit(A, y, p, x)
     good = last < _LESS * still
     p, x = (p, x) if good else (0 * p, plain)
     return Motion(p[:, :2], p[:, 2], backend.to_numpy(x), still, last if good else still, good)
+
+
+def _halved(p, step, x, image, misfit):
+    """(p + step, its image), the step halved until the misfit falls; (p, x) where it never does."""
+    before = misfit(p, x)
+    for k in range(_HALVINGS):
+        tried = p + 0.5**k * step
+        tried[:, 2] = np.clip(tried[:, 2], -_STEEPEST, _STEEPEST)
+        new = image(tried, x)
+        if misfit(tried, new) < before:
+            return tried, new
+    return p, x
 
 
 class Windowed(Linop):
