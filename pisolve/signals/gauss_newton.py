@@ -146,8 +146,8 @@ def one_step(A, y, signal, times, prior=None, *, start: Maps | None = None, iter
     if replicas == 1:
         raise ValueError("replicas is 1: a standard deviation needs two, and 16 are of use; 0 makes none")
     model, zero = signal.model(times), backend.zeros(A.ishape, y)
-    maps = first_maps(A, y, signal, model, times) if start is None else start
-    amplitude, p = _start(maps, model, zero.shape[1:])
+    images, maps = first_maps(A, y, signal, model, times) if start is None else (None, start)
+    amplitude, p = _start(maps, model, zero.shape[1:], images, times)
     chart = Pixelwise(model, times, zero, np.median(p.reshape(len(p), -1), axis=1))
     run = GaussNewton(A, y, chart, prior, damping, max_iter, solver)
     first = chart.start(amplitude, p, y)
@@ -168,21 +168,29 @@ def _left(run, x) -> float:
     return float(backend.norm(run.A(run.model.value(x)) - run.y)) / free**0.5
 
 
-def _start(maps, model, shape):
-    """(amplitude, parameters (parameter, ...)) of maps, the median where they are not determined."""
-    p = []
+def _start(maps, model, shape, images, times):
+    """(amplitude, parameters (parameter, ...)) of maps, the median where they are not determined.
+
+    There the amplitude is what fits the images best with these, or 0 without images.
+    """
+    p, all_known = [], np.ones(shape, bool)
     for q in model.parameters:
         if q.name not in maps.values or maps[q.name].shape != tuple(shape):
             raise ValueError(f"start has no map {q.name!r} of shape {tuple(shape)}: give the Maps of signals.fit on "
                              "such images")
         one = np.asarray(maps[q.name], float)
         known = np.isfinite(one)
+        all_known &= known
         p.append(np.where(known, one, np.median(one[known]) if known.any() else np.median(q.values())))
-    return np.asarray(maps.amplitude), np.stack(p)
+    p, best = np.stack(p), 0
+    if images is not None:
+        s = model.value(times, p.reshape(len(p), -1)).reshape(images.shape)
+        best = (s.conj() * images).sum(0) / np.maximum((abs(s) ** 2).sum(0), 1e-30)
+    return np.where(all_known, maps.amplitude, best), p
 
 
-def first_maps(A, y, signal, model, times) -> Maps:
-    """Maps fitted to images that a smooth prior makes of the data."""
+def first_maps(A, y, signal, model, times):
+    """(images that a smooth prior makes of the data, maps fitted to them)."""
     names = _axes.of_linop(A)
     small = None if None in names else _subspace(model, times)
     inside = tuple(range(1 - len(A.ishape), 0))
@@ -193,7 +201,7 @@ def first_maps(A, y, signal, model, times) -> Maps:
     images = backend.to_numpy(images if small is None else E.subspace(images))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TimesWarning)
-        return (signal.start or signal.fit)(images, times, 0, None)
+        return images, (signal.start or signal.fit)(images, times, 0, None)
 
 
 def _subspace(model, times):

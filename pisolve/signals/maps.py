@@ -54,7 +54,7 @@ class Maps:
             meta, recipe, told: as for `io.save_maps`.
 
         Returns:
-            The files.
+            The files. The amplitude in them is 0 where no map is determined.
 
         Raises:
             ValueError: another suffix; maps of more than three axes whose names are not known.
@@ -62,7 +62,8 @@ class Maps:
         if Path(path).suffix in figure.SUFFIXES:
             self.plot(path=path)
             return [Path(path)]
-        return save_maps(path, self.quantities(), amplitude=self.amplitude, axes=self.axes, meta=meta, recipe=recipe,
+        known = np.any(list(self.mask.values()), axis=0)  # elsewhere it is noise, drawn out to time 0
+        return save_maps(path, self.quantities(), amplitude=self.amplitude * known, axes=self.axes, meta=meta, recipe=recipe,
                          told=told)
 
     def plot(self, *, path=None, slice=None, title: str = ""):
