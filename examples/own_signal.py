@@ -22,7 +22,7 @@ model = pi.signals.Model(
 times = np.array([0.01, 0.02, 0.04, 0.07, 0.11, 0.17, 0.26, 0.4])
 check_signal(model, times)  # the derivative that torch found, against differences
 
-side = 48
+side = 32
 head = pi.phantom.brain((side, side), 6)
 mps = (head.mps / np.linalg.norm(head.mps, axis=0)).astype(np.complex64)
 y, x = np.mgrid[-1:1:side * 1j, -1:1:side * 1j]
@@ -36,7 +36,7 @@ k = A((head.image * signal).astype(np.complex64))
 k = k + 0.003 * (k != 0) * (rng.standard_normal(k.shape) + 1j * rng.standard_normal(k.shape)).astype(np.complex64)
 scan = pi.io.Scan(k, np.broadcast_to(mask, (len(times), side, side)), mps, axes=A.oaxes)
 
-prior = 3e-3 * pi.Wavelet(axes=("y", "x"))
+prior = 3e-3 * pi.Quadratic(pi.linops.gradient((3, side, side), axes=(-2, -1)))  # of amplitude, t2 and free
 for name, found in (("images first", pi.quantify(scan, model, 2e-3 * pi.LLR(), times=times)),
                     ("one step", pi.quantify(scan, model, prior, times=times, one_step=True, replicas=8))):
     for word, truth in (("t2", t2), ("free", free)):

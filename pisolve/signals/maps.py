@@ -63,8 +63,8 @@ class Maps:
             self.plot(path=path)
             return [Path(path)]
         known = np.any(list(self.mask.values()), axis=0)  # elsewhere it is noise, drawn out to time 0
-        return save_maps(path, self.quantities(), amplitude=self.amplitude * known, axes=self.axes, meta=meta, recipe=recipe,
-                         told=told)
+        return save_maps(path, self.quantities(), amplitude=self.amplitude * known, axes=self.axes, meta=meta,
+                         recipe=recipe, told=told)
 
     def plot(self, *, path=None, slice=None, title: str = ""):
         """Draw each map above its standard deviation, with a bar in its unit; what is not determined is black.
