@@ -249,7 +249,7 @@ def _in_one(scan, signal, prior, times, axis, noise, replicas, seed, field_stren
         raise ValueError("one_step is for one set of maps, and slices one by one: leave sets and each out")
     middle, parts = time.perf_counter(), scan.parts(recipe.each)
     models, scale = models_of(scan, recipe.method, parts=parts)
-    inner = options.get("max_iter", 50)
+    inner = options.get("max_iter", 20)
     found = []
     for model in models:
         if model is None:

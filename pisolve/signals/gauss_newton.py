@@ -88,7 +88,7 @@ class GaussNewton:
 
 
 def one_step(A, y, signal, times, prior=None, *, start: Maps | None = None, iterations: int = 10,
-             damping: float = 0.1, max_iter: int = 50, solver=None, noise: float | None = None, replicas: int = 0,
+             damping: float = 0.1, max_iter: int = 20, solver=None, noise: float | None = None, replicas: int = 0,
              seed: int = 0, field_strength: float | None = None) -> Maps:
     """Maps of any signal model from the k-space of all frames at once (IRGNM).
 
@@ -112,7 +112,8 @@ def one_step(A, y, signal, times, prior=None, *, start: Maps | None = None, iter
             pi.Wavelet(axes=("y", "x"))`, `pi.Quadratic(...)`, a joint `L21 @ ...`, or any other. None: none.
         start: `Maps`, such as those of `signals.fit`; None: a fit to images of a smooth prior, in the subspace of the
             model's signals where four coefficients span it (then frames need no full centre), else frame by frame.
-        iterations, damping, max_iter, solver: as for `t2star_kspace`.
+        iterations, damping, solver: as for `t2star_kspace`.
+        max_iter: iterations of the solver of each linear problem; more of them make error bars better than maps.
         noise: standard deviation of the samples, of real and imaginary part each; None: from what the maps leave.
         replicas: linearised problems with noise of their own, of which the standard deviation comes; its relative
             error is about 1 / sqrt(2 replicas) a pixel. Each costs one iteration. 0: none, and the maps are masked by
