@@ -2,13 +2,13 @@
 
     python benchmarks/quantitative.py [--quick] [--only t2]
 
-maps/brain_properties.h5 (PISOLVE_DATA; T1, T2 at 1.5 T) on 2 mm pixels (109 x 91, --quick 4 mm), 8 coils, noise for an
-SNR of 50 in white matter at the first time, fully sampled; random lines, others in every frame, with 8 in the centre at 4x and 4 at 8x.
-t2: 10 echoes 20 ms apart; t1_ir: 8 inversion times, 0.05 to 4 s; b0: 4 echoes, 3 to 12 ms, T2* as there, a field of
-+- 60 Hz drawn over it. Two steps: images by LLR or by a wavelet of every frame, and `signals.fit`; one step:
-`signals.one_step` with wavelets, or a quadratic prior, of the maps. Each has its strength from a grid, chosen by the
-error on the sampling and noise of seed 0, and is measured with those of seed 1: the median over grey and white matter
-and CSF of |error| / truth, of b0 in Hz, and seconds. Writes benchmarks/results/quantitative.json.
+maps/brain_properties.h5 (PISOLVE_DATA; T1, T2 at 1.5 T) on 2 mm pixels (108 x 90, --quick 4 mm), 8 coils, noise for an
+SNR of 50 in white matter at the first time, fully sampled; random lines, others in every frame, with 8 in the centre at
+4x and 4 at 8x. t2: 10 echoes 20 ms apart; t1_ir: 8 inversion times, 0.05 to 4 s; b0: 4 echoes, 3 to 12 ms, T2* as
+there, a field of +- 60 Hz drawn over it. Two steps: images by LLR or by a wavelet of every frame, and a fit of each
+pixel; one step: `signals.one_step` with wavelets, or a quadratic prior, of the maps. Each has its strength from a grid,
+chosen by the error on the sampling and noise of seed 0, and is measured with those of seed 1: the median over grey and
+white matter and CSF of |error| / truth, of b0 in Hz, and seconds. Writes benchmarks/results/quantitative.json.
 """
 
 import argparse

@@ -35,8 +35,9 @@ def truth(name, side=8):
     return a, {p.name: found[p.name] for p in signal.model(TIMES[name]).parameters}
 
 
-def measured(name, mask=None, side=8, noise=0.0, seed=0):
+def measured(name, mask=None, side=8, noise=0.0, seed=0, seen=1):
     a, values = truth(name, side)
+    a = a * seen
     model = signals.named(name, field_strength=1.5).model(TIMES[name])
     s = model.value(TIMES[name], np.stack([v.ravel() for v in values.values()]).astype(float))
     A = frames(coils(side), mask, len(TIMES[name]))
@@ -130,6 +131,16 @@ def test_error_bars_are_those_of_replicas():
     again = [signals.one_step(A, measured("t2", mask, noise=0.01, seed=10 + k)[1], "t2", ECHOES, prior, start=start,
                               **how)["t2"] for k in range(24)]
     assert np.median(found.std["t2"] / np.std(again, axis=0, ddof=1)) == pytest.approx(1, abs=0.1)
+
+
+def test_the_background_is_masked_though_a_prior_fills_it():
+    seen = np.hypot(*np.mgrid[-1:1:16j, -1:1:16j]) < 0.7
+    A, y = measured("t2", None, 16, noise=0.01, seen=seen)
+    prior = 1e-2 * pi.Quadratic(linops.gradient((2, 16, 16), axes=(-2, -1)))
+    found = signals.one_step(A, y, "t2", ECHOES, prior, replicas=4)
+    assert found.mask["t2"][seen].all()
+    assert found.mask["t2"][~seen].mean() < 0.1
+    assert np.isnan(found["t2"][~found.mask["t2"]]).all()
 
 
 def test_the_noise_is_what_the_maps_leave():

@@ -22,6 +22,7 @@ _HALVINGS = 8  # of a step that does not go down
 _PLAIN = 50  # iterations of the images of the start
 _FLAT, _FLAT_SUBSPACE = 0.1, 0.03  # their prior: of frames one by one, and of coefficients that share all frames
 _COEFFICIENTS, _LOST = 4, 1e-3  # a subspace, where so many explain the model's signals up to this share of one's energy
+_HELPED = 3  # times the standard deviation that determines it may a pixel's own data leave, where a prior helps
 _EDGE = 1e-6  # of u: how near the end of its range a parameter is not determined
 
 
@@ -116,8 +117,8 @@ def one_step(A, y, signal, times, prior=None, *, start: Maps | None = None, iter
         max_iter: iterations of the solver of each linear problem; more of them make error bars better than maps.
         noise: standard deviation of the samples, of real and imaginary part each; None: from what the maps leave.
         replicas: linearised problems with noise of their own, of which the standard deviation comes; its relative
-            error is about 1 / sqrt(2 replicas) a pixel. Each costs one iteration. 0: none, and the maps are masked by
-            the Hessian of each pixel alone.
+            error is about 1 / sqrt(2 replicas) a pixel. Each costs one iteration. 0: none. What the data of a pixel
+            alone, by its Hessian, leave far from determined is masked in either case: there the prior makes the map.
         seed: of these.
         field_strength: T, for "water_fat".
 
@@ -224,7 +225,9 @@ def _maps(run, x, noise, std, shown, axes) -> Maps:
     local = np.sqrt(_local(run, x)) * noise * slope
     told = local if std is None else std.reshape(p.shape) * slope
     limit = np.stack([q.limit(v) for q, v in zip(chart.model.parameters, p)])
-    known = (u > chart.low + _EDGE) & (u < chart.high - _EDGE) & ~(told > limit) & np.isfinite(local)
+    alone = limit if run.prior is None else _HELPED * limit
+    known = (u > chart.low + _EDGE) & (u < chart.high - _EDGE) & (local < alone)
+    known &= True if std is None else told < limit
     parameters = [(i, q) for i, q in enumerate(chart.model.parameters) if shown is None or q.name in shown]
 
     def one(array, i):
