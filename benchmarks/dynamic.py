@@ -139,7 +139,7 @@ def table(found) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="10 small frames, every third strength; nothing is written")
+    parser.add_argument("--quick", action="store_true", help="10 small frames, fewer strengths; nothing is written")
     parser.add_argument("--only", help='one sampling, such as "radial 13"')
     parser.add_argument("--denoiser", default="denoiser-brain")
     args = parser.parse_args()

@@ -110,6 +110,7 @@ def test_maps_are_written_with_names_and_units(tmp_path):
     assert [s["Units"] for s in said] == ["s", "s", "arbitrary"]
     assert np.allclose(said[0]["EchoTime"], TIMES)
     assert said[0]["SignalModel"] == "t2"
+    assert said[0]["Status"] == done.status
     assert said[1]["Statistic"] == "standard deviation"
 
 

@@ -82,13 +82,15 @@ class Quantified:
         meta = cut(self.maps.amplitude, self.scan.meta, size)[1]
         less = replace(self.maps, amplitude=cut(self.maps.amplitude, {}, size)[0], **{
             n: {k: cut(v, {}, size)[0] for k, v in getattr(self.maps, n).items()} for n in ("values", "std", "mask")})
-        told = {"SignalModel": self.signal, _BIDS.get(self.clock, "Times"): [float(t) for t in self.times],
-                "status": self.status}
+        told = {"SignalModel": self.signal, _BIDS.get(self.clock, "Times"): [float(t) for t in self.times]}
         told |= {"Prior": repr(self.prior)} if self.reconstruction is None else {}
         plain = str(path).endswith((".h5", ".hdf5"))
         recipe = self.recipe if plain and self.reconstruction is not None else None  # of images: it runs again
         kept = {n: v for n, v in meta.items() if n not in ("te_ms", "ti_ms", "echo_times", "inversion_times")}
-        kept = {n: kept[n] for n in KEPT if n in kept} if plain else kept
+        if plain:
+            kept, told = {n: kept[n] for n in KEPT if n in kept}, told | {"status": self.status}
+        else:
+            kept |= {"status": self.status, "done": repr(self)}
         return less.save(path, meta=kept, recipe=recipe, told=told)
 
     def plot(self, *, slice=None, title: str = ""):
