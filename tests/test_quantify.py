@@ -75,6 +75,23 @@ def test_slices_and_one_step():
     assert np.median(ratio) == pytest.approx(1, abs=0.05)  # in the scan's units, both
 
 
+def test_water_and_fat_take_the_field_of_the_header():
+    times = 1e-3 * np.array([1.4, 3.0, 4.5, 6.1])
+    q = np.where(np.arange(SIDE) < SIDE // 2, 0.1, 0.7) + np.zeros((SIDE, SIDE))
+    p = np.stack([q.ravel(), np.full(SIDE**2, 0.03), np.full(SIDE**2, 20.0)])
+    model = signals.named("water_fat", field_strength=3.0).model(times)
+    images = HEAD.image * model.value(times, p).reshape(4, SIDE, SIDE)
+    A = pi.linops.sense(np.ones((1, SIDE, SIDE)), shape=(4, 1, SIDE, SIDE), axes=("echo", "coil", "ky", "kx"))
+    one = io.Scan(A(images), mps=np.ones((1, SIDE, SIDE), complex), axes=A.oaxes, meta={
+        "field_strength_t": 3.0, "echo_times": times.tolist()})
+    done = pi.quantify(one, "water_fat", pi.Zero(), max_iter=3)
+    known = SEEN & done.maps.mask["fat_fraction"]
+    assert known.sum() > 0.9 * SEEN.sum()
+    assert np.median(abs(done["fat_fraction"] - q)[known]) < 0.01
+    with pytest.raises(ValueError, match="field_strength is needed"):
+        pi.quantify(one._with(meta={}), "water_fat", pi.Zero(), times=times)
+
+
 def test_replicas_say_what_the_images_do_to_noise():
     """At 2x without a prior the g-factor is in them, and less is in what one image says of its own noise."""
     sampling = pi.Sampling("equispaced", 2)

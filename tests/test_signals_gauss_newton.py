@@ -164,6 +164,14 @@ def test_other_priors_single_precision_and_points_fit():
         assert np.nanmedian(abs(found["t2"] / values["t2"] - 1)) < 0.05
 
 
+def test_tensors_give_the_maps_of_arrays():
+    import torch
+
+    A, y = measured("t2", None, 8, noise=0.01)
+    found = [signals.one_step(A, k, "t2", ECHOES, iterations=3)["t2"] for k in (y, torch.from_numpy(y))]
+    assert np.array_equal(*found)
+
+
 def test_a_model_of_ones_own():
     import torch
 
