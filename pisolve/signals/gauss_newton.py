@@ -55,11 +55,12 @@ class GaussNewton:
         g = self._with(pull)
         B, left = self.linearised(x)
         new = solve(B, left, g, self.solver, x0=x, max_iter=self.max_iter, tol=1e-9).x
-        clipped = getattr(self.model, "clipped", None)
+        clipped = getattr(self.model, "clipped", None) or (lambda tried: tried)
+        if g is not None and g.implicit:  # a denoiser has no value that could fall
+            return clipped(new) if np.isfinite(self.objective(clipped(new), None)) else x
         before = self.objective(x, g)
         for k in range(_HALVINGS):
-            tried = x + 0.5**k * (new - x)
-            tried = tried if clipped is None else clipped(tried)
+            tried = clipped(x + 0.5**k * (new - x))
             if self.objective(tried, g) <= before:
                 return tried
         return x
@@ -100,8 +101,8 @@ def one_step(A, y, signal, times, prior=None, *, start: Maps | None = None, iter
 
         x_(n+1) = argmin_x  1/2 ||A F'(x_n) (x - x_n) + A F(x_n) - y||^2 + g(x) + damping / 3^n / 2 ||x - x_0||^2,
 
-    by our solvers; a step that does not go down is halved, and parameters stay in their ranges. a is complex, the
-    parameters are real.
+    by our solvers; a step that does not go down is halved, but for a denoiser, whose g has no value. Parameters stay in
+    their ranges. a is complex, the parameters are real.
 
     Args:
         A: the encoding of the frames, (time, ...) -> k-space: `linops.sense(mps, mask, shape=..., axes=("echo", "coil",
