@@ -102,7 +102,7 @@ def row(problem, goal, repeats, most) -> dict:
             with np.errstate(all="ignore"):
                 seconds, steps = run(solver, problem, true, goal, limit)
             old = times.get(name)
-            times[name] = (min(seconds, old[0]), steps) if old and seconds else (seconds, steps)
+            times[name] = (min(seconds, old[0]), steps) if old and old[0] and seconds else (seconds, steps)
             limit = min(limit, 4 * seconds) if seconds else limit
     known = {n: t for n, (t, _) in times.items() if t}
     best = min(known, key=known.get) if known else None

@@ -103,6 +103,11 @@ class Problem:
         """A^H y."""
         return self.A.H(self.y)
 
+    @property
+    def bounded(self) -> bool:
+        """Whether A knows a bound of its norm in closed form."""
+        return self.linop.norm_bound() is not None
+
     @cached_property
     def lipschitz(self) -> float:
         """L >= ||A||^2, the Lipschitz constant of the data term's gradient."""

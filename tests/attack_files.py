@@ -6,6 +6,7 @@ writes a damaged file and returns (the files, a call that reads it).
 
 import copy
 import gzip
+import io as streams
 import json
 import shutil
 import struct
@@ -101,6 +102,7 @@ def make(base):
         io.save(base / name, image)
     one = io.Quantity(image.astype(np.float32), "s", 0.1 * image.astype(np.float32))
     io.save_maps(base / "maps.h5", {"t2": one, "frequency": io.Quantity(one.values, "Hz")}, amplitude=image)
+    packed(base)
     parts = np.ascontiguousarray(np.broadcast_to(np.moveaxis(kspace, 0, -1), (4, 24, 20, 3)))
     savemat(base / "k.mat", {"kspace_full": parts[0]})
     savemat(base / "p.mat", {"kspace_full": parts[0]}, do_compression=True)
@@ -129,6 +131,22 @@ def make(base):
     torch.save(weights, base / "training.pt")
     io.save_mrd(base / "raw.mrd", data)
     spokes(base)
+
+
+def packed(base):
+    """The image as DICOM whose pixels are packed, in RLE, and in JPEG of 8 bits."""
+    import pydicom
+    from PIL import Image
+    from pydicom.encaps import encapsulate
+
+    ds = pydicom.dcmread(base / "i.dcm")
+    pixels, out = (ds.pixel_array >> 8).astype(np.uint8), streams.BytesIO()
+    ds.compress("1.2.840.10008.1.2.5")
+    ds.save_as(base / "r.dcm")
+    Image.fromarray(pixels[0] if pixels.ndim > 2 else pixels).save(out, "JPEG")
+    ds.file_meta.TransferSyntaxUID, ds.PixelData = "1.2.840.10008.1.2.4.50", encapsulate([out.getvalue()])
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.NumberOfFrames = 8, 8, 7, 1
+    ds.save_as(base / "j.dcm")
 
 
 def spokes(base):
@@ -450,5 +468,6 @@ KINDS = {
     "pth": pth, "recipe": recipe,
     "comparison": comparison, "checkpoint": checkpoint, "toml": toml, "training": training,
     "maps": plain(["maps.h5"], 6000, maps),
-    "image": plain(["recipe.h5", "i.dcm", "i.mrd"], 6000, image), "mat": plain(["k.mat", "p.mat", "n.mat"], 6000, load),
+    "image": plain(["recipe.h5", "i.dcm", "i.mrd", "r.dcm", "j.dcm"], 6000, image),
+    "mat": plain(["k.mat", "p.mat", "n.mat"], 6000, load),
 }

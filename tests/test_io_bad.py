@@ -125,7 +125,7 @@ BAD = [
     ("dtd.h5", lambda p: h5(p, kspace=K4, ismrmrd_header='<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'), ValueError,
      "document type"),
     ("xml.h5", lambda p: h5(p, kspace=K4, ismrmrd_header="<a><b></a>"), ValueError, "not well-formed"),
-    ("utf.h5", lambda p: h5(p, kspace=K4, ismrmrd_header=np.bytes_(b"\xff\xfe<a/>")), ValueError, "not UTF-8"),
+    ("utf.h5", lambda p: h5(p, kspace=K4, ismrmrd_header=np.bytes_(b"\xff\xfe<a/>")), ValueError, "not well-formed"),
     ("number.h5", lambda p: h5(p, kspace=K4, ismrmrd_header=HEADER.replace("440", "wide")), ValueError,
      "'wide', a number"),
     ("size.cfl", lambda p: pair(p, "# Dimensions\n12 16 1 4\n"), ValueError, "4,608 bytes, but size.hdr says 6,144"),

@@ -202,6 +202,11 @@ G = linops.gradient((33, 90, 84), (0, 1, 2))
 d = backend.shrink(G(testing.random(G.ishape, rng)), 0.5, axes=(0,))
 for array in (d, G.H(d), G.N(G.H(d)), *_multiplier.updated(d.copy(), d, 2 * d, 3 * d)):
     total.update(array)
+P = linops.sense(testing.random((9, 16, 17, 18), rng), coord=16 * (rng.random((200, 3)) - 0.5))
+assert P.N.function.parts[0].compiled
+x = testing.random(P.ishape, rng)
+total.update(P.N(x))
+total.update(P.H(P(x)))
 W = linops.wavelet((3, 90, 84))
 total.update(W.H(W(testing.random((3, 90, 84), rng))))
 print(total.hexdigest())

@@ -94,6 +94,23 @@ def test_what_is_refused(tmp_path):
     assert not (tmp_path / "b.nii").exists()
 
 
+def test_of_other_programs(tmp_path):
+    """Before, NaN outside of a mask was refused, and numbers of the other byte order stayed so."""
+    image = np.arange(120.0).reshape(4, 6, 5)
+    image[0] = np.nan
+    made = nibabel.Nifti1Image(image.T.astype(">f4"), np.eye(4), nibabel.Nifti1Header(endianness=">"))
+    made.to_filename(tmp_path / "a.nii")
+    with pytest.warns(UserWarning, match=r"a\.nii: 30 of 120 voxels are NaN"):
+        found = io.load_image(tmp_path / "a.nii")
+    assert found.dtype.isnative
+    np.testing.assert_array_equal(found, np.nan_to_num(image).astype(np.float32))
+    axis = nibabel.cifti2.SeriesAxis(0, 1, 3)
+    scalars = nibabel.cifti2.ScalarAxis(["a", "b"])
+    nibabel.Cifti2Image(np.zeros((2, 3), np.float32), (scalars, axis)).to_filename(tmp_path / "b.nii")
+    with pytest.raises(ValueError, match="Cifti2, which is no picture"):
+        io.load_image(tmp_path / "b.nii")
+
+
 def test_info(tmp_path, capsys):
     io.save(tmp_path / "a.nii.gz", IMAGE)
     assert pisolve.cli.main(["info", str(tmp_path / "a.nii.gz")]) == 0

@@ -333,14 +333,6 @@ def test_dicom_of_a_scanner(name):
     assert np.allclose(np.diag([-1, -1, 1, 1]) @ np.array(meta["affine"]) @ (0, 0, 0, 1), [*ds.ImagePositionPatient, 1])
 
 
-def test_packed_dicom_says_what_unpacks_it():
-    path = pydicom.data.get_testdata_file("MR_small_RLE.dcm", download=False)
-    if path is None:
-        pytest.skip("pydicom does not bring it")
-    with pytest.raises(ValueError, match="gdcmconv --raw"):
-        io.load_image(path)
-
-
 def test_damaged_dicom(tmp_path):
     io.save(tmp_path / "a.dcm", IMAGE, meta=META)
     whole = (tmp_path / "a.dcm").read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from pisolve import _check, backend
 
 SINGLE = 1e-4  # accuracy from which single precision does: the phases of points lose 1e-5 there
+NARROW = 1e-9  # accuracy down to which volumes are gridded 1.25 times finer, not twice: less memory, as fast
 _EXTENT = 1.05  # points may be this far out, in units of N / 2: delays move them
 
 
@@ -25,13 +27,13 @@ class PointTransform:
 
     def __init__(self, coord, shape, eps: float):
         self.coord, self.shape, self.eps = np.asarray(coord, np.float64), tuple(shape), eps
-        self._plans = {}
+        self._plans, self._radians = {}, {}
 
     def __getstate__(self):
-        return self.__dict__ | {"_plans": {}}
+        return self.__dict__ | {"_plans": {}, "_radians": {}}
 
     def forward(self, images, out):
-        """out[c] <- F images[c], for images (coil, *shape) and data (coil, point)."""
+        """out[c] <- F images[c], for images (coil, *shape), or what makes them one by one, and data (coil, point)."""
         self._each(2, images, out)
 
     def backward(self, data, out):
@@ -39,44 +41,80 @@ class PointTransform:
         self._each(1, data, out)
 
     def _each(self, kind, given, out):
-        single = out.dtype.char == "F" and self.eps >= SINGLE
-        dtype, scale = "complex64" if single else "complex128", np.prod(self.shape) ** -0.5
-        spare = self._plans.setdefault((kind, dtype), SimpleQueue())
+        dtype = "complex64" if out.dtype.char == "F" and self.eps >= SINGLE else "complex128"
 
         def one(c):
-            try:
-                plan = spare.get_nowait()
-            except Empty:
-                plan = self._plan(kind, dtype)
-            np.multiply(plan.execute(np.ascontiguousarray(given[c], dtype)), scale, out=out[c], casting="same_kind")
+            np.multiply(self._transformed(kind, dtype, given[c]), np.prod(self.shape) ** -0.5, out=out[c],
+                        casting="same_kind")
+
+        side = self._side_by_side(out.dtype.itemsize * len(given))
+        for c in range(0, len(given), side):
+            backend.parallel(one, range(c, min(c + side, len(given))))
+
+    def _transformed(self, kind, dtype, values):
+        """finufft's sum of one image or of the samples of one coil."""
+        spare = self._plans.setdefault((kind, dtype), SimpleQueue())
+        try:
+            plan = spare.get_nowait()
+        except Empty:
+            plan = self._plan(kind, dtype)
+        values = plan.execute(np.ascontiguousarray(values, dtype))
+        if len(self.shape) < 3:  # in a volume a plan is as large as the images, and soon made anew
             spare.put(plan)
+        return values
 
-        backend.parallel(one, range(len(given)))
+    def _side_by_side(self, size: int) -> int:
+        """How many transforms run at a time: in volumes they hold at most `size` bytes a pixel, or it is one."""
+        if len(self.shape) < 3:
+            return max(1, size)  # all: the library's threads take them in turns
+        pixels = np.prod(self.shape)
+        each = 16 * (1.25**3 + 1) * pixels + 24 * len(self.coord)  # the grid, image and points in double precision
+        return max(1, int(size * pixels // each))
 
-    def _plan(self, kind, dtype, shape=None):
+    def _plan(self, kind, dtype):
         from finufft import Plan
 
-        shape = shape or self.shape
-        plan = Plan(kind, shape, 1, self.eps, -1 if kind == 2 else 1, dtype=dtype, nthreads=1, upsampfac=2.0)
-        real = "float32" if dtype == "complex64" else "float64"
-        plan.setpts(*(np.ascontiguousarray(2 * np.pi / n * k, real) for k, n in zip(self.coord.T, self.shape)))
+        plan = Plan(kind, self.shape, 1, self.eps, -1 if kind == 2 else 1, dtype=dtype, nthreads=1,
+                    upsampfac=1.25 if len(self.shape) == 3 and self.eps >= NARROW else 2.0)
+        plan.setpts(*self._places("float32" if dtype == "complex64" else "float64"))
         return plan
 
-    def kernel(self, weights=None):
+    def _places(self, real):
+        """The coordinates in radians, one array for each axis, which all plans share."""
+        if real not in self._radians:
+            self._radians[real] = [np.ascontiguousarray(2 * np.pi / n * k, real)
+                                   for k, n in zip(self.coord.T, self.shape)]
+        return self._radians[real]
+
+    def kernel(self, weights=None, dtype=np.complex128):
         """The P of F^H W F = crop F_M^H P F_M pad on a grid M >= 2 N - 1, as real numbers, the origin first.
 
         P is the transform of the point spread function p[n] = prod(N)^-1 sum_j w_j exp(2 pi i k_j n / N), |n| < N.
+        p[-n] = conj(p[n]): lags >= 0 along the last axis do, and come in blocks of the size of the image, by F^H of
+        weights that are shifted by a phase.
         """
-        grid = tuple(_fast_size(2 * n - 1) for n in self.shape)
-        ones = np.ones(len(self.coord)) if weights is None else np.broadcast_to(weights, len(self.coord))
-        p = self._plan(1, "complex128", grid).execute(ones.astype(np.complex128))
-        for axis, (m, n) in enumerate(zip(grid, self.shape)):
-            lag = abs(np.arange(m) - m // 2)
-            p[(slice(None),) * axis + (lag >= n,)] = 0
-        p = np.fft.ifftshift(p)
         import scipy.fft
 
-        return scipy.fft.fftn(p, overwrite_x=True).real / np.prod(self.shape)
+        grid = tuple(_fast_size(2 * n - 1) for n in self.shape)
+        p = np.zeros((*grid[:-1], grid[-1] // 2 + 1), dtype)
+        weights = np.ones(1) if weights is None else weights
+
+        def block(signs):  # lags of 0 to N - 1, or of -N to -1
+            start = np.array([n // 2 if s > 0 else n // 2 - n for s, n in zip(signs, self.shape)])
+            phase = np.exp(1j * (self.coord @ (2 * np.pi / np.array(self.shape) * start)))
+            phase *= weights
+            lags = (slice(n) if s > 0 else slice(m - n, m) for s, n, m in zip(signs, self.shape, grid))
+            p[tuple(lags)] = self._transformed(1, "complex128", phase)
+
+        blocks = list(product(*[(1, -1) if n > 1 else (1,) for n in self.shape[:-1]], (1,)))
+        for k in range(0, len(blocks), 2):  # two at a time: more would hold more than P
+            backend.parallel(block, blocks[k:k + 2])
+        for axis, n in enumerate(self.shape[:-1]):
+            if n > 1:
+                p[(slice(None),) * axis + (-n,)] = 0
+        P = scipy.fft.hfftn(p, grid, overwrite_x=True)
+        P /= P.dtype.type(np.prod(self.shape))
+        return P
 
 
 def _fast_size(least: int) -> int:

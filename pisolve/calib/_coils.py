@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 import numpy as np
 
 from pisolve import _check
@@ -38,17 +40,25 @@ def by_slice(kspace, mask, calib, fit, ndim: int = 2):
         measured = (samples[z] != 0).any(0) if known is None else known
         return fit(name, samples[z], measured, grid, dtype)
 
-    def joined(found):
-        if kspace.ndim == ndim + 1:
-            return like(found[0], kspace)
-        out = np.empty((len(kspace), *found[0].shape), found[0].dtype)  # in C's order, whatever the parts have
-        for z in range(len(out)):
-            out[z] = found[z if len(found) > 1 else 0]
-        return like(out, kspace)
+    lock, found = Lock(), []
+
+    def placed(z):
+        """Put the parts of slice z, or of all slices, into arrays in C's order, whatever the parts have."""
+        made = work(z)
+        parts = made if isinstance(made, tuple) else (made,)
+        with lock:
+            if not found:
+                found.extend(np.empty((len(kspace), *part.shape), part.dtype) for part in parts)
+        for out, part in zip(found, parts):
+            out[z if len(samples) > 1 else slice(None)] = part
+        return isinstance(made, tuple)
 
     with one_blas_thread():
-        found = side_by_side(work, range(len(samples))) if len(samples) > 1 else [work(0)]
-    return tuple(map(joined, zip(*found))) if isinstance(found[0], tuple) else joined(found)
+        if kspace.ndim == ndim + 1:
+            made = work(0)
+            return tuple(like(m, kspace) for m in made) if isinstance(made, tuple) else like(made, kspace)
+        several = side_by_side(placed, range(len(samples))) if len(samples) > 1 else [placed(0)]
+    return tuple(like(out, kspace) for out in found) if several[0] else like(found[0], kspace)
 
 
 def centre(name, samples, sizes):

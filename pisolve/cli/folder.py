@@ -9,7 +9,7 @@ from pisolve import io
 from pisolve.cli.say import in_words, show
 from pisolve.cli.scans import sampled, shape_of
 from pisolve.io import foreign
-from pisolve.io.files import SUFFIXES
+from pisolve.io.files import SUFFIXES, is_picture
 from pisolve.io.words import printable
 
 
@@ -50,7 +50,8 @@ def _line(path: Path) -> tuple[str, bool | None]:
     except ValueError as error:
         return f"not looked at: {str(error).removeprefix(f'{path} is ')}", None
     if not path.name.endswith(SUFFIXES):
-        return f"not looked at: {path.suffix or 'a name without a suffix'} is none of {', '.join(SUFFIXES)}", None
+        called = path.suffix or "a name without a suffix"
+        return f"not looked at: {called} is none of {', '.join(SUFFIXES)}{foreign.hint(path)}", None
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
@@ -62,6 +63,10 @@ def _line(path: Path) -> tuple[str, bool | None]:
             return f"error: {text.removeprefix(str(path)).lstrip(': ')}", False
 
 
+def _counted(warnings: int) -> list[str]:
+    return [f"{warnings} warning{'s' * (warnings > 1)}"] if warnings else []
+
+
 def _said(path: Path, told: list) -> str:
     """What a scan, or else an image, is."""
     try:
@@ -69,12 +74,11 @@ def _said(path: Path, told: list) -> str:
     except (ValueError, TypeError) as error:
         try:
             image = io.load_image(path)
-        except (ValueError, TypeError):
-            raise error from None  # neither: why it is no scan says more
-        return f"image {' x '.join(map(str, image.shape))}, {image.dtype}"
-    count = len(told) + len(scan.warnings())
+        except (ValueError, TypeError) as other:
+            raise (other if is_picture(path) else error) from None
+        return ", ".join([f"image {' x '.join(map(str, image.shape))}", str(image.dtype), *_counted(len(told))])
     more = [f"{name} {getattr(scan, name).shape}" for name in ("mps", "noise", "calib", "reference")
             if getattr(scan, name) is not None]
-    more += [f"{count} warning{'s' * (count > 1)}"] if count else []
+    more += _counted(len(told) + len(scan.warnings()))
     form = f"{scan.meta['format']}: " if "format" in scan.meta else ""
     return f"{form}{', '.join([shape_of(scan), sampled(scan.encoding), *more])}"

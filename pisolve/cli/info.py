@@ -26,6 +26,7 @@ def run(a) -> int | None:
     from pathlib import Path
 
     from pisolve.cli.scans import read
+    from pisolve.io.files import is_picture
 
     if Path(a.scan).is_dir():
         from pisolve.cli.folder import tell
@@ -40,8 +41,8 @@ def run(a) -> int | None:
             raise
         try:
             rows = _image(a.scan)
-        except (ValueError, TypeError):
-            raise error from None  # neither: why it is no scan says more
+        except (ValueError, TypeError) as other:
+            raise (other if is_picture(a.scan) else error) from None  # neither: why it is no scan says more
         table(rows)
     else:
         table(_scan(a.scan, scan))

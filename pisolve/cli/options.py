@@ -152,11 +152,13 @@ def add_axes(new) -> None:
 
 
 def add_coord(new) -> None:
-    """Where the samples lie, in a file of their own."""
+    """Where the samples lie and which there are, in files of their own."""
     new.add_argument("--coord", metavar="FILE", help="where the samples of an array file lie: coord in a .npy, .npz, "
                      ".h5 or .mat, or BART's trajectory, a .cfl beside a .cfl of k-space")
     new.add_argument("--size", type=sizes, metavar="Y,X", help="of the image beside --coord; default: as far as the "
                      "coordinates reach")
+    new.add_argument("--mask-file", metavar="FILE", help="which samples of an array file were measured, where another "
+                     "file says it: a mask in a .npy, .npz, .h5 or .mat, or BART's pattern")
 
 
 def add_phase_axis(new) -> None:

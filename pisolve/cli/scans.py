@@ -31,7 +31,7 @@ def read(a) -> io.Scan:
     named = {} if getattr(a, "axes", None) is None else {"axes": tuple(a.axes)}
     beside = {n: getattr(a, n, None) for n in ("mps", "coord", "size")}
     scan = io.load(a.scan, part=a.part, average=getattr(a, "average", "mean"), epi=a.epi,
-                   noise=getattr(a, "noise_file", None), **beside, **named)
+                   noise=getattr(a, "noise_file", None), mask=getattr(a, "mask_file", None), **beside, **named)
     if getattr(a, "field_map", None) is not None:
         scan = _with_field(scan, a.field_map)
     if getattr(a, "phase_axis", None) is None:

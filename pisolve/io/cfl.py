@@ -63,8 +63,25 @@ def read_kspace(path, max_bytes: int | None = None, *, sets: bool = False):
         path, max_bytes: as for `read`.
         sets: whether dimension 4, of sets of maps, may be used, too.
     """
-    array, axes = _used(read(path, max_bytes), path, {COIL}, set() if sets else {SETS})
+    array, axes = _used(_read_no_trajectory(path, max_bytes), path, {COIL}, set() if sets else {SETS})
     return array, tuple(f"k{a}" if a in ("x", "y", "z") else a for a in axes)
+
+
+def assumed(path) -> dict:
+    """What is assumed of k-space, for a scan's `meta`: spokes without their trajectory look like a plane of lines."""
+    dims = [*_dimensions(_head_of(*pair(path))), 1, 1, 1]
+    plane = dims[0] == 1 and min(dims[1:3]) > 1
+    told = ("BART's dimension 0 has one entry: k-space is read as a plane (ky, kz) of a 3-D scan; for spokes or "
+            "spirals give their trajectory, coord=... or --coord")
+    return {"assumed": told} if plane else {}
+
+
+def _read_no_trajectory(path, max_bytes):
+    array = read(path, max_bytes)
+    if array.shape[-1] in (2, 3) and array.size > 81 and not array.imag.any():
+        raise ValueError(f"{path} is a trajectory, {array.shape[-1]} real coordinates along BART's dimension 0: give "
+                         "it beside k-space, load(kspace, coord=...) or --coord")
+    return array
 
 
 def read_coils(path, max_bytes: int | None = None) -> np.ndarray:
@@ -93,7 +110,7 @@ def read_named(path, max_bytes: int | None = None):
 
     Of two sets of maps `bart pics` makes two images, which have an axis "maps".
     """
-    return _used(read(path, max_bytes), path, set(), {COIL})
+    return _used(_read_no_trajectory(path, max_bytes), path, set(), {COIL})
 
 
 def write(path, array, *, coils: bool = False, sets: bool = False, axes=None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import _check
-from pisolve.io import beside, cfl, dicom, dicom_read, fastmri, foreign, matlab, mrd_image, nifti, raw
+from pisolve.io import beside, cfl, dicom, dicom_read, fastmri, foreign, matlab, mrd_image, nifti, pattern, raw
 from pisolve.io import numpy as npy
 from pisolve.io.door import reading
 from pisolve.io.epi import refuse
@@ -26,7 +26,7 @@ SUFFIXES = (*HDF5, ".dat", *PICTURES, ".npy", ".npz", ".cfl", ".hdr", matlab.SUF
 
 
 def load(path, *, mps=None, part: dict | None = None, axes=None, coord=None, size=None, max_bytes: int | None = None,
-         noise=None, average: str = "mean", epi: str = "auto") -> Scan:
+         noise=None, average: str = "mean", epi: str = "auto", mask=None) -> Scan:
     """Read a scan by its suffix: k-space and what belongs to it.
 
     fastMRI's .h5, ISMRMRD's .h5 and .mrd, Siemens' twix .dat (with the package `twixtools`; never tried on a scanner's
@@ -60,6 +60,9 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, coord=None, siz
         average: what becomes of lines that raw data has several times: "mean", or "keep", along an axis "average".
         epi: of an EPI scan's lines how the N/2 ghost is found, "navigator", "entropy", "auto" (navigators where there
             are any, else entropy) or "none", see `calib.epi`; what was corrected is in `meta["epi"]`.
+        mask: which samples of an array file were measured, where another file says it, such as CMRxRecon's
+            cine_sax_mask.mat: an array as for `Scan`, or the path of a .npy, BART's pattern, or a .mat, .npz or .h5
+            with `mask`.
 
     Returns:
         `Scan` with kspace (slice, coil, ky, kx) of an .h5 or of raw data, (coil, kz, ky, kx) of a 3-D encoding,
@@ -74,7 +77,7 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, coord=None, siz
     if isinstance(noise, str | os.PathLike):
         noise = raw.load_noise(_existing(noise), most)
     with reading(path):
-        if suffix_of(path) in PICTURES:
+        if is_picture(path):
             what = "DICOM" if path.suffix == dicom.SUFFIX else "NIfTI"
             raise ValueError(f"{what} holds images: load_image reads them")
         is_raw = raw.is_raw(path)
@@ -85,6 +88,9 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, coord=None, siz
         if is_raw and coord is not None:
             raise ValueError("coord is for k-space in an array file, and this is raw data: leave it out, or give "
                              "Scan(kspace, coord=...)")
+        if mask is not None and is_raw:
+            raise ValueError("mask is for k-space in an array file, and this is raw data, which says what it measured: "
+                             "leave it out; scan.undersample(mask) leaves lines out")
         if size is not None and coord is None:
             raise ValueError("size is the image's beside coord: leave it out, a file with coord has its own entry size")
         if is_raw and axes is not None:
@@ -99,17 +105,25 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, coord=None, siz
         elif path.suffix in HDF5:
             scan = fastmri.read(path, most, axes, epi)
         elif path.suffix == matlab.SUFFIX:
-            scan = matlab.read(path, most, axes)
+            own = {n: a for n, a in (("mps", mps), ("mask", mask)) if _of_matlab(a)}  # their axes are k-space's there
+            scan = matlab.read(path, most, axes, {n: matlab.read_array(_existing(a), n, most) for n, a in own.items()})
+            mps, mask = (None if n in own else a for n, a in (("mps", mps), ("mask", mask)))
         elif path.suffix in (".npy", ".npz"):
             scan = npy.read(path, most, axes, epi)
         else:
             kspace, names = cfl.read_kspace(path, most, sets=axes is not None)
-            scan = Scan(kspace, axes=names if axes is None else axes)
+            scan = Scan(kspace, axes=names if axes is None else axes, meta=cfl.assumed(path) if axes is None else {})
         scan = scan if is_raw or noise is None else raw.beside(scan, noise)
+        if mask is not None:
+            scan = pattern.beside(scan, _existing(mask) if isinstance(mask, str | os.PathLike) else mask, most)
         if mps is None:
             return scan
         mps = _load_maps(mps, most, "slice" in scan.axes) if isinstance(mps, str | os.PathLike) else mps
         return replace(scan, mps=mps)
+
+
+def _of_matlab(path) -> bool:
+    return isinstance(path, str | os.PathLike) and Path(path).suffix == matlab.SUFFIX
 
 
 def load_image(path, *, max_bytes: int | None = None) -> np.ndarray:
@@ -165,6 +179,7 @@ def read_image(path, max_bytes: int | None = None):
             image, names = cfl.read_named(path, most)
         if image.ndim < 2:
             raise ValueError(f"image has {image.ndim} dimensions, shape {image.shape}: at least (y, x) is needed")
+        image = image.astype(image.dtype.newbyteorder("="), copy=False)  # big-endian files are
         return _check.array("image", image, complex_=False), names, meta
 
 
@@ -174,6 +189,11 @@ def _of_hdf5(path, most: int):
         if group is not None:
             return mrd_image.read(file, group, most, path)
     return (*fastmri.read_image(path, most), fastmri.place(path))
+
+
+def is_picture(path) -> bool:
+    """Whether a file holds images only, so that why it is no image says more than why it is no scan."""
+    return suffix_of(Path(path)) in PICTURES
 
 
 def suffix_of(path: Path) -> str:
@@ -209,12 +229,14 @@ def _existing(path) -> Path:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file in it")
     foreign.refuse(path)
-    if suffix_of(path) not in SUFFIXES:
-        raise ValueError(f"{path} has the unknown suffix {suffix_of(path)!r}: one of {', '.join(SUFFIXES)}")
-    if not path.exists():
+    known = suffix_of(path) in SUFFIXES
+    if known and not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
-    if not path.is_file():
+    if path.exists() and not path.is_file():
         raise ValueError(f"{path} is no regular file, such as a FIFO or a device: copy it into one")
+    if not known:
+        more = foreign.hint(path) if path.exists() else ""
+        raise ValueError(f"{path} has the unknown suffix {suffix_of(path)!r}: one of {', '.join(SUFFIXES)}{more}")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty")
     return path

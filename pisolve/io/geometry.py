@@ -19,19 +19,20 @@ def sign_of(vendor) -> int | None:
     return next((sign for name, sign in SIGNS.items() if name in str(vendor).lower()), None)
 
 
-def place(fields: dict, meta: dict, positions, directions, voxel, *, flat: bool, vendor) -> None:
+def place(fields: dict, meta: dict, positions, directions, voxel, *, flat: bool, vendor, size=None) -> None:
     """Bring slices into the order of their positions, and say in `meta` where the image lies, as far as that is known.
 
     `affine` is the 4 x 4 matrix from indices to mm, see `affine`; with `affine_code` 0, as NIfTI has it, where nobody
     says which way this vendor's axes run. Slices that are not parallel, or not evenly spaced, have none.
 
     Args:
-        fields: kspace, mask, calib and axes of a scan; they are changed, and so is meta with its `slices`.
+        fields: kspace, mask, calib, coord and axes of a scan; they are changed, and so is meta with its `slices`.
         positions: one (3,) a slice, the centre of it or of the slab, mm to the left, back and head.
         directions: one (3, 3) a slice: unit vectors of the image's axes (slice, y, x).
         voxel: mm along them, or None.
         flat: slices of a 2-D encoding; else slabs of a 3-D one.
         vendor: of the scanner, or None.
+        size: of the image, where that is not k-space's.
     """
     positions, directions = np.array(positions, float), np.array(directions, float)
     if voxel is not None:
@@ -48,7 +49,8 @@ def place(fields: dict, meta: dict, positions, directions, voxel, *, flat: bool,
     if flat and not _even(positions):
         _no_place(f"the {len(positions)} slices are not evenly spaced")
         return
-    size = (len(positions) if flat else fields["kspace"].shape[-3], *fields["kspace"].shape[-2:])
+    size = fields["kspace"].shape[-3:] if size is None else size
+    size = (len(positions) if flat else size[-3], *size[-2:])
     encoded = np.array([1 if flat else sign or 1, sign or 1, sign or 1])
     found = affine(positions, directions[0], voxel, size, encoded)
     if found is not None:
@@ -99,8 +101,9 @@ def sort_slices(fields: dict, meta: dict, positions, normal) -> list[int]:
     if order is None:
         return list(range(len(positions)))
     inner = len(_axes.encoded(fields["axes"]))
-    for name, ndim in (("kspace", 0), ("mask", inner + 1), ("calib", inner + 2)):  # the least with slices
-        if fields[name] is not None and fields[name].ndim >= ndim and len(fields[name]) > 1:
+    # the least axes with slices
+    for name, ndim in (("kspace", 0), ("mask", inner + 1), ("calib", inner + 2), ("coord", inner + 2)):
+        if fields.get(name) is not None and fields[name].ndim >= ndim and len(fields[name]) > 1:
             fields[name] = fields[name][order]
     meta["slices"] = [meta["slices"][i] for i in order]
     return order.tolist()

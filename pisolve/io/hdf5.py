@@ -11,7 +11,7 @@ import numpy as np
 
 from pisolve.io import heaps
 from pisolve.io.limits import spend
-from pisolve.io.words import printable
+from pisolve.io.words import decoded, printable
 
 HARD, SOFT, EXTERNAL = 0, 1, 64  # HDF5's own numbers for kinds of links
 STEPS = 64  # of a path, soft links and what they lead through counted, too
@@ -65,9 +65,19 @@ def dataset(file, name: str, max_bytes: int, path):
     item = array_at(file, name, max_bytes, path)
     if item is None:
         return None
-    if item.dtype.kind not in "biufc":
+    kind = number_kind(item.dtype)
+    if kind is None:
         raise ValueError(f"{path}: {name} has dtype {item.dtype}: numbers are needed")
-    return item[()]
+    found = item[()]
+    return found if found.dtype == kind else np.ascontiguousarray(found).view(kind)
+
+
+def number_kind(dtype):
+    """The number type of a dataset, complex where it has the fields real and imag, as of MATLAB; None for others."""
+    if dtype.names == ("real", "imag") and dtype["real"] == dtype["imag"] and dtype["real"].kind == "f" and (
+            dtype.itemsize == 2 * dtype["real"].itemsize):
+        return np.dtype(f"{dtype['real'].byteorder}c{dtype.itemsize}")
+    return dtype if dtype.kind in "biufc" else None
 
 
 def array_at(file, name: str, max_bytes: int, path):
@@ -108,14 +118,9 @@ def text(file, name: str, path) -> str | None:
         raise ValueError(f"{path}: {name} declares {item.dtype.itemsize:,} bytes of text, more than {TEXT:,}")
     value = item[()] if plain else None
     value = value.item() if isinstance(value, np.ndarray) else value
-    if isinstance(value, np.bytes_ | bytes):
-        try:
-            return bytes(value).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: {name} is not UTF-8 text: {error}") from error
-    if not isinstance(value, str):
+    if not isinstance(value, bytes | str):
         raise ValueError(f"{path}: {name} is not a string")
-    return value
+    return decoded(value)
 
 
 def names(file, name: str, path, *, of: str = "kspace"):
@@ -141,8 +146,8 @@ def attributes(file) -> dict:
         if not _small(file.attrs, name):
             continue
         value = file.attrs[name]
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
+        if isinstance(value, bytes | str):
+            value = decoded(value)
         elif isinstance(value, np.ndarray | np.generic) and value.size <= 64 and value.dtype.kind in "biufSU":
             value = value.tolist()
         if isinstance(value, str | int | float | bool | list):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import numpy as np
+
+_SECONDS = {"te_ms": 0.5, "ti_ms": 10, "tr_ms": 20}  # below which a header of GE's converter has seconds: it divides ms by 1000
 PLACES = (("encoded_size", "encodedSpace/matrixSize"), ("recon_size", "reconSpace/matrixSize"),
           ("encoded_fov_mm", "encodedSpace/fieldOfView_mm"), ("recon_fov_mm", "reconSpace/fieldOfView_mm"))
 
@@ -53,6 +56,11 @@ class Header:
         except ValueError:
             raise ValueError(f"{self.name}: {place} is {text!r}, a number is needed") from None
 
+    def whole(self, place: str):
+        """As `number`, rounded: Philips' converter writes the product of a matrix and its oversampling, 287.997."""
+        value = self.number(place)
+        return round(value) if isinstance(value, float) and abs(value) < 1 << 31 else value
+
     @staticmethod
     def positive(text: str | None) -> float | None:
         """A text as a positive, finite number; None where it is none."""
@@ -68,21 +76,31 @@ class Header:
         Returns:
             dict with those of `encoded_size`, `recon_size` (x, y, z), `encoded_fov_mm`, `recon_fov_mm`, `trajectory`
             and `field_strength_t` that the header gives, of its first encoding; `te_ms` and `ti_ms` (lists of
-            several), `tr_ms` and `flip_deg`.
+            several), `tr_ms` and `flip_deg`. An echo time of 0 is one that was never filled in.
         """
         found = {}
         for name, place in PLACES:
-            values = [self.number(f"encoding/{place}/{axis}") for axis in "xyz"]
+            read = self.whole if name.endswith("size") else self.number
+            values = [read(f"encoding/{place}/{axis}") for axis in "xyz"]
             if None not in values:
                 found[name] = values
         field = self.number("acquisitionSystemInformation/systemFieldStrength_T")
         trajectory = self.text("encoding/trajectory")
         for name, place in (("te_ms", "TE"), ("ti_ms", "TI"), ("tr_ms", "TR"), ("flip_deg", "flipAngle_deg")):
             values = [self.positive(text) for e in self.root.findall(_path(f"sequenceParameters/{place}"))[:64]
-                      for text in [e.text]]
+                      for text in [e.text] if (text or "").strip() not in ("", "0")]
             if values and None not in values:
                 found[name] = values if name in ("te_ms", "ti_ms") and len(values) > 1 else values[0]
+        found |= self._seconds(found)
         return found | {k: v for k, v in (("field_strength_t", field), ("trajectory", trajectory)) if v is not None}
+
+    def _seconds(self, found: dict) -> dict:
+        """Echo, inversion and repetition times in ms, where GE's converter wrote them in s."""
+        vendor = (self.text("acquisitionSystemInformation/systemVendor") or "").lower()
+        times = {n: np.ravel(found[n]) for n in _SECONDS if n in found}
+        if not vendor.startswith("ge") or not times or any(t.max() >= _SECONDS[n] for n, t in times.items()):
+            return {}
+        return {n: (1000 * t).tolist() if t.size > 1 else 1000 * float(t[0]) for n, t in times.items()}
 
 
 def _path(place: str) -> str:

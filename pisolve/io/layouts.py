@@ -22,6 +22,7 @@ from pisolve.io.hdf5 import array_at, attributes, dataset, kind_of, text
 from pisolve.io.header import Header
 from pisolve.io.limits import spend
 
+_COMPLEX = "if it is something else, store complex numbers, or name the axes"
 GOLDEN = np.pi / ((1 + 5**0.5) / 2)  # from spoke to spoke
 
 
@@ -54,8 +55,8 @@ def read(layout: Layout, file, most: int, path) -> dict:
     """The fields of a scan in this layout, which its `meta` names."""
     fields = layout.read(file, most, path)
     meta = attributes(file) | fields.pop("meta", {})
-    meta = {k: v for k, v in meta.items() if k != "axes"}
-    return fields | {"meta": meta | {"layout": f"{layout.name}: {layout.said}"}}
+    meta = {"layout": f"{layout.name}: {layout.said}"} | {k: v for k, v in meta.items() if k != "axes"}
+    return fields | {"meta": meta}
 
 
 def is_interleaved(shape, dtype) -> bool:
@@ -89,7 +90,10 @@ def hybrid(data, names=("slice", "ky", "kx", "coil")) -> dict:
 
 
 def _calgary(file, most, path) -> dict:
-    return hybrid(dataset(file, "kspace", most, path))
+    data = dataset(file, "kspace", most, path)
+    told = {"assumed": "four axes of real numbers, the last one of two: read as Calgary-Campinas' single coil, (x, ky, "
+            f"kz, real and imaginary part); {_COMPLEX}"} if data.shape[3] == 2 else {}
+    return hybrid(data) | {"meta": told}
 
 
 def _skm_tea(file, most, path) -> dict:
@@ -154,10 +158,16 @@ def _breast(file, most, path) -> dict:
     The spokes turn by 180 / 1.618 degrees; their samples, twice as many as the image has pixels, are half a step apart.
     """
     data = dataset(file, "kspace", most, path)
-    data = data if data.shape[0] == 2 else data.T
+    turned = data.shape[0] != 2
+    data = data.T if turned else data
     spend(path, "the complex k-space", 2 * data.nbytes, most)
     kspace = (data[0] + 1j * data[1]).astype(np.complex64).transpose(3, 2, 0, 1)  # partition, coil, spoke, sample
     parts, coils, spokes, samples = kspace.shape
+    loud = np.array([np.linalg.norm(kspace[:, :, i]) for i in range(spokes)])
+    if turned and loud.max() > 4 * np.median(loud):  # these are lines: every spoke goes through the centre
+        told = "read as (slice, coil, ky, kx, real and imaginary part)"
+        return {"kspace": np.ascontiguousarray(kspace.swapaxes(2, 3)), "axes": ("slice", "coil", "ky", "kx"),
+                "meta": {"layout": told, "assumed": f"five axes of real numbers, one of two: {told}; {_COMPLEX}"}}
     centre = int(np.argmax([np.linalg.norm(part) for part in kspace]))
     slices = 2 * max(centre, parts - centre)
     stack = np.zeros((slices, coils, spokes, samples), np.complex64)

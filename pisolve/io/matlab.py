@@ -5,6 +5,8 @@ Axes are in MATLAB's order, as `size(kspace)` shows it, in both versions. CMRxRe
     kspace_full, kspace_sub04, kus ...    (kx, ky, coil, slice, frame)
     kspace_single_full ...                (kx, ky, slice, frame)
     kdata_full ... of CMRx4DFlow          (kx, ky, kz, coil, frame, set)
+    mask, mask04, usmask_ktGaussian ...   (kx, ky), (kx, ky, frame), or k-space's axes, mostly in a file of their own
+    coilmap                               (kx, ky, kz, coil), in a file of its own
 
 Reference:
     Wang et al., CMRxRecon: a publicly available k-space dataset and benchmark, Sci Data 11:687, 2024.
@@ -19,7 +21,7 @@ import numpy as np
 
 from pisolve import _axes
 from pisolve.io import mat5
-from pisolve.io.hdf5 import array_at, kind_of, open_hdf5
+from pisolve.io.hdf5 import array_at, kind_of, number_kind, open_hdf5
 from pisolve.io.limits import limit
 from pisolve.io.named import PLAIN, of_kspace, spread, words
 from pisolve.scan import Scan
@@ -32,15 +34,17 @@ KSPACE = (  # names of variables, and what their axes are; by the name `kspace` 
     (r"kspace|ksp|kdata|k_space|raw|data", ("ky", "kx", "coil")))
 IMAGES = ("image", "reconstruction", "img4ranking", "img", "im", "x")
 OTHERS = ("mask", "mps", "reference", "noise", "calib")
+CALLED = {"mps": "coil_?maps?|maps?|csm|smaps?|sens.*", "mask": "(us|k)?mask.*|pattern|samp.*"}  # by others
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _LARGEST = (1 << 31) - 1024  # bytes of a variable in version 5
 
 
-def read(path, most: int, axes=None) -> Scan:
+def read(path, most: int, axes=None, beside: dict | None = None) -> Scan:
     """A scan of a variable with k-space, known by its name or the only complex one, and of those in `OTHERS`.
 
     Args:
         axes: the names of the axes of k-space in MATLAB's order, instead of what `KSPACE` or a text `axes` says.
+        beside: `mask` and `mps` of other files, as `read_array` gives them.
 
     Raises:
         ValueError: no such variable, more axes than are known without names, damaged files, more than `most` bytes.
@@ -51,13 +55,15 @@ def read(path, most: int, axes=None) -> Scan:
         own = {n: file.numbers(n) for n in OTHERS if n in file.shapes}
         said = words(file.text("axes"))
         own_mask = words(file.text("mask_axes"))
+    own |= {n: a.T for n, a in (beside or {}).items()}
     while kspace.ndim > 3 and kspace.shape[-1] == 1 and axes is None and said is None:
         kspace = kspace[..., 0]
     meta = {"variable": name}
     if axes is None and said is None:
         if kspace.ndim > len(known):
+            more = KSPACE[2][1][: kspace.ndim] if kspace.ndim < 6 else KSPACE[1][1]
             raise ValueError(f"{path}: {name} has {kspace.ndim} axes, {kspace.shape} in MATLAB's order: name them, "
-                             "such as axes=('kx', 'ky', 'coil', 'slice')")
+                             f"such as axes={more}, CMRxRecon's order")
         axes, coils = known[: kspace.ndim], len(known) > 3
         if not coils:
             meta["assumed"] = (f"{name} is {kspace.shape} in MATLAB's order, read as ({', '.join(axes)}): for another "
@@ -68,12 +74,26 @@ def read(path, most: int, axes=None) -> Scan:
     if "mask" in own:
         mask = own["mask"].T
         names = own_mask if own_mask is None else own_mask[::-1]
-        if names is None and mask.ndim in (2, 3):  # (kx, ky) or (kx, ky, frame)
-            names = tuple(a for a in axes if a in ("frame", *_axes.encoded(axes)))[-mask.ndim:]
+        if names is None:
+            mask, names = _mask_axes(mask, dict(zip(axes, kspace.shape)))
         own["mask"] = spread(mask, names, axes, kspace.shape)
     for n in own.keys() - {"mask"}:
         own[n] = np.ascontiguousarray(own[n].T)
     return Scan(kspace, axes=axes, meta=meta, **own)
+
+
+def _mask_axes(mask, sizes: dict):
+    """(a mask without an axis of coils, the names of its axes or None) of one beside k-space with axes of these sizes.
+
+    It has (kx, ky), (kx, ky, frame) or as many axes as k-space, those of size 1 at MATLAB's end left out.
+    """
+    n = mask.ndim
+    plain = [a for a in sizes if a in ("frame", *_axes.encoded(tuple(sizes)))][-n:]
+    for names in (plain, list(sizes)[-n:]):
+        if len(names) == n and all(m == 1 or (m == sizes[a] and a != _axes.COIL) for m, a in zip(mask.shape, names)):
+            keep = [a for a in names if a != _axes.COIL]
+            return mask.reshape([m for m, a in zip(mask.shape, names) if a != _axes.COIL]), tuple(keep)
+    return mask, None
 
 
 def read_image(path, most: int):
@@ -95,11 +115,16 @@ def read_image(path, most: int):
 
 
 def read_array(path, name: str, most: int) -> np.ndarray:
-    """One variable, its axes in the reverse of MATLAB's order."""
+    """One variable, its axes in the reverse of MATLAB's order; maps and masks by other names, too, or as the only one.
+    """
     with _File(path, most) as file:
-        if name not in file.shapes:
-            raise ValueError(f"{path} has no variable {name}; it holds: {file.contents()}")
-        return np.ascontiguousarray(file.numbers(name).T)
+        other = CALLED.get(name)
+        found = [n for n in file.shapes if n == name] or [
+            n for n in file.shapes if other and re.fullmatch(other, n, re.IGNORECASE)] or [*file.shapes] * bool(other)
+        if len(found) != 1:
+            raise ValueError(f"{path} has {'no' if not found else 'more than one'} variable {name}; it holds: "
+                             f"{file.contents()}")
+        return np.ascontiguousarray(file.numbers(found[0]).T)
 
 
 def write_image(path, image: np.ndarray, axes=None) -> None:
@@ -179,29 +204,22 @@ class _New(_File):
         self._file = self._open.__enter__()
         for name in list(self._file)[:100]:
             found = kind_of(self._file, name, self.path)
-            if found is not None and self._kind(found[1]) is not None:
+            if found is not None and number_kind(found[1]) is not None:
                 self.shapes[name] = found[0][::-1]
         return self
 
     def __exit__(self, *error):
         return self._open.__exit__(*error)
 
-    @staticmethod
-    def _kind(dtype):
-        """The number type of a dataset, complex where it has the fields real and imag; None for others."""
-        if dtype.names == ("real", "imag") and dtype["real"] == dtype["imag"] and dtype["real"].kind == "f":
-            return np.dtype(f"{dtype['real'].byteorder}c{2 * dtype['real'].itemsize}")
-        return dtype if dtype.kind in "biufc" else None
-
     def is_complex(self, name: str) -> bool:
         """Whether a variable is complex."""
-        return self._kind(kind_of(self._file, name, self.path)[1]).kind == "c"
+        return number_kind(kind_of(self._file, name, self.path)[1]).kind == "c"
 
     def numbers(self, name: str) -> np.ndarray:
         """A variable, in MATLAB's order of axes."""
         item = array_at(self._file, name, self.most, self.path)
         found = np.ascontiguousarray(item[()])
-        kind = self._kind(item.dtype)
+        kind = number_kind(item.dtype)
         return (found if found.dtype == kind else found.view(kind)).T
 
     def text(self, name: str) -> str | None:

@@ -66,14 +66,14 @@ def centred(found: list, counters: dict, user, image, header: Header) -> list:
 
 def _matrix(header: Header) -> Matrix:
     """The matrix of one encoding of the header; without a z it is a 2-D one."""
-    size = [header.number(f"encodedSpace/matrixSize/{axis}") for axis in "xyz"]
+    size = [header.whole(f"encodedSpace/matrixSize/{axis}") for axis in "xyz"]
     size[2] = 1 if size[2] is None and None not in size[:2] else size[2]
     if any(not isinstance(n, int) or not 1 <= n < 1 << 16 for n in size):
         raise ValueError(f"the ISMRMRD header gives the encodedSpace a matrixSize of {size}: three whole numbers of 1 "
                          "to 65535 are needed")
     fov, recon = ([header.number(f"{space}/fieldOfView_mm/{axis}") for axis in "xyz"]
                   for space in ("encodedSpace", "reconSpace"))
-    out = header.number("reconSpace/matrixSize/x")
+    out = header.whole("reconSpace/matrixSize/x")
     if fov[0] and recon[0] and fov[0] > 0:  # what the field of view leaves; a smaller matrix alone is a coarser image
         left = size[0] * min(recon[0] / fov[0], 1)
         out = out if isinstance(out, int) and abs(out - left) <= 1 else round(left)
@@ -88,7 +88,7 @@ def _matrix(header: Header) -> Matrix:
     known = None not in fov[:most] and all(np.isfinite(fov[:most])) and min(fov[:most]) > 0
     found = Matrix(tuple(size), out, tuple(centre), tuple(limits), tuple(map(float, (*fov[:most], 0)[:3])) if known
                    else None)
-    slices = header.number("reconSpace/matrixSize/z")
+    slices = header.whole("reconSpace/matrixSize/z")
     across = (recon[2], slices or 1) if recon[2] else (fov[2], size[2])
     fine = across[0] is not None and np.isfinite(across[0]) and across[0] > 0 and across[1] > 0
     return replace(found, thickness=float(across[0] / across[1]) if fine else None)

@@ -13,6 +13,7 @@ from pisolve.io.geometry import affine
 from pisolve.io.grid import AXES
 from pisolve.io.hdf5 import HARD, array_at, kind_of, link
 from pisolve.io.named import PLAIN, words
+from pisolve.io.words import decoded
 
 COUNTER = {axis: counter for counter, axis in AXES.items()} | {"average": "average"}
 KINDS = {"magnitude": 1, "phase": 2, "real": 3, "imaginary": 4, "complex": 5}  # ISMRMRD's numbers of image types
@@ -145,7 +146,7 @@ def _kept_axes(file, group: str, path):
 
     item = array_at(file, f"{group}/attributes", 1 << 24, path) if kind_of(file, f"{group}/attributes", path) else None
     text = item[0] if item is not None and item.dtype.kind == "O" and item.ndim == 1 and len(item) else b""
-    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    text = decoded(text) if isinstance(text, bytes) else str(text)
     found = re.search(r"<name>\s*pisolve_axes\s*</name>\s*<value>([^<]{1,200})</value>", text)
     return words(found[1]) if found else None
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pisolve._check import outside
 from pisolve.io import points
-from pisolve.io.geometry import spatial_order
+from pisolve.io.geometry import place
 from pisolve.io.grid import AXES, BOTH, IMAGE, STEPS
 from pisolve.io.limits import spend
 from pisolve.io.readouts import _choose, _count, _lead, _noise, _words
@@ -57,7 +57,7 @@ def scan(path, data, head, r, header, *, part: dict, max_bytes: int, bandwidth: 
         values = np.unique(r.counters["average"][index])
         lead |= {"average": values} if len(values) > 1 else {}
     names = [AXES[name] for name in lead]
-    place = [np.searchsorted(values, r.counters[name][index]) for name, values in lead.items()]
+    where = [np.searchsorted(values, r.counters[name][index]) for name, values in lead.items()]
     sizes = [len(values) for values in lead.values()]
     stack = not m.flat and d == 2
     if stack:
@@ -65,8 +65,8 @@ def scan(path, data, head, r, header, *, part: dict, max_bytes: int, bandwidth: 
         if (z < 0).any() or (z >= m.size[2]).any():
             raise ValueError(f"a readout has {STEPS[1]} {r.counters[STEPS[1]][index][(z < 0) | (z >= m.size[2])][0]}, "
                              f"outside of the {m.size[2]} partitions that the header gives")
-        place, sizes = [*place, z], [*sizes, m.size[2]]
-    part_of = np.ravel_multi_index(place, sizes) if sizes else np.zeros(len(index), int)
+        where, sizes = [*where, z], [*sizes, m.size[2]]
+    part_of = np.ravel_multi_index(where, sizes) if sizes else np.zeros(len(index), int)
     shot = _number(part_of)
     keep = (r.samples - r.pre - r.post)[index].astype(np.int64)
     if keep.min() < 1:
@@ -85,21 +85,37 @@ def scan(path, data, head, r, header, *, part: dict, max_bytes: int, bandwidth: 
             mask[part_of[k], shot[k], :n] = True
     coord, size, said = _units(coord, mask, header, m, d)
     kspace, coord, mask = (a.reshape(*sizes, *a.shape[1:]) for a in (kspace, coord, mask))
-    slices = lead["slice"].tolist() if "slice" in lead else None
-    if slices is not None and len(slices) > 1:  # in the order of their places
-        firsts = [head[index][np.flatnonzero(r.counters["slice"][index] == s)[0]] for s in slices]
-        order = spatial_order([h["position"] for h in firsts], firsts[0]["slice_dir"])
-        if order is not None:
-            kspace, coord, mask = kspace[order], coord[order], mask[order]
-            slices = [slices[i] for i in order]
     axes = (*names, *(("kz",) if stack else ()), "coil", "shot", "sample")
+    fields = {"kspace": kspace, "mask": mask, "coord": coord, "axes": axes}
+    facts = {"readouts": _count(r.role)} | ({"part": chosen} if others or part else {})
+    facts |= {"slices": lead["slice"].tolist()} if "slice" in lead else {}
+    meta = header.describe() | facts | {"format": "ISMRMRD"} | said | meta
+    _place(fields, meta, head[index], r.counters["slice"][index], header, m, size)
+    kspace, mask, coord = (fields[n] for n in ("kspace", "mask", "coord"))
     if sizes and (coord == coord[(slice(1),) * len(sizes)]).all():
         coord = coord[(0,) * len(sizes)]  # one trajectory for all
-    facts = {"readouts": _count(r.role)} | ({"part": chosen} if others or part else {})
-    facts |= {} if slices is None else {"slices": slices}
-    meta = header.describe() | facts | {"format": "ISMRMRD"} | said | meta
     return points.scan(path, kspace, coord, size, axes, None if mask.all() else mask, meta,
                        noise=_noise(r, index, bandwidth, 1.0, noise))
+
+
+def _place(fields: dict, meta: dict, head, slices, header, m, size) -> None:
+    """Where the image lies, as `geometry.place` says it; trajectories run along read, phase and slice direction.
+
+    Args:
+        fields, meta: see `geometry.place`.
+        head, slices: of each readout.
+        header, m: of the file, and the encoding's matrix.
+        size: of the image.
+    """
+    vendor = header.text("acquisitionSystemInformation/systemVendor")
+    meta |= {"vendor": vendor} if vendor else {}
+    fov = [header.number(f"encoding/reconSpace/fieldOfView_mm/{a}") for a in "zyx"[-len(size):]]
+    known = all(f is not None and 0 < f < float("inf") for f in fov)
+    inner = [f / n for f, n in zip(fov, size)] if known else None
+    voxel = inner if inner is None or not m.flat else [m.thickness, *inner] if m.thickness else None
+    firsts = [head[np.flatnonzero(slices == s)[0]] for s in meta.get("slices", np.unique(slices)[:1])]
+    directions = [[h[f"{name}_dir"] for name in ("slice", "phase", "read")] for h in firsts]
+    place(fields, meta, [h["position"] for h in firsts], directions, voxel, flat=m.flat, vendor=vendor, size=size)
 
 
 def _number(part_of) -> np.ndarray:

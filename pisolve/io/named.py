@@ -9,6 +9,7 @@ import re
 import numpy as np
 
 from pisolve import _axes
+from pisolve.io.words import decoded
 
 _WORD = "[A-Za-z][A-Za-z0-9_]*"
 PLAIN = {2: ("y", "x"), 3: (_axes.SLICE, "y", "x")}  # images that need no names
@@ -22,14 +23,14 @@ def words(said, array: str = "kspace") -> tuple[str, ...] | None:
     """
     if isinstance(said, np.ndarray):
         said = said.tolist()
-    said = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    said = decoded(said) if isinstance(said, bytes) else said
     if isinstance(said, str) and said.strip().startswith("["):
         try:
             said = json.loads(said)
         except ValueError:
             return None
     if isinstance(said, list | tuple) and array == "kspace":
-        found = [s.decode("utf-8", "replace") if isinstance(s, bytes) else s for s in said]
+        found = [decoded(s) if isinstance(s, bytes) else s for s in said]
         return tuple(found) if found and all(isinstance(s, str) for s in found) else None
     if not isinstance(said, str):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -95,6 +96,8 @@ def read(path, max_bytes: int):
     try:
         _check_start(path)
         found = nibabel.load(path)
+        if not isinstance(found, nibabel.Nifti1Image):
+            raise ValueError(f"it is {type(found).__name__.removesuffix('Image')}, which is no picture")
         shape = tuple(int(n) for n in found.shape)
         size = math.prod(shape) * 16  # the scaled image may be of double precision
         spend(path, "the image", size, max_bytes)
@@ -104,6 +107,10 @@ def read(path, max_bytes: int):
         if isinstance(error, PermissionError) or "max_bytes" in str(error):
             raise
         raise ValueError(f"{path} cannot be read as NIfTI, damaged, cut off or something else: {error}") from error
+    if image.dtype.kind in "fc" and (lost := np.isnan(image)).any():
+        warnings.warn(f"{path}: {lost.sum():,} of {lost.size:,} voxels are NaN, as programs write them where nothing "
+                      "is: read as 0", stacklevel=_check.outside())
+        image = np.where(lost, 0, image)
     axes = words(bytes(found.header["descrip"]).rstrip(b"\0").removeprefix(b"axes "))
     while image.ndim > 3 and image.shape[-1] == 1:
         image = image[..., 0]

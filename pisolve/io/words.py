@@ -34,6 +34,22 @@ def _shown(c: str) -> str:
     return c.encode("unicode_escape").decode("ascii")
 
 
+def decoded(text) -> str:
+    """Text of a file of somebody else as `str`: its bytes are UTF-8 or else Latin-1, as old programs write names.
+
+    Args:
+        text: bytes, or a `str` whose undecodable bytes became surrogates, as h5py gives it.
+    """
+    try:
+        data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)
+    except UnicodeEncodeError:
+        return text
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
 def caption(text) -> str:
     """Text for a picture: printable, line breaks as they are, and no dollar begins a formula."""
     return printable(text, lines=True).replace("$", r"\$")

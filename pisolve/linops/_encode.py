@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pisolve import backend
+
 
 class Encode:
     """F and F^H of some coils' images between the sampled lines and the image, both centred and orthonormal.
@@ -102,9 +104,12 @@ class EncodeVolume:
         """sum_c conj(s_c) F^H W y_c."""
         import scipy.fft
 
-        total = np.zeros(self.shape, np.result_type(s, y))
+        kind = np.result_type(s, y)
+        total, t = backend.scratch(self.shape, kind), backend.scratch(self.shape, kind)
+        total[...] = 0
         for one, data in zip(s, y):
-            t = self._centred(scipy.fft.ifftn, data.copy() if self.weight is None else data * self.weight)
+            np.multiply(data, 1 if self.weight is None else self.weight, out=t)
+            t = self._centred(scipy.fft.ifftn, t)
             t = np.conjugate(t, out=t)  # conj(s) t by way of conj(s conj(t)): no copy of the map
             t *= one
             total += np.conjugate(t, out=t)

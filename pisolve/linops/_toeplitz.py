@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from pisolve import backend
-from pisolve.linops._normal import Normal
+from pisolve.linops._fft import BYTES, plan
+from pisolve.linops._normal import Normal, takes
 
 
 class Toeplitz:
-    """x -> sum_c conj(S_c) crop F^H P F pad (S_c x), for maps (coil, *shape) and the P of `Points.kernel`.
+    """x -> sum_c conj(S_c) crop F^H P F pad (S_c x), for maps (coil, *shape) and the P of `PointTransform.kernel`.
 
-    In 2-D the compiled kernel of Cartesian scans does it, which leaves out the transforms of what is padded; other
-    shapes go one coil image at a time through SciPy, whose transforms leave the same out axis by axis. Without maps
-    images (..., *shape) are each convolved by themselves.
+    Along an axis where P is as long as the image nothing is padded: kz of a stack, sampled on the grid.
+
+    In 2-D the compiled kernel of Cartesian scans does it, which leaves out the transforms of what is padded, and in 3-D
+    `Volume` plane by plane; other shapes go one coil image at a time through SciPy, whose transforms leave the same out
+    axis by axis. Without maps images (..., *shape) are each convolved by themselves.
     """
 
     def __init__(self, mps, kernel):
-        self.mps, self.ndim, self.kernel, self.compiled = mps, kernel.ndim, kernel, None
+        self.mps, self.ndim, self.compiled = mps, kernel.ndim, None
         if mps is not None and self.ndim == 2 and Normal.fits(mps, (-2, -1), kernel.shape):
             self.compiled = Normal(mps, kernel.astype(mps.real.dtype))
+        elif mps is not None and self.ndim == 3 and Volume.fits(mps, kernel.shape):
+            self.compiled = Volume(mps, kernel)
+            return  # which holds the kernel
+        self.kernel = kernel
 
     def __call__(self, x):
         if self.compiled is not None and x.dtype == self.mps.dtype:
@@ -33,9 +41,10 @@ class Toeplitz:
         parts = backend.parallel(lambda s: s.conj() * self._convolved(s * x, kernel), self.mps)
         return sum(parts[1:], parts[0])
 
-    def one(self, image):
-        """An image (*shape) convolved by the calling thread, without maps."""
-        return self._convolved(image, self.kernel if image.dtype.char == "D" else self._single)
+    @cached_property
+    def kernel(self):
+        """P, where the images are of another precision than the maps."""
+        return self.compiled.kernel()
 
     @cached_property
     def _single(self):
@@ -52,3 +61,64 @@ class Toeplitz:
             t = scipy.fft.ifft(t, axis=a, overwrite_x=True, workers=1)
             t = t[(slice(None),) * a + (slice(image.shape[a]),)]
         return t
+
+
+class Volume:
+    """`Toeplitz` of maps (coil, z, y, x), compiled: along z and back by blocks of columns, and plane by plane between.
+
+    Work space is one coil image on twice the grid along z alone. Coils are summed in their order, columns each by
+    itself, so the result does not depend on the number of threads.
+    """
+
+    def __init__(self, mps, kernel):
+        self.mps = np.require(mps, requirements=["C", "W"])
+        self.passes, self.roots, order = plan(len(kernel), str(mps.dtype))
+        self.ones = np.ones(mps.shape[-2:], mps.dtype)
+        real = mps.real.dtype
+        planes = (Normal(self.ones[None], kernel[z].astype(real) / real.type(len(kernel))) for z in order)
+        first = next(planes)
+        self.grid = first.grid, first.passes, first.roots, first.row_passes, first.row_roots
+        self.w = np.empty((len(kernel), *first.w2.shape), real)
+        self.w[0] = first.w2
+        for row, plane in zip(self.w[1:], planes):
+            row[:] = plane.w2
+        self._free = []  # work space of a call, taken by one at a time
+
+    @staticmethod
+    def fits(mps, grid) -> bool:
+        """True where the kernels can take maps of this shape, and their time is worth a compilation."""
+        return takes(mps.size, grid, mps.dtype, (-3, -2, -1)) and mps.shape[-1] >= BYTES // mps.itemsize
+
+    def kernel(self):
+        """P as it came, the origin first."""
+        (my, mx), real = self.grid[0], self.w.dtype
+        rows = self.w.swapaxes(-1, -2).reshape(len(self.w), -1, mx)[:, :my]
+        P = np.empty(rows.shape, real)
+        P[np.ix_(*(plan(m, str(self.mps.dtype))[2] for m in rows.shape))] = rows
+        P *= real.type(P.size)
+        return P
+
+    def __call__(self, x):
+        """A^H A x."""
+        from pisolve.linops._toeplitz_kernels import across, back, gathered, there
+
+        x = np.require(x, self.mps.dtype, ["C"]).ravel()
+        n, rest, m = self.mps.shape[1], self.ones.size, len(self.w)
+        (my, mx), *plans = self.grid
+        blocks = -(-rest // (BYTES // x.itemsize))
+        total, out = np.zeros(blocks * n * (BYTES // x.itemsize), x.dtype), np.empty_like(x)
+        volume = self._free.pop() if self._free else backend.scratch(m * rest, x.dtype)
+
+        def shared(work, count, *words):
+            parts = min(count, backend.threads())
+            cuts = [count * k // parts for k in range(parts + 1)]
+            backend.parallel(lambda ends: work(*words, *ends), pairwise(cuts))
+
+        for s in self.mps:
+            s = s.ravel()
+            shared(there, blocks, x, s, volume, n, rest, m, self.passes, self.roots)
+            shared(across, m, volume, self.ones.ravel(), self.w.ravel(), *self.ones.shape, my, mx, *plans)
+            shared(back, blocks, volume, s, total, n, rest, m, self.passes, self.roots)
+        shared(gathered, blocks, total, out, n, rest)
+        self._free.append(volume)
+        return out.reshape(self.mps.shape[1:])

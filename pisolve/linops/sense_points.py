@@ -13,6 +13,8 @@ from pisolve.linops._toeplitz import Toeplitz
 from pisolve.linops.base import Adjoint, Linop
 from pisolve.linops.nufft import PointsNormal, accuracy
 
+GROUP = 1 << 21  # pixels of the coil images that A^H holds at a time
+
 
 class SensePoints(Linop):
     """The class behind `sense` with `coord`.
@@ -81,7 +83,7 @@ class SensePoints(Linop):
         out = np.empty(self.oshape, np.result_type(input, self.mps))
         for i, points, root in self._parts():
             data = out[i].reshape(out[i].shape[0], -1)
-            points.forward(self.mps[i] * input[i], data)
+            points.forward(_Coils(self.mps[i], input[i]), data)
             if root is not None:
                 data *= root
         return out
@@ -90,11 +92,20 @@ class SensePoints(Linop):
         out = np.empty(self.ishape, np.result_type(input, self.mps))
         for i, points, root in self._parts():
             data = input[i].reshape(input[i].shape[0], -1)
-            images = np.empty(self.mps[i].shape, out.dtype)
-            points.backward(data if root is None else data * root, images)
-            images *= self.mps[i].conj()
-            images.sum(0, out=out[i])
+            self._gathered(points, data if root is None else _Coils(data, root), self.mps[i], out[i])
         return out
+
+    @staticmethod
+    def _gathered(points, data, mps, out):
+        """out <- sum_c conj(S_c) F^H data[c], a few coils at a time, added in their order."""
+        out[...] = 0
+        images = np.empty((max(1, min(len(mps), GROUP // out.size)), *out.shape), out.dtype)
+        for c in range(0, len(mps), len(images)):
+            some = images[:len(mps) - c]
+            points.backward(data[c:c + len(some)], some)
+            for image, s in zip(some, mps[c:]):
+                image *= s.conj()
+                out += image
 
     def of_tensor(self, x, adjoint: bool = False):
         """A x or A^H x of a torch tensor where the coordinates want a gradient, too; None where they do not."""
@@ -154,6 +165,19 @@ class SensePoints(Linop):
         return _Normal(self, further)
 
 
+class _Coils:
+    """arrays[c] * factor, made when it is asked for."""
+
+    def __init__(self, arrays, factor):
+        self.arrays, self.factor = arrays, factor
+
+    def __len__(self):
+        return len(self.arrays)
+
+    def __getitem__(self, c):
+        return _Coils(self.arrays[c], self.factor) if isinstance(c, slice) else self.arrays[c] * self.factor
+
+
 class _Normal:
     """A^H A, or A^H w A, frame by frame; frames that share maps and points share what is made of them."""
 
@@ -167,7 +191,7 @@ class _Normal:
                 weights = None if root is None else root**2
                 if further is not None:
                     weights = further[own].reshape(-1) * (1 if weights is None else weights)
-                kernel = made[own] = points.kernel(weights)
+                kernel = made[own] = points.kernel(weights, A.mps.dtype)
             key = own, () if shared else i
             if key not in made:
                 made[key] = Toeplitz(A.mps[i], kernel)

@@ -83,9 +83,7 @@ class SenseStack(SensePoints):
         """(P, maps (coil, *shape)) of each frame, as `NUFFT.convolutions`; along z on the grid itself."""
         for i, own, root in self._frames():
             kernels = _kernels(self, own, root, None, self.partitions)
-            some = next(k for k in kernels if k is not None)
-            stacked = np.stack([np.zeros_like(some) if k is None else k for k in kernels])
-            yield np.fft.ifftshift(stacked, axes=0), self.mps[i]
+            yield _origin_first(kernels), self.mps[i]
 
     def _weighed(self, further=None):
         return _Normal(self, further)
@@ -103,7 +101,7 @@ class _Normal:
                 made[own] = _kernels(A, own, root, further, 1 if alike else A.partitions)
             key = own, () if shared else i
             if key not in made:
-                made[key] = (_Planes if alike else _Partitions)(A.mps[i], made[own])
+                made[key] = (_Planes if alike else _partitions)(A.mps[i], made[own])
             self.parts.append(made[key])
 
     def __call__(self, x):
@@ -134,21 +132,12 @@ class _Planes:
         return np.stack([plane(image) for plane, image in zip(self.planes, x)])
 
 
-class _Partitions:
-    """To kz, where every partition has a kernel of its own, and back: one coil is a task of one thread."""
+def _partitions(mps, kernels):
+    """To kz, where every partition has a kernel of its own, and back."""
+    return Toeplitz(mps, _origin_first(kernels).astype(mps.real.dtype))
 
-    def __init__(self, mps, kernels):
-        self.mps = mps
-        self.kernels = [None if k is None else Toeplitz(None, k.astype(mps.real.dtype)) for k in kernels]
 
-    def __call__(self, x):
-        parts = backend.parallel(lambda s: self._coil(s, x), self.mps)
-        return sum(parts[1:], parts[0])
-
-    def _coil(self, s, x):
-        planes = backend.fft(s * x, (0,))
-        for z, kernel in enumerate(self.kernels):
-            planes[z] = 0 if kernel is None else kernel.one(planes[z])
-        planes = backend.fft(planes, (0,), inverse=True)
-        planes *= s.conj()
-        return planes
+def _origin_first(kernels):
+    """Kernels (kz, y, x) of partitions in their order, 0 for None, with the origin first along kz, too."""
+    some = next(k for k in kernels if k is not None)
+    return np.fft.ifftshift(np.stack([np.zeros_like(some) if k is None else k for k in kernels]), axes=0)

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from pisolve import _axes, calib, io, masks, scan
-from pisolve.backend import fft, to_numpy
+from pisolve.backend import fft, side_by_side, to_numpy
 from pisolve.prepare.channels import Channels, Compress
 from pisolve.prepare.maps import Maps
 from pisolve.prepare.model import Method, Model
@@ -227,7 +227,9 @@ def zero_filled_scale(models) -> float:
     if not 1e8 * float(info.tiny) <= peak <= 1e-8 * float(info.max):
         raise ValueError(f"kspace peaks at {peak:.3g}, where {dtype} loses digits: multiply it to a peak "
                          "near 1 before it is stored in this precision")
-    zero_filled = [_zero_filled(m.bare or m, peak) for m in models if m is not None]
+    full = [m.bare or m for m in models if m is not None]
+    apart = len(full) > 1 and all(isinstance(m.y, np.ndarray) for m in full)
+    zero_filled = list((side_by_side if apart else map)(lambda m: _zero_filled(m, peak), full))
     level = float(np.percentile(zero_filled, 99)) or float(np.max(zero_filled))
     if not level > 0:
         raise ValueError("kspace and mps do not overlap: the zero-filled image is zero everywhere")

@@ -79,8 +79,9 @@ class Health:
         """
         if self.implicit or not history:
             return False
-        size, L = real(backend.norm(state.x)), self.problem.lipschitz
-        large = size > 10 * real(backend.norm(self.problem.AHy)) / L and size > 10 * self.size  # this costs an A^H A
+        size, problem = real(backend.norm(state.x)), self.problem
+        large = not problem.bounded or size > 10 * real(backend.norm(problem.AHy)) / problem.lipschitz
+        large = large and size > 10 * self.size  # this costs an A^H A, a bound in closed form nothing
         if not large and not history[-1]["residual"] > history[0]["residual"]:
             return False
         try:
