@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-_SECONDS = {"te_ms": 0.5, "ti_ms": 10, "tr_ms": 20}  # below which a header of GE's converter has seconds: it divides ms by 1000
+# below which a header of GE's converter has seconds: it divides ms by 1000
+_SECONDS = {"te_ms": 0.5, "ti_ms": 10, "tr_ms": 20}
 PLACES = (("encoded_size", "encodedSpace/matrixSize"), ("recon_size", "reconSpace/matrixSize"),
           ("encoded_fov_mm", "encodedSpace/fieldOfView_mm"), ("recon_fov_mm", "reconSpace/fieldOfView_mm"))
 
