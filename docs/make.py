@@ -1,4 +1,4 @@
-"""Writes docs/priors.md, solvers.md and tuning.md, and the tables of parts in README.md.
+"""Writes docs/priors.md, solvers.md and tuning.md, and the two tables of docs/parts.md.
 
     python docs/make.py [--pictures]
 
@@ -176,17 +176,17 @@ def pages() -> dict[str, str]:
     return {page: HEAD + re.sub(r"^\[\[(\w+)\]\]$", fill, template(page), flags=re.MULTILINE) for page in PAGES}
 
 
-def readme(text: str) -> str:
-    """README.md with its tables of parts: the groups of the pages, each name linked to its section."""
+def parts(text: str) -> str:
+    """docs/parts.md with its tables: the groups of the pages, each name linked to its section."""
     for page in ("priors", "solvers"):
         groups = [(g.split("\n")[0], [n for n in listed(page, g) if n not in OTHER])
                   for g in template(page).split("\n## ")[1:]]
-        rows = [[title, ", ".join(f"[`{n}`](docs/{page}.md#{n.lower()})" for n in names)] for title, names in groups
+        rows = [[title, ", ".join(f"[`{n}`]({page}.md#{n.lower()})" for n in names)] for title, names in groups
                 if names]
         text, count = re.subn(rf"(<!-- {page} -->\n).*?(<!-- /{page} -->)",
                               lambda m, r=rows, p=page: f"{m[1]}{rows_of([p, ''], r)}\n{m[2]}", text, flags=re.DOTALL)
         if count != 1:
-            raise SystemExit(f"README.md has {count} places <!-- {page} -->...<!-- /{page} -->: one is needed")
+            raise SystemExit(f"docs/parts.md has {count} places <!-- {page} -->...<!-- /{page} -->: one is needed")
     return text
 
 
@@ -199,7 +199,7 @@ def main():
 
         draw(DOCS)
     files = {DOCS / f"{name}.md": text for name, text in pages().items()}
-    files[DOCS.parent / "README.md"] = readme((DOCS.parent / "README.md").read_text(encoding="utf-8"))
+    files[DOCS / "parts.md"] = parts((DOCS / "parts.md").read_text(encoding="utf-8"))
     for path, text in files.items():
         with atomic(path) as part:
             Path(part).write_text(text, encoding="utf-8")

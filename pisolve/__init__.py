@@ -29,7 +29,8 @@ if TYPE_CHECKING:
         testing,
         trajectories,
     )
-    from pisolve.evaluate import NoiseMap, compare, noise_map
+    from pisolve.evaluate.compare import compare
+    from pisolve.evaluate.noise_map import NoiseMap, noise_map
     from pisolve.linops import as_torch
     from pisolve.many import recon_many
     from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit, Walsh
@@ -64,7 +65,8 @@ _ROOM = {name: room for room, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *_ROOMS, *_ROOM]
 
 
-def __getattr__(name):
+def _get(name):
+    """What `pisolve.name` is, loaded when it is first asked for."""
     import importlib
 
     if name in _ROOMS or name in _INNER:
@@ -75,6 +77,10 @@ def __getattr__(name):
         raise AttributeError(f"module 'pisolve' has no attribute {name!r}{meant(name, __all__)}")
     value = globals()[name] = getattr(importlib.import_module(f"pisolve.{_ROOM[name]}"), name)
     return value
+
+
+if not TYPE_CHECKING:  # a checker would take any name for one that exists
+    __getattr__ = _get
 
 
 def __dir__():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from pisolve import _axes, _check, backend
 from pisolve._check import array, dtype_name, is_torch
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import real
 from pisolve.linops import Blocks, Linop, apply, as_linop, as_torch, opnorm
 from pisolve.linops.autograd import TorchLinop
@@ -25,7 +28,7 @@ class Split:
         ValueError: the prior has neither a prox nor a split.
     """
 
-    def __init__(self, prior: Prior, shape):
+    def __init__(self, prior: Prior, shape: Sequence[int]):
         self.f, self.linop = prior.split(shape)
         if not self.f.has_prox and not self.f.slow_prox:
             raise ValueError(f"{prior!r} has no prox to split off")
@@ -33,27 +36,27 @@ class Split:
         self.domain = self.linop.domain if lifted else None
         self._norm2 = None
 
-    def lift(self, x):
+    def lift(self, x: ArrayLike) -> Array:
         """The w of an image with v = 0."""
         return x if self.domain is None else self.domain.lift(x)
 
-    def image(self, w):
+    def image(self, w: ArrayLike) -> Array:
         """The image in w."""
         return w if self.domain is None else self.domain.parts(w)[0]
 
-    def G(self, w):
+    def G(self, w: ArrayLike) -> Array:
         """G w."""
         return w if self.linop is None else apply(self.linop, w)
 
-    def GH(self, z):
+    def GH(self, z: ArrayLike) -> Array:
         """G^H z."""
         return z if self.linop is None else apply(self.linop.H, z)
 
-    def GN(self, w):
+    def GN(self, w: ArrayLike) -> Array:
         """G^H G w."""
         return w if self.linop is None else apply(self.linop.N, w)
 
-    def norm2(self, w, metric: Metric | None = None) -> float:
+    def norm2(self, w: ArrayLike, metric: Metric | None = None) -> float:
         """A bound of ||G||^2; with a preconditioner P the largest eigenvalue of P G^H G."""
         if metric is not None and not metric.plain:
             self._norm2 = self._norm2 or metric.norm2(self.GN, w)
@@ -79,7 +82,7 @@ class Problem:
         ValueError: y of another shape than A's output, empty, not finite, or too large or small for its precision.
     """
 
-    def __init__(self, A, y, prior: Prior | None = None, preconditioner=None):
+    def __init__(self, A: Any, y: ArrayLike, prior: Prior | None = None, preconditioner: Any = None):
         A = A.A if isinstance(A, TorchLinop) else _check.linop("A", as_linop(A, y))
         self.y = array("y", y)
         if tuple(self.y.shape) != tuple(A.oshape):
@@ -99,7 +102,7 @@ class Problem:
         self.prior.split(self.ishape)  # an operator inside the prior, or an axis, that does not fit is refused here
 
     @cached_property
-    def AHy(self):
+    def AHy(self) -> Array:
         """A^H y."""
         return self.A.H(self.y)
 
@@ -129,7 +132,7 @@ class Problem:
         return max(self.metric.norm2(lambda x: self.normal(x) + h.grad(x) - offset, self.AHy), 1e-30)
 
     @cached_property
-    def slope(self):
+    def slope(self) -> Array | None:
         """grad g(0) of a prior with a gradient, None where it is zero."""
         slope = self.prior.grad(backend.zeros_like(self.AHy))
         return slope if bool((slope != 0).any()) else None
@@ -213,32 +216,32 @@ class Problem:
                     "every other part")
         return "take " + " or ".join(filter(None, [", ".join(found[:-1]), found[-1]]))
 
-    def normal(self, x):
+    def normal(self, x: ArrayLike) -> Array:
         """A^H A x."""
         return self.A.N(x)
 
-    def data_grad(self, x):
+    def data_grad(self, x: ArrayLike) -> Array:
         """The gradient of the data term, A^H (A x - y)."""
         return self.A.N(x) - self.AHy
 
-    def data_prox(self, v, rho, x, iterations: int):
+    def data_prox(self, v: ArrayLike, rho: Any, x: ArrayLike, iterations: int) -> Array:
         """argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - v||^2, by at most `iterations` steps of `inner` from x."""
         return self.inner(lambda p: self.normal(p) + rho * p, self.AHy + rho * v, x, iterations)
 
-    def inner(self, H, b, x, iterations: int):
+    def inner(self, H: Any, b: Any, x: ArrayLike, iterations: int) -> Array:
         """H x = b from x as far as a splitting needs it; unrolled networks go slice by slice (`nets.consistency`)."""
         return cg_solve(H, b, x, iterations=iterations, tol=0.1)
 
-    def data_value(self, x) -> float:
+    def data_value(self, x: ArrayLike) -> float:
         """1/2 ||A x - y||^2."""
         return 0.5 * squared_norm(self.A(x) - self.y)
 
-    def value(self, x) -> float | None:
+    def value(self, x: ArrayLike) -> float | None:
         """The objective at x; None where the prior is implicit."""
         g = self.prior.value(x)
         return None if g is None else self.data_value(x) + g
 
-    def gap(self, x) -> float | None:
+    def gap(self, x: ArrayLike) -> float | None:
         """(P(x) - D(p)) / P(x), a bound of how far the objective at x is above its minimum; None without a dual norm.
 
         The dual of min 1/2 ||A x - y||^2 + g(x) for a norm g is max Re<p, y> - 1/2 ||p||^2 over g_dual(A^H p) <= 1; the
@@ -255,7 +258,7 @@ class Problem:
         value = 0.5 * rr + self.prior.value(x)
         return max(value - (s * ry - 0.5 * s * s * rr), 0.0) / value if value > 0 else 0.0
 
-    def start(self, x0=None, *, zero: bool = False):
+    def start(self, x0: ArrayLike | None = None, *, zero: bool = False) -> Array:
         """The first iterate: a checked x0, else P A^H y / L (or zeros)."""
         if x0 is None:
             return backend.zeros_like(self.AHy) if zero else self.metric(self.AHy) / self.step_lipschitz

@@ -335,6 +335,34 @@ def prior_shape(name):
     return {"series": SERIES, "volume": VOLUME, "dynamic": DYNAMIC}.get(name.partition("-")[0], SHAPE)
 
 
+# name: `pisolve.nets` -> a tiny reconstruction network; those in ONE_SIZE are for one size of image alone
+NETWORKS = {
+    "modl": lambda n: n.modl(n.DnCNN(2, 2, 4), 2),
+    "varnet": lambda n: n.varnet(n.DnCNN(2, 2, 4), 2),
+    "cascade": lambda n: n.cascade(n.DnCNN(2, 2, 4), 2, nu=10.0),
+    "admm-net": lambda n: n.admm_net(n.FilterBank(knots=6), 2),
+    "primal-dual": lambda n: n.primal_dual(n.FilterBank("differences", knots=6), 2),
+    "kiki": lambda n: n.kiki(n.DnCNN(2, 2, 4), n.DnCNN(2, 2, 4), 1),
+    "rim": lambda n: n.RIM(2, 4),
+    "cirim": lambda n: n.RIM(2, 4, 2, "indrnn"),
+    "xpdnet": lambda n: n.XPDNet(2, 2, (4, 6), 2),
+    "vnu": lambda n: n.VNU(1, 2, 2),
+    "vnu-k": lambda n: n.VNU(1, 2, 2, intermediates="kspace"),
+    "e2e-varnet": lambda n: n.E2EVarNet(1, 2, 2, 2, 2),
+    "u-net": lambda n: n.ZeroFilledUNet(2, 2),
+    "hyun": lambda n: n.ZeroFilledUNet(2, 2, correction=True),
+    "residual-image": lambda n: n.Postprocessor(n.residual_cnn("image", 2, 4)),
+    "residual-phase": lambda n: n.Postprocessor(n.residual_cnn("magnitude-phase", 2, 4)),
+    "residual-kspace": lambda n: n.Postprocessor(n.residual_cnn("kspace", 2, 4), consistency=True),
+    "swinmr": lambda n: n.Postprocessor(n.SwinMR(2, 4, (2,), 2, 8)),
+    "vit": lambda n: n.Postprocessor(n.ViT(2, 8, 8, 1, 2)),
+    "grappanet": lambda n: n.GrappaNet(2, 2),
+    "automap": lambda n: n.AUTOMAP((32, 32), 16, 4),
+    "adversarial": lambda n: n.adversarial(n.modl(n.DnCNN(2, 2, 4), 2), n.Critic(2, 4, 2)),
+    "adversarial-magnitude": lambda n: n.adversarial(n.ZeroFilledUNet(2, 2, residual=True), n.Critic(1, 4, 2)),
+}
+ONE_SIZE = {"automap": (32, 32)}
+
 SOLVERS = {
     "cg": pi.CG(),
     "gradient-descent": pi.GradientDescent(),

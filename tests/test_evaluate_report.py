@@ -191,12 +191,12 @@ UNKNOWN = (-1, math.nan, math.nan)  # no interval
     ([(-1, -1.5, -0.5)], {"scans": 1}, "Best on this scan", "of other scans it says nothing", "rough"),
     ([(-1, -1.5, 0.5)], {"scans": 1}, TIED, "It takes the slices of this scan as independent", "rough"),
     ([UNKNOWN], {"pairs": 1, "scans": 1}, "First, but one slice proves nothing", "No interval can be given", "better"),
-    ([UNKNOWN], {"pairs": 4, "scans": 1}, "First, but 4 slices prove nothing", "takes at least 5 slices.", "witnesses"),
+    ([UNKNOWN], {"pairs": 4, "scans": 1}, "First, but 4 slices prove nothing", "takes at least 5 slices.", "are not"),
     ([UNKNOWN], {"pairs": 8, "scans": 2}, "First, but 2 scans prove nothing",
      "on 8 paired slices of 2 scans. No interval can be given: that takes at least 5 scans, and slices of one scan are "
-     "no independent witnesses", "Best"),
+     "not independent", "Best"),
     ([UNKNOWN, (-2, -3, 1)], {"scans": 5}, "First, but 5 scans prove nothing", "B comes next", "Not told apart"),
-    ([(math.nan,) * 3], {"pairs": 0, "scans": 0}, "Result", "Not ranked, for want of PSNR: B.", "  "),
+    ([(math.nan,) * 3], {"pairs": 0, "scans": 0}, "Result", "Not ranked, since PSNR is missing: B.", "  "),
     ([(0.1, 0.05, 0.15)], {"metric": "nmse"}, "Best", "0.10000 better than the next, B", "Not"),
     ([], {}, "Result", "One method was run", "better"),
 ])

@@ -50,10 +50,10 @@ RANKED = {  # settings -> what methods are ranked by, in which order, on how man
                                 "mean of 1 of 2 settings"),
     "no metric at all": ([("p", {"zero-filled": {}})], None, ["zero-filled"], 0, "No ranking"),
     "zero-filled beside what predicts samples": (
-        [("p", {"z": {}, **HELD})], "holdout", "baz", 1, "Not ranked, for want of hold-out error: z."),
+        [("p", {"z": {}, **HELD})], "holdout", "baz", 1, "Not ranked, since hold-out error is missing: z."),
     "only one has a value": ([("p", {"a": {}, "b": {"psnr": [30.0]}})], "psnr", "ba", 1, "No other method has one"),
     "failed on one of two": ([("p", both([35.0], [30.0])), ("q", both([NAN], [29.0]))], "psnr", "ba", 2,
-                             "Not ranked, for want of PSNR everywhere: a."),
+                             "Not ranked, since PSNR is missing on some settings: a."),
     "all failed": ([("p", both([NAN], [NAN]))], "psnr", "ab", 0, "no method has a finite PSNR (dB)."),
 }
 
@@ -71,7 +71,7 @@ def test_what_is_ranked(case, tmp_path):
     assert comparison.markdown().splitlines()[0].startswith("| method")
     assert "Comparison(" in repr(comparison)
     page = Page(page_of(comparison, tmp_path))
-    assert len(page.all("table", class_="sortable")) == 3
+    assert len(page.all("table", class_="sortable")) == 3 + bool(comparison.by_setting())
     comparison.save(tmp_path / "all")
     for bad in ("chi", "beauty"):
         with pytest.raises(ValueError, match="metric must be"):
@@ -157,7 +157,7 @@ def test_what_failed_is_said_where_its_image_would_be(kind, reference, tmp_path)
     assert "[method 1 on scan 0, 4x random]" in next(e["text"] for e in page.has_class("warnings"))
     assert page_of(comparison, tmp_path) == page_of(spoiled(kind, reference), tmp_path)
     if reference:
-        assert "Not ranked, for want of PSNR: method 1." in " ".join(page.texts)
+        assert "Not ranked, since PSNR is missing: method 1." in " ".join(page.texts)
         assert "none" in [e["text"] for e in page.all("td")]
     figure_of = tmp_path / "f.png"
     comparison.figure(figure_of)
@@ -190,3 +190,37 @@ def test_nothing_is_left(tmp_path):
         assert "No ranking: no method has a finite PSNR" in " ".join(page.texts)
         with pytest.raises(ValueError, match="nothing to draw"):
             shown.figure(tmp_path / "f.png")
+
+
+@pytest.mark.parametrize(("ssim", "words"), [
+    ({"a": 0.5, "b": 0.7, "c": 0.6}, "b comes first with 0.7000, a has the lowest value (0.5000)."),
+    ({"a": 0.6, "b": 0.7, "c": 0.5}, "b comes first with 0.7000, a is behind it (0.6000)."),
+    ({"a": 0.7, "b": 0.6, "c": 0.5}, ""), ({"a": 0.7, "b": 0.7, "c": 0.5}, ""), ({"a": NAN, "b": 0.7, "c": 0.5}, "")])
+def test_the_verdict_says_where_another_metric_disagrees(ssim, words):
+    """The winner by PSNR is not praised alone where SSIM has another one."""
+    psnr = {"a": 32.0, "b": 31.0, "c": 30.0}
+    comparison = table_of(("p", {n: {"psnr": [psnr[n]], "ssim": [ssim[n]]} for n in "abc"}))
+    found = report_words.verdict(comparison)
+    assert found["best"] == "a"
+    assert ("By SSIM the order is another: " in found["text"]) == bool(words)
+    assert words in found["text"]
+
+
+def test_trials_are_told_only_where_strengths_were_tuned():
+    told = {tune: dict(report_words.terms(made(tune=tune))) for tune in (None, "holdout")}
+    assert "most trials for each prior" not in told[None]
+    assert told["holdout"]["most trials for each prior"] == "13"
+
+
+def test_settings_are_told_apart():
+    """A mean over an easy and a hopeless setting hides both: a column for each, the best of each marked."""
+    comparison = table_of(("p", {"a": {"psnr": [32.0]}, "b": {"psnr": [31.0]}}),
+                          ("q", {"a": {"psnr": [14.0]}, "b": {"psnr": [14.5]}}))
+    labels = [s.label for s in comparison.settings]
+    assert comparison.by_setting() == [{"method": "a", labels[0]: 32.0, labels[1]: 14.0},
+                                       {"method": "b", labels[0]: 31.0, labels[1]: 14.5}]
+    found = report_words.by_setting(comparison)
+    assert [[c["text"] for c in line] for line in found["rows"]] == [["a", "32.00", "14.00"], ["b", "31.00", "14.50"]]
+    assert [[c["best"] for c in line[1:]] for line in found["rows"]] == [[True, False], [False, True]]
+    assert f"| {labels[1]}" in comparison.markdown()
+    assert table_of(("p", both([2.0], [1.0]))).by_setting() == []

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -136,3 +137,25 @@ def test_without_matplotlib(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pisolve\[plot\]"):
         figure(TRUTH, path=tmp_path / "x.png")
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.5, 5.0), (0.7, 23.0), (1e-5, 1e-1), (3.0, 4.0)])
+def test_labels_of_a_logarithmic_axis_do_not_meet(low, high):
+    """Of one to four decades: a few labels, none over another, none of matplotlib's between them."""
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from pisolve.evaluate.draw import _few_ticks
+
+    drawn = Figure(figsize=(3.4, 3.3))
+    axis = drawn.subplots()
+    axis.plot([low, high], [low, high])
+    axis.set(xscale="log", yscale="log")
+    _few_ticks(axis.xaxis)
+    canvas = FigureCanvasAgg(drawn)
+    canvas.draw()
+    boxes = [label.get_window_extent(canvas.get_renderer()) for label in axis.get_xticklabels(which="both")
+             if label.get_text()]
+    assert 2 <= len(boxes) <= 6
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))

@@ -167,7 +167,7 @@ def test_from_config():
     expected = 0.84 * SSIM(data_range="image") + 0.16 * L1() + Frequency(norm="l2")
     assert float(loss(x, y)) == float(expected(x, y))
     assert table["SSIM"] == {"weight": 0.84, "data_range": "image"}
-    assert set(losses.LOSSES) == {"L1", "L2", "LogL2", "Charbonnier", "SSIM", "Frequency"}
+    assert set(losses.LOSSES) == {"L1", "L2", "LogL2", "Charbonnier", "SSIM", "Frequency", "Perceptual"}
 
 
 ONE = torch.ones(8, 8)

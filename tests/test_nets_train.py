@@ -474,14 +474,15 @@ def test_the_configurations_that_are_shipped_fit(folder, monkeypatch, path, tmp_
     monkeypatch.setenv("PISOLVE_DATA", str(folder))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(nets.data, "natural_images", lambda: [np.ones((99, 99), np.float32)])
-    begun = Path(config.read(path)["network"].get("denoiser", {}).get("weights", ""))
+    inner = config.read(path)["network"].get("denoiser")
+    begun = Path(inner.get("weights", "") if isinstance(inner, dict) else "")
     if begun.parent.name == "run":  # goes on from what another configuration trains
         begun.parent.mkdir()
         first = config.read(path.with_name(f"{begun.stem}.toml"))
         trained, task, settings = config.build(first)
         nets.save(trained, begun, config.card(first, task, settings) | {"figures": []})
     network, given, _ = config.build(config.read(path))
-    assert sum(p.numel() for p in network.parameters()) < 2e6
+    assert sum(p.numel() for p in network.parameters()) < (2e7 if path.stem.startswith("automap") else 2e6)
     batch = given.batch(0)
     given.loss(network, batch).backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)

@@ -224,7 +224,7 @@ def test_slices_settings_and_what_is_shown(page):
     assert page.find_element(By.ID, "pattern").get_attribute("src") != pattern
     assert page.execute_script("return shown().map(p => p.name)") == ["reference", ODD, "three"]
     hidden = [e.get_attribute("hidden") is not None for e in page.find_elements(By.CSS_SELECTOR, ".by-setting")]
-    assert hidden == [True, False] * 2
+    assert hidden == [True, False] * 3  # errors, convergence, strengths
     page.execute_script("document.getElementById('grid').scrollIntoView()")
     Actions(page).move_to_element(canvas(page, 1)).perform()
     assert page.find_element(By.ID, "readout").text.startswith("x 1")
@@ -392,3 +392,94 @@ def test_slices_have_no_movie(page):
     assert not page.find_element(By.ID, "film").is_displayed()
     press(page, "m")
     assert page.execute_script("return view.movie") is False
+
+METRICS = ("psnr", "psnr_body", "ssim", "ms_ssim", "nmse", "hfen", "chi")
+
+
+@pytest.fixture(scope="module")
+def full(folder):
+    """The report of seven metrics and of names as long as people give them."""
+    names = ["zero-filled", "wavelet, 16 shifts", "PnP, denoiser-brain", "network varnet-brain"]
+    comparison = made(4, 2, (48, 40), names=names)
+    outcomes = {}
+    for key, o in comparison.outcomes.items():
+        slices = {m: [20.123 + n for n in range(2)] for m in METRICS}
+        no_residual = [{**h, "residual": np.inf if h["k"] < 8 else 0.1, "moved": 0.3 ** h["k"]} for h in o.history]
+        outcomes[key] = replace(o, slices=slices, values={m: float(np.mean(v)) for m, v in slices.items()},
+                                history=no_residual if key[1] == names[2] else o.history)
+    path = folder / "full.html"
+    replace(comparison, outcomes=outcomes).to_html(path)
+    return path
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("width", [420, 1000, 1300, 1600])
+def test_nothing_is_cut_off(browser, full, width, theme):
+    """Captions are whole, no label of a curve lies on another, and from 1300 pixels on tables fit."""
+    size = browser.get_window_size()
+    browser.set_window_size(width, 900)
+    try:
+        opened(browser, full)
+        browser.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
+        cut = browser.execute_script("""return [...document.querySelectorAll('.panel .values, .legend, .verdict p, h1')]
+            .filter(e => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1 ||
+                    e.getBoundingClientRect().bottom > e.parentElement.getBoundingClientRect().bottom + 1)
+            .map(e => e.textContent)""")
+        assert cut == []
+        wide = browser.execute_script("""return [...document.querySelectorAll('#methods > .wide, #terms > .wide')]
+            .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.scrollWidth - e.clientWidth)""")
+        assert width < 1300 or wide == []
+        over = browser.execute_script("""return [...document.querySelectorAll('svg.plot')].flatMap(plot => {
+            const labels = [...plot.querySelectorAll('text:not(.axis)')];
+            const beside = (r, s) => r.left >= s.right || s.left >= r.right;
+            const meet = (r, s) => !beside(r, s) && r.top + 4 < s.bottom && s.top + 4 < r.bottom;
+            return labels.flatMap((a, k) => labels.slice(k + 1).filter(b => meet(a.getBoundingClientRect(),
+              b.getBoundingClientRect())).map(b => `${a.textContent} ${b.textContent}`)); })""")
+        assert over == []
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        browser.set_window_size(size["width"], size["height"])
+
+
+def test_a_method_without_a_residual_has_a_curve(browser, full):
+    """While a level falls there is no residual: the steps are drawn, so that every method has its line."""
+    opened(browser, full)
+    lines = browser.execute_script("""return [...document.querySelectorAll('#curves figure')][0].querySelectorAll(
+        'g.series path').length""")
+    assert lines == 4
+
+
+def test_errors_are_seen_without_a_click(browser, full):
+    """Below the viewer the error of each method, drawn, and nothing of what is for paper."""
+    opened(browser, full)
+    strip = browser.find_elements(By.CSS_SELECTOR, ".paper img")
+    shown = [e.get_attribute("alt") for e in strip if e.is_displayed()]
+    assert shown == [f"errors of {name}" for name in browser.execute_script("return panels.slice(1).map(p => p.name)")]
+    assert not any(e.is_displayed() for e in browser.find_elements(By.CSS_SELECTOR, ".paper .inked"))
+
+
+def test_paper_shows_images(browser, full):
+    """In print the canvases give way to images that need no program; images, tables and curves lie on the sheet."""
+    opened(browser, full)
+    size = browser.get_window_size()
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.set_window_size(794, 1123)  # A4 at 96 dots an inch
+    try:
+        assert not browser.find_element(By.ID, "grid").is_displayed()
+        sheets = browser.execute_script("""return [...document.querySelectorAll('.paper img')].map(e => {
+            const c = new OffscreenCanvas(e.naturalWidth, e.naturalHeight).getContext('2d');
+            c.drawImage(e, 0, 0);
+            const d = c.getImageData(0, 0, e.naturalWidth, e.naturalHeight).data, r = e.getBoundingClientRect();
+            return [r.width, r.left, r.right, Math.max(...d.filter((_, k) => k % 4 < 3))]; })""")
+        assert len(sheets) == 1 + 2 * 4
+        for wide, left, right, brightest in sheets:
+            assert wide > 100
+            assert left >= 0
+            assert right <= 794
+            assert brightest > 100
+        beyond = browser.execute_script("""return [...document.querySelectorAll('table, svg.plot, .verdict, h2')]
+            .filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.textContent.slice(0, 40))""")
+        assert beyond == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        browser.set_window_size(size["width"], size["height"])

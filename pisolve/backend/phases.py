@@ -25,7 +25,7 @@ class Segments:
         first, last: the times between which it has to hold, s.
         accuracy: the largest error of a factor of modulus 1; None: `count` segments.
         count: how many segments.
-        differences: of all f' - f in the place of f: then the b_l are real.
+        differences: of all f' - f instead of f: then the b_l are real.
 
     Attributes:
         times: (segment,) t_l in s.

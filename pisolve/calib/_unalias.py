@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import parallel, to_numpy
 from pisolve.calib._geometry import geometries, lattice_of, offsets
 
@@ -28,7 +31,7 @@ def unaliasing(weights, shape, mps):
     return np.stack(found, 1 if mps is None else 0), accel
 
 
-def gfactor(weights, shape, mps, covariance):
+def gfactor(weights: ArrayLike, shape: Sequence[int], mps: ArrayLike, covariance: ArrayLike) -> Array:
     """The map that `GrappaWeights.gfactor` documents."""
     maps, accel = unaliasing(weights, shape, mps)
     full = np.eye(weights.coils)[:, :, None, None] if mps is None else to_numpy(mps).conj()

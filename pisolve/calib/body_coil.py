@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import like, one_blas_thread, to_numpy
 from pisolve.calib import _coils, _smooth
 from pisolve.calib.region import middle, region, sampled
@@ -12,8 +13,9 @@ from pisolve.calib.region import middle, region, sampled
 REMEDY = "give k-space with a full centre, or maps from elsewhere"
 
 
-def body_coil(kspace, reference, *, calib_width: int = 48, kernel_width: int = 16, lam: float = 1e-3,
-              thresh: float = 0.02, margin: int = 3, normalise: str = "rss", mask=None):
+def body_coil(kspace: ArrayLike, reference: ArrayLike, *, calib_width: int = 48, kernel_width: int = 16,
+              lam: float = 1e-3, thresh: float = 0.02, margin: int = 3, normalise: str = "rss",
+              mask: ArrayLike | None = None) -> Array:
     """Coil maps as the smooth ratio of the coils' images to the image of the body coil.
 
         min over m    sum over measured k of |(m_c * b)(k) - y_c(k)|^2 + lam penalty(m),        mps_c = F^H m_c

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import fft, like, namespace, one_blas_thread, parallel, to_numpy, unit
 from pisolve.calib.noise import mix
 from pisolve.calib.region import middle
@@ -31,7 +32,7 @@ class Compression:
     energy: float
     axis: int = -1
 
-    def __call__(self, kspace):
+    def __call__(self, kspace: ArrayLike) -> Array:
         """K-space (..., coil, ky, kx) -> (..., virtual, ky, kx); numpy, cupy or torch, where it is computed.
 
         For "gcc" the readout must have the calibrated number of samples, all of them measured.
@@ -58,7 +59,7 @@ class Compression:
         parallel(block, cuts)
         return out.reshape(*lead, *out.shape[1:])
 
-    def maps(self, mps):
+    def maps(self, mps: ArrayLike) -> Array:
         """Coil maps or coil images (..., coil, y, x) -> (..., virtual, y, x): each pixel's own matrix."""
         x = self._fits("mps", mps)
         if self.matrix.ndim == 2:
@@ -78,8 +79,9 @@ class Compression:
 
 
 @_check.renamed(method="by")
-def compression(kspace, *, coils: int | None = None, energy: float | None = None, by: str = "svd",
-                calib_width: int | None = 24, window: int = 5, mask=None, calib=None, axis: int = -1) -> Compression:
+def compression(kspace: ArrayLike, *, coils: int | None = None, energy: float | None = None, by: str = "svd",
+                calib_width: int | None = 24, window: int = 5, mask: ArrayLike | None = None,
+                calib: ArrayLike | None = None, axis: int = -1) -> Compression:
     """Find the virtual coils that hold most energy: the leading eigenvectors of the coils' Gram matrix.
 
         svd (PCA, "SCC"):  M = V^H,  sum over k of y(k) y(k)^H = V diag(s^2) V^H
@@ -156,8 +158,9 @@ def compression(kspace, *, coils: int | None = None, energy: float | None = None
 
 
 @_check.renamed(method="by")
-def compress(kspace, *, coils: int | None = None, energy: float | None = None, by: str = "svd",
-             calib_width: int | None = 24, window: int = 5, mask=None, calib=None, axis: int = -1):
+def compress(kspace: ArrayLike, *, coils: int | None = None, energy: float | None = None, by: str = "svd",
+             calib_width: int | None = 24, window: int = 5, mask: ArrayLike | None = None,
+             calib: ArrayLike | None = None, axis: int = -1) -> Array:
     """K-space of fewer virtual coils: `compression(kspace, ...)(kspace)`, with the same arguments.
 
     Returns:

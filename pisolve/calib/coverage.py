@@ -5,18 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check, masks
+from pisolve._types import ArrayLike
 from pisolve.backend import fft, side_by_side, to_numpy
 from pisolve.calib.region import middle
 
 NARROW = 8  # lines: a narrower centre inside wider sampling shows too little of the object
 
 
-def coverage(mps, kspace, mask=None, calib=None) -> float | None:
+def coverage(mps: ArrayLike, kspace: ArrayLike, mask: ArrayLike | None = None,
+             calib: ArrayLike | None = None) -> float | None:
     """Share of the object's energy where the coil maps are not zero: what they crop away no reconstruction can show.
 
         sum over r with mps(r) != 0 of |F^H P y|^2 / sum over all r of |F^H P y|^2,    P: the full centre of k-space
 
-or `calib`, calibration lines that were measured apart, in the place of P y.
+or `calib`, calibration lines that were measured apart, instead of P y.
     The centre alone gives a blurred image, but one without the aliasing of an undersampled scan. Good maps keep 97 %
     or more; ESPIRiT's with a crop that is too high, or from too small a calibration region, keep less.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike
 from pisolve.backend.points import checked_coord
 
 _RADIUS, _GRID = 9, 22  # of the centre of k-space that is fitted, and pixels of its image along an axis
@@ -14,7 +16,7 @@ _COILS, _POINTS = 4, 4000  # virtual coils, and samples, at most
 _NOISE = 1e-3  # of the largest eigenvalue, which keeps the fit of an uncovered centre finite
 
 
-def delays(kspace, coord, shape, *, iterations: int = 8) -> np.ndarray:
+def delays(kspace: ArrayLike, coord: ArrayLike, shape: Sequence[int], *, iterations: int = 8) -> np.ndarray:
     """The matrix S of the delays with which k-space agrees with itself best: samples lie at k + k' S.
 
         minimise over S = S^T    sum_c min_m ||y_c - E(k + k' S) m||^2
@@ -122,13 +124,13 @@ class _Fit:
         return np.concatenate([r.real.ravel(), r.imag.ravel()]), np.concatenate([J.real, J.imag])
 
 
-def delayed(coord, S) -> np.ndarray:
+def delayed(coord: ArrayLike, S: ArrayLike) -> np.ndarray:
     """Coordinates (shot, sample, axis) whose samples lie S of `delays` further along: k + k' S."""
     coord = np.asarray(coord, np.float64)
     return coord + np.gradient(coord, axis=-2) @ np.asarray(S, np.float64)
 
 
-def shot_factors(kspace, coord) -> np.ndarray:
+def shot_factors(kspace: ArrayLike, coord: ArrayLike) -> np.ndarray:
     """What each shot is multiplied by, as its sample nearest to the centre of k-space says: complex, of mean 1.
 
         a_s = sum_c conj(m_c) y_cs / sum_c |m_c|^2,    m the mean over shots

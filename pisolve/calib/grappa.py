@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from pisolve import _check, masks
+from pisolve._types import Array, ArrayLike, PathLike
 from pisolve.backend import one_blas_thread, parallel
 from pisolve.calib import _unalias
 from pisolve.calib._geometry import acceleration, enclosed, geometries, offsets
@@ -50,7 +52,7 @@ class GrappaWeights:
         at = offsets(self.kernel) @ (self.mask.shape[1], 1)
         return [Term(W, h, at[p]) for W, h, p in zip(self.matrices, holes, patterns)]
 
-    def __call__(self, kspace):
+    def __call__(self, kspace: ArrayLike) -> Array:
         """K-space (..., coil, ky, kx) with the missing samples filled; what is measured by the mask stays as it is.
 
         Numpy, cupy or torch; kind and precision are kept, the result is a new array. What the mask says is missing is
@@ -63,13 +65,13 @@ class GrappaWeights:
         self.check("kspace", kspace.shape)
         return fill(kspace, self.mask, self.terms)
 
-    def check(self, name: str, shape) -> None:
+    def check(self, name: str, shape: Sequence[int]) -> None:
         """Raise a ValueError where the weights are not for k-space of `shape`."""
         if tuple(shape[-3:]) != (self.coils, *self.mask.shape):
             raise ValueError(f"{name} has shape {tuple(shape)}: these weights are for (..., coil, ky, kx) with "
                              f"{(self.coils, *self.mask.shape)}; fit others with calib.grappa")
 
-    def unaliasing(self, shape=None, *, mps=None) -> np.ndarray:
+    def unaliasing(self, shape: Sequence[int] | None = None, *, mps: ArrayLike | None = None) -> np.ndarray:
         """Maps U with which the coil images of the regular samples alone, zero elsewhere, are unaliased.
 
             image_c(r) = sum_c' U[c, c'](r) aliased_c'(r),    U(r) = sum_d w[., ., d] exp(-2 pi i d . (r - N//2) / N)
@@ -93,7 +95,8 @@ class GrappaWeights:
         """
         return _unalias.unaliasing(self, shape, mps)[0]
 
-    def gfactor(self, shape=None, *, mps=None, covariance=None) -> np.ndarray:
+    def gfactor(self, shape: Sequence[int] | None = None, *, mps: ArrayLike | None = None,
+                covariance: ArrayLike | None = None) -> np.ndarray:
         """The g-factor: the standard deviation of the noise beside that of a full scan, divided by sqrt(R).
 
             g = sqrt(u Sigma u^H / (p Sigma p^H)) / R,    u = sum_c p_c U[c, .],  p = conj(mps)
@@ -116,7 +119,7 @@ class GrappaWeights:
         """
         return _unalias.gfactor(self, shape, mps, covariance)
 
-    def save(self, path) -> None:
+    def save(self, path: PathLike) -> None:
         """Write the weights to a .npz, whole or not at all."""
         values = np.concatenate([W.ravel() for W in self.matrices]) if self.matrices else np.zeros(0, np.complex64)
         with atomic(path) as temporary, open(temporary, "wb") as file:
@@ -124,7 +127,7 @@ class GrappaWeights:
                      coils=np.array(self.coils), values=values)
 
     @staticmethod
-    def load(path) -> GrappaWeights:
+    def load(path: PathLike) -> GrappaWeights:
         """Read weights that `save` wrote.
 
         Raises:
@@ -147,7 +150,8 @@ class GrappaWeights:
         return GrappaWeights(kernel, mask, lam, coils, tuple(part.reshape(coils, -1) for part in parts))
 
 
-def grappa(kspace, mask=None, calib=None, kernel=(5, 5), lam: float = 0.01, *, padded: bool = False) -> GrappaWeights:
+def grappa(kspace: ArrayLike, mask: ArrayLike | None = None, calib: ArrayLike | None = None,
+           kernel: Sequence[int] = (5, 5), lam: float = 0.01, *, padded: bool = False) -> GrappaWeights:
     """Fit GRAPPA weights to the fully sampled centre, for every geometry of measured neighbours that the mask has.
 
         w = (A_S^H A_S + lam ||A_S^H A_S||_F / n)^-1 A_S^H A_t

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve import _check, linops
+from pisolve._types import Array, ArrayLike
 from pisolve.backend.points import checked_coord
 from pisolve.scan.density import density
 
 
-def gridded(kspace, coord, shape, weights=None):
+def gridded(kspace: ArrayLike, coord: ArrayLike, shape: Sequence[int], weights: ArrayLike | None = None) -> Array:
     """Cartesian k-space of every coil from samples anywhere: F E^H w y, for calibration and for a first look.
 
     Where the samples cover k-space, as in the middle of spokes and spirals, it is k-space to a few percent, so that

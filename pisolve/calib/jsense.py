@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import fft
 from pisolve.calib import _coils, _jsense_points, _smooth
 from pisolve.calib.region import middle
 from pisolve.linops.solve import cg_solve
 
 
-def jsense(kspace, *, calib_width: int = 24, kernel_width: int = 12, lam: float = 3e-3, iterations: int = 20,
-           inner: int = 10, thresh: float = 0.02, mask=None, calib=None, coord=None, shape=None):
+def jsense(kspace: ArrayLike, *, calib_width: int = 24, kernel_width: int = 12, lam: float = 3e-3, iterations: int = 20,
+           inner: int = 10, thresh: float = 0.02, mask: ArrayLike | None = None, calib: ArrayLike | None = None,
+           coord: ArrayLike | None = None, shape: Sequence[int] | None = None) -> Array:
     """Coil maps by joint estimation of maps and image from the centre of k-space, which may be undersampled.
 
         min over m, x    1/2 ||P (m_c * x) - y_c||^2 + penalties,       mps_c = F^H m_c,       sum_c |mps_c|^2 = 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import like, to_numpy
 
 CHUNK = 1 << 16  # samples of all coils that are widened to double precision at a time
 SINGULAR = 1e-8  # smallest eigenvalue of the correlation matrix: below, coils repeat each other up to rounding
 
 
-def noise_covariance(noise):
+def noise_covariance(noise: ArrayLike) -> Array:
     """Covariance of the receivers' noise from a noise scan (radio frequency off):
 
         Psi = 1/N  sum_i n_i n_i^H,        Psi_cc = E |n_c|^2 = 2 sigma_c^2
@@ -48,7 +49,7 @@ def noise_covariance(noise):
     return like((psi + psi.conj().T) / 2, noise)
 
 
-def whitening_matrix(covariance):
+def whitening_matrix(covariance: ArrayLike) -> Array:
     """W = L^-1 with Psi = L L^H (Cholesky): W Psi W^H = I, so W n is white with E |(W n)_c|^2 = 1.
 
     Real and imaginary part of whitened noise then have a standard deviation of 1 / sqrt(2) each.
@@ -91,7 +92,7 @@ def whitening_matrix(covariance):
     return like(np.tril(W), covariance)
 
 
-def prewhiten(kspace, noise):
+def prewhiten(kspace: ArrayLike, noise: ArrayLike) -> Array:
     """K-space W y of virtual coils whose noise is white and of unit variance, W = L^-1, Psi = L L^H.
 
     Least squares then weighs the coils by what they know. Everything that comes from the coils afterwards (maps,
@@ -124,7 +125,7 @@ def prewhiten(kspace, noise):
     return mix(to_numpy(W), kspace)
 
 
-def mix(matrix, x):
+def mix(matrix: ArrayLike, x: ArrayLike) -> Array:
     """matrix @ coils: a numpy (virtual, coil) matrix on the coil axis of (..., coil, y, x), or of (coil, samples)."""
     M = like(matrix.astype(_check.dtype_name(x)), x)
     if x.ndim == 2:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pisolve import _check, backend, masks
+from pisolve._types import Array, ArrayLike
 from pisolve.linops.conjugate import reflect
 
 
@@ -91,7 +92,8 @@ def _unit(x, kspace):
     return x.to(kspace.dtype) if _check.is_torch(x) else x.astype(kspace.dtype, copy=False)
 
 
-def homodyne(kspace, mask=None, *, filter: str = "ramp", phase=None):
+def homodyne(kspace: ArrayLike, mask: ArrayLike | None = None, *, filter: str = "ramp",
+             phase: ArrayLike | None = None) -> Array:
     """Full k-space of a partial Fourier scan by homodyne detection, for each coil image by itself.
 
         x = e^(i phi) Re( e^(-i phi) F^H W y ),    W(k) + W(-k) = 2 where k or -k was sampled
@@ -131,7 +133,8 @@ def homodyne(kspace, mask=None, *, filter: str = "ramp", phase=None):
     return backend.fft(phase * (image * phase.conj()).real, (-2, -1))
 
 
-def pocs(kspace, mask=None, *, iterations: int = 10, transition: int = 0, trust: float | None = None, phase=None):
+def pocs(kspace: ArrayLike, mask: ArrayLike | None = None, *, iterations: int = 10, transition: int = 0,
+         trust: float | None = None, phase: ArrayLike | None = None) -> Array:
     """Full k-space of a partial Fourier scan by projections onto convex sets, for each coil image by itself.
 
         x <- e^(i phi) |F^H y|,     y <- data where measured, trust * F x elsewhere,     in turn
@@ -195,7 +198,8 @@ def _trust(kspace, part, iterations, phase):
     return share.clip(0, 1)[(...,) + (None,) * len(axes)]
 
 
-def centre_phase(kspace, mps, mask=None, *, width: int | None = None):
+def centre_phase(kspace: ArrayLike, mps: ArrayLike, mask: ArrayLike | None = None, *,
+                 width: int | None = None) -> Array:
     """e^(i phi) of the image at low resolution: what `linops.virtual_coils` takes as phase.
 
     The combination sum_c conj(S_c) x_c of the coil images of the fully sampled symmetric centre behind a Hann window.
@@ -231,7 +235,7 @@ def centre_phase(kspace, mps, mask=None, *, width: int | None = None):
     return _unit((mps.conj() * images).sum(0), kspace)
 
 
-def virtual_coils(kspace, mask=None):
+def virtual_coils(kspace: ArrayLike, mask: ArrayLike | None = None) -> Any:
     """The coils and their virtual conjugates, [y(k), conj(y(-k))]: twice as many coils.
 
     k counts from N // 2 and -k is taken modulo N, so that the sample -N/2 of an even axis is its own partner. Without

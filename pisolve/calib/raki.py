@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check, masks
+from pisolve._types import Array, ArrayLike, PathLike
 from pisolve._words import VARIANTS
 from pisolve.backend import is_torch, like, to_numpy
 from pisolve.calib import _raki_fit
@@ -45,7 +48,7 @@ class RakiWeights:
     history: np.ndarray
     status: str
 
-    def __call__(self, kspace):
+    def __call__(self, kspace: ArrayLike) -> Array:
         """K-space (..., coil, ky, kx) with the missing samples filled; what is measured by the mask stays as it is.
 
         Numpy, cupy or torch; kind and precision are kept, the result is a new array. Only samples of the lattice are
@@ -71,7 +74,7 @@ class RakiWeights:
         kind = f"{self.theta.size} weights, {self.net.groups} network{'s' * (self.net.groups > 1)}"
         return f"RakiWeights({self.net.coils} coils, {self.mask.shape}, {kind}, {self.status})"
 
-    def check(self, name: str, shape) -> None:
+    def check(self, name: str, shape: Sequence[int]) -> None:
         """Raise a ValueError where the weights are not for k-space of `shape`."""
         if tuple(shape[-3:]) != (self.net.coils, *self.mask.shape):
             raise ValueError(f"{name} has shape {tuple(shape)}: these weights are for (..., coil, ky, kx) with "
@@ -95,14 +98,14 @@ class RakiWeights:
             put, take = (torch.from_numpy(i).to(source.device) for i in (hole[missing], np.flatnonzero(missing)))
             target.reshape(len(target), -1)[:, put] = found[:, n, take]
 
-    def save(self, path) -> None:
+    def save(self, path: PathLike) -> None:
         """Write the weights to a .npz, whole or not at all."""
         with atomic(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, mask=self.mask, theta=self.theta, history=self.history, status=np.array(self.status),
                      **{n: np.array(v) for n, v in self.net._asdict().items()})
 
     @staticmethod
-    def load(path) -> RakiWeights:
+    def load(path: PathLike) -> RakiWeights:
         """Read weights that `save` wrote.
 
         Raises:
@@ -125,9 +128,10 @@ class RakiWeights:
         return RakiWeights(net, mask, theta, found["history"].ravel(), str(found["status"]))
 
 
-def raki(kspace, mask=None, calib=None, *, variant: str = "raki", per_coil: bool = True, complex_valued: bool = False,
-         kernel=None, last=None, channels=(32, 8), window=None, lam: float = 0.01, iterations: int = 1000,
-         lr: float = 3e-3, seed: int = 0, checkpoint=None, progress: bool | str = False) -> RakiWeights:
+def raki(kspace: ArrayLike, mask: ArrayLike | None = None, calib: ArrayLike | None = None, *, variant: str = "raki",
+         per_coil: bool = True, complex_valued: bool = False, kernel: Sequence[int] | None = None, last: Any = None,
+         channels: Any = (32, 8), window: Any = None, lam: float = 0.01, iterations: int = 1000, lr: float = 3e-3,
+         seed: int = 0, checkpoint: PathLike | None = None, progress: bool | str = False) -> RakiWeights:
     """Fit a network to the fully sampled centre that predicts the holes of a regular lattice from its samples.
 
         raki:      f(y) = W3 * relu(W2 * relu(W1 * y))

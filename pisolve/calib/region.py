@@ -7,13 +7,14 @@ from functools import reduce
 import numpy as np
 
 from pisolve import _check, masks
+from pisolve._types import ArrayLike
 from pisolve.backend import parallel, to_numpy
 from pisolve.linops.conjugate import reflect
 
 REMEDY = "give calib=... from another scan, or maps from elsewhere"
 
 
-def calibration_region(kspace_or_mask, *, calib_width: int = 24, kernel_width: int = 6) -> tuple[int, int]:
+def calibration_region(kspace_or_mask: ArrayLike, *, calib_width: int = 24, kernel_width: int = 6) -> tuple[int, int]:
     """Size (height, width) of the fully sampled block around the centre of k-space that calibration can use.
 
     The block is centred as `N // 2 - size // 2`, at most `calib_width` in each direction, and of all such blocks the

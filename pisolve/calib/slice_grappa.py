@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pisolve import _check, backend
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import to_numpy
 from pisolve.calib.grappa import DEPENDENT
 from pisolve.calib.region import holds_kernel, neighbourhoods, ridge
@@ -28,7 +30,7 @@ class SliceGrappa:
     weights: np.ndarray
     caipi_shift: tuple[float, ...]
 
-    def __call__(self, kspace):
+    def __call__(self, kspace: ArrayLike) -> Array:
         """Collapsed k-space (coil, ky, kx) -> single bands (band, coil, ky, kx), their shifts taken off again."""
         kspace = _check.array("kspace", kspace, ndim=3)
         if kspace.shape[0] != self.weights.shape[1]:
@@ -36,7 +38,7 @@ class SliceGrappa:
                              "the same coils")
         return sms_shift(self._convolve(kspace), [-d for d in self.caipi_shift])
 
-    def leakage(self, kspace):
+    def leakage(self, kspace: ArrayLike) -> tuple[Array, Array]:
         """What becomes of each band alone, the kernels being linear: signal that passes and signal that leaks.
 
         Args:
@@ -79,7 +81,7 @@ class SliceGrappa:
         return np.concatenate(parts, 2)
 
 
-def sms_shift(kspace, caipi_shift):
+def sms_shift(kspace: ArrayLike, caipi_shift: float | Sequence[float]) -> Array:
     """K-space of single bands with the blipped-CAIPI phases, P_s y_s = exp(2 pi i ky Delta_s) y_s.
 
     The opposite shift takes them off again, which brings separated bands back to their places.
@@ -95,7 +97,7 @@ def sms_shift(kspace, caipi_shift):
     return kspace * phases(shifts(caipi_shift, len(kspace)), kspace.shape[-2], kspace)[:, None]
 
 
-def sms_collapse(kspace, caipi_shift=0):
+def sms_collapse(kspace: ArrayLike, caipi_shift: float | Sequence[float] = 0) -> Array:
     """What a multiband pulse measures of single bands' k-space: y = sum_s P_s y_s, `sms_shift` and the sum over bands.
 
     Args:
@@ -111,7 +113,8 @@ def sms_collapse(kspace, caipi_shift=0):
     return sms_shift(kspace, caipi_shift).sum(0)
 
 
-def slice_grappa(calib, caipi_shift=0, *, kernel=(5, 5), lam: float = 0.01, split: bool = True) -> SliceGrappa:
+def slice_grappa(calib: ArrayLike, caipi_shift: float | Sequence[float] = 0, *, kernel: Sequence[int] = (5, 5),
+                 lam: float = 0.01, split: bool = True) -> SliceGrappa:
     """Kernels that separate simultaneously excited slices, from calibration data of the single slices.
 
         slice-GRAPPA:        W_z = argmin || (sum_s A_s) W - b_z ||^2

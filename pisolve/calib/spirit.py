@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import like, one_blas_thread
 from pisolve.calib.region import calibration_data, gram, ridge
 
 
-def spirit_kernel(kspace, mask=None, calib=None, *, kernel=(5, 5), lam: float = 0.01, calib_width: int | None = None):
+def spirit_kernel(kspace: ArrayLike, mask: ArrayLike | None = None, calib: ArrayLike | None = None, *,
+                  kernel: Sequence[int] = (5, 5), lam: float = 0.01, calib_width: int | None = None) -> Array:
     """The kernel g with which k-space is consistent with itself, fitted to the fully sampled centre.
 
         k_c(y, x) = sum over c', dy, dx of g[c, c', dy, dx] k_c'(y + dy - ky//2, x + dx - kx//2),   g[c, c, centre] = 0

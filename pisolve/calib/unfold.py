@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check, backend, masks
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import to_numpy
 from pisolve.calib._lattice import as_lattice
 from pisolve.calib.noise import whitening_matrix
@@ -121,7 +123,8 @@ def _tell(lattice, coils, bad, pixels, consequence):
                       "example 1e-3", FoldWarning, stacklevel=3)
 
 
-def unfold(kspace, mps, mask=None, *, lam: float = 0.0, covariance=None):
+def unfold(kspace: ArrayLike, mps: ArrayLike, mask: ArrayLike | None = None, *, lam: float = 0.0,
+           covariance: ArrayLike | None = None) -> Array:
     """The SENSE image of regularly sampled k-space in closed form: what conjugate gradients converge to.
 
         argmin_x  1/2 ||Psi^(-1/2) (M F S x - y)||^2 + lam/2 ||x||^2
@@ -188,7 +191,7 @@ def unfold(kspace, mps, mask=None, *, lam: float = 0.0, covariance=None):
     return image.reshape(folding.shape)
 
 
-def gfactor(mps, mask_or_accel, *, covariance=None, lam: float = 0.0):
+def gfactor(mps: ArrayLike, mask_or_accel: Any, *, covariance: ArrayLike | None = None, lam: float = 0.0) -> Array:
     """The g-factor of SENSE with regular sampling: by how much more than sqrt(R) unfolding amplifies the noise.
 
         g_i = sqrt( [C^-1 B C^-1]_ii  B_ii ),    B = S^H Psi^-1 S over the R pixels that fold,  C = B + R lam I

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike
 
 _TURN = 2 * np.pi
 
 
-def unwrap(phase, weights=None) -> np.ndarray:
+def unwrap(phase: ArrayLike, weights: ArrayLike | None = None) -> np.ndarray:
     """The phase plus the whole turns that make it smooth, over all axes.
 
         p(r) + 2 pi n(r),    n by going from pixel to pixel along the edges of the largest weight

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import parallel
 from pisolve.calib import _coils
 from pisolve.calib._eig import dominant
@@ -12,7 +13,8 @@ from pisolve.calib._eig import dominant
 _PATCH = 1 << 18  # entries of the patches that one thread holds
 
 
-def walsh(kspace, *, calib_width: int | None = 24, window: int = 5, thresh: float = 0.02, mask=None, calib=None):
+def walsh(kspace: ArrayLike, *, calib_width: int | None = 24, window: int = 5, thresh: float = 0.02,
+          mask: ArrayLike | None = None, calib: ArrayLike | None = None) -> Array:
     """Coil maps by adaptive combination: the dominant eigenvector of the local covariance of the coils' images.
 
         R(r) = sum over |s - r| in the window of I(s) I(s)^H,        mps(r) = v_1(R(r)),        sum_c |mps_c|^2 = 1
@@ -44,8 +46,8 @@ def walsh(kspace, *, calib_width: int | None = 24, window: int = 5, thresh: floa
     return _from_images(kspace, calib_width, thresh, mask, calib, lambda images: _eigenvectors(images, window))
 
 
-def inati(kspace, *, calib_width: int | None = 24, window: int = 5, iterations: int = 5, thresh: float = 0.02,
-          mask=None, calib=None):
+def inati(kspace: ArrayLike, *, calib_width: int | None = 24, window: int = 5, iterations: int = 5,
+          thresh: float = 0.02, mask: ArrayLike | None = None, calib: ArrayLike | None = None) -> Array:
     """Coil maps by Inati's iteration: Walsh's eigenvectors by a power iteration that smooths maps, not covariances.
 
         S <- normalise(box * (I conj(m))),    m <- S^H I,    both turned so that a fixed combination of S has phase 0

@@ -26,7 +26,7 @@ def _options(new) -> None:
         "measured, without a reference")
     add("--mask", type=names, metavar="KIND,...", help=f"patterns for --accel: {', '.join(SAMPLINGS)}; default: "
         "random, with --spokes radial")
-    add("--spokes", type=int, metavar="N", help="of a simulated trajectory, or its interleaves, in the place of "
+    add("--spokes", type=int, metavar="N", help="of a simulated trajectory, or its interleaves, instead of "
         "--accel")
     add_vary(new)
     add("--seeds", type=int, metavar="N", help="patterns of each kind and acceleration; default: 1")

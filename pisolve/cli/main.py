@@ -7,11 +7,14 @@ from pisolve.cli import (
     blinded,
     calib,
     compare,
+    completion,
     consistency,
     convert,
     crimes,
     demo,
+    doctor,
     info,
+    networks,
     recon,
     shift,
     show,
@@ -24,8 +27,9 @@ from pisolve.cli import (
 from pisolve.cli.parser import parser
 from pisolve.cli.say import forget, in_words, say, warn
 
-WORDS = (recon, compare, calib, info, show, convert, demo, train,
-         crimes, consistency, visibility, uncertainty, stability, shift, blinded, unblind)  # in the order of --help
+WORDS = (recon, compare, calib, info, show, convert, demo, train, networks,
+         crimes, consistency, visibility, uncertainty, stability, shift, blinded, unblind,
+         doctor, completion)  # in the order of --help
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -31,6 +31,9 @@ EXAMPLES = """examples:
   pisolve convert out.h5 out.dcm                          another format, of images and of scans
   pisolve calib scan.h5 -o maps.npy                       coil maps, for: recon ... --mps maps.npy
   pisolve train examples/configs/denoiser-fast.toml --out run    train a network; goes on with --resume
+  pisolve networks                                        all networks, with paper, parameters and what ships
+  pisolve doctor                                          what is installed, and a self-test
+  eval "$(pisolve completion bash)"                       complete words and options with the tab key
 
 exit codes: 0 done, 1 the run failed (diverged, not finite) and nothing is written, 2 wrong input, 3 written, but some
 parts failed, 130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
@@ -89,6 +92,7 @@ def parser(words) -> Parser:
     top = Parser("pisolve", description="MRI reconstruction: minimise over x  1/2 ||A x - y||^2 + g(x)",
                  epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"pisolve {__version__}")
+    top.set_defaults(parser=top)
     added = top.add_subparsers(dest="word", metavar="WORD", required=True, parser_class=Word)
     for word in words:
         word.add(added)

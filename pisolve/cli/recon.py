@@ -32,7 +32,7 @@ def _options(new) -> None:
     _image(new.add_argument_group("image"))
     add_signal(new.add_argument_group("maps", "of a series, in the place of images"))
     _prior(new.add_argument_group("prior", "units: the zero-filled image has a 99th percentile of 1"))
-    add = new.add_argument_group("network", "in the place of prior and solver").add_argument
+    add = new.add_argument_group("network", "instead of prior and solver").add_argument
     add("--network", metavar="NAME|FILE", help="a reconstruction network: a shipped one or weights")
     add("--consistency", action="store_const", const=True, help="bring the measured data back into its image")
     _solver(new.add_argument_group("solver"))
@@ -115,7 +115,7 @@ def _scan(group) -> None:
     add("--shot-factors", choices=("auto", "yes", "no"), help="divide shots by what their centre differs by; default: "
         "auto, in radial scans where it is much")
     add("--accel", type=acceleration, metavar="R", help="undersample first, and compare with the full scan; 2x2: along "
-        "kz and ky, equispaced; beside --recipe in the place of its own, 1: none")
+        "kz and ky, equispaced; beside --recipe instead of its own, 1: none")
     add_mask(group)
     add_no_sampling(add)
     add("--center-fraction", type=float, metavar="F", help="share of lines in its full centre; default: fastMRI's")

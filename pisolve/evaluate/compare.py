@@ -6,9 +6,12 @@ import concurrent.futures
 import multiprocessing
 import pickle
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pisolve import _check, backend
+from pisolve._types import Axes, PathLike
 from pisolve.evaluate import run
 from pisolve.evaluate.analyses import analyse, check, explained
 from pisolve.evaluate.comparison import Comparison
@@ -24,9 +27,11 @@ from pisolve.tuning import TRIALS
 _FACTOR, _BASE = 40, 600 * 2**20  # bytes of a job: per byte of one slice's k-space, and of the libraries themselves
 
 
-def compare(scans, methods=("zero-filled", "sense", "wavelet", "tv", "pnp"), *, accel=None, mask=None, seeds: int = 1,
-            center_fraction: float | None = None, tune: str | None = "holdout", trials: int = TRIALS, reference=None,
-            slices=None, select=None, axes=None, vary=None, spokes=None, analyses=(), folder=None, report=None,
+def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv", "pnp"), *,
+            accel: float | Sequence[float] | None = None, mask: Any = None, seeds: int = 1,
+            center_fraction: float | None = None, tune: str | None = "holdout", trials: int = TRIALS,
+            reference: Any = None, slices: Any = None, select: Any = None, axes: Axes | None = None, vary: Any = None,
+            spokes: Any = None, analyses: Any = (), folder: PathLike | None = None, report: Any = None,
             workers: int = 1, progress: bool = False) -> Comparison:
     """Compressed sensing, learned priors and networks on the same scans, on equal terms.
 
@@ -84,8 +89,8 @@ def compare(scans, methods=("zero-filled", "sense", "wavelet", "tv", "pnp"), *, 
     return execute(plan, analyses=analyses, folder=folder, report=report, workers=workers, progress=progress)
 
 
-def rerun(file, *, scans=None, analyses=(), folder=None, report=None, workers: int = 1,
-          progress: bool = False) -> Comparison:
+def rerun(file: PathLike, *, scans: Any = None, analyses: Any = (), folder: PathLike | None = None, report: Any = None,
+          workers: int = 1, progress: bool = False) -> Comparison:
     """Run a comparison again from the comparison.json that it wrote: the same bits on the same machine.
 
     Args:

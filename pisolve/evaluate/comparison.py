@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import _check, io
+from pisolve._types import PathLike
 from pisolve.evaluate.measures import HIGHER, NEAR_ONE, plain
 from pisolve.evaluate.outcome import FAILED, Outcome, Setting
 from pisolve.evaluate.report.write import write
@@ -182,9 +183,22 @@ class Comparison:
             count += bool(values) and max(values, key=values.get) == name
         return count
 
+    def by_setting(self) -> list[dict]:
+        """What methods are ranked by, one dict a method with a value a setting: a mean over 4x and 8x hides both.
+
+        Empty where there is one setting, or nothing that ranks.
+        """
+        metric = self.ranked_by
+        if metric is None or len(self.settings) < 2:
+            return []
+        values = {(k, n): o.values.get(metric, math.nan) for (k, n), o in self.outcomes.items()}
+        return [{"method": n, **{s.label: values.get((k, n), math.nan) for k, s in enumerate(self.settings)}}
+                for n in self.ranking()]
+
     def markdown(self) -> str:
-        """The summary as a Markdown table."""
-        return markdown(self.summary())
+        """The summary as a Markdown table; of several settings a second one with a column for each."""
+        rows = self.by_setting()
+        return markdown(self.summary()) + (f"\n\n{self.ranked_by} of each setting:\n\n{markdown(rows)}" if rows else "")
 
     def csv(self, *, slices: bool = False) -> str:
         """`records` as CSV, every digit kept."""
@@ -198,7 +212,7 @@ class Comparison:
                               "warnings": list(s.warnings)} for s in self.settings],
                 "summary": self.summary(), "records": self.records(), "slices": self.records(slices=True)}
 
-    def save(self, folder) -> None:
+    def save(self, folder: PathLike) -> None:
         """Write comparison.json, summary.md, records.csv and slices.csv to a folder, which is made where needed."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -208,11 +222,11 @@ class Comparison:
             with io.atomic(folder / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
 
-    def to_html(self, path, *, title: str = "") -> None:
+    def to_html(self, path: PathLike, *, title: str = "") -> None:
         """Write the report, one HTML file that needs nothing else, see `evaluate.report.write`."""
         write(self, path, title=title)
 
-    def figure(self, path, *, setting: int = 0, slice: int | dict | None = None, title: str = "") -> None:
+    def figure(self, path: PathLike, *, setting: int = 0, slice: int | dict | None = None, title: str = "") -> None:
         """Draw the images of one setting with errors and a zoom to .png, .pdf or .svg, see `figure.figure`.
 
         Methods that failed are named in the title instead. `slice` may be {"slice": 2, "frame": 5}; None is the middle.

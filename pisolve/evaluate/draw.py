@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pisolve import _check
+from pisolve.evaluate.report.svg import number, ticks
 from pisolve.evaluate.section import Section
 from pisolve.figure import SUFFIXES
 from pisolve.io.atomic import atomic
@@ -45,8 +46,20 @@ def draw(section: Section, path) -> None:
             axis.plot(xs, ys, ".-", linewidth=1, label=caption(name))
         axis.set(xlabel=caption(c.xlabel), ylabel=caption(c.ylabel), xscale="log" if "x" in c.log else "linear",
                  yscale="log" if "y" in c.log else "linear")
+        for side in c.log:
+            _few_ticks(getattr(axis, f"{side}axis"))
         axis.set_title(caption(c.title), fontsize=9)
         axis.legend(frameon=False, fontsize=8)
     figure.suptitle(caption(section.title), fontsize=10)
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=130)
+
+
+def _few_ticks(axis) -> None:
+    """On a logarithmic axis the ticks of the report; matplotlib labels each of 2, 3, 4, ..., one over the other."""
+    low, high = sorted(axis.get_view_interval())
+    if not 0 < low < high:
+        return
+    places = ticks(float(low), float(high), log=True, most=4)
+    axis.set_ticks(places, [number(v) for v in places])
+    axis.set_ticks([], minor=True)

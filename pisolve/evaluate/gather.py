@@ -132,7 +132,7 @@ def _over(places, values) -> list[float]:
 
 
 def _failed(job, name, setting, error) -> Outcome:
-    """A method that raised: no image and no numbers, and what it said in the place of its solver."""
+    """A method that raised: no image and no numbers, and what it said instead of its solver."""
     shape = setting.image_shape if setting.reference is None else setting.reference.shape
     images = np.zeros(shape, np.complex64)
     none = (0,) * len(planes(images))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check, backend, calib
+from pisolve._types import ArrayLike
 from pisolve.evaluate.planes import middle, mixed
 from pisolve.evaluate.section import Picture, Section, Told
 from pisolve.prepare import Channels, models_of
@@ -75,7 +77,7 @@ class NoiseMap(Told):
         return np.divide(self.std, below, out=np.zeros_like(self.std), where=below > 0)
 
 
-def noise_map(recipe, scan=None, *, replicas: int = 100, covariance=None, seed: int = 0,
+def noise_map(recipe: Any, scan: Any = None, *, replicas: int = 100, covariance: ArrayLike | None = None, seed: int = 0,
               progress: bool = False) -> NoiseMap:
     """Standard deviation of the image's noise by pseudo-replicas, for any recipe, priors and networks included.
 

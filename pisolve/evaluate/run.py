@@ -225,5 +225,6 @@ def _tune(job: Job, scan, progress) -> None:
 
 def _history(result) -> list[dict]:
     """What a run says of each of its iterations, as plain numbers."""
-    names = ("k", "residual", "seconds", "value", "ratio")
-    return [{n: float(h[n]) for n in names if h.get(n) is not None} for h in result.history]
+    names = {"k": "k", "residual": "residual", "seconds": "seconds", "value": "objective", "ratio": "ratio",
+             "moved": "moved"}
+    return [{n: float(h[key]) for n, key in names.items() if h.get(key) is not None} for h in result.history]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -93,8 +94,9 @@ class Shift(Told):
                        warnings=self.warnings)
 
 
-def shift(recipes, scans, *, accels=(4,), masks=("random",), noises=(0.0,), baseline=None, maps: Maps | None = None,
-          grid: bool = False, slice: int | None = None, seed: int = 0, progress: bool = False) -> Shift:
+def shift(recipes: Any, scans: Any, *, accels: Any = (4,), masks: Any = ("random",), noises: Any = (0.0,),
+          baseline: Any = None, maps: Maps | None = None, grid: bool = False, slice: int | None = None, seed: int = 0,
+          progress: bool = False) -> Shift:
     """Recipes under other conditions than their own: anatomy, acceleration, kind of mask, added noise.
 
     The first scan, acceleration, mask and noise are home; every other one is tried with the rest as at home, or, with

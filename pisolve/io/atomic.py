@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from pisolve._types import PathLike
 from pisolve.io import owner
 from pisolve.io.failure import telling, told
 
@@ -21,7 +22,7 @@ _swept = set()  # (process, folder): where this process has looked for what kill
 
 
 @contextmanager
-def atomic(path) -> Iterator[Path]:
+def atomic(path: PathLike) -> Iterator[Path]:
     """Give a temporary path in the folder of `path`; renamed to `path` at the end, removed on any exception.
 
         with atomic("image.npy") as temporary:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import Axes, PathLike
 from pisolve.io import beside, cfl, dicom, dicom_read, fastmri, foreign, matlab, mrd_image, nifti, pattern, raw
 from pisolve.io import numpy as npy
 from pisolve.io.door import reading
@@ -25,8 +28,9 @@ PICTURES = (*nifti.SUFFIXES, dicom.SUFFIX)  # that hold images only
 SUFFIXES = (*HDF5, ".dat", *PICTURES, ".npy", ".npz", ".cfl", ".hdr", matlab.SUFFIX)
 
 
-def load(path, *, mps=None, part: dict | None = None, axes=None, coord=None, size=None, max_bytes: int | None = None,
-         noise=None, average: str = "mean", epi: str = "auto", mask=None) -> Scan:
+def load(path: PathLike, *, mps: Any = None, part: dict | None = None, axes: Axes | None = None, coord: Any = None,
+         size: Sequence[int] | None = None, max_bytes: int | None = None, noise: Any = None, average: str = "mean",
+         epi: str = "auto", mask: Any = None) -> Scan:
     """Read a scan by its suffix: k-space and what belongs to it.
 
     fastMRI's .h5, ISMRMRD's .h5 and .mrd, Siemens' twix .dat (with the package `twixtools`; never tried on a scanner's
@@ -54,7 +58,7 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, coord=None, siz
             with `coord`, or of BART's trajectory, a .cfl, beside a .cfl of BART's samples.
         size: the shape of the image with `coord`; None: as far as the coordinates reach.
         max_bytes: refuse a file whose arrays need more together; None is half of the machine's memory.
-        noise: noise alone, in the place of what the file has: the path of raw data measured without excitation, which
+        noise: noise alone, instead of what the file has: the path of raw data measured without excitation, which
             is brought to the dwell time, bandwidth and averages of the image; or samples (coil, samples) as `Scan`
             takes them, an array, a .npy, or of an .npz or .h5 the array `noise`.
         average: what becomes of lines that raw data has several times: "mean", or "keep", along an axis "average".
@@ -82,9 +86,9 @@ def load(path, *, mps=None, part: dict | None = None, axes=None, coord=None, siz
             raise ValueError(f"{what} holds images: load_image reads them")
         is_raw = raw.is_raw(path)
         if chosen and not is_raw:
-            raise ValueError(f"part chooses from raw data, and this is none: {_check.brief(part)}")
+            raise ValueError(f"part chooses from raw data, and this is not raw data: leave out {_check.brief(part)}")
         if average != "mean" and not is_raw:
-            raise ValueError("average is for raw data, and this is none: leave it out")
+            raise ValueError("average is for raw data, and this file is not raw data: leave it out")
         if is_raw and coord is not None:
             raise ValueError("coord is for k-space in an array file, and this is raw data: leave it out, or give "
                              "Scan(kspace, coord=...)")
@@ -126,7 +130,7 @@ def _of_matlab(path) -> bool:
     return isinstance(path, str | os.PathLike) and Path(path).suffix == matlab.SUFFIX
 
 
-def load_image(path, *, max_bytes: int | None = None) -> np.ndarray:
+def load_image(path: PathLike, *, max_bytes: int | None = None) -> np.ndarray:
     """Read an image (y, x), (slice, y, x) or with more axes: of .h5 `reconstruction` (or `reconstruction_rss`, ...),
     ISMRMRD's image_0, .npy, .cfl, .mat, .nii, .dcm. `image_axes` says which axes these are, `image_meta` where it lies.
 
@@ -136,7 +140,7 @@ def load_image(path, *, max_bytes: int | None = None) -> np.ndarray:
     return read_image(path, max_bytes)[0]
 
 
-def image_axes(path, *, max_bytes: int | None = None) -> tuple[str, ...] | None:
+def image_axes(path: PathLike, *, max_bytes: int | None = None) -> tuple[str, ...] | None:
     """The names of the axes of the image that `load_image` reads, such as ("frame", "y", "x").
 
     Without names in the file (y, x) or (slice, y, x); None for more axes, as a .npy has no place for names.
@@ -148,7 +152,7 @@ def image_axes(path, *, max_bytes: int | None = None) -> tuple[str, ...] | None:
     return PLAIN.get(image.ndim) if names is None else names
 
 
-def image_meta(path, *, max_bytes: int | None = None) -> dict:
+def image_meta(path: PathLike, *, max_bytes: int | None = None) -> dict:
     """What an image's file says of its place: `voxel_mm` (slice or z, y, x), `affine`, `frame_s`, as far as it does.
 
     Raises:

@@ -110,7 +110,7 @@ def _element(path, data, at: int, order: str):
     if at + 8 > len(data):
         raise ValueError(f"{path} is damaged or cut off: a variable ends too soon")
     first, second = struct.unpack_from(f"{order}II", data, at)
-    if first >> 16:  # up to four bytes in the place of the size
+    if first >> 16:  # up to four bytes instead of the size
         return first & 0xFFFF, min(first >> 16, 4), at + 4, at + 8
     return first, second, at + 8, at + 8 + -(-second // 8) * 8
 

@@ -43,7 +43,7 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
     Of several measurements in one file the last with imaging readouts is the scan; noise is taken from all.
 
     Args:
-        noise: samples of another file, as `noise.samples_of` gives them, in the place of those of this one.
+        noise: samples of another file, as `noise.samples_of` gives them, instead of those of this one.
         epi: how the ghost of an EPI scan is found, see `epi_raw`.
 
     Raises:

@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import PathLike
 from pisolve.io.atomic import atomic
 from pisolve.io.failure import room
 from pisolve.io.geometry import sign_of
@@ -21,7 +22,7 @@ DERIVED = ("readouts", "slices", "averages", "oversampling_removed", "partial_fo
            "encoded_size", "recon_size", "encoded_fov_mm", "recon_fov_mm", "padding", "phase_axis", "counters")
 
 
-def save_mrd(path, scan: Scan) -> None:
+def save_mrd(path: PathLike, scan: Scan) -> None:
     """Write a scan as ISMRMRD, readable by everything that reads raw data; `load` gives the same scan again.
 
     Each sampled line becomes a readout, `calib` readouts for calibration alone, `noise` noise measurements. Slices,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike, Axes, PathLike
 from pisolve.backend import to_numpy
 from pisolve.io import cfl, dicom, fastmri, matlab, mrd_image, nifti
 from pisolve.io.atomic import atomic, together
@@ -24,8 +26,8 @@ ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib", "weights", "co
 _PLACED = (*nifti.SUFFIXES, dicom.SUFFIX, ".mrd")  # keep where an image lies, and no recipe as such
 
 
-def save(path, image, *, axes=None, recipe=None, scale: float | None = None, meta: dict | None = None,
-         magnitude: bool | None = None, component: str | None = None) -> None:
+def save(path: PathLike, image: ArrayLike, *, axes: Axes | None = None, recipe: Any = None, scale: float | None = None,
+         meta: dict | None = None, magnitude: bool | None = None, component: str | None = None) -> None:
     """Write an image under its suffix: .h5 (with everything known about it), .npy, .cfl (with its .hdr), .mat,
     .nii(.gz), .dcm, or .mrd (ISMRMRD's /dataset/image_0).
 
@@ -48,7 +50,7 @@ def save(path, image, *, axes=None, recipe=None, scale: float | None = None, met
             .dcm, which most viewers expect, else what the image is.
 
     Raises:
-        ValueError: unknown suffix, NaN or Inf, or options that the format cannot hold; a .json in the place of that of
+        ValueError: unknown suffix, NaN or Inf, or options that the format cannot hold; a .json instead of that of
             a .nii which pisolve has not written.
         FileNotFoundError, IsADirectoryError: no such folder, or a folder of that name.
         ImportError: a .nii without `nibabel`, a .dcm without `pydicom`, a .mrd without `ismrmrd`.
@@ -131,7 +133,7 @@ def refuse_foreign(path: Path) -> None:
                          "give the image another name")
 
 
-def save_scan(path, scan: Scan) -> list[str]:
+def save_scan(path: PathLike, scan: Scan) -> list[str]:
     """Write a scan under its suffix: .h5 (fastMRI's names), .npz, .npy and .cfl (k-space alone), .mat, .mrd (raw data).
 
     `load` reads each again. What a format has no place for is left out.

@@ -40,7 +40,7 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
     """Read a scan: see `load`; k-space is (slice, ..., coil, ky, kx), or of a 3-D encoding (..., coil, kz, ky, kx).
 
     Args:
-        noise: samples of another file, as `noise.samples_of` gives them, in the place of those of this one.
+        noise: samples of another file, as `noise.samples_of` gives them, instead of those of this one.
         epi: how the ghost of an EPI scan is found, see `epi_raw`.
 
     Raises:

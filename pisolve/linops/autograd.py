@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from pisolve import backend
 from pisolve._check import array, is_torch, linop
+from pisolve._types import Array
 
 
 @cache
@@ -73,7 +75,7 @@ class TorchLinop:
         return f"as_torch({self.A!r})"
 
 
-def as_torch(A) -> TorchLinop:
+def as_torch(A: Any) -> TorchLinop:
     """`A` as a differentiable function of native complex torch tensors; `.H` and `.N` likewise.
 
     The vector-Jacobian product of y = A x is A^H g (torch's convention for complex gradients); it is taken through the
@@ -86,6 +88,6 @@ def as_torch(A) -> TorchLinop:
     return A if isinstance(A, TorchLinop) else TorchLinop(linop("A", A))
 
 
-def apply(A, x):
+def apply(A: Any, x: Any) -> Array:
     """A x for whatever kind of array x is: torch goes through `as_torch`."""
     return as_torch(A)(x) if is_torch(x) else A(x)

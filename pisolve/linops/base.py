@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from pisolve import backend
 from pisolve._check import array, is_array, is_cupy, is_torch
 from pisolve._check import axes as check_axes
 from pisolve._check import shape as check_shape
+from pisolve._types import Array
 from pisolve.backend._sigpy import sigpy
 
 
@@ -14,7 +18,8 @@ class Linop(sigpy.linop.Linop):
 
     Differs from SigPy's base in three ways: the number of dimensions is checked too, errors come out as the
     `ValueError` or `TypeError` they are, and a torch tensor may be applied (differentiably, see `as_torch`).
-    Subclasses implement `_apply`, `_adjoint_linop` and, where A^H A is cheaper than A^H after A, `_normal_linop`.
+    Subclasses implement `_apply`, `_adjoint_linop` and, where A^H A is cheaper than A^H after A, `_normal_linop`; they
+    call `super().__init__(oshape, ishape)`, the shape of A x first and that of x second, as in SigPy.
 
     Attributes:
         unitary: A^H A = A A^H = I, so that a prior behind A has a closed-form prox.
@@ -29,7 +34,7 @@ class Linop(sigpy.linop.Linop):
     row_energy = tensor = coil_axis = None
     iaxes = oaxes = None
 
-    def of_tensor(self, x, adjoint: bool = False):
+    def of_tensor(self, x: Any, adjoint: bool = False) -> Any:
         """A x, or A^H x, of a torch tensor by a way of its own, or None: then `as_torch` makes it differentiable."""
         return None
 
@@ -40,7 +45,7 @@ class Linop(sigpy.linop.Linop):
     def _normal_linop(self):
         return Identity(self.ishape) if self.unitary else self.H * self
 
-    def apply(self, input):
+    def apply(self, input: Any) -> Array:
         """A x for an array `x` of shape `ishape`; the result shares no memory with it."""
         if is_torch(input):
             from pisolve.linops.autograd import as_torch
@@ -56,7 +61,7 @@ class Linop(sigpy.linop.Linop):
         plain = input.dtype.char in "fdFD" and input.dtype.isnative
         return self._apply(input if plain else array("x", input, finite=False))
 
-    def __call__(self, input):
+    def __call__(self, input: Any) -> Any:
         if isinstance(input, sigpy.linop.Linop):
             return self * input
         if not is_array(input):
@@ -88,7 +93,7 @@ class Adjoint(Linop):
 class SelfAdjoint(Linop):
     """A square operator B = B^H given by a function: what `_normal_linop` returns."""
 
-    def __init__(self, shape, function, repr_str: str):
+    def __init__(self, shape: Sequence[int], function: Any, repr_str: str):
         self.function = function
         super().__init__(shape, shape, repr_str=repr_str)
 
@@ -129,6 +134,6 @@ class Transform(Linop):
         return Adjoint(self)
 
 
-def identity(shape) -> Identity:
+def identity(shape: Sequence[int]) -> Identity:
     """The identity on arrays of `shape`."""
     return Identity(shape)

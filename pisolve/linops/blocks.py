@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Blocks(Linop):
         ValueError: rows of different lengths, an empty row or column, entries whose shapes do not fit.
     """
 
-    def __init__(self, rows):
+    def __init__(self, rows: Any):
         self.rows = [[None if B is None else linop("rows", B) for B in row] for row in rows]
         if not self.rows or len({len(row) for row in self.rows}) != 1:
             raise ValueError("rows must be at least one list of operators, all of one length")
@@ -66,7 +67,7 @@ class Blocks(Linop):
             raise ValueError(f"{kind} {index} must hold at least one operator, all of one shape, got {sorted(found)}")
         return found.pop()
 
-    def norm_bound(self):
+    def norm_bound(self) -> float | None:
         """The norm of the matrix of the entries' bounds."""
         bounds = [[0.0 if B is None else B.norm_bound() if isinstance(B, Linop) else None for B in row]
                   for row in self.rows]
@@ -107,6 +108,6 @@ def _add(terms):
     return sum(terms[1:], terms[0])
 
 
-def stack(linops) -> Blocks:
+def stack(linops: Any) -> Blocks:
     """Several operators with one input, x -> [A_1 x, A_2 x, ...]; A^H A is the sum of their own normal operators."""
     return Blocks([[A] for A in linops])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pisolve import _check
@@ -26,7 +28,7 @@ class Circulant:
         return support * scipy.fft.ifftn(k, axes=self.axes, overwrite_x=True, workers=1)
 
 
-def circulant(A, lam: float = 0.0) -> SelfAdjoint:
+def circulant(A: Any, lam: float = 0.0) -> SelfAdjoint:
     """P = M F^H (C + lam)^-1 F M, near (A^H A + lam)^-1: fewer steps of CG, `solve(A, y, prior, preconditioner=P)`.
 
     F^H C F is the mean of A^H A along its diagonals, on the support M of the maps; where these fill the field of view

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -151,7 +152,7 @@ def factors(n, taps, dtype) -> backend.Constant:
     return backend.Constant(turns.astype(dtype))
 
 
-def coil_filter(kernel, shape, domain: str = "image") -> CoilFilter:
+def coil_filter(kernel: Sequence[int], shape: Sequence[int], domain: str = "image") -> CoilFilter:
     """What a convolution kernel over the coils' k-space does, on coil images or on k-space.
 
         (K k)_c(y, x) = sum over c', dy, dx of kernel[c, c', dy, dx] k_c'(y + dy - ky//2, x + dx - kx//2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pisolve import _check, backend
 from pisolve._check import array
+from pisolve._types import ArrayLike
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 from pisolve.linops.sense import Sense
 
@@ -52,7 +53,7 @@ class VirtualCoils(Linop):
         return self.real.N(x) + self.virtual.N(x)
 
 
-def virtual_coils(mps, phase, mask=None) -> VirtualCoils:
+def virtual_coils(mps: ArrayLike, phase: ArrayLike, mask: ArrayLike | None = None) -> VirtualCoils:
     """SENSE of an image with a known phase, x = r e^(i phi): r -> k-space of the coils and of their virtual conjugates.
 
         A r = [M F (S e^(i phi)) r,  M' F conj(S e^(i phi)) r],     M'(k) = M(-k)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from pisolve import backend
+from pisolve._types import Axes
 from pisolve.linops.base import Transform
 
 
@@ -40,7 +42,7 @@ def _matrix(n) -> backend.Constant:
     return backend.Constant(scipy.fft.dct(np.eye(n), axis=0, norm="ortho"))
 
 
-def dct(shape, axes=(-2, -1)) -> CosineTransform:
+def dct(shape: Sequence[int], axes: Axes = (-2, -1)) -> CosineTransform:
     """C: the orthonormal DCT-II over `axes`, C^H C = C C^H = I; coefficients have the image's shape.
 
     X[k] = c_k sum_n x[n] cos(pi k (2 n + 1) / (2 N)) along each axis, c_0 = sqrt(1/N), c_k = sqrt(2/N); real and

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve import _check, backend
+from pisolve._types import Axes
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
 
@@ -90,7 +93,7 @@ def ends(ndim, axis):
     return at(slice(None, -1)), at(slice(1, None)), at(slice(0, 1)), at(slice(-1, None))
 
 
-def gradient(shape, axes=(-2, -1), *, boundary: str = "periodic") -> Gradient:
+def gradient(shape: Sequence[int], axes: Axes = (-2, -1), *, boundary: str = "periodic") -> Gradient:
     """Forward differences, (G x)[i] = x[. + e_i] - x[.] for each axis i: shape -> (len(axes), *shape).
 
     Args:

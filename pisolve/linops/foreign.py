@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from pisolve import backend
 from pisolve._check import brief, is_array, is_cupy, is_torch
 from pisolve._check import shape as check_shape
+from pisolve._types import ArrayLike
 from pisolve.linops.base import Adjoint, Linop
 
 
@@ -44,7 +47,7 @@ class Foreign(Linop):
         return Adjoint(self)
 
 
-def from_matrix(M, ishape=None, oshape=None) -> Foreign:
+def from_matrix(M: ArrayLike, ishape: Sequence[int] | None = None, oshape: Sequence[int] | None = None) -> Foreign:
     """A matrix, or an operator of SciPy's or PyLops' kind, as a linop: A x = M vec(x), A^H y = M^H vec(y).
 
     Args:
@@ -77,7 +80,7 @@ def from_matrix(M, ishape=None, oshape=None) -> Foreign:
     return Foreign(M.detach().cpu().numpy() if is_torch(M) else M, *shapes)
 
 
-def as_linop(A, y=None):
+def as_linop(A: Any, y: ArrayLike | None = None) -> Any:
     """A linop, or what `from_matrix` makes one of; anything else as it is.
 
     Args:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pisolve import backend
+from pisolve._types import Axes
 from pisolve.linops.base import Transform
 
 
@@ -16,7 +19,7 @@ class FFT(Transform):
         return backend.fft(input, self.axes, inverse=True)
 
 
-def fft(shape, axes=(-2, -1)) -> FFT:
+def fft(shape: Sequence[int], axes: Axes = (-2, -1)) -> FFT:
     """F: X[k] = N^(-1/2) sum_n x[n] exp(-2 pi i (k - N//2)(n - N//2)/N) over `axes`; unitary.
 
     Args:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike
 from pisolve.backend import Constant, is_torch, like, namespace, one_blas_thread, parallel
 from pisolve.linops.base import Adjoint, Linop
 
@@ -31,7 +34,7 @@ class Grappa(Linop):
         return Adjoint(self)
 
 
-def grappa(weights, shape) -> Grappa:
+def grappa(weights: ArrayLike, shape: Sequence[int]) -> Grappa:
     """W: undersampled k-space -> k-space filled by GRAPPA; measured samples pass, what is not measured is not read.
 
     Args:

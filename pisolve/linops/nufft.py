@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike
 from pisolve.backend.points import PointTransform, axes_of, checked_coord
 from pisolve.linops._toeplitz import Toeplitz
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
@@ -97,7 +100,7 @@ def _on_cpu(x):
     return x
 
 
-def nufft(shape, coord, *, eps: float = 1e-6) -> NUFFT:
+def nufft(shape: Sequence[int], coord: ArrayLike, *, eps: float = 1e-6) -> NUFFT:
     """F: y_j = prod(N)^(-1/2) sum_n x[n] exp(-2 pi i sum_a k_ja (n_a - N_a // 2) / N_a), an image at points of k-space.
 
     At the points of the grid it is `fft`; convention and scale are SigPy's. `A.N` is a convolution by FFTs on twice the

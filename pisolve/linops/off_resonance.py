@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check, backend
+from pisolve._types import ArrayLike
 from pisolve.backend.phases import Segments, checked_field, checked_times
 from pisolve.linops.autograd import apply
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
@@ -161,7 +163,8 @@ class _Normal:
         return out
 
 
-def off_resonance(A, field_map, times, *, accuracy: float = 1e-4, segments: int | None = None) -> OffResonance:
+def off_resonance(A: Any, field_map: ArrayLike, times: ArrayLike, *, accuracy: float = 1e-4,
+                  segments: int | None = None) -> OffResonance:
     """The encoding A of an object whose spins are off resonance: y_j = sum_r A[j, r] exp(2 pi i f(r) t_j) x(r).
 
         exp(2 pi i f t) = sum_l b_l(t) exp(2 pi i f t_l),    A x -> sum_l b_l(t) . A (exp(2 pi i f t_l) . x)

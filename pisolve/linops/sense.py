@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
 from pisolve import _axes, _check, backend
+from pisolve._types import ArrayLike, Axes
 from pisolve.linops._encode import Encode, EncodeVolume
 from pisolve.linops._maps import checked_maps, is_volume, kspace_weight, spread
 from pisolve.linops._normal import Normal
@@ -84,7 +86,7 @@ class Sense(Linop):
                 yield slice(z, z + step), slice(c, c + self.group)
 
     def _layered(self, x):
-        """The array with one axis in the place of all those before the coils."""
+        """The array with one axis instead of all those before the coils."""
         return x.reshape(int(np.prod(self.lead)), *x.shape[len(self.lead):])
 
     def _in_batches(self, x, out, work):
@@ -236,7 +238,9 @@ class _Normal:
         return backend.fft(t, self.axes, centred=False, inverse=True) * s.conj()
 
 
-def sense(mps, mask=None, weights=None, *, coord=None, axes=None, shape=None, eps: float = 1e-6):
+def sense(mps: ArrayLike, mask: ArrayLike | None = None, weights: ArrayLike | None = None, *,
+          coord: ArrayLike | None = None, axes: Axes | None = None, shape: Sequence[int] | None = None,
+          eps: float = 1e-6) -> Linop:
     """SENSE encoding, A x = M W^(1/2) F S x: image -> k-space of every coil.
 
     S multiplies by the coil maps, F is the centred orthonormal FFT in two or three dimensions, M the sampling mask, W

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
 from pisolve import _check, backend
 from pisolve._check import dtype_name
+from pisolve._types import ArrayLike
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 from pisolve.linops.sense import checked_maps
 from pisolve.linops.soft_sense import SoftSense
@@ -124,7 +126,8 @@ def phases(fractions, ny, like):
     return backend.like(phase.astype(dtype_name(like)), like)
 
 
-def sms(mps, mask=None, weights=None, *, caipi_shift=0) -> Sms:
+def sms(mps: ArrayLike, mask: ArrayLike | None = None, weights: ArrayLike | None = None, *,
+        caipi_shift: float | Sequence[float] = 0) -> Sms:
     """Simultaneous multi-slice encoding, y = M W^(1/2) sum_s P_s F S_s x_s: slices -> k-space of their sum.
 
     P_s = exp(2 pi i ky Delta_s), ky counted from the centre, is what gradient blips do to band s (blipped CAIPI): its

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from pisolve import _axes, _check, backend
+from pisolve._types import Array, ArrayLike, Axes
 from pisolve.linops._maps import checked_maps, spread
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 from pisolve.linops.sense import Sense, gather
@@ -172,7 +175,8 @@ class _Normal:
         return self.A._spread(backend.fft(t, self.axes, centred=False, inverse=True), i, coils)
 
 
-def soft_sense(mps, mask=None, weights=None, *, axes=None, shape=None) -> SoftSense:
+def soft_sense(mps: ArrayLike, mask: ArrayLike | None = None, weights: ArrayLike | None = None, *,
+               axes: Axes | None = None, shape: Sequence[int] | None = None) -> SoftSense:
     """SENSE with several sets of maps, A x = M W^(1/2) F sum_s S_s x_s: images of the sets -> k-space of every coil.
 
     Where more than one thing is seen at a pixel (an object larger than the field of view, fat and water apart, motion
@@ -212,7 +216,7 @@ def soft_sense(mps, mask=None, weights=None, *, axes=None, shape=None) -> SoftSe
     return A
 
 
-def combine_sets(x):
+def combine_sets(x: Any) -> Array:
     """One image of the sets' images: their root sum of squares, with the phase of the first (of 0, where that is 0).
 
     Args:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from pisolve import _check, backend
+from pisolve._types import ArrayLike
 from pisolve.linops.autograd import apply
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 from pisolve.linops.blocks import Blocks
@@ -12,7 +16,7 @@ from pisolve.linops.coil_filter import CoilFilter
 from pisolve.linops.sense import Sense
 
 
-def spirit(kernel, shape, domain: str = "image") -> CoilFilter:
+def spirit(kernel: Sequence[int], shape: Sequence[int], domain: str = "image") -> CoilFilter:
     """G - I, what is inconsistent: (G - I) k = 0 for k-space that obeys SPIRiT's kernel.
 
     On coil images G is a coil x coil matrix at every pixel, on k-space a periodic convolution; both are the same but
@@ -74,7 +78,7 @@ class SampledFFT(Linop):
         return self.sense.N
 
 
-def sampled_fft(shape, mask, *, like=None) -> SampledFFT:
+def sampled_fft(shape: Sequence[int], mask: ArrayLike, *, like: Any = None) -> SampledFFT:
     """M F, coil images -> their sampled k-space: what was measured, without a model of the coils.
 
     F is the centred orthonormal 2-D FFT, M the mask; `A.N` transforms only the axes along which the mask varies. For
@@ -108,7 +112,8 @@ class SpiritEncoding(Blocks):
         return self.range.lift(kspace)
 
 
-def spirit_encoding(kernel, mask, shape, *, weight: float = 1.0) -> SpiritEncoding:
+def spirit_encoding(kernel: Sequence[int], mask: ArrayLike, shape: Sequence[int], *,
+                    weight: float = 1.0) -> SpiritEncoding:
     """SPIRiT with a data term, A = [M F; sqrt(weight) (G - I)]: coil images -> sampled k-space and inconsistency.
 
         minimise over x    1/2 ||M F x - y||^2 + weight/2 ||(G - I) x||^2 + g(x),     x (coil, y, x)
@@ -205,7 +210,7 @@ class SpiritMissing(Linop):
         return backend.fft(self._measured(kspace), (-2, -1), inverse=True) + self._place(z)
 
 
-def spirit_missing(kernel, mask, shape) -> SpiritMissing:
+def spirit_missing(kernel: Sequence[int], mask: ArrayLike, shape: Sequence[int]) -> SpiritMissing:
     """SPIRiT with hard data consistency, A = (G - I) F^H D^H: missing samples -> inconsistency of the coil images.
 
         minimise over z    1/2 ||(G - I) F^H (D^H z + y)||^2

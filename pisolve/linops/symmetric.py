@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pisolve import backend
 from pisolve._check import shape as check_shape
+from pisolve._types import Axes
 from pisolve.linops.base import Adjoint, Linop
 from pisolve.linops.difference import ends, gradient
 
@@ -66,7 +69,7 @@ class SymmetricGradient(Linop):
 _HALF = 0.5**0.5
 
 
-def symmetric_gradient(shape, axes=(-2, -1), *, boundary: str = "periodic") -> SymmetricGradient:
+def symmetric_gradient(shape: Sequence[int], axes: Axes = (-2, -1), *, boundary: str = "periodic") -> SymmetricGradient:
     """E v = (D v + (D v)^T) / 2 of a vector field v (d, *shape), by backward differences.
 
     The d diagonal entries come first, then each pair's entry (D_j v_i + D_i v_j) / 2 times sqrt(2), so that the

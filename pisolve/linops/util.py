@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pisolve._check import integer, linop
@@ -14,7 +16,7 @@ from pisolve.linops.base import Linop
 SETTLED = 2e-4
 
 
-def dense(A, dtype=np.complex128) -> np.ndarray:
+def dense(A: Any, dtype: Any = np.complex128) -> np.ndarray:
     """The matrix of A, one column for each input entry: for tests and tiny problems.
 
     Args:
@@ -36,7 +38,7 @@ def dense(A, dtype=np.complex128) -> np.ndarray:
     return columns
 
 
-def opnorm(A, *, iterations: int = 30, seed: int = 0, like=None) -> float:
+def opnorm(A: Any, *, iterations: int = 30, seed: int = 0, like: Any = None) -> float:
     """The operator norm ||A||, as an upper bound.
 
     Operators that know a bound in closed form (`sense`, `gradient`, `wavelet`, `fft`) give that one, which is

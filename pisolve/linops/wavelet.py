@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
 from pisolve import _check, backend
+from pisolve._types import Axes
 from pisolve.linops._windows import Windows
 from pisolve.linops.base import Adjoint, Linop
 
@@ -141,7 +143,8 @@ def _take(x, axis, start, stop):
     return x[tuple(slice(start, stop) if i == axis else slice(None) for i in range(x.ndim))]
 
 
-def wavelet(shape, name: str = "db2", levels: int | None = None, *, axes=(-2, -1)) -> WaveletTransform:
+def wavelet(shape: Sequence[int], name: str = "db2", levels: int | None = None, *,
+            axes: Axes = (-2, -1)) -> WaveletTransform:
     """W: orthonormal wavelet transform, W^H W = W W^H = I, for every size; coefficients have the image's shape.
 
     Periodised at the border (PyWavelets' "periodization"). Where a level meets an odd length, its last sample is

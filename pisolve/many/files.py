@@ -60,7 +60,7 @@ def tasks_of(files, out: Path, suffix: str, common: dict) -> list[dict]:
     before it: scan.h5 and scan.npz become scan.h5.h5 and scan.npz.h5.
 
     Raises:
-        ValueError: two files of one name, or an image in the place of a scan.
+        ValueError: two files of one name, or an image instead of a scan.
     """
     short = [_without_suffix(name) for name, _ in files]
     names = [name if short.count(stem) > 1 else stem for (name, _), stem in zip(files, short)]

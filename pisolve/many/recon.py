@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pisolve import _check
 from pisolve.io.atomic import atomic, sweep
@@ -63,9 +64,10 @@ class Many:
         return f"Many({len(self.rows) - len(self.failed)} of {len(self.rows)} done, {str(self.out)!r})"
 
 
-def recon_many(paths, recipe=None, *, out, client=None, workers: int | None = None, resume: bool = False,
-               retries: int = 2, suffix: str = ".h5", crop="recon", component: str | None = None,
-               load: dict | None = None, select: dict | None = None, progress: bool = False) -> Many:
+def recon_many(paths: Any, recipe: Any = None, *, out: Any, client: Any = None, workers: int | None = None,
+               resume: bool = False, retries: int = 2, suffix: str = ".h5", crop: Any = "recon",
+               component: str | None = None, load: dict | None = None, select: dict | None = None,
+               progress: bool = False) -> Many:
     """Reconstruct many files by one recipe, each by itself, on all cores of this machine or on a cluster.
 
     An image has the bits that `pi.recon` of its file alone gives, on however many workers, in whatever order they end.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from pisolve import _axes, _check, scan
+from pisolve._types import ArrayLike, Axes
 from pisolve.backend import to_numpy
 
 
@@ -14,7 +16,7 @@ class PoorMaskWarning(UserWarning):
     """A sampling pattern that no scanner can acquire, or that the reconstruction will suffer from."""
 
 
-def check(mask, shape, *, phase_axes: int = 1) -> np.ndarray:
+def check(mask: ArrayLike, shape: Sequence[int], *, phase_axes: int = 1) -> np.ndarray:
     """The mask as a new bool array (ky, kx) that fits k-space of `shape`; warns of a pattern not feasible in 2-D.
 
     A 2-D scan samples whole readout lines, so its mask repeats along the readout (or a contiguous part of it).
@@ -38,7 +40,7 @@ def check(mask, shape, *, phase_axes: int = 1) -> np.ndarray:
     return mask
 
 
-def centre(mask) -> tuple[int, int]:
+def centre(mask: ArrayLike) -> tuple[int, int]:
     """Size (ky, kx) of the largest fully sampled block around index N//2: what a calibration may crop.
 
     A block of n samples spans N//2 - n//2 ... N//2 - n//2 + n - 1, as `sigpy.resize` crops. Largest means the longest
@@ -59,7 +61,7 @@ def centre(mask) -> tuple[int, int]:
     return int(ny[best]), int(nx[best])
 
 
-def describe(mask) -> dict:
+def describe(mask: ArrayLike) -> dict:
     """What a mask is: its shape, acceleration, fraction sampled, the axes it varies along, its full centre (ky, kx).
 
     Args:
@@ -75,7 +77,7 @@ def describe(mask) -> dict:
             "axes": tuple(a for a, v in zip((-2, -1), varies) if v), "centre": size}
 
 
-def estimate(kspace, axes=None) -> np.ndarray:
+def estimate(kspace: ArrayLike, axes: Axes | None = None) -> np.ndarray:
     """The sampled positions of zero-filled k-space: True where any coil of any slice is not zero.
 
     With the names of its axes, as for `Scan`, slices, frames, ... that were sampled apart get masks of their own.

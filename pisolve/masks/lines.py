@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import Seed
 from pisolve.masks._arguments import check_axis, check_shape, too_fast
 
 
-def random(shape, accel=4, center_fraction=None, *, axis: int = -2, seed=0) -> np.ndarray:
+def random(shape: Sequence[int], accel: float | Sequence[float] = 4, center_fraction: float | None = None, *,
+           axis: int = -2, seed: Seed = 0) -> np.ndarray:
     """fastMRI's random lines: a full centre, and every other line with p = (N/accel - N_c) / (N - N_c).
 
     N lines along `axis`, N_c = round(N * center_fraction) of them in the centre: the *expected* number is N/accel.
@@ -39,8 +41,8 @@ def random(shape, accel=4, center_fraction=None, *, axis: int = -2, seed=0) -> n
     return _expand(rng.uniform(size=n) < probability, low, shape, axis)
 
 
-def equispaced(shape, accel=4, center_fraction=None, *, axis: int = -2, offset: int | None = None, shift: int = 0,
-               seed=0) -> np.ndarray:
+def equispaced(shape: Sequence[int], accel: float | Sequence[float] = 4, center_fraction: float | None = None, *,
+               axis: int = -2, offset: int | None = None, shift: int = 0, seed: Seed = 0) -> np.ndarray:
     """fastMRI's evenly spaced lines (GRAPPA): every `accel`-th line from `offset`, and a full centre on top.
 
     The centre comes in addition, so the true acceleration is below `accel`. `accel` must be whole. Other arguments and
@@ -68,8 +70,8 @@ def equispaced(shape, accel=4, center_fraction=None, *, axis: int = -2, offset: 
     return _expand(lines, low, shape, axis)
 
 
-def equispaced_fraction(shape, accel=4, center_fraction=None, *, axis: int = -2, offset: int | None = None,
-                        shift: int = 0, seed=0) -> np.ndarray:
+def equispaced_fraction(shape: Sequence[int], accel: float | Sequence[float] = 4, center_fraction: float | None = None,
+                        *, axis: int = -2, offset: int | None = None, shift: int = 0, seed: Seed = 0) -> np.ndarray:
     """fastMRI's equispaced lines that reach `accel` with the centre counted: spacing a' = a (N_c - N) / (N_c a - N).
 
     Lines round(offset + i a') below N - 1 (so the last line may be missing even at accel = 1, as in fastMRI), and the

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve import _check
@@ -11,7 +13,7 @@ _EXPONENT = 3.0  # of the energy; above 2, the dimension, the density of the min
 _SWEEPS = 60  # at most; it settles after some ten
 
 
-def vista(shape, accel: float = 4, frames: int = 16, *, calib: int | None = None, density: float = 4.0,
+def vista(shape: Sequence[int], accel: float = 4, frames: int = 16, *, calib: int | None = None, density: float = 4.0,
           width: float = 0.2, axis: int = -2, seed: int = 0) -> np.ndarray:
     """Lines for each frame that keep away from each other in k-space and in time, denser towards the centre.
 

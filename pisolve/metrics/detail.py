@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike
 from pisolve.metrics._images import inside, pair, peak_of, scaled, slices
 
 LOG_SIZE, LOG_SIGMA = 15, 1.5
@@ -12,7 +15,7 @@ SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang's exponents, fine to c
 VIF_SIZE = 41  # pixels: what the four scales of VIF need
 
 
-def hfen(reference, image, *, region=None) -> float:
+def hfen(reference: ArrayLike | None, image: Any, *, region: ArrayLike | None = None) -> float:
     """High-frequency error norm over the volume, ||LoG(reference - image)|| / ||LoG(reference)||: 0 is equal.
 
     LoG is the Laplacian of a Gaussian, 15 x 15 pixels with a standard deviation of 1.5 pixels and a sum of zero, as
@@ -54,7 +57,7 @@ def _log() -> np.ndarray:
     return kernel - kernel.mean()
 
 
-def ms_ssim(reference, image, *, data_range: float | None = None) -> float:
+def ms_ssim(reference: ArrayLike | None, image: Any, *, data_range: float | None = None) -> float:
     """Multi-scale structural similarity, mean over slices of prod_j cs_j^w_j ssim_M^w_M: 1 is equal.
 
     SSIM in a Gaussian 11 x 11 window (standard deviation 1.5 pixels, windows inside the image only) at up to five
@@ -85,7 +88,7 @@ def ms_ssim(reference, image, *, data_range: float | None = None) -> float:
                           for a, b in zip(slices(reference), slices(image))]))
 
 
-def vif(reference, image, *, data_range: float | None = None) -> float:
+def vif(reference: ArrayLike | None, image: Any, *, data_range: float | None = None) -> float:
     """Visual information fidelity in the pixel domain (VIF-P), mean over slices: 1 is equal, above 1 more contrast.
 
     sum log(1 + g^2 s^2 / (s_v^2 + n)) / sum log(1 + s^2 / n) over four scales: how much of the information that the

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from pisolve._types import ArrayLike
 from pisolve.metrics._images import inside, magnitude, pair, peak_of, scaled, slices
 
 WINDOW = 7
 _ABOVE = 1.25  # times the noise floor; 5x5 averages of the noise of one coil scatter by a tenth of it, of more by less
 
 
-def nmse(reference, image, *, region=None) -> float:
+def nmse(reference: ArrayLike | None, image: Any, *, region: ArrayLike | None = None) -> float:
     """Normalised mean squared error over the volume, ||reference - image||^2 / ||reference||^2: 0 is equal.
 
     Args:
@@ -33,7 +36,8 @@ def nmse(reference, image, *, region=None) -> float:
     return float(np.sum((reference - image) ** 2) / np.sum(reference**2))
 
 
-def psnr(reference, image, *, data_range: float | None = None, region=None) -> float:
+def psnr(reference: ArrayLike | None, image: Any, *, data_range: float | None = None,
+         region: ArrayLike | None = None) -> float:
     """Peak signal-to-noise ratio over the volume in dB, 10 log10(range^2 / mean (reference - image)^2).
 
     One mean squared error for the whole volume, not a mean of slices' values (which differ by decibels); infinite for
@@ -58,7 +62,7 @@ def psnr(reference, image, *, data_range: float | None = None, region=None) -> f
     return float("inf") if mse == 0 else float(20 * np.log10(peak) - 10 * np.log10(mse))
 
 
-def ssim(reference, image, *, data_range: float | None = None) -> float:
+def ssim(reference: ArrayLike | None, image: Any, *, data_range: float | None = None) -> float:
     """Structural similarity, mean over slices of (2 m n + c1)(2 s_mn + c2) / ((m^2 + n^2 + c1)(s_m^2 + s_n^2 + c2)).
 
     Means, variances and the covariance in a uniform 7x7 window with the sample (N - 1) normalisation; c1 = (0.01 L)^2,
@@ -93,13 +97,13 @@ def ssim(reference, image, *, data_range: float | None = None) -> float:
     return float(np.mean(values))
 
 
-def all(reference, image, *, region=None) -> dict[str, float]:
+def all(reference: ArrayLike | None, image: Any, *, region: ArrayLike | None = None) -> dict[str, float]:
     """The three of them, {"nmse", "psnr", "ssim"}, over the volume; `region` holds for NMSE and PSNR."""
     return {"nmse": nmse(reference, image, region=region), "psnr": psnr(reference, image, region=region),
             "ssim": ssim(reference, image)}
 
 
-def body(reference) -> np.ndarray:
+def body(reference: ArrayLike) -> np.ndarray:
     """A bool mask of the object: smoothed magnitude above 10 % of its 99th percentile, largest piece, holes filled.
 
     The magnitude is averaged over 5x5 pixels, so that single noise peaks do not count; of each slice the largest

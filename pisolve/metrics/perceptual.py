@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike, PathLike
 from pisolve.backend import to_numpy
 from pisolve.metrics._images import pair, peak_of, scaled, slices
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of LPIPS: ImageNet's colours in -1..1
 
 
-def frechet(features_a, features_b) -> float:
+def frechet(features_a: ArrayLike, features_b: ArrayLike) -> float:
     """Squared Frechet distance of two Gaussians fitted to features: FID, if the features are Inception's.
 
         ||m_a - m_b||^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))
@@ -46,7 +48,8 @@ def frechet(features_a, features_b) -> float:
     return float(max(np.sum((m_a - m_b) ** 2) + np.trace(c_a) + np.trace(c_b) - 2 * cross, 0.0))
 
 
-def lpips(reference, image, network, weights, *, data_range: float | None = None) -> float:
+def lpips(reference: ArrayLike | None, image: Any, network: Any, weights: ArrayLike, *,
+          data_range: float | None = None) -> float:
     """Learned perceptual image patch similarity, mean over slices: 0 is equal.
 
         sum_l mean_yx sum_c w_lc (f_lc(reference) - f_lc(image))^2,  every f_l(y, x) scaled to length 1
@@ -101,7 +104,7 @@ def lpips(reference, image, network, weights, *, data_range: float | None = None
     return total
 
 
-def lpips_weights(path) -> list[np.ndarray]:
+def lpips_weights(path: PathLike) -> list[np.ndarray]:
     """The linear weights of an LPIPS file (`alex.pth`, `vgg.pth`, `squeeze.pth`), one array (c_l,) a layer.
 
     Raises:

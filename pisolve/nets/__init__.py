@@ -1,35 +1,51 @@
 """Trained networks and the modules they are made of; the only room that imports torch at the top."""
 
 from pisolve.nets import losses
+from pisolve.nets.adversarial import Adversarial, AdversarialTask, Critic, adversarial, dagan, pic_gan, refine_gan
+from pisolve.nets.automap import AUTOMAP
 from pisolve.nets.blocks import DnCNN, ResBlock
+from pisolve.nets.catalogue import networks
 from pisolve.nets.consistency import DataConsistency
 from pisolve.nets.datasets import FastMRI, Scans, Simulated, lines
 from pisolve.nets.decoders import DIP, ConvDecoder, DeepDecoder
 from pisolve.nets.denoising import Denoising
 from pisolve.nets.dither import DisplayOnly, dither
-from pisolve.nets.e2e_varnet import VNU, E2EVarNet
+from pisolve.nets.domains import InDomain, residual_cnn
+from pisolve.nets.e2e_varnet import VNU, E2EVarNet, SensitivityModel
 from pisolve.nets.fastmri_unet import FastMRIUNet, ZeroFilledUNet, kspace_correction
 from pisolve.nets.filters import FilterBank
+from pisolve.nets.foreign import foreign
 from pisolve.nets.gradient_step import GradientStep, curvature
+from pisolve.nets.grappanet import GrappaNet
+from pisolve.nets.learned_maps import LearnedMaps
 from pisolve.nets.lipschitz import AveragedDnCNN
 from pisolve.nets.measure import equivariance
+from pisolve.nets.perceptual import Perceptual
+from pisolve.nets.postprocess import Postprocessor
 from pisolve.nets.published import IRCNN, DRUNet, FFDNet
 from pisolve.nets.reconstruction import SSDU, ReconstructionTask
+from pisolve.nets.rim import RIM
 from pisolve.nets.run import Training
 from pisolve.nets.simulate import Simulation, simulate
 from pisolve.nets.slices import Slices, collate
 from pisolve.nets.store import available, build, card, load, rounded, save
+from pisolve.nets.swin import SwinMR
 from pisolve.nets.train import train
 from pisolve.nets.unet import UNet
 from pisolve.nets.unrolled import Unrolled
-from pisolve.nets.variants import admm_net, cascade, modl, primal_dual, varnet
+from pisolve.nets.variants import admm_net, cascade, kiki, modl, primal_dual, varnet
+from pisolve.nets.vit import ViT
+from pisolve.nets.xpdnet import MWCNN, XPDNet
 
-__all__ = ["DIP", "IRCNN", "SSDU", "VNU", "AveragedDnCNN", "ConvDecoder", "DRUNet", "DataConsistency", "DeepDecoder",
-           "Denoising", "DisplayOnly", "DnCNN", "E2EVarNet", "FFDNet", "FastMRI", "FastMRIUNet", "FilterBank",
-           "GradientStep", "ReconstructionTask", "ResBlock", "Scans", "Simulated", "Simulation", "Slices", "Training",
-           "UNet", "Unrolled", "ZeroFilledUNet", "admm_net", "available", "build", "card", "cascade", "collate",
-           "curvature", "dither", "equivariance", "kspace_correction", "lines", "load", "losses", "modl", "primal_dual",
-           "rounded", "save", "simulate", "train", "varnet"]
+__all__ = ["AUTOMAP", "DIP", "IRCNN", "MWCNN", "RIM", "SSDU", "VNU", "Adversarial", "AdversarialTask", "AveragedDnCNN",
+           "ConvDecoder", "Critic", "DRUNet", "DataConsistency", "DeepDecoder", "Denoising", "DisplayOnly", "DnCNN",
+           "E2EVarNet", "FFDNet", "FastMRI", "FastMRIUNet", "FilterBank", "GradientStep", "GrappaNet", "InDomain",
+           "LearnedMaps", "Perceptual", "Postprocessor", "ReconstructionTask", "ResBlock", "Scans", "SensitivityModel",
+           "Simulated", "Simulation", "Slices", "SwinMR", "Training", "UNet", "Unrolled", "ViT", "XPDNet",
+           "ZeroFilledUNet", "admm_net", "adversarial", "available", "build", "card", "cascade", "collate",
+           "curvature", "dagan", "dither", "equivariance", "foreign", "kiki", "kspace_correction", "lines", "load",
+           "losses", "modl", "networks", "pic_gan", "primal_dual", "refine_gan", "residual_cnn", "rounded", "save",
+           "simulate", "train", "varnet"]
 
 
 def __getattr__(name):

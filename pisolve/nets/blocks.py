@@ -1,4 +1,4 @@
-"""The plain pieces of image-to-image networks: activations, bias-free residual blocks and the DnCNN."""
+"""The plain pieces of image-to-image networks: complex images as planes, activations, residual blocks, the DnCNN."""
 
 from __future__ import annotations
 
@@ -31,6 +31,31 @@ def as_network(name: str, value) -> nn.Module:
     if isinstance(value, dict) and set(value) == {"architecture", "config"}:
         return BUILDERS[0](**value)
     raise TypeError(f"{name} must be a torch module, got {_check.brief(value)}")
+
+
+def to_planes(x: torch.Tensor) -> torch.Tensor:
+    """Complex images (B, c, y, x), or (y, x) and (B, y, x) of c = 1, as planes (B, 2 c, y, x), real parts first."""
+    x = x[None] if x.ndim == 2 else x
+    x = x[:, None] if x.ndim == 3 else x.flatten(0, -4)
+    return torch.cat([x.real, x.imag], 1)
+
+
+def to_complex(planes: torch.Tensor, shape) -> torch.Tensor:
+    """What `to_planes` made, as complex images of `shape`."""
+    real, imag = planes.chunk(2, 1)
+    return torch.complex(real, imag).reshape(shape)
+
+
+def kept_shape(name: str, out, planes: torch.Tensor) -> torch.Tensor:
+    """What a network made of `planes`, checked to be of their shape.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not torch.is_tensor(out) or out.shape != planes.shape:
+        got = tuple(out.shape) if torch.is_tensor(out) else type(out).__name__
+        raise ValueError(f"{name} returned {got} for {tuple(planes.shape)}: it must keep the shape")
+    return out
 
 
 class ResBlock(nn.Module):

@@ -10,6 +10,7 @@ import numpy as np
 
 from pisolve import _check
 from pisolve.nets import data
+from pisolve.nets.adversarial import AdversarialTask
 from pisolve.nets.datasets import FastMRI, Simulated, lines
 from pisolve.nets.denoising import Denoising
 from pisolve.nets.reconstruction import SSDU, ReconstructionTask, needs_maps
@@ -45,6 +46,10 @@ def _reconstruction(values, given, loss, network, kind=ReconstructionTask):
 
 def _ssdu(values, given, loss, network):
     return _reconstruction(values, given, loss, network, SSDU)
+
+
+def _adversarial(values, given, loss, network):
+    return _reconstruction(values, given, loss, network, AdversarialTask)
 
 
 def _simulated(given, group, maps):
@@ -89,4 +94,4 @@ def _taken(given, **defaults) -> list:
     return list(values.values())
 
 
-TASKS = {"denoising": _denoising, "reconstruction": _reconstruction, "ssdu": _ssdu}
+TASKS = {"denoising": _denoising, "reconstruction": _reconstruction, "ssdu": _ssdu, "adversarial": _adversarial}

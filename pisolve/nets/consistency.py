@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import nn
@@ -218,7 +219,7 @@ class DataConsistency(nn.Module):
         self.config = {"nu": nu, "learn": bool(learn), "inner": self.inner}
         self.log_nu = None if hard else nn.Parameter(torch.tensor(math.log(nu)), requires_grad=bool(learn))
 
-    def forward(self, A, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, A: Any, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """The image z (..., y, x), made consistent with the data y of A: complex tensors, differentiable."""
         rho = 0.0 if self.log_nu is None else (-self.log_nu).exp()
         problem = SliceProblem(A, y)

@@ -10,6 +10,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from pisolve import _check, io, masks
+from pisolve._types import PathLike
 from pisolve.io.fastmri import header
 from pisolve.io.hdf5 import array_at, open_hdf5, text
 from pisolve.io.limits import limit
@@ -134,7 +135,7 @@ class FastMRI(Dataset):
         Zbontar et al., fastMRI: An Open Dataset and Benchmarks for Accelerated MRI, arXiv:1811.08839.
     """
 
-    def __init__(self, folder, pattern: Callable | None = None, *, maps: str | None = "espirit"):
+    def __init__(self, folder: PathLike, pattern: Callable | None = None, *, maps: str | None = "espirit"):
         self.files = sorted(Path(folder).rglob("*.h5"))
         if not self.files:
             raise ValueError(f"{folder} holds no .h5 file: give the folder of fastMRI's files")
@@ -165,7 +166,8 @@ class FastMRI(Dataset):
         return _sliced(scan, mask, self.maps)
 
 
-def lines(kind: str = "random", accel=4, center_fraction=None, *, axis: int = -1) -> Callable:
+def lines(kind: str = "random", accel: float | Sequence[float] = 4, center_fraction: float | None = None, *,
+          axis: int = -1) -> Callable:
     """A `pattern` for `Scans` and `FastMRI`: one of `pisolve.masks`' line patterns; fastMRI's lines vary along kx."""
     make = getattr(masks, _check.choice("kind", kind, ("random", "equispaced", "equispaced_fraction")))
 

@@ -6,6 +6,8 @@ the architecture alone is the prior (`pisolve.scan_specific.Untrained`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -67,7 +69,7 @@ class ConvDecoder(_Decoder):
     def __init__(self, channels: int = 64, layers: int = 7):
         super().__init__(channels, layers)
 
-    def forward(self, z: torch.Tensor, shape) -> torch.Tensor:
+    def forward(self, z: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
         """The image (1, 2, y, x)."""
         for size, conv, norm in zip(self.sizes(shape), self.convs, self.norms):
             z = z if z.shape[-2:] == size else F.interpolate(z, size, mode="nearest")
@@ -92,7 +94,7 @@ class DeepDecoder(_Decoder):
     def __init__(self, channels: int = 128, layers: int = 7):
         super().__init__(channels, layers)
 
-    def forward(self, z: torch.Tensor, shape) -> torch.Tensor:
+    def forward(self, z: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
         """The image (1, 2, y, x)."""
         for size, conv, norm in zip(self.sizes(shape), self.convs, self.norms):
             z = conv(z)
@@ -104,7 +106,7 @@ class DeepDecoder(_Decoder):
 class DIP(nn.Module):
     """The deep image prior: a U-Net from a fixed uniform noise image to the image.
 
-    The network is `FastMRIUNet` (the paper's has other widths and strided convolutions in the place of pooling).
+    The network is `FastMRIUNet` (the paper's has other widths and strided convolutions instead of pooling).
 
     Args:
         inputs: channels of the noise image.
@@ -121,11 +123,11 @@ class DIP(nn.Module):
         self.config = {"inputs": self.inputs, "chans": chans, "pools": pools}
         self.multiple = 2**pools
 
-    def latent(self, shape, rng: np.random.Generator) -> torch.Tensor:
+    def latent(self, shape: Sequence[int], rng: np.random.Generator) -> torch.Tensor:
         """The fixed random input (1, inputs, y, x), uniform in 0 to 0.1."""
         return torch.from_numpy(rng.uniform(0, 0.1, (1, self.inputs, *self._padded(shape))).astype(np.float32))
 
-    def forward(self, z: torch.Tensor, shape) -> torch.Tensor:
+    def forward(self, z: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
         """The image (1, 2, y, x)."""
         return self.unet(z)[..., : shape[0], : shape[1]]
 

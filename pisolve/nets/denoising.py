@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +80,7 @@ class Denoising:
         level = sigma.expand(-1, 1, *clean.shape[-2:])
         return clean, torch.cat([clean + sigma * torch.stack(noise), level], 1), sigma
 
-    def loss(self, network, batch) -> torch.Tensor:
+    def loss(self, network: Any, batch: Any) -> torch.Tensor:
         """The loss of a batch: a scalar."""
         clean, noisy, sigma = batch
         output = network(noisy).float()
@@ -88,7 +89,7 @@ class Denoising:
         error = (output - clean).square().mean((1, 2, 3))
         return torch.log(error / sigma.flatten().square() + 0.003).mean()
 
-    def validate(self, network) -> dict[str, float]:
+    def validate(self, network: Any) -> dict[str, float]:
         """The PSNR in dB at every noise level, by "psnr_LEVEL", or "NAME_psnr_LEVEL" where the images have names."""
         return {f"{name}{'_' * bool(name)}psnr_{s:g}": value for name, images in self._groups("").items() if len(images)
                 for s, value in zip(self.sigmas, psnr(network, images, self.sigmas))}
@@ -102,7 +103,7 @@ class Denoising:
                 "caption": "Mean PSNR in dB, peak max|x|, error mean |e|^2, on images held out of the training. TV: "
                            "its weight the best of 6 on these very images."}
 
-    def figures(self, network) -> list[dict]:
+    def figures(self, network: Any) -> list[dict]:
         """Rows of the card: mean PSNR of the noisy images, of TV at its best of 6 weights, and of the network."""
         rows = []
         for name, images in self._groups("validation").items():
@@ -118,7 +119,7 @@ class Denoising:
         """The validation images in lists by name; `name` is that of a list without one."""
         return self.held_out if isinstance(self.held_out, dict) else {name: self.held_out}
 
-    def picture(self, network, sigma: float = 0.1) -> np.ndarray:
+    def picture(self, network: Any, sigma: float = 0.1) -> np.ndarray:
         """Noisy, denoised and clean magnitude of the first validation image, side by side."""
         images = [i for group in self._groups("").values() for i in group]
         if not len(images):

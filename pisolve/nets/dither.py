@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike
 from pisolve.backend import to_numpy
 
 
@@ -17,7 +18,7 @@ class DisplayOnly(np.ndarray):
     display_only = True
 
 
-def dither(image, sigma: float = 0.02, *, window: int = 11, seed: int = 0) -> DisplayOnly:
+def dither(image: ArrayLike, sigma: float = 0.02, *, window: int = 11, seed: int = 0) -> DisplayOnly:
     """x / max(x) + n with n ~ N(0, sigma^2 m), m the median of x / max(x) over `window` x `window` pixels.
 
     Networks trained on a pixel loss or SSIM smooth the noise away, and readers take such images for blurred; noise that

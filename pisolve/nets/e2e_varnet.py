@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from pisolve.nets._fastmri import (
     plain_state,
     unet_sizes,
 )
+from pisolve.nets.blocks import to_complex, to_planes
 from pisolve.nets.fastmri_unet import FastMRIUNet
 
 
@@ -27,36 +29,47 @@ class NormUnet(nn.Module):
 
     Args:
         chans, pools: as for `FastMRIUNet`.
+        images: images that are seen at once, as the coils of a slice are.
     """
 
-    def __init__(self, chans: int, pools: int):
+    def __init__(self, chans: int, pools: int, images: int = 1):
         super().__init__()
-        self.unet = FastMRIUNet(2, 2, chans, pools)
+        self.unet = FastMRIUNet(2 * images, 2 * images, chans, pools)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Complex images (B, y, x) -> the same shape; each is normalised by itself and padded to multiples of 16."""
+        """Complex images (B, y, x) or (B, images, y, x) -> the same shape.
+
+        Each is normalised by itself and padded to multiples of 16.
+        """
         height, width = x.shape[-2:]
-        planes = torch.stack([x.real, x.imag], 1)
+        planes = to_planes(x)
         mean, std = planes.mean((-2, -1), keepdim=True), planes.std((-2, -1), keepdim=True)
         top, left = -height % 16 // 2, -width % 16 // 2
         planes = (planes - mean) / std.clamp_min(torch.finfo(std.dtype).tiny)  # an empty image stays zero
         planes = F.pad(planes, (left, -width % 16 - left, top, -height % 16 - top))
         out = self.unet(planes)[..., top : top + height, left : left + width]
-        out = out.to(mean.dtype) * std + mean
-        return torch.complex(out[:, 0], out[:, 1])
+        return to_complex(out.to(mean.dtype) * std + mean, x.shape)
 
 
 class SensitivityModel(nn.Module):
     """S = U(F^-1 M_c y) / rss: coil maps, sum |S|^2 = 1, from the fully sampled centre M_c by one U-Net for all coils.
 
+    `nets.LearnedMaps` makes the maps of any recipe by it.
+
     Args:
         chans, pools: as for `FastMRIUNet`.
         mask_center: take the centre only; False lets all of k-space in.
+
+    Reference:
+        Sriram et al., "End-to-End Variational Networks for Accelerated MRI Reconstruction", MICCAI 2020, eq. 12.
     """
+
+    makes_maps = True
 
     def __init__(self, chans: int = 8, pools: int = 4, mask_center: bool = True):
         super().__init__()
         self.mask_center = bool(mask_center)
+        self.config = {"chans": chans, "pools": pools, "mask_center": self.mask_center}
         self.norm_unet = NormUnet(chans, pools)
 
     def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies=None) -> torch.Tensor:
@@ -138,7 +151,7 @@ class E2EVarNet(_Cascades):
         self.sens_net = SensitivityModel(sens_chans, sens_pools, mask_center)
         self.config |= {"sens_chans": sens_chans, "sens_pools": sens_pools, "mask_center": self.sens_net.mask_center}
 
-    def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies=None) -> torch.Tensor:
+    def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies: Any = None) -> torch.Tensor:
         """Reconstruct.
 
         Args:
@@ -213,7 +226,7 @@ class VNU(_Cascades):
                  checkpoint: bool = False):
         super().__init__(num_cascades, chans, pools, intermediates, checkpoint)
 
-    def forward(self, A, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, A: Any, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
         """Reconstruct.
 
         Args:
@@ -238,7 +251,7 @@ class VNU(_Cascades):
         if self.intermediates == "image":
             start = forward.H(y) if x0 is None else x0
             return self.run(start, lambda x: forward.H(forward(x) - y), _same, _same)
-        mask = _mask_of(A).to(y.device)
+        mask = mask_of(A, "intermediates='kspace'", ": intermediates='image' takes any operator").to(y.device)
         full = linops.as_torch(linops.sense(A.mps))
         start = torch.where(mask, y, 0 if x0 is None else full(x0))
         k = self.run(start, lambda k: torch.where(mask, k - y, 0), full.H, full)
@@ -249,15 +262,22 @@ def _same(x):
     return x
 
 
-def _mask_of(A) -> torch.Tensor:
-    """The mask of a `linops.sense`, True where it samples, as a tensor that broadcasts to its data."""
+def mask_of(A, user: str, instead: str = "") -> torch.Tensor:
+    """The mask of a `linops.sense`, True where it samples, as a tensor that broadcasts to its data.
+
+    Args:
+        A: the operator.
+        user, instead: what asks for it, and what to do otherwise, for the message.
+
+    Raises:
+        TypeError: another operator.
+        ValueError: one with weights.
+    """
     if not hasattr(A, "mps") or not hasattr(A, "weight"):
-        raise TypeError(f"A must be made by linops.sense for intermediates='kspace', got {type(A).__name__}: "
-                        "intermediates='image' takes any operator")
+        raise TypeError(f"A must be made by linops.sense for {user}, got {type(A).__name__}{instead}")
     if A.weight is None:
         return torch.ones(1, 1, dtype=torch.bool)
     weight = torch.from_numpy(backend.to_numpy(A.weight))
     if bool(((weight != 0) & (weight != 1)).any()):
-        raise ValueError("A has weights, which k-space as the intermediate does not know: leave them out, or "
-                         "intermediates='image'")
+        raise ValueError(f"A has weights, which {user} does not know: leave them out{instead}")
     return weight.bool() if weight.ndim == 2 else weight.bool()[:, None]

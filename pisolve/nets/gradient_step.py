@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
 
 from pisolve import _check
+from pisolve._types import ArrayLike
 from pisolve.nets.blocks import as_network, describe
 from pisolve.priors._module import pad_to_multiple
 
@@ -35,7 +38,7 @@ class GradientStep(nn.Module):
         D = pi.nets.GradientStep(pi.nets.UNet(activation="elu"))
     """
 
-    def __init__(self, network, channels: int | None = None, multiple: int = 1):
+    def __init__(self, network: Any, channels: int | None = None, multiple: int = 1):
         super().__init__()
         self.network = as_network("network", network)
         if channels is None:
@@ -74,7 +77,7 @@ class GradientStep(nn.Module):
         return out if outer else out.detach()
 
 
-def curvature(D, image, sigma: float | None = None, *, steps: int = 20, seed: int = 0) -> float:
+def curvature(D: Any, image: ArrayLike, sigma: float | None = None, *, steps: int = 20, seed: int = 0) -> float:
     """||grad^2 g|| at an image, the largest |eigenvalue|, by power iteration on differences of x - D(x, sigma).
 
     What `RED(D, sigma, lipschitz=...)` has to be at least near this image; elsewhere it may be larger. The differences

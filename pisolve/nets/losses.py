@@ -268,7 +268,7 @@ def from_config(table: Mapping) -> Loss:
     Args:
         table: name -> weight, as {"SSIM": 0.84, "L1": 0.16}; or name -> the weight with the loss's own arguments, as
             {"SSIM": {"weight": 0.84, "data_range": "image"}}. Names: L1, L2, LogL2, Charbonnier, SSIM,
-            Frequency.
+            Frequency, Perceptual.
 
     Raises:
         TypeError: not a table, or a weight that is no number.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import cmath
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike
 
 
-def equivariance(D, images, sigma: float | None = None, *, phases: int = 8, seed: int = 0) -> float:
+def equivariance(D: Any, images: ArrayLike, sigma: float | None = None, *, phases: int = 8, seed: int = 0) -> float:
     """max over phases t and images of ||D(e^it x) - e^it D(x)|| / ||D(x) - x||, 0 where D commutes with global phases.
 
     A scanner's global phase is arbitrary; this is how much of what D does depends on it. 1 means: as much as it does.

@@ -21,20 +21,21 @@ class Group:
     def average_gradients(self, network: torch.nn.Module, stop: bool = False) -> bool:
         """Replace every gradient by its mean over the processes, in one message; True where any wants to stop.
 
-        Parameters that got no gradient in one process count as zero there.
+        Parameters that got no gradient in one process count as zero there; those that got none in any have none.
         """
         if self.world == 1:
             return stop
         parameters = [p for p in network.parameters() if p.requires_grad]
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         parts = [torch.view_as_real(g.resolve_conj()) if g.is_complex() else g for g in parts]
-        flag = parts[0].new_tensor([float(stop)])
-        flat = torch.cat([*(g.reshape(-1) for g in parts), flag])
+        flags = parts[0].new_tensor([*(float(p.grad is not None) for p in parameters), float(stop)])
+        flat = torch.cat([*(g.reshape(-1) for g in parts), flags])
         dist.all_reduce(flat)
-        place = 0
-        for p, g in zip(parameters, parts):
+        place, found = 0, flat[-len(flags):-1].tolist()
+        for p, g, number in zip(parameters, parts, found):
             new = (flat[place: place + g.numel()] / self.world).view(g.shape)
-            p.grad = torch.view_as_complex(new.contiguous()) if p.is_complex() else new
+            new = torch.view_as_complex(new.contiguous()) if p.is_complex() else new
+            p.grad = new if number else None  # what is not trained now must not move by its momentum
             place += g.numel()
         return bool(flat[-1] > 0)
 

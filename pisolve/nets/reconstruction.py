@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,13 +61,13 @@ class ReconstructionTask:
         """The slices of a step."""
         return collate([self._item(step * self.batch_size + place) for place in share(self.batch_size, rank, world)])
 
-    def loss(self, network, batch: Slices) -> torch.Tensor:
+    def loss(self, network: Any, batch: Slices) -> torch.Tensor:
         """The loss of a batch: a scalar."""
         output, target = self.output(network, batch)
         given = losses.L1() if target.is_complex() else losses.SSIM(data_range="image")
         return (self.loss_function or given)(output, target)
 
-    def output(self, network, batch: Slices) -> tuple[torch.Tensor, torch.Tensor]:
+    def output(self, network: Any, batch: Slices) -> tuple[torch.Tensor, torch.Tensor]:
         """What the network makes of a batch, and what it should be."""
         maps = needs_maps(network)
         target = batch.target if maps else batch.rss
@@ -76,11 +77,11 @@ class ReconstructionTask:
         x = network(batch.A, batch.kspace) if maps else network(batch.kspace, batch.mask)
         return _cropped(x, target.shape[-2:]), target
 
-    def validate(self, network) -> dict[str, float]:
+    def validate(self, network: Any) -> dict[str, float]:
         """Means over the validation slices: "nmse", "psnr", "ssim", each slice by itself, of magnitudes."""
         return _mean([metrics.all(target, output) for output, target in self._validated(network)])
 
-    def picture(self, network) -> np.ndarray:
+    def picture(self, network: Any) -> np.ndarray:
         """Zero-filled, reconstructed and true magnitude of the first validation slice, side by side."""
         if not len(self.validation):
             return np.zeros((1, 1))
@@ -96,7 +97,7 @@ class ReconstructionTask:
                 "training": f"{self.batch_size} slices each, loss {self.loss_function!r}, {settings or ''} ",
                 "caption": "Means over slices held out of the training, magnitudes."}
 
-    def figures(self, network) -> list[dict]:
+    def figures(self, network: Any) -> list[dict]:
         """Rows of the card: zero-filled images and the network's, mean NMSE, PSNR in dB and SSIM."""
         if not len(self.validation):
             return []
@@ -171,7 +172,7 @@ class SSDU(ReconstructionTask):
                          if slices.coord is None else held_out_shots(mask[0], self.rho, rng))
         return slices, torch.from_numpy(np.stack(split)[:, None])
 
-    def loss(self, network, batch) -> torch.Tensor:
+    def loss(self, network: Any, batch: Any) -> torch.Tensor:
         """The loss of a batch: a scalar."""
         slices, held = batch
         if not needs_maps(network):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check, backend, linops, masks, trajectories
+from pisolve._types import ArrayLike, Seed
 from pisolve.nets.data import smooth_basis
 from pisolve.nets.slices import MAPS, Slices, measured
 
@@ -97,7 +100,8 @@ class Simulation:
         return math.exp(rng.uniform(math.log(low), math.log(high))) if low else 0.0
 
 
-def simulate(image, coils, mask=None, *, coord=None, size=None, noise: float = 0.0, seed=0,
+def simulate(image: ArrayLike, coils: Any, mask: ArrayLike | None = None, *, coord: ArrayLike | None = None,
+             size: Sequence[int] | None = None, noise: float = 0.0, seed: Seed = 0,
              maps: str | None = "espirit") -> Slices:
     """One measured slice: k-space y_c = M (F S_c m + n), of an object m that may be finer than the pixels.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ class Slices:
             y = y * density[:, None].astype(y.real.dtype)
         return abs(self.A.H(y))
 
-    def to(self, device) -> Slices:
+    def to(self, device: Any) -> Slices:
         """The same on another device."""
         if self.kspace.device == torch.device(device):
             return self

@@ -6,47 +6,26 @@ import copy
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 
 from pisolve import _check
+from pisolve._types import PathLike
 from pisolve.io import atomic
 from pisolve.io.door import reading
-from pisolve.nets.blocks import BUILDERS, DnCNN, describe
+from pisolve.nets.architectures import ARCHITECTURES
+from pisolve.nets.blocks import BUILDERS, describe
 from pisolve.nets.cards import CARD, markdown
-from pisolve.nets.decoders import DIP, ConvDecoder, DeepDecoder
-from pisolve.nets.e2e_varnet import VNU, E2EVarNet
-from pisolve.nets.fastmri_unet import FastMRIUNet, ZeroFilledUNet
-from pisolve.nets.filters import FilterBank
-from pisolve.nets.gradient_step import GradientStep
-from pisolve.nets.lipschitz import AveragedDnCNN
-from pisolve.nets.published import IRCNN, DRUNet, FFDNet
+from pisolve.nets.published import DRUNet, FFDNet
 from pisolve.nets.recognise import CHAINS, one_of_many, recognise, unpacked
 from pisolve.nets.unet import UNet
 from pisolve.nets.unrolled import Unrolled
 from pisolve.nets.weights import Foreign, building, check_tensors, read_plain
 from pisolve.priors.adapter import Denoiser
 
-ARCHITECTURES = {
-    "UNet": UNet,
-    "DnCNN": DnCNN,
-    "IRCNN": IRCNN,
-    "FFDNet": FFDNet,
-    "DRUNet": DRUNet,
-    "GradientStep": GradientStep,
-    "AveragedDnCNN": AveragedDnCNN,
-    "FilterBank": FilterBank,
-    "Unrolled": Unrolled,
-    "FastMRIUNet": FastMRIUNet,
-    "ZeroFilledUNet": ZeroFilledUNet,
-    "E2EVarNet": E2EVarNet,
-    "VNU": VNU,
-    "ConvDecoder": ConvDecoder,
-    "DeepDecoder": DeepDecoder,
-    "DIP": DIP,
-}
 _SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -61,7 +40,7 @@ def card(name: str) -> str:
     return (_SHIPPED / f"{name}.md").read_text(encoding="utf-8")
 
 
-def load(name_or_path, *, channels: str = "auto", level: float | str | None = None, scale: float = 1.0,
+def load(name_or_path: Any, *, channels: str = "auto", level: float | str | None = None, scale: float = 1.0,
          offset: float = 0.0, rescale: bool = False, phases: int = 1,
          architecture: str | None = None) -> Denoiser | torch.nn.Module:
     """A trained network, in eval mode, from a shipped name or a weights file.
@@ -130,7 +109,7 @@ def _made(path: Path, given: dict, *, architecture, level, scale, **options) -> 
     except RuntimeError as error:
         raise ValueError(f"{path.name} does not fit {type(network).__name__}: {str(error).splitlines()[-1]}") from error
     network.eval().requires_grad_(False)
-    if not hasattr(network, "needs_maps"):
+    if not hasattr(network, "needs_maps") and not hasattr(network, "makes_maps"):
         network = Denoiser(network, level=None if level == "blind" else level, scale=scale, note=str(note), **options)
     elif given:
         raise ValueError(f"{path.name} is a reconstruction network: {', '.join(given)} has no effect on it")
@@ -218,7 +197,7 @@ def named_level(path) -> float | str | None:
     return "blind" if "blind" in stem else None
 
 
-def save(module: torch.nn.Module, path, card: dict, *, dtype: str | None = None) -> None:
+def save(module: torch.nn.Module, path: PathLike, card: dict, *, dtype: str | None = None) -> None:
     """Write a network's weights and its model card: `path` (.safetensors) and a readable .md beside it.
 
     Args:

@@ -7,16 +7,18 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from pisolve._types import PathLike
 from pisolve.io.held import held
 from pisolve.nets import parallel
 from pisolve.nets.log import Log
 from pisolve.nets.run import Run, Training
 
 
-def train(network: torch.nn.Module, task, settings: Training, *, folder, resume: bool = False,
+def train(network: torch.nn.Module, task: Any, settings: Training, *, folder: PathLike, resume: bool = False,
           progress: bool = False) -> torch.nn.Module:
     """Train `network` in place and return it, in eval mode, with the running average of its weights.
 

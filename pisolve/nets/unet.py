@@ -70,14 +70,18 @@ class UNet(nn.Module):
         sigma = torch.maximum(x[:, self.channels:].mean((1, 2, 3), keepdim=True), least)
         return image + sigma * self._change(x / sigma)
 
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """What the scales make of (B, channels + 1, H, W) on the way down, finest first: for perceptual losses."""
+        y = self.head(pad_to_multiple(x, self.multiple).contiguous(memory_format=torch.channels_last))
+        found = []
+        for down, shrink in zip(self.down, self.shrink):
+            found.append(down(y))
+            y = shrink(found[-1])
+        return [*found, self.middle(y)]
+
     def _change(self, x):
         height, width = x.shape[-2:]
-        y = self.head(pad_to_multiple(x, self.multiple).contiguous(memory_format=torch.channels_last))
-        skips = []
-        for down, shrink in zip(self.down, self.shrink):
-            skips.append(down(y))
-            y = shrink(skips[-1])
-        y = self.middle(y)
+        *skips, y = self.features(x)
         for up, grow in zip(reversed(self.up), reversed(self.grow)):
             y = up(grow(y) + skips.pop())
         return self.tail(y)[..., :height, :width]

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -109,7 +110,7 @@ class Unrolled(nn.Module):
 
     needs_maps = True
 
-    def __init__(self, solver: Solver | dict, denoiser, iterations: int = 10, *, shared_weights: bool = True,
+    def __init__(self, solver: Solver | dict, denoiser: Any, iterations: int = 10, *, shared_weights: bool = True,
                  shared_steps: bool = False, learn_steps: bool = True, sigma: float | Sequence[float] = 0.05,
                  channels: str = "auto", noise_input: str | None = "auto", tol: float | None = None,
                  implicit: bool = True, checkpoint: bool = False):
@@ -197,7 +198,7 @@ class Unrolled(nn.Module):
         logs = getattr(self, f"log_{name}")
         return logs[k if len(logs) > 1 else 0].exp()
 
-    def forward(self, A, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, A: Any, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
         """The image: A a linop image -> data, y native complex of A's output shape, x0 the first image, else A^H y / c.
 
         c is the curvature of the data term, ||A b||^2 / ||b||^2 at b = A^H y of each slice: 1 for full data.

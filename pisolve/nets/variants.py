@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import Any
 
 from pisolve import _check
 from pisolve.nets.blocks import DnCNN
+from pisolve.nets.domains import InDomain
 from pisolve.nets.filters import FilterBank
 from pisolve.nets.unrolled import Unrolled
 from pisolve.solvers import ADMM, PDHG, DataProx, GradientDescent
@@ -13,7 +16,7 @@ from pisolve.solvers import ADMM, PDHG, DataProx, GradientDescent
 HARD = 1e-20  # the penalty that stands for nu = inf: 0 to the precision of any image, but no division by 0
 
 
-def modl(denoiser=None, iterations: int = 10, *, rho: float = 0.05, inner: int = 10, implicit: bool = True,
+def modl(denoiser: Any = None, iterations: int = 10, *, rho: float = 0.05, inner: int = 10, implicit: bool = True,
          checkpoint: bool = False) -> Unrolled:
     """MoDL: x <- (A^H A + rho)^-1 (A^H y + rho D(x)), one D and one learned rho for all iterations.
 
@@ -39,7 +42,7 @@ def modl(denoiser=None, iterations: int = 10, *, rho: float = 0.05, inner: int =
                     iterations, shared_steps=True, implicit=implicit, checkpoint=checkpoint)
 
 
-def varnet(denoiser=None, iterations: int = 10, *, step_size: float = 1.0, checkpoint: bool = False) -> Unrolled:
+def varnet(denoiser: Any = None, iterations: int = 10, *, step_size: float = 1.0, checkpoint: bool = False) -> Unrolled:
     """Variational network: x <- x - eta_k A^H (A x - y) + CNN_k(x), with the CNN and eta of each iteration learned.
 
     The paper's CNN is one layer of filters, radial basis functions and the filters transposed; the default here,
@@ -61,7 +64,7 @@ def varnet(denoiser=None, iterations: int = 10, *, step_size: float = 1.0, check
                     shared_weights=False, checkpoint=checkpoint)
 
 
-def cascade(denoiser=None, cascades: int = 5, *, nu: float = math.inf, inner: int = 10,
+def cascade(denoiser: Any = None, cascades: int = 5, *, nu: float = math.inf, inner: int = 10,
             checkpoint: bool = False) -> Unrolled:
     """Deep cascade: networks D_k and data consistency in turn, x <- argmin nu/2 ||A x - y||^2 + 1/2 ||x - D_k(x)||^2.
 
@@ -81,13 +84,46 @@ def cascade(denoiser=None, cascades: int = 5, *, nu: float = math.inf, inner: in
     Example:
         net = pi.nets.cascade(nu=10.0)
     """
+    return _cascade(DnCNN(2, 5, 64) if denoiser is None else denoiser, cascades, nu, inner, checkpoint)
+
+
+def _cascade(parts, number, nu, inner, checkpoint):
     hard = nu == math.inf
     rho = HARD if hard else 1 / _check.number("nu", nu, low=0, strict=True)
-    return Unrolled(DataProx(rho=rho, momentum=False, inner=inner), DnCNN(2, 5, 64) if denoiser is None else denoiser,
-                    cascades, shared_weights=False, learn_steps=not hard, checkpoint=checkpoint)
+    return Unrolled(DataProx(rho=rho, momentum=False, inner=inner), parts, number, shared_weights=False,
+                    learn_steps=not hard, checkpoint=checkpoint)
 
 
-def admm_net(filters=None, iterations: int = 10, *, rho: float = 0.2, inner: int = 5,
+def kiki(kspace=None, image=None, iterations: int = 2, *, nu: float = math.inf, inner: int = 10,
+         checkpoint: bool = False) -> Unrolled:
+    """KIKI-net: a network in k-space, data, a network on the image, data, and all of it again.
+
+        x <- data(F^-1 K_i(F x)),   x <- data(I_i(x)),   data(z) = argmin_x nu/2 ||A x - y||^2 + 1/2 ||x - z||^2
+
+    A `cascade` whose networks take turns in two domains. The paper is about one coil; with several, K sees the k-space
+    of the image that the coils make together.
+
+    Args:
+        kspace, image: K and I, (B, 2, y, x) -> (B, 2, y, x), copied for each iteration; None: chains of 25 and of 16
+            convolutions of 48 channels.
+        iterations: pairs of K and I; 2 in the paper.
+        nu, inner, checkpoint: as for `cascade`.
+
+    Reference:
+        Eo et al., "KIKI-net: cross-domain convolutional neural networks for reconstructing undersampled magnetic
+        resonance images", Magn Reson Med 80 (2018) 2188.
+
+    Example:
+        net = pi.nets.kiki(pi.nets.DnCNN(2, 5, 16), pi.nets.DnCNN(2, 5, 16))
+    """
+    iterations = _check.integer("iterations", iterations, low=1)
+    kspace = InDomain(DnCNN(2, 25, 48) if kspace is None else kspace, "kspace")
+    image = DnCNN(2, 16, 48) if image is None else image
+    parts = [copy.deepcopy(part) for _ in range(iterations) for part in (kspace, image)]
+    return _cascade(parts, 2 * iterations, nu, inner, checkpoint)
+
+
+def admm_net(filters: Any = None, iterations: int = 10, *, rho: float = 0.2, inner: int = 5,
              checkpoint: bool = False) -> Unrolled:
     """ADMM-Net: ADMM on 1/2 ||A x - y||^2 + sum_l f_l(g_l * x), with learned filters, shrinkages and multipliers.
 
@@ -110,7 +146,7 @@ def admm_net(filters=None, iterations: int = 10, *, rho: float = 0.2, inner: int
                     shared_weights=False, checkpoint=checkpoint)
 
 
-def primal_dual(filters=None, iterations: int = 10, *, sigma: float = 0.1, checkpoint: bool = False) -> Unrolled:
+def primal_dual(filters: Any = None, iterations: int = 10, *, sigma: float = 0.1, checkpoint: bool = False) -> Unrolled:
     """The primal-dual method of total variation, unrolled: learned differences, shrinkages and both step sizes.
 
     x <- x - tau_k (A^H (A x - y) + G_k^H p),  p <- v - sigma_k h_k(v / sigma_k), v = p + sigma_k G_k (2 x - x_old).

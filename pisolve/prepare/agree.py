@@ -11,7 +11,7 @@ from pisolve.scan.look import Look
 
 # Measured on maps of ESPIRiT, Walsh, Inati and JSENSE, on true and on measured ones: up to 0.012 is left unexplained.
 _LEFT = {True: 0.03, False: 0.1}  # of maps that were given, and of maps that were made of the scan
-_MOST = 0.3  # what images in the place of maps leave (up to 0.22, by their sharp edges)
+_MOST = 0.3  # what images instead of maps leave (up to 0.22, by their sharp edges)
 _MENDED = 0.2  # of what was left, beside the noise: a change of the maps that leaves less is what happened to them
 _UNEVEN, _ALIKE = 0.45, 0.85  # deviation of the maps' size (good: 0.39), its correlation with the object's (good: 0.2)
 _NOISE = 2.0  # times the energy that noise alone leaves

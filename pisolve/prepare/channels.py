@@ -9,6 +9,7 @@ import numpy as np
 
 from pisolve import calib, io, masks
 from pisolve._check import choice, integer, number, renamed
+from pisolve._types import Array, ArrayLike
 
 
 @renamed(method="by")
@@ -58,7 +59,7 @@ class Channels:
         if compress is not None and (compress.coils is None or compress.coils < scan.coils):
             self.compression = _compression(scan.time_average(), compress)
 
-    def __call__(self, kspace, ndim: int = 2):
+    def __call__(self, kspace: ArrayLike, ndim: int = 2) -> Array:
         """The channels of other data of the same coils, (..., coil, ky, kx), in 3-D (..., coil, kz, ky, kx)."""
         if self.matrix is not None:
             kspace = _planes(lambda x: calib.mix(self.matrix, x), kspace, ndim)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from pisolve import calib
 from pisolve._check import choice, integer, number, renamed
+from pisolve._types import Array, ArrayLike
 from pisolve._words import CROP
 from pisolve.calib._coils import fraction
 
@@ -33,7 +35,8 @@ class Maps:
     volumes = False  # whether it makes maps of 3-D k-space
     anywhere = False  # whether it takes samples anywhere as they are; others take their gridded k-space
 
-    def __call__(self, kspace, mask=None, separate=None, *, ndim: int = 2):
+    def __call__(self, kspace: ArrayLike, mask: ArrayLike | None = None, separate: Any = None, *,
+                 ndim: int = 2) -> Array:
         """Coil maps of (..., coil, ky, kx), in 3-D of (..., coil, kz, ky, kx); one coil gets a map of ones.
 
         Args:
@@ -61,7 +64,7 @@ class Maps:
         return getattr(calib, type(self).__name__.lower())(kspace, mask=mask, calib=separate, **options)
 
 
-    def of_points(self, kspace, coord, size):
+    def of_points(self, kspace: ArrayLike, coord: ArrayLike, size: Sequence[int]) -> Array:
         """Coil maps of samples (coil, *points) at coordinates, where it is `anywhere`; one coil gets a map of ones."""
         if len(kspace) == 1:
             return np.ones((1, *size), kspace.dtype)

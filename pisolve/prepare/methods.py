@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 
 from pisolve import calib, linops
 from pisolve._check import choice, number, outside, shape
+from pisolve._types import PathLike
 from pisolve.calib.grappa import LARGEST
 from pisolve.calib.raki import check_options
 from pisolve.calib.spirit import odd_kernel
@@ -37,7 +40,7 @@ class Grappa(Method):
         number("lam", self.lam, low=0)
         choice("padded", self.padded, (False, True))
 
-    def __call__(self, part) -> Model:
+    def __call__(self, part: Any) -> Model:
         weights = calib.grappa(part.kspace, part.mask, calib=part.calib, kernel=self.kernel, lam=self.lam,
                                padded=self.padded)
         return replace(SENSE(part.filled(weights)), data=weights)
@@ -77,7 +80,7 @@ class Raki(Method):
     def _options(self):
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
-    def watched(self, slices, *, progress=False, folder=None):
+    def watched(self, slices: Any, *, progress: bool = False, folder: PathLike | None = None) -> Any:
         order = cycle(range(slices))
 
         def fitted(part):
@@ -87,7 +90,7 @@ class Raki(Method):
 
         return fitted
 
-    def __call__(self, part, *, checkpoint=None, progress=False) -> Model:
+    def __call__(self, part: Any, *, checkpoint: Any = None, progress: bool = False) -> Model:
         weights = calib.raki(part.kspace, part.mask, calib=part.calib, **self._options(), checkpoint=checkpoint,
                              progress=progress)
         if weights.status == "stopped":  # by Ctrl-C: half a fit must not pass for a whole one
@@ -122,12 +125,12 @@ class Spirit(Method):
         number("lam", self.lam, low=0)
         number("weight", self.weight, low=0)
 
-    def __call__(self, part) -> Model:
+    def __call__(self, part: Any) -> Model:
         G = calib.spirit_kernel(part.kspace, part.mask, calib=part.calib, kernel=self.kernel, lam=self.lam)
         A = linops.spirit_encoding(G, part.mask, part.kspace.shape, weight=self.weight)
         return Model(A, A.data(part.kspace), root_sum_of_squares, A.data)
 
-    def workspace(self, shape, itemsize):
+    def workspace(self, shape: Sequence[int], itemsize: Any) -> int:
         """The rows of the coil filter, and the shifted coil images."""
         coils, ny, nx = shape
         taps = 2 * self.kernel[1] - 1
@@ -141,7 +144,7 @@ class CoilImages(Method):
     needs_maps = predicts = networks = False
     magnitude = True
 
-    def __call__(self, part) -> Model:
+    def __call__(self, part: Any) -> Model:
         A = linops.sampled_fft(part.kspace.shape, part.mask, like=part.kspace)
         return Model(A, part.kspace, root_sum_of_squares)
 

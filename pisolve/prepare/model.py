@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,10 +77,10 @@ class Method:
     planar = True
     networks: bool | None = None
 
-    def __call__(self, part) -> Model:
+    def __call__(self, part: Any) -> Model:
         raise NotImplementedError
 
-    def takes(self, scan, each) -> None:
+    def takes(self, scan: Any, each: Sequence[str]) -> None:
         """Refuse a scan whose parts it cannot take.
 
         Raises:
@@ -113,6 +114,6 @@ class Method:
         """
         return self
 
-    def workspace(self, shape, itemsize: int) -> int:
+    def workspace(self, shape: Sequence[int], itemsize: int) -> int:
         """Bytes that A^H A takes beside the coils' images, for k-space of this shape (coil, ky, kx)."""
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import io, linops, scan
+from pisolve._types import ArrayLike
 from pisolve.linops._maps import spread
 
 
@@ -35,7 +36,7 @@ def spread_maps(one: io.Scan) -> np.ndarray:
     return spread(one.mps, shape, inner)
 
 
-def like_rss(one: io.Scan, image) -> np.ndarray:
+def like_rss(one: io.Scan, image: ArrayLike) -> np.ndarray:
     """The image as the root of the sum of squares of the coils' images sees it: times the maps' own, where it is not 1.
 
     ESPIRiT's maps have a root sum of squares of 1; those of others need not. SPIRiT's image and that of several sets of

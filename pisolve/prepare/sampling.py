@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 
@@ -91,11 +92,11 @@ class Sampling:
         if self._counted and self.accel is not None:
             raise ValueError(f"accel={self.accel:g} beside spokes={self.spokes}: give one of them")
 
-    def rate(self, size) -> float:
+    def rate(self, size: Sequence[int]) -> float:
         """The acceleration of a trajectory for an image of this size: spokes at Nyquist's rate over those it has."""
         return nyquist(self.mask, size) / self.spokes if self._counted else float(self.accel)
 
-    def at(self, accel) -> Sampling:
+    def at(self, accel: float | Sequence[float]) -> Sampling:
         """The same kind of sampling at another acceleration."""
         return replace(self, accel=accel, spokes=self.spokes if "spiral" in self.mask else None)
 

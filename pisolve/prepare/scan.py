@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +22,9 @@ from pisolve.scan import Scan
 EACH = ("slice",)  # what is solved by itself
 
 
-def prepare(data, maps: Maps, sampling: Sampling | None = None, *, whiten: bool = False,
-            compress: Compress | None = None, method: Method = SENSE, each=EACH, delays=None, shot_factors=False,
-            stacklevel: int = 2) -> Scan:
+def prepare(data: Any, maps: Maps, sampling: Sampling | None = None, *, whiten: bool = False,
+            compress: Compress | None = None, method: Method = SENSE, each: Sequence[str] = EACH, delays: Any = None,
+            shot_factors: Any = False, stacklevel: int = 2) -> Scan:
     """The scan after whitening, undersampling and coil compression, with a mask and maps: all that solving needs.
 
     A scan that went through this stays as it is the second time.
@@ -142,8 +143,8 @@ def _parallel_sets(one: Scan) -> bool:
     return False
 
 
-def models_of(one: Scan, method: Method = SENSE, *, each=EACH, parts: list[Scan] | None = None, gpu: int | None = None,
-              keep: int | None = None) -> tuple[Sequence[Model | None], float]:
+def models_of(one: Scan, method: Method = SENSE, *, each: Sequence[str] = EACH, parts: list[Scan] | None = None,
+              gpu: int | None = None, keep: int | None = None) -> tuple[Sequence[Model | None], float]:
     """(one `Model` a part, scale) of a prepared scan: scale * model.y is solved; None for a part that holds nothing.
 
     Args:
@@ -201,7 +202,7 @@ class _OnGpu(Sequence):
         self._kept.pop(z, None)
 
 
-def as_scan(data) -> Scan:
+def as_scan(data: Any) -> Scan:
     """A `Scan` from a scan, a path or a k-space array, or of a result, which has its own."""
     data = getattr(data, "scan", data)
     if isinstance(data, Scan):
@@ -209,7 +210,7 @@ def as_scan(data) -> Scan:
     return io.load(data) if isinstance(data, str) or hasattr(data, "__fspath__") else Scan(data)
 
 
-def zero_filled_scale(models) -> float:
+def zero_filled_scale(models: Any) -> float:
     """What the data have to be multiplied by for the zero-filled x of the whole scan to have a 99th percentile of 1.
 
     It is |A^H y| with normalised maps (sum_c |S_c|^2 = 1), else |A^H y| / sum_c |S_c|^2, by `Model.energy`. A first

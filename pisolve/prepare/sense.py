@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Sense(Method):
     tunable = networks = anywhere = corrects = True
     planar = False
 
-    def __call__(self, part) -> Model:
+    def __call__(self, part: Any) -> Model:
         if part.weights is not None:
             return self._weighted(part)
         if part.coord is not None:
@@ -62,7 +63,7 @@ def _of_points(part) -> Model:
                  energy=energy, density=density)
 
 
-def sense_of(part, mps=None) -> linops.Linop:
+def sense_of(part: Any, mps: Any = None) -> linops.Linop:
     """The operator of a part of a scan with its own maps or others, off-resonance included."""
     place = {"axes": part.axes, "shape": part.kspace.shape}
     mps = part.mps if mps is None else mps

@@ -1,4 +1,4 @@
-"""Strengths of single places: arrays in the place of one number, for priors that are sums over places."""
+"""Strengths of single places: arrays instead of one number, for priors that are sums over places."""
 
 from __future__ import annotations
 

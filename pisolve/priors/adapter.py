@@ -5,8 +5,10 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Callable
+from typing import Any
 
 from pisolve import _check, backend
+from pisolve._types import Array, ArrayLike
 from pisolve.priors import _inspect, _module
 from pisolve.priors._module import is_module
 
@@ -117,7 +119,7 @@ class Denoiser:
         if self.rescale and self.level is None:
             raise ValueError("rescale=True needs `level`, the sigma that the network was trained for")
 
-    def __call__(self, x, sigma: float | None = None):
+    def __call__(self, x: ArrayLike, sigma: float | None = None) -> Array:
         """Denoise the complex images x (..., y, x); real input is converted to complex."""
         x = _check.array("x", x, finite=False)
         if x.ndim < self.ndim:
@@ -172,7 +174,7 @@ class Denoiser:
         """Checked levels of each pixel or image, an array that broadcasts to `shape`."""
         return self.check_map(_check.levels("sigma", sigma, shape))
 
-    def check_map(self, sigma):
+    def check_map(self, sigma: Any) -> Array:
         """Refuse an array of levels where the denoiser takes none; returns it.
 
         Raises:
@@ -194,7 +196,7 @@ class Denoiser:
         return (self.is_module and not self.residual
                 and callable(getattr(_inspect.inside(self.network), "potential", None)))
 
-    def potential(self, x, sigma: float | None = None) -> float:
+    def potential(self, x: ArrayLike, sigma: float | None = None) -> float:
         """g(x), summed over the images (..., y, x), with x - D(x, sigma) = grad g(x).
 
         Raises:
@@ -255,7 +257,7 @@ def _everywhere(sigma, x):
     return backend.zeros_like(x.real) + (sigma.to(x.real.dtype) if _check.is_torch(x) else sigma.astype(x.real.dtype))
 
 
-def as_denoiser(obj) -> Denoiser:
+def as_denoiser(obj: Any) -> Denoiser:
     """`obj` as a `Denoiser`: itself if it is one, else `Denoiser(obj)` with automatic settings."""
     return obj if isinstance(obj, Denoiser) else Denoiser(obj)
 

@@ -6,9 +6,12 @@ A new prior is a class with `value` and `prox` (about six lines); a smooth one h
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from pisolve import backend
 from pisolve._check import is_array, number
+from pisolve._types import Array, ArrayLike
 from pisolve.linops import Blocks, apply, identity, opnorm
 from pisolve.priors._dual import dual_prox
 from pisolve.priors._weights import Weighable
@@ -26,11 +29,8 @@ class Prior(Weighable):
         implicit: there is no g to evaluate (PnP): `value` is None and solvers look for a fixed point.
     """
 
-    has_prox = True
-    slow_prox = False
-    has_grad = False
-    quadratic = False
-    convex = True
+    has_prox = convex = True
+    slow_prox = has_grad = quadratic = False
     implicit = pointwise = False  # pointwise: the prox acts on each pixel by itself, with a step of its own for each
     homogeneous = False  # g(a x) = |a| g(x), a norm: its conjugate is the indicator of a ball
     lipschitz = 0.0
@@ -41,27 +41,27 @@ class Prior(Weighable):
         """The priors that this one is made of."""
         return ()
 
-    def with_parts(self, parts) -> Prior:
+    def with_parts(self, parts: Any) -> Prior:
         """The same prior made of others, in the order of `parts`."""
         return self
 
-    def bind(self, names) -> Prior:
+    def bind(self, names: Any) -> Prior:
         """The prior for an unknown whose axes have these names, None for each without one; `Problem` does so once."""
         return self.with_parts([p.bind(names) for p in self.parts()]) if self.parts() else self
 
-    def value(self, x) -> float | None:
+    def value(self, x: ArrayLike) -> float | None:
         """g(x), a float; None for an implicit prior."""
         raise NotImplementedError(f"{type(self).__name__} has no value")
 
-    def prox(self, x, step: float):
+    def prox(self, x: ArrayLike, step: float) -> Array:
         """argmin_u 1/2 ||u - x||^2 + step g(u)."""
         raise NotImplementedError(f"{type(self).__name__} has no prox: a solver has to split it, as ADMM and PDHG do")
 
-    def grad(self, x):
+    def grad(self, x: ArrayLike) -> Array:
         """The gradient of g at x (for complex x: d/d Re + i d/d Im)."""
         raise NotImplementedError(f"{type(self).__name__} has no gradient")
 
-    def split(self, shape) -> tuple[Prior, object]:
+    def split(self, shape: Sequence[int]) -> tuple[Prior, object]:
         """(f, G) with g = f o G and f's prox exact; G is None for the identity. `shape` is the image's.
 
         Where G is a `linops.Blocks` of several variables, the first is the image and g minimises over the others,
@@ -69,7 +69,7 @@ class Prior(Weighable):
         """
         return self, None
 
-    def dual_norm(self, x) -> float:
+    def dual_norm(self, x: ArrayLike) -> float:
         """The dual of a norm g, the smallest t with Re <u, x> <= t g(u) for all u: what duality gaps need."""
         raise NotImplementedError(f"{type(self).__name__} has no dual norm in closed form")
 
@@ -84,19 +84,19 @@ class Prior(Weighable):
         """The prior as it acts in iteration k: only cycle spinning and its like depend on it."""
         return self.with_parts([p.at(k) for p in self.parts()]) if self.parts() else self
 
-    def solver(self):
+    def solver(self) -> Any:
         """The one solver that is made for this prior; None where `solvers.choose` goes by what it offers."""
         return None
 
-    def __mul__(self, lam):
+    def __mul__(self, lam: Any) -> Prior:
         return self.weighted(lam) if is_array(lam) and lam.ndim else Scaled(self, number("lam", lam, low=0))
 
     __rmul__ = __mul__
 
-    def __matmul__(self, linop):
+    def __matmul__(self, linop: Any) -> Prior:
         return Composed(self, linop)
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> Prior:
         return Sum([self, other]) if isinstance(other, Prior) else NotImplemented
 
     def __radd__(self, other):  # `sum` begins with 0
@@ -129,7 +129,7 @@ class Scaled(Prior):
     def grad(self, x):
         return self.lam * self.prior.grad(x)
 
-    def __matmul__(self, linop):
+    def __matmul__(self, linop: Any) -> Prior:
         return self.lam * (self.prior @ linop)
 
     def split(self, shape):
@@ -174,7 +174,7 @@ class Composed(Prior):
     def value(self, x):
         return self.f.value(apply(self.G, x))
 
-    def __mul__(self, lam):
+    def __mul__(self, lam: Any) -> Prior:
         return Composed(lam * self.f, self.G) if self.implicit else super().__mul__(lam)
 
     __rmul__ = __mul__
@@ -233,7 +233,7 @@ class Sum(Prior):
         self.implicit = any(p.implicit for p in self.priors)
         self.has_prox = False
 
-    def __mul__(self, lam):
+    def __mul__(self, lam: Any) -> Prior:
         return Sum([lam * p for p in self.priors])
 
     __rmul__ = __mul__
@@ -298,7 +298,7 @@ class Separable(Prior):
         values = [f.value(z) for f, z in zip(self.priors, self.pack.parts(x), strict=True)]
         return None if None in values else sum(values)
 
-    def __mul__(self, lam):
+    def __mul__(self, lam: Any) -> Prior:
         return Separable([lam * p for p in self.priors], self.pack)
 
     __rmul__ = __mul__

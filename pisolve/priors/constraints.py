@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from pisolve import backend
 from pisolve._check import number
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import real
 from pisolve.priors.base import Prior
 from pisolve.priors.sparse import as_call
@@ -44,10 +46,10 @@ class Box(Prior):
     def __init__(self, *, high: float = 1.0):
         self.high = number("high", high, low=0, strict=True)
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float | None:
         return 0.0 if real(abs(x).max()) <= self.high * (1 + _slack(x)) else math.inf
 
-    def prox(self, x, step):
+    def prox(self, x: ArrayLike, step: Any) -> Array:
         return x / (backend.magnitude(x) / self.high).clip(min=1)
 
 
@@ -69,9 +71,9 @@ class RealNonNegative(Prior):
     """
 
     pointwise = True
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float | None:
         slack = _slack(x) * real(abs(x).max())
         return 0.0 if real(abs(x.imag).max()) <= slack and real(x.real.min()) >= -slack else math.inf
 
-    def prox(self, x, step):
+    def prox(self, x: ArrayLike, step: Any) -> Array:
         return x.real.clip(min=0) + 0j

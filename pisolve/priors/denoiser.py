@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
+from typing import Any
 
 from pisolve import _axes, backend
 from pisolve._check import integer, is_array, levels, number
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import real
 from pisolve.priors._names import ByName
 from pisolve.priors._weights import Weights
@@ -57,7 +60,8 @@ class PnP(ByName, Prior):
     implicit = True
     planes = (-2, -1)  # of the unknown that the denoiser sees
 
-    def __init__(self, denoiser, sigma: float | str | None = None, *, lam: float | None = None, weights=None):
+    def __init__(self, denoiser: Any, sigma: float | str | None = None, *, lam: float | None = None,
+                 weights: ArrayLike | None = None):
         self.denoiser = as_denoiser(denoiser)
         self.level = self.denoiser.level
         if sigma is not None and lam is not None:
@@ -88,7 +92,7 @@ class PnP(ByName, Prior):
         """The same with a number where the level is still open."""
         return PnP(self.denoiser, sigma, weights=self.weights) if self.auto else self
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float | None:
         return None
 
     def _decided(self):
@@ -96,7 +100,7 @@ class PnP(ByName, Prior):
             raise ValueError("sigma is needed: solve does not know the noise of y. Write pi.recon(scan, PnP(D)), which "
                              "measures it, or give a number, for example PnP(D, sigma=0.03)")
 
-    def prox(self, x, step):
+    def prox(self, x: ArrayLike, step: Any) -> Array:
         self._decided()
         sigma = self.sigma if self.lam is None else (self.lam * step) ** 0.5
         sigma = _level(x, sigma, self.weights)
@@ -107,12 +111,12 @@ class PnP(ByName, Prior):
             sigma = xp.moveaxis(xp.broadcast_to(sigma, x.shape), self.planes, (-2, -1))
         return xp.moveaxis(self.denoiser(xp.moveaxis(x, self.planes, (-2, -1)), sigma), (-2, -1), self.planes)
 
-    def split(self, shape):
+    def split(self, shape: Sequence[int]) -> tuple[Prior, Any]:
         if self.weights is not None:
             levels("weights", self.weights.array, shape)
         return self, None
 
-    def at(self, k):
+    def at(self, k: int) -> Prior:
         """Of a volume the planes (y, x), (z, x) and (z, y) in turns, for a denoiser of planes."""
         if self.denoiser.ndim == 3 or self.names is None or len(_axes.spatial(self.names)) < 3:
             return self
@@ -120,7 +124,7 @@ class PnP(ByName, Prior):
         other.planes = ((-2, -1), (-3, -1), (-3, -2))[k % 3]
         return other
 
-    def coupled(self, step):
+    def coupled(self, step: Any) -> Prior:
         if self.lam is not None or (self.level is not None and not self.denoiser.rescale):
             return self  # a network that knows one level only keeps it
         self._decided()
@@ -128,7 +132,7 @@ class PnP(ByName, Prior):
         other.sigma, other.lam = None, self.sigma**2 / step
         return other
 
-    def __mul__(self, lam):
+    def __mul__(self, lam: Any) -> Prior:
         if self.lam is None:
             raise ValueError("lam has no effect on PnP(D, sigma): its strength is sigma; or give PnP(D, lam=...)")
         return PnP(self.denoiser, lam=self.lam * number("lam", lam, low=0, strict=True), weights=self.weights)
@@ -185,7 +189,8 @@ class RED(Prior):
     slow_prox = True
     has_grad = True
 
-    def __init__(self, denoiser, sigma: float | None = None, *, inner: int = 20, lipschitz: float = 2.0, weights=None):
+    def __init__(self, denoiser: Any, sigma: float | None = None, *, inner: int = 20, lipschitz: float = 2.0,
+                 weights: ArrayLike | None = None):
         pnp = PnP(denoiser, sigma, weights=weights)
         if pnp.auto:
             raise ValueError("sigma is needed: this denoiser takes any noise level, for example RED(D, sigma=0.03)")
@@ -195,15 +200,15 @@ class RED(Prior):
         self.implicit = not self.denoiser.has_potential
         self.slow_prox = self.implicit  # of the potential, which is not convex, the iteration finds no certain prox
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float | None:
         return None if self.implicit else self.denoiser.potential(x, _level(x, self.sigma, self.weights))
 
-    def grad(self, x):
+    def grad(self, x: ArrayLike) -> Array:
         return x - self.denoiser(x, _level(x, self.sigma, self.weights))
 
     split = PnP.split
 
-    def prox(self, x, step):
+    def prox(self, x: ArrayLike, step: Any) -> Array:
         if not self.implicit:
             return super().prox(x, step)
         u, sigma = x, _level(x, self.sigma, self.weights)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from pisolve import backend
@@ -39,7 +42,7 @@ class SigpyProx(Prior):
         return f"SigpyProx({' '.join(repr(self.sigpy).split())})"
 
 
-def as_prior(prior):
+def as_prior(prior: Prior) -> Prior:
     """A prior; of a `sigpy.prox.Prox` the prior that it is the prox of. Anything else comes back as it is.
 
     L1Reg, L2Reg and NoOp become `lamda * L1()`, `lamda * Tikhonov(y)` and `Zero()`, with value and gradient; of others
@@ -60,7 +63,7 @@ def _l2(prox):
 _KNOWN = {"L1Reg": lambda prox: L1(), "L2Reg": _l2, "NoOp": lambda prox: Zero()}
 
 
-def as_sigpy(prior, shape):
+def as_sigpy(prior: Prior, shape: Sequence[int]) -> Any:
     """A prior as a `sigpy.prox.Prox` for arrays of this shape, for SigPy's apps and algorithms.
 
     Raises:
@@ -89,7 +92,7 @@ def _with_prox(prior):
     return prior
 
 
-def as_deepinv(prior):
+def as_deepinv(prior: Prior) -> Any:
     """A prior in deepinv's manner: `fn(x)`, `grad(x)`, `prox(x, gamma=)` on batches (B, C, y, x) of torch tensors.
 
     A real tensor of two channels is real and imaginary part, as deepinv's MRI physics has it, and so is what comes

@@ -5,10 +5,13 @@ ADMM, HQS and PDHG solve for x and v together; `value` and `prox` iterate for on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from pisolve import backend
 from pisolve._check import brief, choice, number
+from pisolve._types import Axes
 from pisolve.backend import real
 from pisolve.linops import Blocks, apply, gradient, identity, symmetric_gradient
 from pisolve.linops.solve import cg_solve
@@ -104,12 +107,13 @@ class TGV(ByName, Lifted):
 
     homogeneous = True
 
-    def __init__(self, alpha1: float = 1.0, alpha0: float = 2.0, *, axes=None, boundary: str = "periodic"):
+    def __init__(self, alpha1: float = 1.0, alpha0: float = 2.0, *, axes: Axes | None = None,
+                 boundary: str = "periodic"):
         self.alpha1 = number("alpha1", alpha1, low=0, strict=True)
         self.alpha0 = number("alpha0", alpha0, low=0, strict=True)
         self.axes, self.boundary = axis_tuple("axes", axes), choice("boundary", boundary, ("periodic", "neumann"))
 
-    def split(self, shape):
+    def split(self, shape: Sequence[int]) -> tuple[Prior, Any]:
         K = _tgv(tuple(shape), self.places("axes", self.axes, len(shape)), self.boundary)
         return Separable([self.alpha1 * L21(), self.alpha0 * L21()], K.range), K
 
@@ -157,7 +161,7 @@ class InfimalConvolution(Lifted):
         self.convex = first.convex and second.convex
         self.homogeneous = first.homogeneous and second.homogeneous
 
-    def split(self, shape):
+    def split(self, shape: Sequence[int]) -> tuple[Prior, Any]:
         (first, f), (second, g) = (separated(p, shape) for p in (self.first, self.second))
         none = [None] * (len(first[0]) - 1), [None] * (len(second[0]) - 1)
         rows = [[row[0], -1 * row[0] if row[0] is not None else None, *row[1:], *none[1]] for row in first]
@@ -165,10 +169,10 @@ class InfimalConvolution(Lifted):
         K = Blocks(rows)
         return Separable([*f, *g], K.range), K
 
-    def parts(self):
+    def parts(self) -> tuple[Prior, ...]:
         return self.first, self.second
 
-    def with_parts(self, parts):
+    def with_parts(self, parts: Any) -> Prior:
         return InfimalConvolution(*parts)
 
     def __repr__(self):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from functools import cache
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from pisolve import _axes, backend
 from pisolve._check import all_finite, dtype_name, integer, is_torch
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import real
 from pisolve.priors._names import ByName
 from pisolve.priors.base import Prior
@@ -79,13 +81,13 @@ class Nuclear(Series):
         front = tuple(range(len(rows)))
         return backend.namespace(x).moveaxis(x, *((front, rows) if back else (rows, front)))
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float | None:
         return _singular_values(self._matrix(x), "sum")
 
-    def prox(self, x, step):
+    def prox(self, x: ArrayLike, step: Any) -> Array:
         return self._moved(_threshold(self._matrix(x), step).reshape(self._moved(x).shape), back=True)
 
-    def dual_norm(self, x):
+    def dual_norm(self, x: ArrayLike) -> float | None:
         return _singular_values(self._matrix(x), "max")
 
     def _matrix(self, x):
@@ -128,11 +130,11 @@ class LLR(Series, Spinning):
         self.axis = None if axis is None else one_axis("axis", axis)
         self.shifts, self.seed = integer("shifts", shifts, low=0), integer("seed", seed, low=0)
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float | None:
         x = self._arranged(x)
         return sum(_singular_values(self._blocks(x[region]), "sum") for region in self._regions(x.shape))
 
-    def prox(self, x, step):
+    def prox(self, x: ArrayLike, step: Any) -> Array:
         series = self._arranged(x)
         out = backend.zeros_like(series)
         for region in self._regions(series.shape):
@@ -141,7 +143,7 @@ class LLR(Series, Spinning):
         order = self._order(x.ndim)
         return _axes_moved(out.reshape([x.shape[a] for a in order]), np.argsort(order).tolist())
 
-    def dual_norm(self, x):
+    def dual_norm(self, x: ArrayLike) -> float | None:
         x = self._arranged(x)
         return max(_singular_values(self._blocks(x[region]), "max") for region in self._regions(x.shape))
 

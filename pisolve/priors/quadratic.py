@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 from pisolve import backend
 from pisolve._check import array, dtype_name, linop
+from pisolve._types import Array, ArrayLike
 from pisolve.linops import apply, opnorm
 from pisolve.linops.solve import cg_solve
 from pisolve.priors._dual import squared_norm
@@ -28,13 +31,13 @@ class Zero(Prior):
 
     has_grad = quadratic = pointwise = True
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float | None:
         return 0.0
 
-    def prox(self, x, step):
+    def prox(self, x: ArrayLike, step: Any) -> Array:
         return backend.copy(x)
 
-    def grad(self, x):
+    def grad(self, x: ArrayLike) -> Array:
         return backend.zeros_like(x)
 
 
@@ -60,20 +63,20 @@ class Tikhonov(Prior):
     has_grad = quadratic = pointwise = True
     lipschitz = 1.0
 
-    def __init__(self, reference=None):
+    def __init__(self, reference: ArrayLike | None = None):
         self.reference = None if reference is None else array("reference", reference)
         self._constant = None if reference is None else backend.Constant(self.reference)
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float | None:
         return 0.5 * squared_norm(self.grad(x))
 
-    def prox(self, x, step):
+    def prox(self, x: ArrayLike, step: Any) -> Array:
         return (x if self.reference is None else x + step * self._reference(x)) / (1 + step)
 
-    def grad(self, x):
+    def grad(self, x: ArrayLike) -> Array:
         return backend.copy(x) if self.reference is None else x - self._reference(x)
 
-    def split(self, shape):
+    def split(self, shape: Sequence[int]) -> tuple[Prior, Any]:
         if self.reference is not None and tuple(self.reference.shape) != tuple(shape):
             raise ValueError(f"reference has shape {tuple(self.reference.shape)}, the image has {tuple(shape)}")
         return self, None
@@ -109,29 +112,29 @@ class Quadratic(Prior):
     has_prox = False
     slow_prox = has_grad = quadratic = True
 
-    def __init__(self, G, reference=None):
+    def __init__(self, G: Any, reference: ArrayLike | None = None):
         self.G, self._energy = linop("G", G), Tikhonov(reference)
         self.reference = self._energy.reference
         self._energy.split(G.ishape)
 
     @cached_property
-    def lipschitz(self):
+    def lipschitz(self) -> float:
         """||G||^2."""
         return opnorm(self.G) ** 2
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float | None:
         return 0.5 * squared_norm(apply(self.G, self._energy.grad(x)))
 
-    def grad(self, x):
+    def grad(self, x: ArrayLike) -> Array:
         return apply(self.G.N, self._energy.grad(x))
 
-    def prox(self, x, step):
+    def prox(self, x: ArrayLike, step: Any) -> Array:
         r = self._energy.grad(x)
         tol = 1e-12 if dtype_name(x) == "complex128" else 1e-6
         d = cg_solve(lambda v: v + step * apply(self.G.N, v), r, backend.zeros_like(r), iterations=1000, tol=tol)
         return x - r + d
 
-    def split(self, shape):
+    def split(self, shape: Sequence[int]) -> tuple[Prior, Any]:
         if tuple(self.G.ishape) != tuple(shape):
             raise ValueError(f"the prior's operator takes shape {tuple(self.G.ishape)}, the image is {tuple(shape)}")
         return Tikhonov(None if self.reference is None else self.G(self.reference)), self.G

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pisolve._types import Array, ArrayLike
 from pisolve.priors.adapter import as_denoiser
 
 
@@ -26,17 +29,17 @@ class Score:
         pi.sample(scan, pi.Score(D), n=2)
     """
 
-    def __init__(self, denoiser):
+    def __init__(self, denoiser: Any):
         self.denoiser = as_denoiser(denoiser)
         if self.denoiser.level is not None and not self.denoiser.rescale:
             raise ValueError(f"{self.denoiser.name} knows one noise level only, and sampling goes through many: give a "
                              "denoiser for any, or load it with rescale=True")
 
-    def mean(self, x, sigma: float):
+    def mean(self, x: ArrayLike, sigma: float) -> Array:
         """E[image | x] = D(x, sigma)."""
         return self.denoiser(x, sigma)
 
-    def __call__(self, x, sigma: float):
+    def __call__(self, x: ArrayLike, sigma: float) -> Array:
         return (self.denoiser(x, sigma) - x) / sigma**2
 
     def __repr__(self):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Sequence
 from copy import copy
 from functools import lru_cache
+from typing import Any
 
 from pisolve import _axes, _check, backend
 from pisolve._check import choice, integer, is_torch, number
+from pisolve._types import Array, ArrayLike, Axes
 from pisolve.backend import real
 from pisolve.linops import apply, gradient
 from pisolve.priors._dual import dual_prox
@@ -121,7 +124,7 @@ class L1(_Magnitudes):
 
     pointwise = True
 
-    def __init__(self, *, delta: float = 0.0, weights=None):
+    def __init__(self, *, delta: float = 0.0, weights: ArrayLike | None = None):
         super().__init__(delta, weights)
 
 
@@ -149,14 +152,14 @@ class L21(ByName, _Magnitudes):
         pi.recon(scan, 1e-3 * pi.L21() @ pi.linops.gradient(shape, boundary="neumann"))
     """
 
-    def __init__(self, axis: str | int | tuple = 0, *, delta: float = 0.0, weights=None):
+    def __init__(self, axis: str | int | tuple = 0, *, delta: float = 0.0, weights: ArrayLike | None = None):
         super().__init__(delta, weights)
         self.axis = axis_tuple("axis", axis) if isinstance(axis, tuple | list) else one_axis("axis", axis)
 
     def _axes(self, ndim):
         return self.places("axis", self.axis, ndim)
 
-    def split(self, shape):
+    def split(self, shape: Sequence[int]) -> tuple[Prior, Any]:
         self._axes(len(shape))  # refused here, not in the middle of a run
         return self, None
 
@@ -202,10 +205,10 @@ class L1MinusL2(Prior):
     def __init__(self, *, alpha: float = 1.0):
         self.alpha = number("alpha", alpha, low=0, high=1)
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float | None:
         return real(abs(x).sum()) - self.alpha * real(backend.norm(x))
 
-    def prox(self, x, step):
+    def prox(self, x: ArrayLike, step: Any) -> Array:
         z = backend.shrink(x, step)
         length = backend.norm(z)
         if real(length) > 0:
@@ -248,8 +251,8 @@ class TV(ByName, Prior):
     has_prox = False
     __repr__ = as_call
 
-    def __init__(self, isotropic: bool = True, *, axes=None, delta: float = 0.0, boundary: str = "periodic",
-                 weights=None):
+    def __init__(self, isotropic: bool = True, *, axes: Axes | None = None, delta: float = 0.0,
+                 boundary: str = "periodic", weights: ArrayLike | None = None):
         self.isotropic, self.axes = bool(isotropic), axis_tuple("axes", axes)
         self.boundary = choice("boundary", boundary, ("periodic", "neumann"))
         self.f = (L21 if isotropic else L1)(delta=delta, weights=weights)
@@ -258,29 +261,29 @@ class TV(ByName, Prior):
         self.slow_prox = self.homogeneous
 
     @property
-    def lipschitz(self):
+    def lipschitz(self) -> float:
         """4 for each axis, the bound of the differences' squared norm, times Huber's."""
         count = len(self.axes or _axes.spatial(self.names or (None, None)))
         return 4 * count * self.f.lipschitz
 
-    def weighted(self, weights):
+    def weighted(self, weights: ArrayLike) -> Any:
         other = copy(self)
         other.f = self.f.weighted(weights)
         other.weights = other.f.weights
         return other
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float | None:
         f, G = self.split(x.shape)
         return f.value(apply(G, x))
 
-    def prox(self, x, step):
+    def prox(self, x: ArrayLike, step: Any) -> Array:
         return dual_prox(*self.split(x.shape), x, step) if self.slow_prox else super().prox(x, step)
 
-    def grad(self, x):
+    def grad(self, x: ArrayLike) -> Array:
         f, G = self.split(x.shape)
         return apply(G.H, f.grad(apply(G, x)))
 
-    def split(self, shape):
+    def split(self, shape: Sequence[int]) -> tuple[Prior, Any]:
         if self.weights is not None:
             _check.levels("weights", self.weights.array, shape, zero=True)
         return self.f, _gradient(tuple(shape), self.places("axes", self.axes, len(shape)), self.boundary)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check, backend
+from pisolve._types import Array, ArrayLike
 from pisolve.linops import apply, coil_filter
 from pisolve.priors.base import Prior
 from pisolve.priors.sparse import as_call
@@ -54,15 +57,15 @@ class StructuredLowRank(Prior):
         if len(self.kernel) != 2:
             raise ValueError(f"kernel must be two sizes (ky, kx), got {self.kernel}")
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float | None:
         return None
 
-    def __mul__(self, lam):
+    def __mul__(self, lam: Any) -> Prior:
         raise ValueError("lam has no effect on StructuredLowRank: its strength is rank")
 
     __rmul__ = __mul__
 
-    def split(self, shape):
+    def split(self, shape: Sequence[int]) -> tuple[Prior, Any]:
         columns = shape[0] * self.kernel[0] * self.kernel[1]
         if len(shape) != 3 or any(2 * k - 1 > n for k, n in zip(self.kernel, shape[1:])):
             raise ValueError(f"StructuredLowRank is for coil images (coil, y, x) of at least "
@@ -71,7 +74,7 @@ class StructuredLowRank(Prior):
             raise ValueError(f"rank must be at most coils * kernel = {columns}, got {self.rank}")
         return self, None
 
-    def prox(self, x, step):
+    def prox(self, x: ArrayLike, step: Any) -> Array:
         self.split(x.shape)
         if not _check.all_finite(x):  # LAPACK would raise; a run says so in its status
             return x * float("nan")

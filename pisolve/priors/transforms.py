@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from pisolve import _axes, backend
 from pisolve._check import integer, number
 from pisolve._check import levels as check_levels
+from pisolve._types import ArrayLike, Axes
 from pisolve.linops import apply, dct, fft, wavelet
 from pisolve.priors._names import ByName
 from pisolve.priors.base import Prior
@@ -130,8 +133,8 @@ class Wavelet(_SparseTransform):
         pi.recon(scan, 2e-3 * pi.Wavelet(shifts=16))
     """
 
-    def __init__(self, name: str = "db2", levels: int | None = None, *, shifts: int = 0, seed: int = 0, axes=None,
-                 weights=None):
+    def __init__(self, name: str = "db2", levels: int | None = None, *, shifts: int = 0, seed: int = 0,
+                 axes: Axes | None = None, weights: ArrayLike | None = None):
         self.name, self.levels = name, integer("levels", levels, low=0, allow_none=True)
         self.shifts, self.seed = integer("shifts", shifts, low=0), integer("seed", seed, low=0)
         self.axes = axis_tuple("axes", axes)
@@ -147,15 +150,15 @@ class Wavelet(_SparseTransform):
             raise ValueError("weights of single coefficients do not go with shifts, which move the coefficients: give "
                              "shifts=0, or a number for each level such as weights=(0, 1, 1)")
 
-    def weighted(self, weights):
+    def weighted(self, weights: ArrayLike) -> Any:
         other = super().weighted(weights)
         other._still()
         return other
 
-    def W(self, shape):
+    def W(self, shape: Sequence[int]) -> Any:
         return _wavelet(tuple(shape), self.name, self.levels, axes=self.places("axes", self.axes, len(shape)))
 
-    def norm(self, W):
+    def norm(self, W: Any) -> Any:
         return self.f if self.bands is None else _banded(W, self.bands, self.f.weights)
 
     def __repr__(self):
@@ -183,11 +186,11 @@ class DCT(_SparseTransform):
         pi.recon(scan, 2e-3 * pi.DCT())
     """
 
-    def __init__(self, axes=None, *, weights=None):
+    def __init__(self, axes: Axes | None = None, *, weights: ArrayLike | None = None):
         super().__init__(weights)
         self.axes = axis_tuple("axes", axes)
 
-    def W(self, shape):
+    def W(self, shape: Sequence[int]) -> Any:
         return _dct(tuple(shape), self.places("axes", self.axes, len(shape)))
 
 
@@ -214,11 +217,11 @@ class TemporalFFT(_SparseTransform):
         pi.solve(A, y, 0.03 * pi.TemporalFFT(), max_iter=30)
     """
 
-    def __init__(self, axis: str | int = "frame", *, weights=None):
+    def __init__(self, axis: str | int = "frame", *, weights: ArrayLike | None = None):
         super().__init__(weights)
         self.axis = one_axis("axis", axis)
 
-    def W(self, shape):
+    def W(self, shape: Sequence[int]) -> Any:
         return _fft(tuple(shape), self.places("axis", self.axis, len(shape)))
 
 

@@ -59,7 +59,7 @@ def _residual(model, scale):
 
 
 def settled(recipe, scan, models, parts, scale: float):
-    """The recipe with levels in the place of those that are open, `PnP(D)`, by the noise of a prepared scan."""
+    """The recipe with levels instead of those that are open, `PnP(D)`, by the noise of a prepared scan."""
     if not _open(recipe):
         return recipe
     return _chosen(recipe, measured(scan, recipe.method, models, parts, scale).scaled)

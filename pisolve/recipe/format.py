@@ -20,6 +20,7 @@ _KNOWN |= {"Scaled": Scaled, "Sum": Sum}
 _FORMER = {cls.__name__: cls.former for cls in (Compress, Espirit)}  # what arguments were called in older files
 _LATER = ("weights", "spokes")  # arguments that are written where they are not None
 _FITTED = ("Fit", "Untrained", "ZeroShot")  # of `scan_specific`, which loads torch
+_NETWORKS = ("LearnedMaps",)  # parts of `nets`, which loads torch
 
 
 def encode(value):
@@ -71,6 +72,10 @@ def decode(value, further: dict | None = None):
             from pisolve import nets
 
             return nets.load(**arguments)
+        if name in _NETWORKS:
+            from pisolve import nets
+
+            return getattr(nets, name)(**arguments)
         if name in _FITTED:
             from pisolve import scan_specific
 

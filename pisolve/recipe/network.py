@@ -1,9 +1,10 @@
-"""A reconstruction network in the place of prior and solver: one call a slice, in the recipe's scale."""
+"""A reconstruction network instead of prior and solver: one call a slice, in the recipe's scale."""
 
 from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +32,7 @@ class NetworkResult:
         state: the image as a `State` of one step; its residual is data_residual, or inf.
         solver: None.
         interrupted: False, as Ctrl-C in a network is passed on.
+        warning: what its network says of all of its images, such as that an adversarial one may invent detail, or None.
     """
 
     interrupted = False
@@ -42,6 +44,7 @@ class NetworkResult:
     data_residual: float | None
     history: list = field(default_factory=list)
     solver: None = None
+    warning: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -56,6 +59,7 @@ class NetworkResult:
     def report(self, *, show: bool = True) -> dict:
         """The attributes as plain values; `show`: print them, too."""
         out = {n: getattr(self, n) for n in ("status", "ok", "network", "seconds", "data_residual")}
+        out |= {} if self.warning is None else {"warning": self.warning}
         if show:
             print("\n".join(f"{name.replace('_', ' '):14}{value}" for name, value in out.items()))
         return out
@@ -71,6 +75,9 @@ def refuse_beside(recipe, defaults) -> None:
 
 def check_network(network) -> None:
     """Refuse what is no reconstruction network."""
+    if getattr(network, "makes_maps", False):
+        raise TypeError("network must be a reconstruction network, got one that makes coil maps: it goes in as "
+                        "maps=pi.nets.LearnedMaps(network)")
     if isinstance(network, Denoiser) or (is_module(network) and not hasattr(network, "needs_maps")):
         raise TypeError("network must be a reconstruction network, got a denoiser: it goes in as the prior "
                         "pi.PnP(D, sigma); a network of your own says needs_maps = True or False")
@@ -94,8 +101,13 @@ def run(network, model: Model, scale: float, consistency: bool) -> NetworkResult
 
     Raises:
         TypeError, ValueError: an output of the wrong kind or shape; a network on a device where the data are not.
+
+    Warns:
+        UserWarning: what the network's `warning` says.
     """
-    start = time.perf_counter()
+    start, warning = time.perf_counter(), getattr(network, "warning", None)
+    if warning is not None:
+        warnings.warn(f"{name_of(network)}: {warning}", stacklevel=_check.outside())
     y = model.y * model.y.real.dtype.type(scale)
     if consistency and not network.needs_maps and len(y) > 1:
         raise ValueError("consistency of a network without maps is for one coil: a magnitude of several coils has no "
@@ -111,7 +123,7 @@ def run(network, model: Model, scale: float, consistency: bool) -> NetworkResult
         residual = float(np.linalg.norm(model.A(x) - y) / np.linalg.norm(y))
     elif consistency:
         x = consistent(model.A, y, x * backend.unit(model.A.H(y)))
-    return NetworkResult(x, status, name_of(network), time.perf_counter() - start, residual)
+    return NetworkResult(x, status, name_of(network), time.perf_counter() - start, residual, warning=warning)
 
 
 def _call(network, A, y):

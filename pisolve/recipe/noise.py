@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pisolve.prepare import as_scan, models_of
 from pisolve.recipe.automatic import ScanNoise, measured
 from pisolve.recipe.recipe import Recipe
 
 
-def scan_noise(scan, recipe: Recipe | None = None) -> ScanNoise:
+def scan_noise(scan: Any, recipe: Recipe | None = None) -> ScanNoise:
     """Standard deviation of the noise of a scan, as a recipe takes it for `PnP(D)` without a level.
 
         sigma = sqrt(mean |n|^2 / 2)                                of the scan's noise samples, where it has some

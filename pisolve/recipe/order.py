@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pisolve._check import brief
 from pisolve.prepare import as_scan
 from pisolve.priors import Prior
@@ -10,7 +12,7 @@ from pisolve.recipe.reconstruction import Reconstruction
 from pisolve.scan import Scan
 
 
-def check_fixed(recipe) -> Recipe:
+def check_fixed(recipe: Any) -> Recipe:
     """Refuse what is no recipe, or one whose strength is still to be chosen, where it is run on more than one scan."""
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a pi.Recipe, got {brief(recipe)}")
@@ -19,7 +21,7 @@ def check_fixed(recipe) -> Recipe:
     return recipe
 
 
-def in_order(call: str, recipe, scan=None) -> tuple[Recipe, Scan]:
+def in_order(call: str, recipe: Any, scan: Any = None) -> tuple[Recipe, Scan]:
     """(recipe, scan) of (recipe, scan), (scan, recipe) or (result,), where a prior or a result stands for a recipe.
 
     A result alone gives its own recipe and the scan as it was solved, after whitening, undersampling and compression,

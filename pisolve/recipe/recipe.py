@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pisolve import backend, io
 from pisolve._check import brief, choice, integer, number
 from pisolve._hints import hinted
+from pisolve._types import PathLike
 from pisolve._version import __version__
 from pisolve.io.held import held
 from pisolve.prepare import (
@@ -66,7 +68,7 @@ class Recipe:
         prior: g, in the units of the scaled image. None: wavelets with cycle spinning, lam = 2e-3; `Zero()` for
             GRAPPA and RAKI.
         solver: None lets `solve` choose.
-        maps: how maps are made where the scan has none: `Espirit()`, `Walsh()`, `Inati()` or `JSense()`.
+        maps: how to make maps where a scan has none: `Espirit()`, `Walsh()`, `Inati()`, `JSense()`, `nets.LearnedMaps`.
         sampling: retrospective undersampling to begin with, or None. A scan that is undersampled already is refused:
             `recipe.replace(sampling=None)` is the same recipe for it.
         max_iter, tol: as for `solve`.
@@ -79,7 +81,7 @@ class Recipe:
         whiten: make the noise white by the scan's noise samples first, and maps that the scan brings anew of a root sum
             of squares of 1; the image is then in units of the noise, the SNR where it is fully sampled.
         compress: coil compression, such as `Compress(8)`, or None.
-        network: a reconstruction network, `pi.nets.load(name)`, in the place of prior and solver. One that `needs_maps`
+        network: a reconstruction network, `pi.nets.load(name)`, instead of prior and solver. One that `needs_maps`
             is called with the SENSE operator of each slice, another with k-space and mask, and no maps are made.
         consistency: bring the measured data back into the network's image: for one coil they replace its samples; for
             maps argmin 1/2 ||A x - y||^2 + 0.005 ||x - x_net||^2. A network without maps gives a magnitude, which for
@@ -167,7 +169,7 @@ class Recipe:
         if getattr(self.method, "networks", None) is not kind or getattr(self.maps, "sets", 1) > 1:
             raise ValueError("network goes with Sense() and one set of maps: leave method out, and Espirit(sets=...)")
 
-    def prepare(self, scan) -> io.Scan:
+    def prepare(self, scan: Any) -> io.Scan:
         """The scan after undersampling, with a mask and maps: all that solving needs, shared between recipes.
 
         Args:
@@ -203,8 +205,8 @@ class Recipe:
             sizes = dict(zip(scan.image_axes, scan.image_shape))
             check_axes(self.prior, names, tuple(sizes[a] for a in names))
 
-    def __call__(self, scan, *, callbacks: tuple[Callable, ...] = (), progress: bool = False,
-                 checkpoint=None) -> Reconstruction:
+    def __call__(self, scan: Any, *, callbacks: tuple[Callable, ...] = (), progress: bool = False,
+                 checkpoint: PathLike | None = None) -> Reconstruction:
         """Reconstruct a scan.
 
         Ctrl-C ends a fit to the scan (`Untrained`, `ZeroShot`) with its best image so far, status "stopped"; slices
@@ -239,8 +241,7 @@ class Recipe:
                 seconds["tune"] = time.perf_counter() - middle
             done = run(recipe, scan, watch.sigma, gpu=gpu, keep=keep, callbacks=callbacks, progress=progress,
                        folder=folder)
-        if done.fit is not None:
-            seconds["fit"] = done.fit
+        seconds |= {} if done.fit is None else {"fit": done.fit}
         x = scan.assemble(done.images, self.each)
         x = x / x.real.dtype.type(done.scale)
         status = min((r.status for r in done.results), key=WORST.index)
@@ -249,14 +250,15 @@ class Recipe:
         return Reconstruction(x, status, done.results, done.scale, replace(done.recipe, solver=solver), scan, seconds,
                               tuning, watch.solved(done.misfits, done.results))
 
-    def solve(self, model, scale: float) -> Result | NetworkResult:
+    def solve(self, model: Any, scale: float) -> Result | NetworkResult:
         """The result for one slice's model of `prepare.models_of`, in scaled units; Ctrl-C is passed on."""
         result = self.solve_model(model, scale)
         if result.interrupted:  # a fit that was cut is no result to count on
             raise KeyboardInterrupt
         return result
 
-    def solve_model(self, model, scale, callbacks=(), progress=False, state=None, max_iter=None, x0=None):
+    def solve_model(self, model: Any, scale: float, callbacks: tuple = (), progress: bool = False, state: Any = None,
+                    max_iter: int | None = None, x0: Any = None) -> Result | NetworkResult:
         """The same with what `solvers.solve` takes, and Ctrl-C ends a fit with what there is."""
         self = automatic.of_model(self, model, scale)  # where no whole scan was there to choose by
         if self.network is not None:
@@ -280,7 +282,7 @@ class Recipe:
                 ("delays", AUTO), ("shot_factors", AUTO))  # as before there were these
         return {k: v for k, v in (out | given).items() if (k, v) not in left}
 
-    def save(self, path) -> None:
+    def save(self, path: PathLike) -> None:
         """Write the recipe to a small .json that a person can read and change; `load` reads it.
 
         Raises:
@@ -289,10 +291,8 @@ class Recipe:
         file.write(path, self.to_dict())
 
     @staticmethod
-    def load(path) -> Recipe:
-        """The recipe in a .json (or .toml) of `save`, or in an .h5 that a reconstruction's `save` wrote.
-
-        What a file leaves out is at its default.
+    def load(path: PathLike) -> Recipe:
+        """The recipe in a .json (or .toml) of `save`, or in a reconstruction's .h5; what is left out has its default.
 
         Raises:
             ValueError, FileNotFoundError: no such file, or no recipe in it.

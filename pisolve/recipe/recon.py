@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 from pisolve._hints import meant
+from pisolve._types import PathLike
 from pisolve.prepare import as_scan
-from pisolve.priors import Prior
 from pisolve.recipe.order import as_recipe, is_method, ordered, own
 from pisolve.recipe.recipe import Recipe
 from pisolve.recipe.reconstruction import Reconstruction
 from pisolve.solvers import Solver
 
 
-def recon(scan, prior: Prior | None = None, solver: Solver | None = None, *, mps=None, checkpoint=None, callbacks=(),
-          progress: bool = False, **options) -> Reconstruction:
+def recon(scan: Any, prior: Any = None, solver: Solver | None = None, *, mps: Any = None,
+          checkpoint: PathLike | None = None, callbacks: Sequence[Callable[..., Any]] = (), progress: bool = False,
+          **options: Any) -> Reconstruction:
     """Reconstruct a scan in one call: mask, maps, scaling, operator, solver.
 
     Args:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pisolve import io
+from pisolve._types import PathLike
 from pisolve.figure import SUFFIXES, figure
 from pisolve.prepare import TOLD, like_rss, zero_filled
 from pisolve.recipe.agreement import Agreement
@@ -34,7 +36,7 @@ def plain(model, scale: float):
     return solve(model.A, model.y * model.y.real.dtype.type(scale), None, CG(), max_iter=10).x
 
 
-def repeated(recipe, result):
+def repeated(recipe: Any, result: Any) -> Any:
     """The recipe with the solver and the number of steps of a run: no stopping rule differs; a network as it is."""
     if result.solver is None:
         return recipe
@@ -60,13 +62,13 @@ class Reconstruction:
             odd about data, maps and image, each with its likely cause.
     """
 
-    x: np.ndarray
+    x: np.ndarray[Any, np.dtype[Any]]
     status: str
-    results: list
+    results: list[Any]
     scale: float
-    recipe: object  # a Recipe, which is made above here
+    recipe: Any  # a Recipe, which is made above here
     scan: io.Scan
-    seconds: dict
+    seconds: dict[str, float]
     tuning: Tuning | None = None
     agreement: Agreement | None = None
 
@@ -97,7 +99,7 @@ class Reconstruction:
         told = [", ".join(f"{n} {i}" for n, i in label.items()) or "the scan" for label in labels]
         return {t: r.status for t, r in zip(told, self.results) if r.status not in _GOOD}
 
-    def save(self, path, *, crop="recon", component: str | None = None) -> None:
+    def save(self, path: PathLike, *, crop: Any = "recon", component: str | None = None) -> None:
         """Write the image, with the recipe, versions and scale as attributes, see `io.save`; or draw it.
 
         Args:
@@ -126,7 +128,7 @@ class Reconstruction:
             found["recipe"] = self.recipe.to_dict()
         return found
 
-    def plot(self, *, slice=None, zoom=None, title: str = ""):
+    def plot(self, *, slice: Any = None, zoom: Any = None, title: str = "") -> Any:
         """Draw the image beside the zero-filled one, with errors where the scan has a reference.
 
         Args:

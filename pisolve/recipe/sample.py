@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Samples:
         return self.scan.image_axes
 
 
-def sample(scan, score: Score, sampler: Sampler | None = None, *, n: int = 8, seed: int = 0,
+def sample(scan: Any, score: Score, sampler: Sampler | None = None, *, n: int = 8, seed: int = 0,
            recipe: Recipe | None = None) -> Samples:
     """Images drawn from p(x | y), y = A x + n, by a denoiser as the score: how sure an image is, where the score is.
 

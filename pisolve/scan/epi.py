@@ -68,7 +68,7 @@ def epi(kspace, kx, ky, shape, *, nav=None, nav_kx=None, by: str = "auto", error
         nav_kx: (line, sample) of the navigators; None: the first of `kx`.
         by: "auto" ("navigator" where there are any, else "entropy"), "navigator", "entropy", or "none": lines are
             turned and regridded, nothing else.
-        errors: those of another scan, in the place of finding any.
+        errors: those of another scan, instead of finding any.
         time: s, (line, sample), when samples were measured.
 
     Returns:

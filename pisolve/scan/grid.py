@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from pisolve import _axes, _check
+from pisolve._types import ArrayLike, Axes
 
 SAME = 0.99  # parts whose own samples are this share of all parts' were sampled alike: a sample may be 0 by chance
 FILLED = 0.95  # the share of a grid of rows and columns that is not 0 where all of it counts as sampled
@@ -111,7 +113,7 @@ class Grid:
         there = mask.any(axis=shared, keepdims=True) if shared else mask
         return np.where(there, np.cumsum(there).reshape(there.shape) - 1, -1)
 
-    def keep(self, keep) -> Grid:
+    def keep(self, keep: Any) -> Grid:
         """The same grid with those samples only that a mask `keep` holds, too.
 
         Raises:
@@ -126,7 +128,7 @@ class Grid:
                 "varying": self.varying, "own": self.own}
 
 
-def estimate(kspace, axes) -> np.ndarray:
+def estimate(kspace: ArrayLike, axes: Axes) -> np.ndarray:
     """The mask of zero-filled k-space with these axes: where any coil is not zero, for each slice, frame, ... its own.
 
     A sample that is zero in all coils by chance is no hole: where nearly all of the grid of occupied rows and columns

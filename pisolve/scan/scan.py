@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from pisolve import _axes, _check
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import fft
 from pisolve.scan import odd, parts
 from pisolve.scan.checks import axes_of_maps
@@ -231,7 +234,7 @@ class Scan:
         channels = {n: a[at] for n in ("kspace", "mps", "calib") if (a := getattr(self, n)) is not None}
         return replace(self, **channels, noise=None if self.noise is None else self.noise[keep])
 
-    def undersample(self, mask) -> Scan:
+    def undersample(self, mask: ArrayLike) -> Scan:
         """A new scan with zeros outside `mask`; where this one is fully sampled, its RSS becomes the reference.
 
         A scan that has a mask already keeps only what both sample, and gets no reference it did not have: the RSS of
@@ -254,7 +257,7 @@ class Scan:
         """
         return parts.time_average(self)
 
-    def parts(self, each=(_axes.SLICE,)) -> list[Scan]:
+    def parts(self, each: Sequence[str] = (_axes.SLICE,)) -> list[Scan]:
         """The scan taken apart along some axes: each part has the others, and is a problem of its own.
 
         Args:
@@ -267,17 +270,17 @@ class Scan:
         return [self._with(**dict.fromkeys(n for n in self.named() if n != "kspace") | fields)
                 for fields in parts.split(self, each)]
 
-    def labels(self, each=(_axes.SLICE,)) -> list[dict]:
+    def labels(self, each: Sequence[str] = (_axes.SLICE,)) -> list[dict]:
         """{name: number} of each part along the axes of `each`, in the order of `parts`."""
         names = parts.apart(self, each)
         sizes = [self.kspace.shape[self.axes.index(_axes.ENCODED.get(n, n))] for n in names]
         return [dict(zip(names, index)) for index in np.ndindex(*sizes)]
 
-    def assemble(self, images, each=(_axes.SLICE,)) -> np.ndarray:
+    def assemble(self, images: ArrayLike, each: Sequence[str] = (_axes.SLICE,)) -> np.ndarray:
         """The image of the scan, with its `image_axes`, of the images of its parts."""
         return parts.join(self, images, each)
 
-    def filled(self, fill) -> Scan:
+    def filled(self, fill: Any) -> Scan:
         """The same scan with fully sampled k-space, fill(kspace)."""
         return self._with(kspace=fill(self.kspace), mask=None)
 
@@ -290,7 +293,7 @@ class Scan:
         images = [np.linalg.norm(fft(coils, tuple(range(-inner, 0)), inverse=True), axis=0) for coils in volume]
         return np.stack(images).reshape(self.kspace.shape[:-1 - inner] + self.kspace.shape[-inner:])
 
-    def crop(self, image):
+    def crop(self, image: ArrayLike) -> Array:
         """The centre of `image` (..., y, x) in the size of the reference, as fastMRI crops; all of it without one."""
         if self.reference is None:
             return image

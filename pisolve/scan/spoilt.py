@@ -59,7 +59,7 @@ def _domain(look):
     if not found:
         return []
     return [f"the energy is spread along {' and '.join(found)} as in an image, where k-space has it in the middle: "
-            + ("coil images were given in the place of k-space: transform them first, pisolve.backend.fft(images, axes)"
+            + ("coil images were given instead of k-space: transform them first, pisolve.backend.fft(images, axes)"
                if len(found) == look.inner else f"{found[0]} was transformed already, or its lines are in another "
                "order: transform it back, or sort them")]
 

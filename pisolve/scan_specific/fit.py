@@ -272,6 +272,6 @@ def _part(aux, run) -> dict:
 
 
 def _put(aux, run, part) -> None:
-    """Put a state of Adam in the place of a run's."""
+    """Put a state of Adam instead of a run's."""
     for name in (*_FLAT, "t"):
         aux[name][run] = part[name]

@@ -1,4 +1,4 @@
-"""A^H A of a subspace in Cartesian SENSE: a K x K matrix for each sample stands in the place of all frames' masks."""
+"""A^H A of a subspace in Cartesian SENSE: a K x K matrix for each sample stands instead of all frames' masks."""
 
 from __future__ import annotations
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check, backend
+from pisolve._types import ArrayLike
 from pisolve.signals.subspace import checked_basis
 
 _ENTRIES = 1 << 24  # of the products of pixels and signals that are held at once
@@ -34,7 +36,7 @@ class Dictionary:
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "values", values)
 
-    def compress(self, basis) -> Dictionary:
+    def compress(self, basis: ArrayLike) -> Dictionary:
         """The dictionary of coefficients Phi^+ d, to be matched with coefficient images."""
         vectors = checked_basis(basis)
         if len(vectors) != self.atoms.shape[1]:
@@ -42,7 +44,7 @@ class Dictionary:
         return replace(self, atoms=self.atoms @ np.linalg.pinv(vectors).T)
 
 
-def dictionary(simulate, **values) -> Dictionary:
+def dictionary(simulate: Any, **values) -> Dictionary:
     """The signals of all combinations of some values.
 
     Args:
@@ -81,7 +83,7 @@ class Basis:
     singular_values: np.ndarray
 
 
-def basis(dictionary, k: int) -> Basis:
+def basis(dictionary: Any, k: int) -> Basis:
     """The k vectors that explain most of the energy of a dictionary's signals, each of length 1 (by SVD).
 
     Args:
@@ -128,7 +130,7 @@ class Match:
     index: object
 
 
-def match(dictionary: Dictionary, images, *, axis: int = 0) -> Match:
+def match(dictionary: Dictionary, images: ArrayLike, *, axis: int = 0) -> Match:
     """The signal of a dictionary that each pixel looks like, up to a complex factor: argmax_i |<d_i, x>| / ||d_i||.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check, backend
+from pisolve._types import ArrayLike
 from pisolve.signals._times import checked_times
 
 
@@ -16,7 +17,8 @@ def _positive(name, x):
     return x
 
 
-def fse(t2, t1, *, spacing: float, echoes: int, angles=180.0, b1=1.0) -> np.ndarray:
+def fse(t2: ArrayLike, t1: ArrayLike, *, spacing: float, echoes: int, angles: ArrayLike = 180.0,
+        b1: ArrayLike = 1.0) -> np.ndarray:
     """The echoes of a fast spin echo train (CPMG), by extended phase graphs.
 
     A 90 degrees pulse is followed, every `spacing`, by a refocusing pulse about the axis of the magnetisation. Between
@@ -67,7 +69,8 @@ def fse(t2, t1, *, spacing: float, echoes: int, angles=180.0, b1=1.0) -> np.ndar
     return out
 
 
-def inversion_recovery(t1, times, *, angle: float = 180.0, repetition: float | None = None) -> np.ndarray:
+def inversion_recovery(t1: ArrayLike, times: ArrayLike, *, angle: float = 180.0,
+                       repetition: float | None = None) -> np.ndarray:
     """Magnetisation at inversion times: m(TI) = 1 - (1 - m_0 cos(angle)) exp(-TI / T1).
 
     m_0 is what is there before the inversion: 1, or with a repetition time 1 - exp(-(TR - TI) / T1), since the readout
@@ -91,7 +94,7 @@ def inversion_recovery(t1, times, *, angle: float = 180.0, repetition: float | N
     return 1 - (1 - before * np.cos(np.deg2rad(_check.number("angle", angle)))) * np.exp(-times / t1)
 
 
-def decay(t2, times, *, frequency=None) -> np.ndarray:
+def decay(t2: ArrayLike, times: ArrayLike, *, frequency: ArrayLike | None = None) -> np.ndarray:
     """Decay from an excitation on: s(TE) = exp(-TE / T2), with a frequency times exp(2 pi i f TE).
 
     Args:

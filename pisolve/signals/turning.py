@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pisolve import _axes, _check, backend
+from pisolve._types import ArrayLike
 from pisolve.calib import field_map
 from pisolve.linops import gradient, opnorm
 from pisolve.priors import Quadratic
+from pisolve.priors.base import Prior
 from pisolve.signals._times import checked_times
 from pisolve.signals.gauss_newton import GaussNewton
 from pisolve.signals.maps import Maps
 from pisolve.solvers import CG, solve
+from pisolve.solvers.base import Solver
 
 _PLAIN, _FLAT, _SMOOTH = 50, 0.3, 3.0  # of the smooth images of the start: iterations, prior; pixels of the field
 _STEEPEST = 4.0  # of the start's decay over the span, in which energy falls by e^-8
@@ -56,8 +61,8 @@ class Turning:
                     None, nothing)
 
 
-def t2star_kspace(A, y, echo_times, prior=None, *, start=None, iterations: int = 10, damping: float = 0.1,
-                  max_iter: int = 50, solver=None) -> Maps:
+def t2star_kspace(A: Any, y: ArrayLike, echo_times: ArrayLike, prior: Prior | None = None, *, start: Any = None,
+                  iterations: int = 10, damping: float = 0.1, max_iter: int = 50, solver: Solver | None = None) -> Maps:
     """T2* and the frequency from the k-space of all echoes at once (IRGNM).
 
         minimise over x = (a, w)    1/2 ||A F(x) - y||^2 + g(x),    F_e(x) = a exp(w TE_e / span)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pisolve import backend
+from pisolve._types import Array, ArrayLike
 from pisolve.priors.base import Prior
 from pisolve.problem import Problem
 
@@ -25,12 +26,12 @@ class State:
         aux: the solver's further arrays and numbers by name.
     """
 
-    x: object
+    x: Array
     k: int = 0
-    residual: object = math.inf
-    aux: dict = field(default_factory=dict)
+    residual: Any = math.inf
+    aux: dict[str, Any] = field(default_factory=dict)
 
-    def next(self, image, residual, /, **aux) -> State:
+    def next(self, image: ArrayLike, residual: Any, /, **aux: Any) -> State:
         """The state after one more step."""
         return State(image, self.k + 1, residual, {**self.aux, **aux})
 
@@ -38,7 +39,7 @@ class State:
 class Solver:
     """Base of the solvers: frozen dataclasses of hyper-parameters, None meaning "choose it from the problem"."""
 
-    def init(self, problem: Problem, x0=None) -> State:
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         """The state before the first step; raises a ValueError that says which solver fits where this one does not."""
         raise NotImplementedError
 
@@ -53,7 +54,7 @@ class Solver:
 
     learnable: ClassVar[dict] = {}  # what an unrolled network learns of each step: its first value, by the state's name
 
-    def gradient_weight(self, values: dict):
+    def gradient_weight(self, values: dict) -> Any:
         """The weight of x - D(x) as the gradient of what a network learned, by what it learned of the step."""
         return 1.0
 
@@ -91,7 +92,8 @@ class Solver:
         return None
 
 
-def iterate(solver: Solver, problem: Problem, x0=None, state: State | None = None) -> Iterator[State]:
+def iterate(solver: Solver, problem: Problem, x0: ArrayLike | None = None,
+            state: State | None = None) -> Iterator[State]:
     """The states of a run without end, the first one included: the only loop of the library.
 
     Args:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pisolve import backend
+from pisolve._types import ArrayLike
 from pisolve.backend import real
 from pisolve.linops.solve import cg_step
 from pisolve.priors import Zero
+from pisolve.problem import Problem
 from pisolve.solvers.base import Solver, State, renewed
 
 _TINY = 1e-37
@@ -34,9 +36,9 @@ class CG(Solver):
     averages = False
     preconditions = True
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         if not problem.prior.quadratic:
-            raise ValueError(f"CG needs a quadratic prior, {problem.prior!r} is none: {problem.remedy}")
+            raise ValueError(f"CG needs a quadratic prior, and {problem.prior!r} is not one: {problem.remedy}")
         x = problem.start(x0, zero=True)
         b = self._rhs(problem)
         r = b if x0 is None else b - self._hessian(problem, x)
@@ -49,7 +51,7 @@ class CG(Solver):
             aux["value"] = problem.at_zero - start + 0 * aux["rr"]
         return State(x, aux=aux)
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         if not problem.metric.plain:
             return self._preconditioned(problem, state)
         r, p, old, size = (state.aux[n] for n in ("r", "p", "rr", "size"))
@@ -66,13 +68,13 @@ class CG(Solver):
         return state.next(x, rr**0.5 / (size + _TINY), r=r, p=z + (new / (rz + _TINY)) * p, rr=rr, rz=new,
                           **_lower(state, alpha * rz))
 
-    def memory(self, k):
+    def memory(self, k: int) -> int:
         return 20
 
-    def renewed(self, problem, state):
+    def renewed(self, problem: Problem, state: State) -> State | None:
         return renewed(self, problem, state, lambda aux: aux["rr"] ** 0.5 / (aux["size"] + _TINY))
 
-    def objective(self, problem, state):
+    def objective(self, problem: Problem, state: State) -> dict:
         """A step of length alpha lowers it by 1/2 alpha ||r||^2: no pass over the image."""
         return {"objective": real(state.aux["value"])} if "value" in state.aux else {}
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pisolve import backend
 from pisolve._check import is_array
+from pisolve._types import PathLike
 from pisolve.solvers.base import State
 
 
-def save_state(path, state: State, of: str = "") -> None:
+def save_state(path: PathLike, state: State, of: str = "") -> None:
     """Write a state to HDF5, under a temporary name first; numbers keep all their bits, and a digest is added.
 
     Args:
@@ -37,7 +39,7 @@ def save_state(path, state: State, of: str = "") -> None:
         seal(temporary, of)
 
 
-def load_state(path, like=None, *, of: str | None = None, sealed: bool = False) -> State:
+def load_state(path: PathLike, like: Any = None, *, of: str | None = None, sealed: bool = False) -> State:
     """Read a state that `save_state` wrote.
 
     Args:

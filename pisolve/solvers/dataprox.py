@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pisolve import backend
 from pisolve._check import integer, number
+from pisolve._types import ArrayLike
+from pisolve.problem import Problem
 from pisolve.solvers.base import Solver, State, half_a_run
 from pisolve.solvers.gradient import extrapolate
 
@@ -46,10 +49,10 @@ class DataProx(Solver):
     restart: bool = True
     inner: int = 10
 
-    def gradient_weight(self, values):
+    def gradient_weight(self, values: ArrayLike) -> Any:
         return values["rho"]
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         prior = problem.prior
         integer("inner", self.inner, low=1)
         rho = number("rho", self.rho, low=0, strict=True, allow_none=True)
@@ -62,13 +65,13 @@ class DataProx(Solver):
         x = problem.start(x0)
         return State(x, aux={"z": x, "t": 1.0, "rho": rho or prior.lipschitz})
 
-    def memory(self, k):
+    def memory(self, k: int) -> int:
         return half_a_run(k) if self.momentum else super().memory(k)
 
-    def calm(self):
+    def calm(self) -> Solver:
         return replace(self, momentum=False)
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         z, t, rho = (state.aux[n] for n in ("z", "t", "rho"))
         x = problem.data_prox(z - problem.prior.grad(z) / rho, rho, state.x, self.inner)
         move = x - state.x

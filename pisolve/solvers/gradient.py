@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pisolve import backend
 from pisolve._check import dtype_name, number
+from pisolve._types import ArrayLike
 from pisolve.backend import real
 from pisolve.priors import Zero
+from pisolve.problem import Problem
 from pisolve.solvers.base import Solver, State, half_a_run, relative_change
 
 _GROW, _SHRINK = 1.1, 0.5  # of the line search: one in seven steps is tried twice
@@ -87,20 +90,20 @@ class GradientDescent(Solver):
     steps = preconditions = True
     step_size: float | None = None
 
-    def gradient_weight(self, values):
+    def gradient_weight(self, values: ArrayLike) -> Any:
         return 1 / values["step"]
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         if not problem.prior.has_grad:
             raise ValueError(f"GradientDescent needs a prior with a gradient, {problem.prior!r} has none: "
                              f"{problem.remedy}")
         step = _step_size(self.step_size, problem.smoothness(problem.prior))
         return State(problem.start(x0), aux={"step": step})
 
-    def certificate(self, problem, state):
+    def certificate(self, problem: Problem, state: State) -> dict | None:
         return _certificate(state, 2 / problem.smoothness(problem.prior))
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         x = state.x + -state.aux["step"] * _direction(problem, problem.prior, state.x)
         return state.next(x, relative_change(x, state.x))
 
@@ -143,7 +146,7 @@ class FISTA(Solver):
     restart: bool = True
     backtracking: bool = False
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         h, f = problem.forms
         x = problem.start(x0)
         if not self.backtracking:
@@ -156,18 +159,18 @@ class FISTA(Solver):
         Nx = problem.normal(x)
         return State(x, aux={"old": x, "Nx": Nx, "Nold": Nx, "t": 1.0, "step": _step_size(self.step_size, L, math.inf)})
 
-    def certificate(self, problem, state):
+    def certificate(self, problem: Problem, state: State) -> dict | None:
         if self.backtracking:
             return None
         return _certificate(state, (1 if self.momentum else 2) / problem.smoothness(problem.forms[0]))
 
-    def memory(self, k):
+    def memory(self, k: int) -> int:
         return half_a_run(k) if self.momentum else super().memory(k)
 
-    def calm(self):
+    def calm(self) -> Solver:
         return replace(self, momentum=False)
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         if self.backtracking:
             return self._searched(problem, state)
         (h, f), (z, t, step) = problem.forms, (state.aux[n] for n in ("z", "t", "step"))
@@ -240,23 +243,23 @@ class POGM(Solver):
     step_size: float | None = None
     restart: bool = True
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         h, f = problem.forms
         _follows_the_step("POGM", f)
         step = _step_size(self.step_size, problem.lipschitz + h.lipschitz, most=1)
         x = problem.start(x0)
         return State(x, aux={"y": x, "t": 1.0, "step": step})
 
-    def certificate(self, problem, state):
+    def certificate(self, problem: Problem, state: State) -> dict | None:
         return _certificate(state, 1 / (problem.lipschitz + problem.forms[0].lipschitz))
 
-    def memory(self, k):
+    def memory(self, k: int) -> int:
         return half_a_run(k)
 
-    def calm(self):
+    def calm(self) -> Solver:
         return FISTA(step_size=self.step_size, momentum=False)
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         (h, f), x = problem.forms, state.x
         y, t, step = (state.aux[n] for n in ("y", "t", "step"))
         t_new = nesterov_t(t)

@@ -50,8 +50,8 @@ class Guard:
         else:  # such a solver says by its residual alone when it is done
             health.best, self.arrived = self.state.x, entry["residual"] <= self.tol > 0
         self._last = None  # an image less in memory
-        if health.ratio is not None:
-            entry["ratio"] = health.ratio
+        found = {"ratio": health.ratio, "moved": health.moved}
+        entry.update({name: value for name, value in found.items() if value is not None})
         weight = self.solver.weight / 2 if isinstance(self.solver, Relaxed) else 0.5
         if failed == "diverged" and self.problem.prior.implicit and self.solver.averages and weight > 0.1:
             self._calm(weight)

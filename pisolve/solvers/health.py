@@ -33,7 +33,7 @@ class Health:
     def restart(self, state, weight: float):
         """Go on from this state with steps averaged by this weight; sizes and the best iterate stay."""
         self.last = state.x if self.implicit else None  # whose steps are judged
-        self.moves, self.ratio, self.weight = [], None, weight
+        self.moves, self.ratio, self.moved, self.weight = [], None, None, weight
 
     @cached_property
     def size(self) -> float:
@@ -42,7 +42,8 @@ class Health:
         return max(first, real(backend.norm(self.problem.AHy)) / self.problem.curvature)
 
     def check(self, state, residual: float) -> str | None:
-        """None, "nonfinite" or "diverged"; `ratio` is then ||x_k+1 - x_k|| / ||x_k - x_k-1||.
+        """None, "nonfinite" or "diverged"; for implicit priors `ratio` is then ||x_k+1 - x_k|| / ||x_k - x_k-1||, and
+        `moved` ||x_k+1 - x_k|| / ||x_k+1||.
 
         `residual` is the state's as a float: every look at it waits for a GPU.
         """
@@ -61,7 +62,7 @@ class Health:
         size, move = real(backend.norm(state.x)), real(backend.norm(state.x - self.last))
         if not math.isfinite(size):
             return "nonfinite"
-        self.last = state.x
+        self.last, self.moved = state.x, move / size if size > 0 else None
         settled = math.isfinite(residual)  # a schedule may still grow
         self.ratio = move / self.moves[-1][0] if self.moves and self.moves[-1][0] > 0 else None
         self.moves = [*self.moves, (move, size)][-4:] if settled else []

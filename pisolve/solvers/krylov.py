@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 
 from pisolve import backend
 from pisolve._check import dtype_name, integer
+from pisolve._types import ArrayLike
 from pisolve.backend import real
 from pisolve.linops import apply
 from pisolve.priors import Tikhonov, Zero
 from pisolve.priors.base import Composed, Scaled, Sum
+from pisolve.problem import Problem
 from pisolve.solvers.base import Solver, State, renewed
 from pisolve.solvers.cg import CG
 
@@ -27,7 +29,7 @@ class _Stacked:
 
     def __init__(self, problem, name: str):
         if not problem.prior.quadratic:
-            raise ValueError(f"{name} needs a quadratic prior, {problem.prior!r} is none: {problem.remedy}")
+            raise ValueError(f"{name} needs a quadratic prior, and {problem.prior!r} is not one: {problem.remedy}")
         self.A, self.y = problem.A, problem.y
         self.rows = list(_rows(problem.prior, problem.ishape, name))
 
@@ -63,7 +65,7 @@ def _rows(prior, shape, name, lam=1.0, outer=None):
     else:
         f, G = prior.split(shape)
         if type(f) is not Tikhonov:
-            raise ValueError(f"{name} needs a sum of squares such as Tikhonov, {prior!r} is none: take CG()")
+            raise ValueError(f"{name} needs a sum of squares such as Tikhonov, and {prior!r} is not one: take CG()")
         yield lam**0.5, f, G if outer is None else outer if G is None else G * outer
 
 
@@ -134,11 +136,11 @@ class LSQR(Solver):
 
     averages = False
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         x, u, v, alpha, beta, size = _bidiagonalisation(problem, x0, "LSQR")
         return State(x, aux={**_named(u), "v": v, "w": v, "alpha": alpha, "phi": beta, "rho": alpha, "size": size})
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         w, phi, rho, size = (state.aux[n] for n in ("w", "phi", "rho", "size"))
         u, v, alpha, beta = _bidiagonal_step(problem, state.aux, "LSQR")
         c, s, r = _rotation(rho, beta)
@@ -147,10 +149,10 @@ class LSQR(Solver):
         rho, phi = -c * alpha, s * phi
         return state.next(x, abs(phi * rho) / (size + _TINY), **_named(u), v=v, w=w, alpha=alpha, phi=phi, rho=rho)
 
-    def memory(self, k):
+    def memory(self, k: int) -> int:
         return 20
 
-    def renewed(self, problem, state):
+    def renewed(self, problem: Problem, state: State) -> State | None:
         return renewed(self, problem, state, lambda aux: aux["alpha"] * aux["phi"] / (aux["size"] + _TINY))
 
 
@@ -175,14 +177,14 @@ class LSMR(Solver):
 
     averages = False
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         x, u, v, alpha, beta, size = _bidiagonalisation(problem, x0, "LSMR")
         one = alpha * 0 + 1  # of the arrays' kind and precision
         return State(x, aux={**_named(u), "v": v, "h": v, "hbar": backend.zeros_like(v), "alpha": alpha, "size": size,
                              "alphabar": alpha, "zetabar": alpha * beta, "rho": one, "rhobar": one, "cbar": one,
                              "sbar": 0 * one})
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         names = ("h", "hbar", "size", "alphabar", "zetabar", "rho", "rhobar", "cbar", "sbar")
         h, hbar, size, alphabar, zetabar, rho_old, rhobar_old, cbar, sbar = (state.aux[n] for n in names)
         u, v, alpha, beta = _bidiagonal_step(problem, state.aux, "LSMR")
@@ -195,10 +197,10 @@ class LSMR(Solver):
         return state.next(x, abs(zetabar) / (size + _TINY), **_named(u), v=v, h=h, hbar=hbar, alpha=alpha, rho=rho,
                           alphabar=alphabar, zetabar=zetabar, rhobar=rhobar, cbar=cbar, sbar=sbar)
 
-    def memory(self, k):
+    def memory(self, k: int) -> int:
         return 20
 
-    def renewed(self, problem, state):
+    def renewed(self, problem: Problem, state: State) -> State | None:
         return renewed(self, problem, state, lambda aux: aux["zetabar"] / (aux["size"] + _TINY))
 
 
@@ -229,18 +231,18 @@ class GMRES(Solver):
 
     restart: int = 20
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         integer("restart", self.restart, low=1)
         if not problem.prior.quadratic:
-            raise ValueError(f"GMRES needs a quadratic prior, {problem.prior!r} is none: {problem.remedy}")
+            raise ValueError(f"GMRES needs a quadratic prior, and {problem.prior!r} is not one: {problem.remedy}")
         return State(problem.start(x0, zero=True), aux={"scale": 0.0})
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         H, b = self._system(problem)
         x, residual, scale = gmres_cycle(H, b, state.x, self.restart, state.aux["scale"])
         return state.next(x, residual / (backend.norm(b) + _TINY), scale=scale)
 
-    def renewed(self, problem, state):
+    def renewed(self, problem: Problem, state: State) -> State | None:
         H, b = self._system(problem)
         return replace(state, residual=backend.norm(b - H(state.x)) / (backend.norm(b) + _TINY))
 

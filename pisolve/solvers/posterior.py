@@ -1,15 +1,18 @@
-"""Draws from the posterior p(x | y) of y = A x + n with a score in the place of a prior."""
+"""Draws from the posterior p(x | y) of y = A x + n with a score instead of a prior."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from pisolve import backend
 from pisolve._check import dtype_name, integer, number
+from pisolve._types import ArrayLike, Seed
 from pisolve.linops.solve import cg_solve
+from pisolve.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class SplitGibbs(Sampler):
     spread: float = 0.0
     inner: int = 15
 
-    def draw(self, problem, score, noise, rng):
+    def draw(self, problem: Problem, score: Any, noise: ArrayLike, rng: Any) -> Any:
         integer("steps", self.steps, low=1)
         integer("inner", self.inner, low=1)
         number("spread", self.spread, low=0, high=1)
@@ -128,7 +131,7 @@ class Langevin(Sampler):
     steps: int = 4
     step: float = 0.4
 
-    def draw(self, problem, score, noise, rng):
+    def draw(self, problem: Problem, score: Any, noise: ArrayLike, rng: Any) -> Any:
         integer("steps", self.steps, low=1)
         number("step", self.step, low=0, high=2, strict=True)
         x, L = problem.AHy + self.first * normal(problem.AHy, rng), problem.lipschitz
@@ -146,7 +149,7 @@ def normal(x, rng):
     return backend.like((n[0] + 1j * n[1]).astype(dtype_name(x)), x)
 
 
-def draws(problem, score, sampler: Sampler, *, noise: float, n: int, seed=0) -> list:
+def draws(problem: Problem, score: Any, sampler: Sampler, *, noise: float, n: int, seed: Seed = 0) -> list:
     """n images drawn from the posterior; the k-th is the same whatever n.
 
     Args:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from pisolve import backend
 from pisolve._check import number
+from pisolve._types import ArrayLike
 from pisolve.backend import real
 from pisolve.priors.base import Separable
+from pisolve.problem import Problem
 from pisolve.solvers.base import Solver, State, half_a_run, relative_change, spins
 from pisolve.solvers.splitting import _strength, automatic_rho
 
@@ -60,7 +62,7 @@ class PDHG(Solver):
     accelerate: bool | None = None
     restart: bool = True
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         split = problem.splitting
         if split.domain is not None and not problem.metric.plain:
             raise ValueError(f"{problem.prior!r} minimises over more than the image, for which the preconditioner is "
@@ -87,10 +89,10 @@ class PDHG(Solver):
         prior, own = problem.prior, self.sigma is not None or self.tau is not None
         return problem.metric.plain and not own and prior.convex and not prior.implicit and not spins(prior)
 
-    def memory(self, k):
+    def memory(self, k: int) -> int:
         return half_a_run(k)
 
-    def certificate(self, problem, state):
+    def certificate(self, problem: Problem, state: State) -> dict | None:
         if "t" in state.aux:  # tau is that of the theorem
             size = limit = _steps(problem, state)[0]
         else:
@@ -99,7 +101,7 @@ class PDHG(Solver):
             size = real(state.aux["tau"])
         return {"what": "tau", "size": size, "limit": limit}
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         if "t" in state.aux:
             return self._accelerated_step(problem, state)
         split, (x, p, tau, sigma) = problem.splitting, (state.aux[n] for n in ("x", "p", "tau", "sigma"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pisolve._check import brief, is_array, number
-from pisolve.solvers.base import Solver
+from pisolve._types import ArrayLike
+from pisolve.problem import Problem
+from pisolve.solvers.base import Solver, State
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Relaxed(Solver):
     solver: Solver
     weight: float = 0.5
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         if not isinstance(self.solver, Solver):
             raise TypeError(f"solver must be a solver such as pi.ADMM(), got {brief(self.solver)}")
         if not self.solver.averages:
@@ -45,10 +47,10 @@ class Relaxed(Solver):
         number("weight", self.weight, low=0, strict=True)
         return self.solver.calm().init(problem, x0)
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         new, w = self.solver.calm().step(problem, state), self.weight
         aux = {n: (1 - w) * state.aux[n] + w * v if is_array(v) and v.shape else v for n, v in new.aux.items()}
         return state.next((1 - w) * state.x + w * new.x, new.residual, **aux)
 
-    def certificate(self, problem, state):
+    def certificate(self, problem: Problem, state: State) -> dict | None:
         return self.solver.calm().certificate(problem, state)

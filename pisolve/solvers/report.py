@@ -75,7 +75,7 @@ def report(result, *, noise: float | None = None, show: bool = True) -> Report:
 
 
 def _finite(value):
-    """Plain values with null in the place of Inf and NaN, which JSON has not."""
+    """Plain values with null instead of Inf and NaN, which JSON has not."""
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from pisolve._axes import of_linop
 from pisolve._check import array, integer, number
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import real, to_numpy
-from pisolve.priors.base import Sum
+from pisolve.priors.base import Prior, Sum
 from pisolve.problem import Problem
 from pisolve.scan.html import page, planes
 from pisolve.solvers.base import Solver, State, spins
@@ -38,16 +40,16 @@ class Result:
         state: the last state, for resuming.
         history: one dict a step: k, residual, seconds, whatever callbacks returned; of `CG` the objective, too;
             distance, the estimated ||x - solution|| / ||x||, where the contraction of the steps tells it; for implicit
-            priors also ratio, ||x_k+1 - x_k|| / ||x_k - x_k-1||, and relaxed, where the steps were averaged from here
-            on.
+            priors also ratio, ||x_k+1 - x_k|| / ||x_k - x_k-1||, moved, ||x_k+1 - x_k|| / ||x_k+1||, and relaxed, where
+            the steps were averaged from here on.
         solver: the solver used (`Relaxed` where a denoiser would have made it diverge).
         problem: what was solved; it keeps A and y in memory as long as the result lives.
     """
 
-    x: object
+    x: Array
     status: str
     state: State
-    history: list
+    history: list[dict[str, Any]]
     solver: Solver
     problem: Problem = field(repr=False)
 
@@ -76,9 +78,10 @@ class Result:
                 f"residual {real(self.state.residual):.2e})")
 
 
-def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: State | None = None,
-          max_iter: int = 100, tol: float = 1e-4, gap: float | None = None, callbacks: Sequence[Callable] = (),
-          progress: bool = False, check: bool = True, preconditioner=None) -> Result:
+def solve(A: Any, y: ArrayLike, prior: Prior | None = None, solver: Solver | None = None, *,
+          x0: ArrayLike | None = None, state: State | None = None, max_iter: int = 100, tol: float = 1e-4,
+          gap: float | None = None, callbacks: Sequence[Callable[..., Any]] = (), progress: bool = False,
+          check: bool = True, preconditioner: Any = None) -> Result:
     """minimise over x  1/2 ||A x - y||^2 + g(x).
 
     Args:
@@ -115,7 +118,7 @@ def solve(A, y, prior=None, solver: Solver | None = None, *, x0=None, state: Sta
     tol = number("tol", tol, low=0)
     gap = number("gap", gap, low=0, strict=True, allow_none=True)
     if gap is not None and problem.gap(problem.start()) is None:
-        raise ValueError(f"gap needs a prior that is a norm with a closed form, {problem.prior!r} is none: give tol")
+        raise ValueError(f"gap needs a prior that is a norm in closed form, and {problem.prior!r} is not one: give tol")
     solver = choose(problem) if solver is None else solver
     if not isinstance(solver, Solver):
         raise TypeError(f"solver must be a solver such as pi.FISTA(), got {solver!r}")

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from pisolve import backend
 from pisolve._check import integer, number
+from pisolve._types import ArrayLike
 from pisolve.priors._dual import squared_norm
 from pisolve.priors.base import Composed, Scaled, Separable, Sum
+from pisolve.problem import Problem
 from pisolve.solvers._multiplier import relaxed, updated
 from pisolve.solvers.base import Solver, State, relative_change
 
@@ -97,7 +99,7 @@ class ADMM(Solver):
     relaxation: float | None = None
     balance: bool = False
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         integer("inner", self.inner, low=1)
         number("relaxation", self.relaxation, low=0, high=2, strict=True, allow_none=True)
         if self.balance and problem.prior.implicit:
@@ -107,7 +109,7 @@ class ADMM(Solver):
         rho = number("rho", self.rho, low=0, strict=True, allow_none=True) or automatic_rho(problem, z)
         return State(problem.splitting.image(x), aux={"x": x, "z": z, "u": backend.zeros_like(z), "rho": rho})
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         split, (x, z, u, rho) = problem.splitting, (state.aux[n] for n in ("x", "z", "u", "rho"))
         x = _data_step(problem, rho, z - u, x, self.inner)
         Gx = split.G(x)
@@ -157,7 +159,7 @@ class HQS(Solver):
     inner: int = 10
     coupling: float = 1.0
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: ArrayLike | None = None) -> State:
         number("ratio", self.ratio, low=1)
         number("coupling", self.coupling, low=0, high=1)
         if self.coupling != 1 and not problem.prior.implicit:
@@ -171,7 +173,7 @@ class HQS(Solver):
         rho = rho or automatic_rho(problem, z, 10) * (0.2 if problem.prior.implicit else 10)
         return State(problem.splitting.image(x), aux={"x": x, "z": z, "rho": rho})
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         split, (x, z, rho) = problem.splitting, (state.aux[n] for n in ("x", "z", "rho"))
         left = max(1 - state.k / (self.iterations - 1), 0) if self.iterations > 1 else 0
         x = _data_step(problem, rho * self.ratio ** (-left * self.coupling), z, x, self.inner)

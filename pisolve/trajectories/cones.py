@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve._check import integer, number
@@ -10,7 +12,7 @@ from pisolve.trajectories._shape import paced, sizes
 _FINE = 20_000  # points of the curve on which times are integrated
 
 
-def cones(shape, cones: int, interleaves: int = 1, samples: int = 1024, *, density: float = 1.0,
+def cones(shape: Sequence[int], cones: int, interleaves: int = 1, samples: int = 1024, *, density: float = 1.0,
           turns: float | None = None) -> np.ndarray:
     """Spirals on cones of all polar angles: (cone * interleaf, sample, 3) for (z, y, x).
 

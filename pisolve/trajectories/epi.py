@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve._check import integer, number
@@ -9,8 +11,9 @@ from pisolve.trajectories._shape import sizes
 from pisolve.trajectories.limits import GAMMA
 
 
-def epi(shape, fov, dwell: float, *, gmax: float = 40e-3, smax: float = 180.0, shots: int = 1, accel: int = 1,
-        partial: float = 1.0, down: bool = False, start: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def epi(shape: Sequence[int], fov: float | Sequence[float], dwell: float, *, gmax: float = 40e-3, smax: float = 180.0,
+        shots: int = 1, accel: int = 1, partial: float = 1.0, down: bool = False,
+        start: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Blipped EPI with samples on the gradient's ramps: where they lie, (line, sample, 2) for (y, x), and when.
 
     Each line is a trapezoid of the readout gradient, as short as the limits let it be, with the least of gmax and

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from pisolve._check import choice
+from pisolve._types import ArrayLike
 from pisolve.trajectories.limits import check, scanner, shots
 
 _FINE, _LEAST = 20, 4000  # points of the curve on which speeds are found: a sample's, and at least
 
 
-def fastest(coord, fov, dwell: float, *, gmax: float = 40e-3, smax: float = 180.0, rest: str = "start") -> np.ndarray:
+def fastest(coord: ArrayLike, fov: float | Sequence[float], dwell: float, *, gmax: float = 40e-3, smax: float = 180.0,
+            rest: str = "start") -> np.ndarray:
     """The same curves in the least time: (..., sample, axis), sampled every `dwell` seconds.
 
     At every point s of the curve, of curvature c(s), the speed v = |k'| keeps

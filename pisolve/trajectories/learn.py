@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike
 from pisolve.trajectories._playable import Playable
 from pisolve.trajectories.limits import check, scanner, shots
 
@@ -34,10 +35,11 @@ class Learned:
     state: dict = field(repr=False)
 
 
-def learn(coord, images, fov, dwell: float, *, network: Callable | None = None, mps=None, gmax: float = 40e-3,
-          smax: float = 180.0, noise: float = 0.0, knots: int | None = None, steps: int = 300, move: float = 0.3,
-          lr: float = 1e-3, batch_size: int = 1, loss: Callable | None = None, seed: int = 0,
-          state: dict | None = None, callback: Callable | None = None) -> Learned:
+def learn(coord: ArrayLike, images: ArrayLike, fov: float | Sequence[float], dwell: float, *,
+          network: Callable | None = None, mps: ArrayLike | None = None, gmax: float = 40e-3, smax: float = 180.0,
+          noise: float = 0.0, knots: int | None = None, steps: int = 300, move: float = 0.3, lr: float = 1e-3,
+          batch_size: int = 1, loss: Callable | None = None, seed: int = 0, state: dict | None = None,
+          callback: Callable | None = None) -> Learned:
     """Shots, and a network if there is one, for which the images come out best: PILOT.
 
         minimise over k and theta   mean_x ||R_theta(A_k, A_k x + n) - x||^2 / ||x||^2

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pisolve import _check
 from pisolve._check import number
+from pisolve._types import ArrayLike
 
 GAMMA = 42.577478518e6  # Hz / T, of protons
 
@@ -70,7 +72,8 @@ def shots(coord) -> np.ndarray:
     return coord
 
 
-def check(coord, fov, dwell: float, *, gmax: float = 40e-3, smax: float = 180.0) -> dict:
+def check(coord: ArrayLike, fov: float | Sequence[float], dwell: float, *, gmax: float = 40e-3,
+          smax: float = 180.0) -> dict:
     """The gradients and slew rates of a trajectory, and whether a scanner can play it.
 
         G = k' / gamma,    S = k'' / gamma,    by differences along the samples of each shot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from pisolve.trajectories._shape import sizes
 from pisolve.trajectories.radial import GOLDEN, along
 
 
-def propeller(shape, blades: int | None = None, lines: int = 16, samples: int | None = None, *,
+def propeller(shape: Sequence[int], blades: int | None = None, lines: int = 16, samples: int | None = None, *,
               angles: str = "uniform", first: int = 0) -> np.ndarray:
     """Blades of parallel lines: (blade * line, sample, 2) for (y, x); line l of blade b is shot b * lines + l.
 

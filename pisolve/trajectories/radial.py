@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve._check import choice, integer
@@ -11,7 +13,8 @@ GOLDEN = (1 + 5**0.5) / 2
 ANGLES = ("golden", "tiny golden", "uniform", "uniform full")
 
 
-def radial(shape, spokes: int, samples: int | None = None, *, angles: str = "golden", first: int = 0) -> np.ndarray:
+def radial(shape: Sequence[int], spokes: int, samples: int | None = None, *, angles: str = "golden",
+           first: int = 0) -> np.ndarray:
     """Spokes through the centre: coord[s, j] = r_j (sin a_s, cos a_s) N / 2, (spoke, sample, 2) for (y, x).
 
     r_j runs from -1 to 1 - 2 / samples, so that sample `samples // 2` is the centre: the FFT's own grid along a spoke.
@@ -41,7 +44,7 @@ def radial(shape, spokes: int, samples: int | None = None, *, angles: str = "gol
     return np.stack([np.sin(a)[:, None] * r, np.cos(a)[:, None] * r], -1) * np.array(shape) / 2
 
 
-def radial_3d(shape, spokes: int, samples: int | None = None, *, first: int = 0) -> np.ndarray:
+def radial_3d(shape: Sequence[int], spokes: int, samples: int | None = None, *, first: int = 0) -> np.ndarray:
     """Spokes through the centre of a volume, their ends spread over the sphere: (spoke, sample, 3) for (z, y, x).
 
     The ends are (sqrt(1 - z^2) sin a, sqrt(1 - z^2) cos a, z) with the two-dimensional golden means, z = 2 {s 0.4656} -

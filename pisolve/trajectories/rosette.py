@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve._check import integer, number
 from pisolve.trajectories._shape import sizes
 
 
-def rosette(shape, shots: int, samples: int = 2048, *, petals: int = 15, twist: float | None = None) -> np.ndarray:
+def rosette(shape: Sequence[int], shots: int, samples: int = 2048, *, petals: int = 15,
+            twist: float | None = None) -> np.ndarray:
     """Petals from the centre to the edge and back: (shot, sample, 2) for (y, x).
 
         k_s(q) = N / 2 sin(pi p q) exp(i (pi p twist q + 2 pi s / (p shots))),    0 <= q <= 1,    p petals

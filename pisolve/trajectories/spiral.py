@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pisolve._check import choice, integer, number
@@ -10,7 +12,7 @@ from pisolve.trajectories._shape import paced, sizes
 _FINE = 20_000  # points of the curve on which times are integrated
 
 
-def spiral(shape, interleaves: int, samples: int = 2048, *, density: float = 1.0, inside: str = "out",
+def spiral(shape: Sequence[int], interleaves: int, samples: int = 2048, *, density: float = 1.0, inside: str = "out",
            turn: str = "uniform", first: int = 0) -> np.ndarray:
     """Spirals that run from the centre to the edge of k-space: (interleave, sample, 2) for (y, x).
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve._check import integer
+from pisolve._types import ArrayLike
 
 
-def stack(coord, partitions: int) -> np.ndarray:
+def stack(coord: ArrayLike, partitions: int) -> np.ndarray:
     """A 2-D trajectory (..., sample, 2) repeated at every kz: (partition, ..., sample, 3) for (z, y, x).
 
     kz runs over -partitions // 2 .. as the FFT's grid does.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -28,10 +30,10 @@ FOLDS, SHARE = 3, 0.25  # holdout
 
 
 @renamed(method="criterion")
-def tune(data, prior=None, *, criterion: str = "holdout", strengths=None, solver: Solver | None = None,
-         noise: float | None = None, reference=None, max_iter: int = 100, tol: float = 1e-4, seed: int = 0,
-         refine: int = 4, slice: int | None = None, maps: Maps | None = None, each=EACH,
-         progress: bool = False) -> Tuning:
+def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", strengths: Any = None,
+         solver: Solver | None = None, noise: float | None = None, reference: Any = None, max_iter: int = 100,
+         tol: float = 1e-4, seed: int = 0, refine: int = 4, slice: int | None = None, maps: Maps | None = None,
+         each: Sequence[str] = EACH, progress: bool = False) -> Tuning:
     """Choose the strength of a prior: lam, or the sigma of `PnP`.
 
     A grid of strengths is tried from the strongest down, each by a whole run with these `solver`, `max_iter` and `tol`,
@@ -107,9 +109,9 @@ def tune(data, prior=None, *, criterion: str = "holdout", strengths=None, solver
     return _told(_tune(data, data.prior if prior is None else prior, run, reference, lambda x: x, **options))
 
 
-def tune_prepared(scan: io.Scan, prior, *, criterion: str, solver=None, max_iter: int = 100, tol: float = 1e-4,
-                  trials: int | None = None, memo: dict | None = None, each=EACH, gpu: int | None = None,
-                  progress: bool = False) -> Tuning:
+def tune_prepared(scan: io.Scan, prior: Prior, *, criterion: str, solver: Solver | None = None, max_iter: int = 100,
+                  tol: float = 1e-4, trials: int | None = None, memo: dict | None = None, each: Sequence[str] = EACH,
+                  gpu: int | None = None, progress: bool = False) -> Tuning:
     """`tune` of a scan that has its mask and maps, as a recipe does it.
 
     Args:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pisolve import _check, backend
+from pisolve._types import ArrayLike
 from pisolve.backend import to_numpy
 from pisolve.linops.solve import cg_solve
 
@@ -14,7 +17,7 @@ _RIDGE, _STEPS = 1e-3, 15  # of the least-squares image behind the residual, in 
 _LEVERAGE = 0.5  # the least share of the noise that the residual has to keep
 
 
-def noise_level(kspace, mask=None, *, ndim: int = 2, far=None) -> float:
+def noise_level(kspace: ArrayLike, mask: Any = None, *, ndim: int = 2, far: Any = None) -> float:
     """Standard deviation of the real and of the imaginary part of the noise in a k-space sample, from outer k-space.
 
     sigma^2 = mean over coils of (median |y_c| / 1.1774)^2 over the outermost tenth of the sampled positions (at least
@@ -65,7 +68,7 @@ def _outer(kspace, sampled, far):
     return kspace.reshape(-1, sampled.size)[:, outer]
 
 
-def residual_noise(data) -> float | None:
+def residual_noise(data: Any) -> float | None:
     """The same from what no image explains: the residual of an almost unregularised least-squares image.
 
     sigma = median |R y| / median |R b|, with R y = y - A (A^H A + mu)^-1 A^H y, medians over the samples of each coil

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pisolve import _check
+from pisolve._types import PathLike
 from pisolve.io.atomic import atomic
 from pisolve.priors import Prior
 
@@ -55,7 +56,7 @@ class Tuning:
                 "status": self.status, "warnings": list(self.warnings), "noise": self.noise,
                 "label": self.label, "curve": curve, "seconds": self.seconds}
 
-    def plot(self, path) -> None:
+    def plot(self, path: PathLike) -> None:
         """Draw the curve to .png, .pdf or .svg, with the chosen strength marked.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -116,8 +117,8 @@ class Consistency(Told):
         return Section(title, text, rows, pictures, curves, list(self.notes))
 
 
-def consistency(done, scan=None, *, structures: dict | None = None, noise: float | None = None, probe: bool = False,
-                seed: int = 0) -> Consistency:
+def consistency(done: Any, scan: Any = None, *, structures: dict | None = None, noise: float | None = None,
+                probe: bool = False, seed: int = 0) -> Consistency:
     """Does this image explain the data? Its residual against the measured samples, in units of the noise.
 
         r = M (F S x - y) / sigma,    chi = sqrt(mean |r|^2 / 2)

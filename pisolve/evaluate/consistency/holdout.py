@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class HoldoutError(Told):
         return Section("Predicting withheld k-space", text, rows, warnings=warn)
 
 
-def holdout_error(recipe, scan=None, *, share: float = SHARE, folds: int = FOLDS, seed: int = 1,
+def holdout_error(recipe: Any, scan: Any = None, *, share: float = SHARE, folds: int = FOLDS, seed: int = 1,
                   noise: float | None = None, memo: dict | None = None, progress: bool = False) -> HoldoutError:
     """The error of a recipe over measured samples that it did not see: for scans without a reference.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check, backend, linops
+from pisolve._types import ArrayLike
 from pisolve.evaluate.consistency.forward import Noise, noise_of, one_set
 from pisolve.evaluate.planes import flat, which
 from pisolve.evaluate.section import Picture, Section, Told
@@ -131,7 +133,7 @@ class Visibility(Told):
         return Section("Where could a structure hide?", text, rows, pictures, warnings=warn)
 
 
-def visibility(scan, *, width: float = 3.0, grid: int = 16, slice: int | None = None,
+def visibility(scan: Any, *, width: float = 3.0, grid: int = 16, slice: int | None = None,
                noise: float | None = None) -> Visibility:
     """How much of a small structure at each place of the image is determined by what was sampled.
 
@@ -177,7 +179,7 @@ def visibility(scan, *, width: float = 3.0, grid: int = 16, slice: int | None = 
     return Visibility(determined, contrast, float(np.percentile(zero_filled, 99)), inside, width, sight.noise.source)
 
 
-def seen(structure, scan, *, slice: int | None = None, noise: float | None = None) -> dict[str, float]:
+def seen(structure: ArrayLike, scan: Any, *, slice: int | None = None, noise: float | None = None) -> dict[str, float]:
     """How much of a structure, a lesion or the change that a network made, the samples can know of.
 
     Args:

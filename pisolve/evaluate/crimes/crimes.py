@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from pisolve import _check, io
 from pisolve.evaluate.crimes import image, kspace, reference
@@ -131,7 +132,7 @@ _OF_SCAN = {"off the centre": "shifted k-space", "nearly dead": "dead coil", "is
             "k-space peaks at": "scale"}
 
 
-def crimes(scan, *, phase_axes: int = 1) -> Crimes:
+def crimes(scan: Any, *, phase_axes: int = 1) -> Crimes:
     """Look for data crimes: signs that data or reference are not what a scanner delivers.
 
     Each check measures one number and holds it against a limit that lies between clean scans and planted crimes. The

@@ -11,10 +11,12 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import Axes, PathLike
 from pisolve._version import __version__
 from pisolve.backend import to_numpy
 from pisolve.evaluate.planes import labels, planes, told
@@ -63,8 +65,9 @@ class Blinded(Told):
         return Section("Blinded reader study", text, rows)
 
 
-def blinded(images, folder, *, reference=None, readers: int = 1, seed: int = 0, repeats: float = 0.1,
-            criteria=CRITERIA, scale=SCALE, enlarge: int = 1, key=None, axes=None) -> Blinded:
+def blinded(images: Any, folder: PathLike, *, reference: Any = None, readers: int = 1, seed: int = 0,
+            repeats: float = 0.1, criteria: Any = CRITERIA, scale: float = SCALE, enlarge: int = 1, key: Any = None,
+            axes: Axes | None = None) -> Blinded:
     """Export images of several methods for readers who must not know which is which.
 
     Every reader gets a folder with all images in a random order of his own, named by reader and number alone, and a

@@ -6,10 +6,12 @@ import csv
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike, PathLike
 from pisolve.evaluate.section import Section, Told
 from pisolve.io.door import json_of, reading
 
@@ -60,7 +62,7 @@ def _words(kappa: float) -> str:
     return "not defined" if np.isnan(kappa) else f"{kappa:.2f}"
 
 
-def weighted_kappa(first, second, grades, *, weights: str = "quadratic") -> float:
+def weighted_kappa(first: ArrayLike, second: ArrayLike, grades: ArrayLike, *, weights: str = "quadratic") -> float:
     """Cohen's weighted kappa of two lists of grades, 1 - sum_ij w_ij O_ij / sum_ij w_ij E_ij.
 
     O counts the pairs of grades, E is the product of the two lists' own counts, w_ij = (i - j)^2 or |i - j| on the
@@ -94,7 +96,7 @@ def weighted_kappa(first, second, grades, *, weights: str = "quadratic") -> floa
     return 1 - float(np.sum(distance * observed)) / chance if chance else float("nan")
 
 
-def unblind(folder, sheets=None, *, key=None, weights: str = "quadratic") -> ReaderStudy:
+def unblind(folder: PathLike, sheets: Any = None, *, key: Any = None, weights: str = "quadratic") -> ReaderStudy:
     """Grades by method from the filled sheets of a study that `blinded` wrote, with the readers' agreement.
 
     Args:

@@ -122,7 +122,7 @@ class Plan:
 
 
 def absent(outcome, z: int) -> str:
-    """Words in the place of a plane that a method has no image of; "" where it has one."""
+    """Words instead of a plane that a method has no image of; "" where it has one."""
     if outcome.status == "failed":
         return "failed: no image"
     stand_in = outcome.status == "nonfinite" and outcome.solver == "network"  # A^H y, which is not the network's

@@ -8,6 +8,7 @@ from html import escape
 WIDTH, HEIGHT = 520, 280
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 42
 SERIES = 12  # colours in the style sheet
+LETTER, LINE = 6.5, 13  # of a label, width of a letter and height
 
 
 def number(value: float) -> str:
@@ -24,6 +25,8 @@ def ticks(low: float, high: float, log: bool = False, most: int = 6) -> list[flo
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         for parts in ((1, 2, 5), (1, 3), (1,)):
             found = [p * 10.0**e for e in powers for p in parts if low * 0.999 <= p * 10.0**e <= high * 1.001]
+            if len(found) < 2 and len(parts) == 3:  # a part of a decade: the round numbers of a linear axis
+                return ticks(low, high, most=most)
             if len(found) <= most + 1:
                 return found
         return found[:: math.ceil(len(found) / most)]
@@ -75,12 +78,19 @@ def lines(curves, order=(), marks=None) -> str:
     x = _Axis([p[0] for p in points], "x" in curves.log, LEFT, WIDTH - RIGHT)
     y = _Axis([p[1] for p in points], "y" in curves.log, HEIGHT - BOTTOM, TOP)
     out = [f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(curves.title)}">']
+    end = -math.inf  # of the last label: one that would lie over it is left out, its line is not
     for value in x.ticks():
-        out.append(f'<path class="grid" d="M{x(value)} {TOP}V{HEIGHT - BOTTOM}"/>'
-                   f'<text x="{x(value)}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{number(value)}</text>')
+        half = LETTER * len(number(value)) / 2
+        out.append(f'<path class="grid" d="M{x(value)} {TOP}V{HEIGHT - BOTTOM}"/>')
+        if x(value) - half > end:
+            out.append(f'<text x="{x(value)}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{number(value)}</text>')
+            end = x(value) + half + LETTER
+    end = math.inf
     for value in y.ticks():
-        out.append(f'<path class="grid" d="M{LEFT} {y(value)}H{WIDTH - RIGHT}"/>'
-                   f'<text x="{LEFT - 6}" y="{y(value) + 4}" text-anchor="end">{number(value)}</text>')
+        out.append(f'<path class="grid" d="M{LEFT} {y(value)}H{WIDTH - RIGHT}"/>')
+        if y(value) < end:
+            out.append(f'<text x="{LEFT - 6}" y="{y(value) + 4}" text-anchor="end">{number(value)}</text>')
+            end = y(value) - LINE
     out.append(f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">'
                f'{escape(curves.xlabel)}</text>')
     for n in names:

@@ -73,12 +73,27 @@ def verdict(comparison) -> dict:
     best = rows[0]
     head = f"{name} {value(metric, best['mean'], unit=True)}" + (f" in the mean of {of} settings" if total > 1 else "")
     out = [r["method"] for r in every if math.isnan(r["mean"])]
-    left = f" Not ranked, for want of {name}{' everywhere' if measured > 1 else ''}: {', '.join(out)}." if out else ""
+    where = " on some settings" if measured > 1 else ""
+    left = f" Not ranked, since {name} is missing{where}: {', '.join(out)}." if out else ""
     if len(rows) == 1:
         text = f"{head}. {'No other method has one' if out else 'One method was run'}: nothing to compare with.{left}"
         return {"best": best["method"], "kicker": "Result", "text": text}
     kicker, text = _against(metric, rows[1:])
-    return {"best": best["method"], "kicker": kicker, "text": head + text + left}
+    return {"best": best["method"], "kicker": kicker, "text": head + text + left + _besides(comparison, metric, rows)}
+
+
+def _besides(comparison, metric, rows) -> str:
+    """A sentence where the other usual metric, SSIM beside PSNR, has another winner; nothing where both agree."""
+    other = "psnr" if metric == "ssim" else "ssim"
+    means = {r["method"]: comparison.mean(r["method"], other) for r in rows} if other in comparison.metrics else {}
+    means = {name: mean for name, mean in means.items() if math.isfinite(mean)}
+    own = means.get(rows[0]["method"])
+    if own is None or own == max(means.values()):
+        return ""
+    name, top = METRICS[other][0], max(means, key=means.get)
+    place = "has the lowest value" if own == min(means.values()) and len(means) > 2 else "is behind it"
+    return (f" By {name} the order is another: {top} comes first with {value(other, means[top], unit=True)}, "
+            f"{rows[0]['method']} {place} ({value(other, own, unit=True)}).")
 
 
 def _against(metric, rows) -> tuple[str, str]:
@@ -91,7 +106,7 @@ def _against(metric, rows) -> tuple[str, str]:
     if not near["pairs"]:
         return "First, but not compared", f"; {near['method']} comes next, but no slice has a value of both."
     if not math.isfinite(near["low"]):
-        alike = "" if one else ", and slices of one scan are no independent witnesses"
+        alike = "" if one else ", and slices of one scan are not independent"
         prove = f"one {kind} proves" if groups == 1 else f"{groups} {kind}s prove"
         return f"First, but {prove} nothing", (
             f"; {near['method']} comes next, {gap} away, on {pairs}. No interval can be given: that takes at least "
@@ -149,7 +164,7 @@ def terms(comparison) -> list[tuple[str, str]]:
     out = [("k-space, mask, maps, scale", "the same for all methods of a setting, see the table of settings")]
     if "tune" in about:
         out.append((_TERMS["tune"], _TUNE.get(about["tune"], _plain(about["tune"]))))
-    skip = {"tune", "plan", "definitions", "versions"}
+    skip = {"tune", "plan", "definitions", "versions", *(["trials"] if about.get("tune", "") is None else [])}
     out += [(_TERMS.get(k, k.replace("_", " ")), _plain(v)) for k, v in about.items() if k not in skip]
     counts = {max(o.iterations, default=0) for o in comparison.outcomes.values()}
     out.append(("iterations that were run", " to ".join(f"{n}" for n in sorted({min(counts), max(counts)})) +
@@ -207,6 +222,23 @@ def summary(comparison) -> dict:
             for k, (cells, r) in enumerate(zip(made["rows"], rows)):
                 first = k == 0 and not math.isnan(r[metric])
                 cells[at]["text"] = "best" if first else interval(metric, r)
+                for c in cells[at + 1 :]:  # "2 of 3" stays on one line
+                    c["text"] = c["text"].replace(" of ", "\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}")
+    return made
+
+
+def by_setting(comparison) -> dict | None:
+    """The table with a column for each setting, the best of each marked; None where there is one setting."""
+    metric, rows = comparison.ranked_by, comparison.by_setting()
+    if not rows:
+        return None
+    made = table(rows)
+    best = max if HIGHER.get(metric, True) else min
+    for k in range(1, len(made["head"])):
+        values = [line[k]["sort"] for line in made["rows"] if line[k]["sort"] is not None]
+        for line in made["rows"]:
+            x = line[k]["sort"]
+            line[k].update(text="" if x is None else value(metric, x), best=len(set(values)) > 1 and x == best(values))
     return made
 
 

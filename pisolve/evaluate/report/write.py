@@ -13,6 +13,7 @@ from pisolve import _check
 from pisolve.evaluate.measures import plain
 from pisolve.evaluate.report import images as pictures
 from pisolve.evaluate.report import svg, words
+from pisolve.evaluate.report.paper import sheets
 from pisolve.evaluate.report.stepping import pattern, stepping, what
 from pisolve.evaluate.section import Curves
 from pisolve.io.atomic import atomic
@@ -80,6 +81,7 @@ def render(comparison, title: str = "") -> str:
         script=script, style_hash=_hash(style), script_hash=_hash(script), verdict=words.verdict(comparison),
         oracle=comparison.about.get("tune") == "reference", warnings=words.warnings(comparison, notes),
         terms=words.terms(comparison), settings=words.settings(comparison), summary=words.summary(comparison),
+        split=words.by_setting(comparison),
         records=words.table(comparison.records(), best=False), differences=list(zip(rows, bars)), axis=axis,
         metric=comparison.ranked_by or "", sections=sections,
         curves=[(s.label, _convergence(comparison, k), _strengths(comparison, k))
@@ -89,6 +91,7 @@ def render(comparison, title: str = "") -> str:
         if comparison.about.get("plan") is not None else "",
         versions=words.versions(comparison), bits=plan.bits, images=sorted(data.items()),
         data=_json(_viewer(comparison, images, scales, plan)),
+        paper=sheets(comparison, images, scales, plan, _caption),
         bars={name: pictures.bar(name) for name in ("gray", "heat", "signed")},
         unreferenced=[s.label for s in comparison.settings if s.reference is None])
 
@@ -167,11 +170,12 @@ def _own(comparison, k):
 def _convergence(comparison, k) -> list[str]:
     """Residual and objective of the middle slice over iterations and over seconds."""
     out = []
+    own = {n: [_residual(h, o.history) for h in o.history] for n, o in _own(comparison, k).items()}
     for key, title, ylabel in (
             ("residual", "Residual", "relative change of the iterate, by each solver's own definition"),
             ("value", "Objective", "objective divided by its first value")):
-        lines = {n: [h for h in o.history if h.get(key) is not None and math.isfinite(h[key])]
-                 for n, o in _own(comparison, k).items()}
+        lines = {n: [h for h in history if h.get(key) is not None and math.isfinite(h[key])]
+                 for n, history in own.items()}
         lines = {n: found for n, found in lines.items() if len(found) > 1 and (key == "residual" or found[0][key] > 0)}
         for x, unit in (("k", "iteration"), ("seconds", "time in s")):
             made = {n: ([h[x] for h in found], [h[key] / (found[0][key] if key == "value" else 1) for h in found])
@@ -180,6 +184,12 @@ def _convergence(comparison, k) -> list[str]:
                 over = "iterations" if x == "k" else "time"
                 out.append(svg.lines(Curves(f"{title} over {over}", unit, ylabel, made, "y"), list(comparison.methods)))
     return out
+
+
+def _residual(entry: dict, history: list) -> dict:
+    """An entry of a history; a method that mostly has no residual, as while HQS's schedule runs, shows its steps."""
+    told = 2 * sum(math.isfinite(h.get("residual", math.inf)) for h in history) > len(history)
+    return entry if told or "moved" not in entry else {**entry, "residual": entry["moved"]}
 
 
 def _strengths(comparison, k) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -87,9 +88,9 @@ class Stability(Told):
 
 
 @_check.renamed(method="by")
-def stability(recipe, scan=None, *, sizes=(0.005, 0.01, 0.02, 0.05), steps: int = 5, by: str = "auto",
-              structures=tuple(STRUCTURES), contrasts=(0.1, 0.3), accels=None, tests=TESTS, slice: int | None = None,
-              seed: int = 0, progress: bool = False) -> Stability:
+def stability(recipe: Any, scan: Any = None, *, sizes: Any = (0.005, 0.01, 0.02, 0.05), steps: int = 5,
+              by: str = "auto", structures: Any = tuple(STRUCTURES), contrasts: Any = (0.1, 0.3), accels: Any = None,
+              tests: Any = TESTS, slice: int | None = None, seed: int = 0, progress: bool = False) -> Stability:
     """Antun's three tests of a recipe on a scan: perturbed data, inserted structures, more and fewer samples.
 
         1. max ||f(y + e) - f(y)|| over ||e|| = size ||y||, beside ||f(y + noise) - f(y)||

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike
 from pisolve.backend import to_numpy
 
 LEVELS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
@@ -50,7 +51,7 @@ class Calibration:
         return {**self.__dict__, "coverage": list(self.coverage)}
 
 
-def calibration(error, std, *, region=None) -> Calibration:
+def calibration(error: ArrayLike, std: ArrayLike, *, region: ArrayLike | None = None) -> Calibration:
     """How well a standard deviation at every pixel foretells the error there.
 
     For Gaussian errors of that standard deviation |error| < k std at a share erf(k / sqrt 2) of the pixels: 0.383,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -104,9 +105,9 @@ class Uncertainty(Told):
 
 
 @_check.renamed(method="by")
-def uncertainty(recipe, scan=None, *, by: str = "replicas", n: int | None = None, noise: float | None = None,
-                share: float | None = None, window: int | None = None, keep: bool = False, seed: int = 0,
-                reference=None, progress: bool = False) -> Uncertainty:
+def uncertainty(recipe: Any, scan: Any = None, *, by: str = "replicas", n: int | None = None,
+                noise: float | None = None, share: float | None = None, window: int | None = None, keep: bool = False,
+                seed: int = 0, reference: Any = None, progress: bool = False) -> Uncertainty:
     """How much the image of a recipe could have come out otherwise, as a standard deviation at every pixel.
 
     * "replicas": noise of the scan's covariance added to its samples, by `noise_map`: the noise in the image.

@@ -109,7 +109,7 @@ const shown = () => panels.filter(p => !p.figure.hidden);
 function layout() {
   const many = shown().length, grid = $("grid"), room = grid.clientWidth - 20;
   if (!many || room <= 0) return;
-  const tall = panels[0].height / panels[0].width, words = 78, gap = 10, least = Math.min(room, 190);
+  const tall = panels[0].height / panels[0].width, words = 96, gap = 10, least = Math.min(room, 190);
   let best = [0, 1];  // size of an image, columns
   for (let c = 1; c <= many; c++) {
     const wide = (room - gap * (c - 1)) / c, high = (0.86 * innerHeight / Math.ceil(many / c) - words) / tall;

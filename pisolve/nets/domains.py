@@ -1,0 +1,82 @@
+"""A network in another domain than the image's: in k-space, or on magnitude and phase."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from pisolve import _check, backend
+from pisolve.nets.blocks import DnCNN, as_network, describe, kept_shape, to_complex, to_planes
+
+DOMAINS = ("image", "magnitude-phase", "kspace")
+
+
+def transform(x: torch.Tensor, domain: str) -> torch.Tensor:
+    """Complex images (B, y, x) as the two planes (B, 2, y, x) of a domain.
+
+    "image": real and imaginary part. "magnitude-phase": |x| and the angle in radians, 0 where x is 0. "kspace": real
+    and imaginary part of the centred orthonormal FFT.
+    """
+    if domain == "magnitude-phase":
+        some = x != 0
+        angle = torch.where(some, torch.where(some, x, 1).angle(), 0)  # a gradient of 0 where x is 0
+        return torch.stack([backend.magnitude(x), angle], 1)
+    return to_planes(backend.fft(x, (-2, -1)) if domain == "kspace" else x)
+
+
+def inverse(planes: torch.Tensor, domain: str) -> torch.Tensor:
+    """The complex images (B, y, x) of the two planes of a domain: inverse(transform(x)) = x."""
+    if domain == "magnitude-phase":
+        size, angle = planes.unbind(1)
+        return torch.complex(size * angle.cos(), size * angle.sin())
+    x = to_complex(planes, (len(planes), *planes.shape[-2:]))
+    return backend.fft(x, (-2, -1), inverse=True) if domain == "kspace" else x
+
+
+class InDomain(nn.Module):
+    """T^-1 N(T x): a network N on the planes of another domain T, in the place of one on real and imaginary part.
+
+    Planes behind the first two, such as a map of the noise level, are handed on as they are.
+
+    Args:
+        network: N, (B, 2 [+ more], y, x) -> (B, 2, y, x), or its description by `blocks.describe`.
+        domain: "image", "magnitude-phase" or "kspace", see `transform`.
+
+    Raises:
+        ValueError: another domain, or a network that changes the shape.
+
+    Reference:
+        Wang et al., ISBI 2016, 514 (image); Lee, Yoo, Tak and Ye, IEEE Trans Biomed Eng 65 (2018) 1985 (magnitude and
+        phase); Han, Sunwoo and Ye, IEEE Trans Med Imaging 39 (2020) 377 (k-space).
+
+    Example:
+        net = pi.nets.InDomain(pi.nets.DnCNN(2, 5, 32), "kspace")
+    """
+
+    def __init__(self, network, domain: str = "image"):
+        super().__init__()
+        self.network = as_network("network", network)
+        self.domain = _check.choice("domain", domain, DOMAINS)
+
+    @property
+    def config(self) -> dict:
+        """What rebuilds this network, as plain values."""
+        return {"network": describe(self.network), "domain": self.domain}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 2 [+ more], y, x), real and imaginary part first -> (B, 2, y, x)."""
+        if self.domain == "image":
+            return self.network(x)
+        given = transform(to_complex(x[:, :2], (len(x), *x.shape[-2:])), self.domain)
+        out = self.network(torch.cat([given.to(x.dtype), x[:, 2:]], 1))
+        return to_planes(inverse(kept_shape(type(self.network).__name__, out, given), self.domain))
+
+
+def residual_cnn(domain: str = "image", depth: int = 8, width: int = 48) -> InDomain:
+    """x + R(x) in a domain, R a chain of convolutions: the early networks for MRI, one for all of their domains.
+
+    Args:
+        domain: see `InDomain`.
+        depth, width: convolutions, and channels between them.
+    """
+    return InDomain(DnCNN(2, depth, width), domain)

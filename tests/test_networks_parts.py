@@ -1,0 +1,250 @@
+"""What single networks promise: domains, windows, the fixed GRAPPA layer, exact data, wavelets, memories."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import relative
+from torch import nn
+
+import pisolve as pi
+from pisolve import backend, linops, masks, nets, phantom
+from pisolve.nets import domains, swin, vit, xpdnet
+from pisolve.nets.grappanet import GrappaLayer
+from pisolve.priors._module import pad_to_multiple
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def image(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, dtype=torch.complex128, generator=generator)
+
+
+def zeroed(network):
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.zero_()
+    return network
+
+
+# --- domains
+
+
+@pytest.mark.parametrize("domain", domains.DOMAINS)
+@pytest.mark.parametrize("shape", [(2, 8, 6), (1, 7, 9)])
+def test_domains_go_there_and_back(domain, shape):
+    x = image(*shape)
+    x[0, 0, :2] = 0
+    assert relative(domains.inverse(domains.transform(x, domain), domain), x) < 1e-14
+    network = nets.InDomain(zeroed(nets.DnCNN(2, 2, 3)), domain).double()
+    planes = torch.stack([x.real, x.imag], 1)
+    assert relative(network(planes), planes) < 1e-14
+
+
+@pytest.mark.parametrize("domain", domains.DOMAINS)
+def test_domains_have_gradients_where_the_image_is_zero(domain):
+    x = image(1, 6, 6)
+    x[0, 2:4] = 0
+    x.requires_grad_()
+    (domains.transform(x, domain).sin()).sum().backward()
+    assert torch.isfinite(torch.view_as_real(x.grad)).all()
+
+
+def test_a_network_in_kspace_sees_kspace():
+    seen = []
+
+    class Watch(nn.Module):
+        def forward(self, planes):
+            seen.append(planes)
+            return planes[:, :2]
+
+    x, sigma = image(2, 8, 7), torch.full((2, 1, 8, 7), 0.3, dtype=torch.float64)
+    network = nets.InDomain(Watch(), "kspace")
+    network(torch.cat([x.real[:, None], x.imag[:, None], sigma], 1))
+    k = backend.fft(x, (-2, -1))
+    assert relative(torch.complex(seen[0][:, 0], seen[0][:, 1]), k) < 1e-14
+    assert torch.equal(seen[0][:, 2:], sigma)
+
+
+# --- transformers
+
+
+@pytest.mark.parametrize(("size", "window"), [((8, 12), 4), ((6, 9), 3)])
+def test_windows_go_there_and_back(size, window):
+    x = torch.randn(2, *size, 5)
+    windows = swin.to_windows(x, window)
+    assert torch.equal(windows[0, 1, 0], x[0, 0, window])
+    assert torch.equal(swin.from_windows(windows, window, size), x)
+
+
+def test_odd_sizes_are_padded_and_cropped_exactly():
+    torch.manual_seed(0)
+    network, x = nets.SwinMR(2, 8, (2,), 2, 8), torch.randn(1, 2, 21, 30)
+    padded = pad_to_multiple(x, 8)
+    assert padded.shape == (1, 2, 24, 32)
+    assert torch.equal(network(x), x), "a fresh one is the identity"
+    nn.init.normal_(network.last.weight)
+    assert torch.equal(network(x), network(padded)[..., :21, :30])
+    assert not torch.equal(network(x), x)
+    flat = nets.ViT(2, 5, 8, 1, 2)
+    assert torch.equal(flat(x), x), "a fresh one is the identity"
+    nn.init.normal_(flat.last.weight)
+    assert torch.equal(flat(x), flat(pad_to_multiple(x, 5))[..., :21, :30])
+
+
+def test_shifted_windows_do_not_reach_around_the_edge():
+    torch.manual_seed(0)
+    network, x = nets.SwinMR(1, 8, (2,), 2, 4).double(), torch.randn(1, 1, 16, 16, dtype=torch.float64)
+    nn.init.normal_(network.last.weight)
+    other = x.clone()
+    other[0, 0, 0, 0] += 1
+    change = (network(other) - network(x)).detach()[0, 0]
+    assert change[:4, :4].abs().max() > 1e-6
+    assert change[13:].abs().max() == change[:, 13:].abs().max() == 0
+    assert change.ne(0).sum() < 16 * 16 / 2
+
+
+def test_attention_is_that_of_its_formula():
+    torch.manual_seed(0)
+    part = swin.WindowAttention(4, 2, 2).double()
+    x = torch.randn(1, 1, 4, 4, dtype=torch.float64)
+    q, k, v = part.qkv(x[0, 0]).chunk(3, 1)
+    heads = []
+    for h in range(2):
+        cut = slice(2 * h, 2 * h + 2)
+        score = q[:, cut] @ k[:, cut].T / 2**0.5
+        for a in range(4):
+            for b in range(4):
+                apart = (a // 2 - b // 2 + 1) * 3 + a % 2 - b % 2 + 1
+                score[a, b] = score[a, b] + part.table[apart, h]
+        heads.append(score.softmax(1) @ v[:, cut])
+    assert relative(part(x)[0, 0], part.proj(torch.cat(heads, 1))) < 1e-12
+
+
+def test_places_differ_and_do_not_depend_on_the_size():
+    like = torch.zeros((), dtype=torch.float64)
+    small, large = vit.places(3, 5, 8, like=like), vit.places(5, 7, 8, like=like)
+    assert len(torch.unique(small, dim=0)) == 15
+    assert torch.allclose(large.reshape(5, 7, 8)[1:4, 1:6].flatten(0, 1), small)
+
+
+def test_a_tiny_swin_learns_one_slice():
+    torch.manual_seed(0)
+    brain = phantom.brain((16, 16), 4, noise=0)
+    mask = masks.random((16, 16), 2, 0.3, seed=1)
+    mps = brain.mps / np.linalg.norm(brain.mps, axis=0)
+    A = linops.sense(mps, mask)
+    target = (mps.conj() * backend.fft(brain.kspace, (-2, -1), inverse=True)).sum(0)
+    target = torch.from_numpy(target).to(torch.complex64)
+    y = torch.from_numpy(A(target.numpy())).to(torch.complex64)
+    network = nets.Postprocessor(nets.SwinMR(2, 16, (2,), 2, 8))
+    optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
+    errors = []
+    for _ in range(150):
+        optimiser.zero_grad()
+        loss = (network(A, y) - target).abs().square().mean()
+        loss.backward()
+        optimiser.step()
+        errors.append(float(loss.detach()))
+    assert errors[-1] < 0.55 * errors[0], "the first one is the zero-filled image's"
+
+
+# --- k-space
+
+
+def brain(shape=(40, 36), coils=6):
+    found = phantom.brain(shape, coils, noise=0)
+    return torch.from_numpy(found.kspace).to(torch.complex128)
+
+
+@pytest.mark.parametrize("axis", [-2, -1])
+def test_the_grappa_layer_is_grappa_and_has_its_adjoint_as_gradient(axis):
+    k, layer = brain(), GrappaLayer(2, (5, 5), 1e-3)
+    mask = torch.from_numpy(masks.random((40, 36), 3, 0.3, axis=axis, seed=1))
+    lattice = layer.lattice(mask.numpy())
+    given = torch.where(torch.from_numpy(lattice), k, 0).requires_grad_()
+    filled = layer(given[None], (k * mask)[None], mask[None, None])[0]
+    assert relative(filled, k) < 0.1 < relative(given, k)
+    middle = pi.calib.region.calibration_data((k * mask).numpy(), mask.numpy(), kernel=(5, 5))
+    weights = pi.calib.grappa((k * mask).numpy(), lattice, middle, (5, 5), 1e-3)
+    G = linops.grappa(weights, tuple(k.shape))
+    assert relative(filled, torch.from_numpy(G(given.detach().numpy()))) < 1e-12
+    z = image(*k.shape)
+    (filled.conj() * z).real.sum().backward()
+    assert relative(given.grad, torch.from_numpy(G.H(z.numpy()))) < 1e-12
+    one = image(1, 1, 40, 36)
+    assert layer(one, one, mask[None, None]) is one
+
+
+def test_grappanet_keeps_what_was_measured_before_the_sum_of_squares():
+    torch.manual_seed(0)
+    network, k = nets.GrappaNet(2, 2, coils=6).double(), brain()[None]
+    mask = torch.from_numpy(masks.random((40, 36), 3, 0.3, seed=1))[None, None]
+    after = network.after(k, k * mask, mask)
+    assert relative(after * mask, k * mask) < 1e-12
+
+
+def test_kiki_leaves_the_data_as_they_are():
+    torch.manual_seed(0)
+    network = nets.kiki(nets.DnCNN(2, 3, 4), nets.DnCNN(2, 3, 4), 1).double()
+    mask = masks.random((24, 21), 3, 0.2, seed=1)
+    k = image(1, 24, 21)
+    k = torch.where(torch.from_numpy(mask), k, 0)
+    A = linops.sense(np.ones((1, 24, 21), complex), mask)
+    x = network(A, k)
+    assert relative(backend.fft(x, (-2, -1))[mask], k[0][mask]) < 1e-10
+    assert [type(p).__name__ for p in network.parts] == ["InDomain", "DnCNN"]
+    assert network.parts[0].domain == "kspace"
+
+
+def test_automap_has_no_units_and_sees_the_samples_alone():
+    torch.manual_seed(0)
+    network, k = nets.AUTOMAP((20, 18), 12, 3).double(), brain((20, 18), 3)[None]
+    mask = torch.from_numpy(masks.random((20, 18), 2, 0.3, seed=1))
+    x = network(k, mask)
+    assert relative(network(1e-5 * k, mask), 1e-5 * x) < 1e-10
+    assert torch.equal(network(k * mask, mask), x)
+    assert relative(network(k[:, [2, 0, 1]], mask), x) < 1e-12
+
+
+# --- unrolled
+
+
+def test_wavelets_are_orthonormal_and_invertible():
+    x = torch.randn(2, 3, 8, 6, dtype=torch.float64)
+    bands = xpdnet.haar(x)
+    assert bands.shape == (2, 12, 4, 3)
+    assert relative(xpdnet.haar_inverse(bands), x) < 1e-14
+    assert float(bands.square().sum()) == pytest.approx(float(x.square().sum()))
+    assert xpdnet.haar(torch.ones_like(x))[:, 3:].abs().max() == 0
+
+
+@pytest.mark.parametrize("make", [lambda: nets.RIM(3, 4), lambda: nets.RIM(2, 4, 2, "indrnn"),
+                                  lambda: nets.XPDNet(3, 2, (4, 6))])
+def test_networks_that_change_nothing_return_where_they_began(make):
+    mask = masks.random((20, 17), 2, 0.3, seed=1)
+    mps = image(3, 20, 17).numpy()
+    A, start = linops.sense(mps / np.linalg.norm(mps, axis=0), mask), image(20, 17, seed=4)
+    y = torch.from_numpy(A(start.numpy()))
+    assert torch.equal(zeroed(make()).double()(A, y, start), start)
+
+
+def test_an_xpdnet_begins_as_the_start():
+    A = linops.sense(np.ones((1, 12, 14), complex))
+    x = image(12, 14)
+    assert torch.equal(nets.XPDNet(2, 2, (4, 6)).double()(A, image(1, 12, 14), x), x)
+
+
+def test_a_recurrent_machine_sees_the_gradient_and_remembers():
+    torch.manual_seed(0)
+    network = nets.RIM(2, 4).double()
+    seen = []
+    network.machines[0].register_forward_pre_hook(lambda _, given: seen.append(given))
+    mask = masks.random((16, 16), 2, 0.3, seed=1)
+    A, x = linops.sense(np.ones((1, 16, 16), complex), mask), image(16, 16)
+    y = torch.from_numpy(A(image(16, 16, seed=2).numpy()))
+    network(A, y, x)
+    gradient = linops.as_torch(A).H(linops.as_torch(A)(x) - y)
+    assert relative(torch.complex(seen[0][0][0, 2], seen[0][0][0, 3]), gradient) < 1e-12
+    assert seen[0][1] is None
+    assert all(state.abs().sum() > 0 for state in seen[1][1])

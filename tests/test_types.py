@@ -1,0 +1,74 @@
+"""A user's file passes mypy, and mistakes in it are found: names that do not exist, arguments of another kind."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+USER = '''
+import numpy as np
+import pisolve as pi
+
+scan = pi.io.load("scan.h5")
+kspace = pi.phantom.brain((64, 64), 4, noise=0.02).kspace
+full = pi.io.Scan(kspace)
+mask = pi.masks.random((64, 64), accel=4, seed=1)
+thin = full.undersample(mask)
+D = pi.nets.load("denoiser-brain")
+priors = [1e-2 * pi.Tikhonov(), 1e-3 * pi.TV() + 5e-4 * pi.Wavelet(), 2e-3 * pi.L1() @ pi.linops.wavelet((64, 64))]
+done = pi.recon(thin, priors[1], pi.ADMM(rho=0.5), max_iter=30)
+size: float = float(abs(done.x).max())
+psnr: float = pi.metrics.psnr(full.reference, done.x)
+done.save("image.h5")
+mps = pi.calib.espirit(kspace, mask=mask)
+A = pi.linops.sense(mps, mask)
+watch = [lambda problem, state: {"size": abs(state.x).max()}]
+result = pi.solve(A, kspace, 1e-3 * pi.TV(), max_iter=50, callbacks=watch)
+if not result.ok:
+    print(result.status, result.state.k, result.history[-1]["residual"])
+middle: np.ndarray = result.x[10:20, 10:20] * 2
+tuning = pi.tune(thin, pi.TV(), criterion="holdout")
+report = pi.compare(thin, ["sense", "tv"], accel=4)
+report.to_html("report.html")
+pi.io.save("again.npy", result.x)
+noise = pi.noise_map(done, replicas=4)
+print(noise.std.shape, pi.evaluate.consistency(done).chi)
+pi.testing.check_linop(A)
+'''
+WRONG = {
+    "pi.Wavlet()": 'has no attribute "Wavlet"',
+    "pi.io.laod('a')": 'has no attribute "laod"',
+    "pi.solve(A, kspace, max_iter='many')": 'Argument "max_iter"',
+    "pi.ADMM(rho='large')": 'Argument "rho"',
+    "pi.masks.random(4, seed='x')": "Argument",
+    "result.statsu": 'has no attribute "statsu"',
+    "(1e-3 * pi.TV()).valeu": 'has no attribute "valeu"',
+    "pi.recon(thin, priors[0]).ok()": "not callable",
+}
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    """mypy's lines on the user's file, and on one with a mistake in each line."""
+    pytest.importorskip("mypy", reason="needs mypy")
+    folder = tmp_path_factory.mktemp("types")
+    (folder / "user.py").write_text(USER)
+    (folder / "wrong.py").write_text(USER + "\n".join(WRONG) + "\n")
+    done = subprocess.run([sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--cache-dir",
+                           str(folder / "cache"), "user.py", "wrong.py"], cwd=folder, capture_output=True, text=True,
+                          check=False, env={"MYPYPATH": str(ROOT), "PATH": ""})
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_a_users_file_type_checks(checked):
+    assert [line for line in checked if line.startswith("user.py")] == []
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_a_mistake_is_found(checked, mistake):
+    line = len(USER.splitlines()) + 1 + list(WRONG).index(mistake)
+    found = [text for text in checked if text.startswith(f"wrong.py:{line}:")]
+    assert any(WRONG[mistake] in text for text in found), found
