@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit, Walsh
     from pisolve.priors import *
     from pisolve.problem import Problem
-    from pisolve.recipe import Recipe, Samples, ScanNoise, device, recon, sample, scan_noise
+    from pisolve.recipe import Recipe, Samples, ScanNoise, device, quantify, recon, sample, scan_noise
     from pisolve.scan_specific import Fit, Untrained, ZeroShot
     from pisolve.solvers import *
     from pisolve.tuning import Tuning, tune
@@ -54,7 +54,7 @@ _NAMES = {  # room: what of it is a public name here; all of `priors` and `solve
                "Tikhonov", "Wavelet", "Zero", "as_deepinv", "as_denoiser", "as_prior",
                "as_sigpy"],
     "problem": ["Problem"],
-    "recipe": ["Recipe", "Samples", "ScanNoise", "device", "recon", "sample", "scan_noise"],
+    "recipe": ["Recipe", "Samples", "ScanNoise", "device", "quantify", "recon", "sample", "scan_noise"],
     "scan_specific": ["Fit", "Untrained", "ZeroShot"],
     "solvers": ["ADMM", "CG", "FISTA", "GMRES", "HQS", "LSMR", "LSQR", "PDHG", "POGM", "DataProx", "GradientDescent",
                 "Langevin", "Relaxed", "Result", "Solver", "SplitGibbs", "State", "choose", "draws",

@@ -36,6 +36,7 @@ DEFAULTS = {
     "temporal-tv": {"lam": 0.03},
 }
 SERIES = ("llr", "nuclear", "l+s", "temporal-fft", "temporal-tv")  # of those: for a series of images
+SIGNALS = ("t2", "t2star", "t1_ir", "molli", "b0", "water_fat")  # what `signals` makes maps of
 DENOISER = "denoiser-brain"
 ZERO_FILLED = "zero-filled"
 FITTED = ("convdecoder", "zs-ssl")  # networks fitted to the scan: minutes a slice

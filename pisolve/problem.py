@@ -113,7 +113,8 @@ class Problem:
     @property
     def bounded(self) -> bool:
         """Whether A knows a bound of its norm in closed form."""
-        return self.linop.norm_bound() is not None
+        bound = getattr(self.linop, "norm_bound", None)  # a product, or SigPy's own, has none
+        return bound is not None and bound() is not None
 
     @cached_property
     def lipschitz(self) -> float:

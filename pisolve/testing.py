@@ -88,6 +88,30 @@ def check_linop(A: Any, *, dtype: Any = "complex64", tol: float | None = None, s
             _close("dense adjoint", linops.dense(A.H, dtype), M.conj().T, 10 * tol)
 
 
+def check_signal(model, times, *, tol: float = 1e-4, seed: int = 0):
+    """The derivatives of a `signals.Model` against differences, finite signals and one for each time.
+
+    Args:
+        model: with `value`, `both` and `parameters`.
+        times: s.
+        tol: of a derivative, relative to its largest value.
+        seed: of the places in the parameters' ranges.
+    """
+    rng, times = np.random.default_rng(seed), np.asarray(times, float)
+    p = np.stack([rng.choice(q.values(), 16) * rng.uniform(0.9, 1.1, 16) for q in model.parameters])
+    s, slopes = model.both(times, p)
+    assert s.shape == (len(times), 16), f"the signal has shape {s.shape} for {len(times)} times and 16 pixels"
+    assert np.isfinite(s).all(), "the signal is not finite inside the range of its parameters"
+    _close("value and derivative have one signal", model.value(times, p), s, 1e-12)
+    for q, at, slope in zip(model.parameters, range(len(p)), slopes):
+        size = np.where(p[at] != 0, abs(p[at]), 1) if q.logarithmic else np.full(16, q.size)
+        up, down = p.copy(), p.copy()
+        up[at] += 1e-5 * size
+        down[at] -= 1e-5 * size
+        numeric = (model.value(times, up) - model.value(times, down)) / (2e-5 * size)
+        _close(f"derivative for {q.name}", slope * size, numeric * size, tol)
+
+
 def check_opnorm(A: Any, *, seed: Seed = 0) -> None:
     """`opnorm(A)` is an upper bound of the largest singular value, and the same one twice."""
     exact = np.linalg.norm(linops.dense(A), 2)

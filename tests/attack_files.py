@@ -100,6 +100,8 @@ def make(base):
     image = data.rss()
     for name in ("i.nii", "i.nii.gz", "i.dcm", "i.mrd"):
         io.save(base / name, image)
+    one = io.Quantity(image.astype(np.float32), "s", 0.1 * image.astype(np.float32))
+    io.save_maps(base / "maps.h5", {"t2": one, "frequency": io.Quantity(one.values, "Hz")}, amplitude=image)
     packed(base)
     parts = np.ascontiguousarray(np.broadcast_to(np.moveaxis(kspace, 0, -1), (4, 24, 20, 3)))
     savemat(base / "k.mat", {"kspace_full": parts[0]})
@@ -242,6 +244,10 @@ def load(path):
 
 def image(path):
     return io.load_image(path, max_bytes=MOST)
+
+
+def maps(path):
+    return io.load_maps(path, max_bytes=MOST)
 
 
 def bart(base, scratch, r, i):
@@ -461,6 +467,7 @@ KINDS = {
     "npy": plain(["k.npy"], 128, load), "npz": npz, "bart": bart, "nifti": nifti, "safetensors": safetensors,
     "pth": pth, "recipe": recipe,
     "comparison": comparison, "checkpoint": checkpoint, "toml": toml, "training": training,
+    "maps": plain(["maps.h5"], 6000, maps),
     "image": plain(["recipe.h5", "i.dcm", "i.mrd", "r.dcm", "j.dcm"], 6000, image),
     "mat": plain(["k.mat", "p.mat", "n.mat"], 6000, load),
 }

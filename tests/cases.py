@@ -197,6 +197,17 @@ LINOPS = {
     "subspace-sense-coord": lambda d: signals.encoding(linops.sense(
         maps(2, 6, 5, dtype=d), coord=coord(3, 2, 4, size=(6, 5)), axes=("frame", "coil", "spoke", "sample"),
         shape=(3, 2, 2, 4), eps=1e-13), phi(3, 2), axis="frame"),
+    "subspace-sense-coord-slices": lambda d: signals.encoding(linops.sense(
+        maps(2, 1, 3, 4, dtype=d), None, 0.1 + np.arange(9.0).reshape(3, 1, 3)[None] * np.ones((2, 1, 1, 1)),
+        coord=np.stack([coord(3, 1, 3, size=(3, 4), seed=k) for k in range(2)]), eps=1e-13,
+        axes=("slice", "frame", "coil", "spoke", "sample"), shape=(2, 3, 1, 1, 3)), phi(3, 2).real, axis="frame"),
+    "subspace-sense-coord-3d": lambda d: signals.encoding(linops.sense(
+        maps(1, 2, 3, 3, dtype=d), coord=coord(3, 4, size=(2, 3, 3)), axes=("echo", "coil", "sample"),
+        shape=(3, 1, 4), eps=1e-13), phi(3, 2)),
+    "rigid": lambda d: linops.rigid((6, 5), [[0, 0], [1.3, -0.4]], [0, 12]),
+    "rigid-shifts": lambda d: linops.rigid((5, 4), [[0.5, 2], [-1, 0.25], [3, 3]]),
+    "rigid-sense": lambda d: linops.sense(maps(2, 4, 5, dtype=d), points(3, 4, 1), shape=(3, 2, 4, 5), axes=(
+        "state", "coil", "ky", "kx")) * linops.rigid((4, 5), [[0, 0], [1, 0.5], [-0.3, 2]], [0, -7, 20]),
     "virtual-coils": lambda d: linops.virtual_coils(maps(2, 6, 5, dtype=d), maps(1, 6, 5)[0], lines(6)[:, None]),
     "virtual-coils-odd": lambda d: linops.virtual_coils(maps(2, 5, 4, dtype=d), np.ones((5, 4), d), points(5, 4)),
     "soft-sense": lambda d: linops.soft_sense(maps(2, 3, 6, 5, dtype=d)),

@@ -154,3 +154,11 @@ def test_a_prior_in_deepinvs_manner(kind):
     close(back(made.prox(batch, 0.1, gamma=0.7)), [prior.prox(i, 0.7) for i in images])
     close(back(made.grad(batch, 0.1)), [prior.grad(i) for i in images])
     assert made.prox(batch).dtype == batch.dtype
+
+
+def test_a_product_of_operators_knows_no_bound():
+    """It is SigPy's own class, which a solver asks for a bound when a run ends above where it began."""
+    A = pi.linops.sense(np.ones((1, 8, 8), complex)) * pi.linops.wavelet((8, 8), "haar").H
+    problem = pi.Problem(A, np.ones((1, 8, 8), complex), pi.Zero())
+    assert not problem.bounded
+    assert pi.Problem(pi.linops.sense(np.ones((1, 8, 8), complex)), problem.y, pi.Zero()).bounded

@@ -55,6 +55,14 @@ def test_own_prior(run):
     assert psnr["both"] == max(psnr.values())
 
 
+def test_own_signal(run, tmp_path):
+    error = numbers(run("own_signal.py", "maps.h5"), "error")
+    assert list(error) == ["images first, t2", "images first, free", "one step, t2", "one step, free"]
+    assert error["one step, t2"] < 0.006
+    assert error["one step, free"] < 0.04
+    assert list(io.load_maps(tmp_path / "maps.h5")) == ["t2", "free"]
+
+
 @shipped
 def test_own_denoiser(run):
     psnr = numbers(run("own_denoiser.py"), "PSNR")

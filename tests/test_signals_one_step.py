@@ -6,7 +6,8 @@ from cases import frames, maps, points
 
 import pisolve as pi
 from pisolve import linops, signals
-from pisolve.signals.one_step import IRGNM, Linearised, Turning
+from pisolve.signals._linearised import Linearised
+from pisolve.signals.turning import IRGNM, Turning
 from pisolve.testing import check_linop, distance, random
 
 TIMES = np.array([0.004, 0.009, 0.015, 0.024])

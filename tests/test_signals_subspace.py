@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import frames, maps, phi, points
+from cases import coord, frames, maps, phi, points
 
 import pisolve as pi
 from pisolve import linops, signals
@@ -72,6 +72,40 @@ def test_the_compiled_kernel_agrees(basis, dtype):
 def test_maps_of_each_frame_take_the_long_way():
     E = signals.encoding(linops.sense(maps(3, 2, 4, 5), points(3, 4, 5), axes=("echo", "coil", "ky", "kx")), phi(3, 2))
     assert not E.fast
+
+
+def of_points(count, size=(9, 8), **more):
+    where = coord(count, 3, 7, size=size)
+    return linops.sense(maps(2, *size), coord=where, axes=("frame", "coil", "shot", "sample"), shape=(count, 2, 3, 7),
+                        eps=1e-13, **more)
+
+
+@pytest.mark.parametrize("weights", [None, 0.2 + np.arange(21.0).reshape(3, 7)])
+def test_points_have_convolutions_of_the_coefficients(weights):
+    A, basis = of_points(5, weights=weights), phi(5, 2)
+    E = signals.encoding(A, basis, axis="frame")
+    assert E.fast
+    M = np.kron(basis, np.eye(72))
+    assert distance(linops.dense(E.N, "complex128"), M.conj().T @ linops.dense(A.N, "complex128") @ M) < 1e-12
+
+
+def test_an_iteration_of_points_transforms_coefficients_not_frames(monkeypatch):
+    import scipy.fft
+
+    seen, plain = [], scipy.fft.fft
+    monkeypatch.setattr(scipy.fft, "fft", lambda x, *a, **how: seen.append(x.size) or plain(x, *a, **how))
+    counts = []
+    for count in (4, 16):
+        N = signals.encoding(of_points(count), phi(count, 2), axis="frame").N
+        x = random(N.ishape, np.random.default_rng(0), "complex128")
+        seen.clear()
+        N(x)
+        counts.append(sum(seen))
+    assert counts[0] == counts[1] > 0
+
+
+def test_as_many_coefficients_as_frames_gain_nothing_at_points():
+    assert not signals.encoding(of_points(2), phi(2, 2), axis="frame").fast
 
 
 @pytest.mark.parametrize(("call", "message"), [

@@ -9,7 +9,7 @@ from pisolve.cli.say import say, table, warn
 
 OPTIONS = ("suffix", "workers", "cluster", "retries")  # for many alone, beside --resume
 ONE = {"mps": "--mps", "checkpoint": "--checkpoint", "png": "--png", "field_map": "--field-map",
-       "phase_axis": "--phase-axis"}  # for one scan alone
+       "phase_axis": "--phase-axis", "signal": "--signal"}  # for one scan alone
 
 
 def add_many(new) -> None:

@@ -80,6 +80,14 @@ def numbers(text: str) -> list[float]:
     return [float(number) for number in text.split(",")]
 
 
+def seconds(text: str) -> list[float]:
+    """Times between commas, in s; with ms behind one it is in milliseconds, behind the last one alone all of them."""
+    parts = [part.strip() for part in text.split(",")]
+    milli = [part.endswith("ms") for part in parts]
+    milli = [True] * len(parts) if milli[-1] and not any(milli[:-1]) else milli
+    return [float(p.removesuffix("ms").removesuffix("s")) * (1e-3 if m else 1) for p, m in zip(parts, milli)]
+
+
 def delays(text: str):
     """auto, none, or numbers between commas."""
     return text if text in ("auto", "none") else tuple(numbers(text))

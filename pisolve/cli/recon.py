@@ -24,11 +24,13 @@ def add(words) -> None:
 
 def _options(new) -> None:
     from pisolve.cli.many import add_many
+    from pisolve.cli.signal import add_signal
 
     add_scan(new, f"image: .h5 (with the recipe), {', '.join(FILES[2:])}, or drawn: .png, .pdf, .svg; of many scans a "
              "folder")
     add_many(new)
     _image(new.add_argument_group("image"))
+    add_signal(new.add_argument_group("maps", "of a series, in the place of images"))
     _prior(new.add_argument_group("prior", "units: the zero-filled image has a 99th percentile of 1"))
     add = new.add_argument_group("network", "instead of prior and solver").add_argument
     add("--network", metavar="NAME|FILE", help="a reconstruction network: a shipped one or weights")
@@ -127,7 +129,7 @@ def _scan(group) -> None:
 
 def run(a) -> int:
     """Reconstruct a scan; 1 where that failed, 3 where some of its parts did."""
-    from pisolve.cli import many
+    from pisolve.cli import many, signal
     from pisolve.cli.recipe import check_maps, make_recipe
     from pisolve.cli.report import failure, failures
     from pisolve.cli.scans import load
@@ -135,8 +137,9 @@ def run(a) -> int:
     from pisolve.scan.size import wanted
 
     several = many.asked(a)
+    signal.check(a)
     if not several:
-        _check_files(a)
+        (_check_files if a.signal is None else signal.check_output)(a)
     recipe = make_recipe(a)
     check_maps(a, recipe)
     if several:
@@ -146,6 +149,8 @@ def run(a) -> int:
     scan = load(a)
     check_maps(a, recipe, scan)
     wanted(scan, a.crop or "recon")  # refused before the work
+    if a.signal is not None:
+        return signal.run(a, recipe, scan)
     full = recipe.sampling is not None and fully_sampled(scan)
     if recipe.tune == "reference" and not full:
         raise ValueError("--tune reference needs the truth: a fully sampled scan and --accel")

@@ -13,6 +13,7 @@ PARTS = {"magnitude": abs, "phase": np.angle, "real": np.real, "imaginary": np.i
 LETTERS = {"magnitude": "M", "phase": "P", "real": "REAL", "imaginary": "IMAGINARY", "complex": "COMPLEX"}  # in files
 NAME = "ConversionSoftware"
 _SAID = (("MagneticFieldStrength", "field_strength_t", 1), ("EchoTime", "echo_times", 1), ("EchoTime", "te_ms", 1e-3),
+         ("InversionTime", "inversion_times", 1), ("InversionTime", "ti_ms", 1e-3),
          ("RepetitionTime", "tr_ms", 1e-3), ("FlipAngle", "flip_deg", 1))
 
 

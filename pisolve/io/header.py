@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-_SECONDS = {"te_ms": 0.5, "tr_ms": 20}  # below which a header of GE's converter has seconds: it divides ms by 1000
+# below which a header of GE's converter has seconds: it divides ms by 1000
+_SECONDS = {"te_ms": 0.5, "ti_ms": 10, "tr_ms": 20}
 PLACES = (("encoded_size", "encodedSpace/matrixSize"), ("recon_size", "reconSpace/matrixSize"),
           ("encoded_fov_mm", "encodedSpace/fieldOfView_mm"), ("recon_fov_mm", "reconSpace/fieldOfView_mm"))
 
@@ -75,8 +76,8 @@ class Header:
 
         Returns:
             dict with those of `encoded_size`, `recon_size` (x, y, z), `encoded_fov_mm`, `recon_fov_mm`, `trajectory`
-            and `field_strength_t` that the header gives, of its first encoding; `te_ms` (a list of several echoes),
-            `tr_ms` and `flip_deg`. An echo time of 0 is one that was never filled in.
+            and `field_strength_t` that the header gives, of its first encoding; `te_ms` and `ti_ms` (lists of
+            several), `tr_ms` and `flip_deg`. An echo time of 0 is one that was never filled in.
         """
         found = {}
         for name, place in PLACES:
@@ -86,16 +87,16 @@ class Header:
                 found[name] = values
         field = self.number("acquisitionSystemInformation/systemFieldStrength_T")
         trajectory = self.text("encoding/trajectory")
-        for name, place in (("te_ms", "TE"), ("tr_ms", "TR"), ("flip_deg", "flipAngle_deg")):
+        for name, place in (("te_ms", "TE"), ("ti_ms", "TI"), ("tr_ms", "TR"), ("flip_deg", "flipAngle_deg")):
             values = [self.positive(text) for e in self.root.findall(_path(f"sequenceParameters/{place}"))[:64]
                       for text in [e.text] if (text or "").strip() not in ("", "0")]
             if values and None not in values:
-                found[name] = values if name == "te_ms" and len(values) > 1 else values[0]
+                found[name] = values if name in ("te_ms", "ti_ms") and len(values) > 1 else values[0]
         found |= self._seconds(found)
         return found | {k: v for k, v in (("field_strength_t", field), ("trajectory", trajectory)) if v is not None}
 
     def _seconds(self, found: dict) -> dict:
-        """Echo and repetition time in ms, where GE's converter wrote them in s."""
+        """Echo, inversion and repetition times in ms, where GE's converter wrote them in s."""
         vendor = (self.text("acquisitionSystemInformation/systemVendor") or "").lower()
         times = {n: np.ravel(found[n]) for n in _SECONDS if n in found}
         if not vendor.startswith("ge") or not times or any(t.max() >= _SECONDS[n] for n, t in times.items()):

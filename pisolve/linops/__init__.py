@@ -14,6 +14,7 @@ from pisolve.linops.fourier import fft
 from pisolve.linops.grappa import grappa
 from pisolve.linops.nufft import nufft
 from pisolve.linops.off_resonance import off_resonance
+from pisolve.linops.rigid import rigid
 from pisolve.linops.sense import sense
 from pisolve.linops.sms import sms
 from pisolve.linops.soft_sense import combine_sets, soft_sense
@@ -24,7 +25,7 @@ from pisolve.linops.wavelet import wavelet
 
 __all__ = ["Blocks", "Linop", "SelfAdjoint", "apply", "as_linop", "as_torch", "circulant", "coil_filter",
            "combine_sets", "dct", "dense", "fft", "from_matrix", "gradient", "grappa", "identity", "nufft",
-           "off_resonance", "opnorm",
+           "off_resonance", "opnorm", "rigid",
            "sampled_fft", "sense", "sms", "soft_sense", "spirit", "spirit_encoding", "spirit_missing", "stack",
            "symmetric_gradient", "virtual_coils", "wavelet"]
 

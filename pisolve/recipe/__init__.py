@@ -3,6 +3,7 @@
 from pisolve.recipe.automatic import ScanNoise
 from pisolve.recipe.noise import scan_noise
 from pisolve.recipe.order import check_fixed, in_order
+from pisolve.recipe.quantify import Quantified, quantify
 from pisolve.recipe.recipe import (
     SAMPLINGS,
     Espirit,
@@ -16,5 +17,6 @@ from pisolve.recipe.recon import recon
 from pisolve.recipe.reconstruction import WORST, repeated
 from pisolve.recipe.sample import Samples, sample
 
-__all__ = ["SAMPLINGS", "WORST", "Espirit", "Recipe", "Reconstruction", "Samples", "Sampling", "ScanNoise",
-           "as_scan", "check_fixed", "in_order", "recon", "repeated", "sample", "scan_noise", "zero_filled_scale"]
+__all__ = ["SAMPLINGS", "WORST", "Espirit", "Quantified", "Recipe", "Reconstruction", "Samples", "Sampling",
+           "ScanNoise", "as_scan", "check_fixed", "in_order", "quantify", "recon", "repeated", "sample", "scan_noise",
+           "zero_filled_scale"]

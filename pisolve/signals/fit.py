@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -11,44 +10,19 @@ import numpy as np
 from pisolve import _check, backend
 from pisolve._types import ArrayLike
 from pisolve.signals._times import checked_times
+from pisolve.signals.maps import Maps
+from pisolve.signals.model import SHARE as _SHARE
 from pisolve.signals.model import Model
 
 _PIECE = 4096  # pixels of a task
 _STEPS, _GAIN, _EXACT = 40, 1e-6, 1e-20  # iterations; the share of the misfit, and of the signal, that is no gain
 _EDGE = 1e-6  # how near the end of its range a parameter is not determined
-_SNR = 50.0  # of the best image, at which times must tell the first parameter
-_TELLS = 0.5  # relative standard deviation of it, from which they do not
+_SNR = 50.0  # of the best image, at which times must tell every parameter
+_TELLS = 0.5  # relative standard deviation of the first, from which they do not
 
 
 class TimesWarning(UserWarning):
     """The times of a series do not tell a parameter of the model."""
-
-
-@dataclass(frozen=True)
-class Maps:
-    """Maps of a signal model, float32 of the shape of one image.
-
-    Attributes:
-        values: name: map, in `units`; NaN where its mask is False.
-        std: name: the standard deviation of each map, in the same unit, from the Hessian; NaN where it is not known.
-        units: name: "s", "Hz", or "" for a number without one.
-        mask: name: True where the map is determined: inside its range, and precise enough (`Parameter.tells`).
-        amplitude: a, complex or real as the images are.
-        noise: the standard deviation of the images' noise (of real and imaginary part each); None: not known, since
-            the model has as many unknowns as there are data.
-        misfit: sum over the times of |x - a signal|^2.
-    """
-
-    values: dict
-    std: dict
-    units: dict
-    mask: dict
-    amplitude: np.ndarray
-    noise: float | None
-    misfit: np.ndarray
-
-    def __getitem__(self, name):
-        return self.values[name]
 
 
 class _Pixels:
@@ -88,7 +62,7 @@ class _Pixels:
 
     def start(self):
         """The best of the model's starting values for each pixel."""
-        grid = np.array(list(product(*(p.values() for p in self.model.parameters)))).T
+        grid = starts(self.model)
         s = self.model.value(self.times, grid)
         s = s / np.maximum(np.sqrt((abs(s) ** 2).sum(0)), 1e-300)
         return self.inner(grid[:, abs(s.conj().T @ self.y).argmax(0)])
@@ -114,6 +88,11 @@ class _Pixels:
         return u, cost
 
 
+def starts(model) -> np.ndarray:
+    """(parameter, value) of all combinations of the values from which a fit may start."""
+    return np.array(list(product(*(p.values() for p in model.parameters)))).T
+
+
 def damped(hessian, gradient, damping):
     """The step (p, pixel) of (H + damping diag H) step = gradient, and what it promises."""
     k = hessian.shape[-1]
@@ -124,7 +103,7 @@ def damped(hessian, gradient, damping):
     return step.T, (gradient * step).sum(1)
 
 
-def _covariance(hessian):
+def covariance(hessian):
     """Diagonal of the inverse, infinite where there is none."""
     scale = np.sqrt(np.einsum("naa->na", hessian))
     safe = np.where(scale > 0, scale, 1)
@@ -162,7 +141,7 @@ def fit(model: Model, images: ArrayLike, times: ArrayLike, *, axis: int = 0, noi
             not increase, or look like milliseconds.
 
     Warns:
-        TimesWarning: at an SNR of 50 these times tell the first parameter nowhere in its range.
+        TimesWarning: at an SNR of 50 these times tell a parameter nowhere in its range; it says which.
 
     Reference:
         Golub and Pereyra, SIAM J Numer Anal 10 (1973) 413 (variable projection).
@@ -212,20 +191,35 @@ def _of_pixels(pixels):
     slope = np.where(pixels.log, p, 1)
     amplitude = pixels.amplitude(pixels.model.value(pixels.times, p), pixels.y)
     inside = ((u > pixels.low + _EDGE) & (u < pixels.high - _EDGE))
-    return p, slope, _covariance(pixels.steps(u, of)[0]), amplitude, cost, inside
+    return p, slope, covariance(pixels.steps(u, of)[0]), amplitude, cost, inside
 
 
 def _warn(model, times, name):
-    """Warn where the first parameter is told by these times for none of its values."""
-    grid = np.array(list(product(*(p.values() for p in model.parameters)))).T
+    """Warn of each parameter that is told by these times for none of its values."""
+    grid = starts(model)
     y = model.value(times, grid)
     size = abs(y).max(0)
     pixels = _Pixels(model, times, y / np.where(size > 0, size, 1))
     u = pixels.inner(grid)
-    relative = np.sqrt(_covariance(pixels.steps(u, np.arange(u.shape[1]))[0])[0]) / _SNR
-    best = float(np.min(relative if pixels.log[0, 0] else relative / np.maximum(abs(grid[0]), 1e-300)))
-    if best > _TELLS:
-        first = model.parameters[0]
-        warnings.warn(f"{name} {times.tolist()} do not tell {first.name}: at an SNR of {_SNR:g} its standard deviation "
-                      f"is {100 * best:.0f} % or more anywhere in {first.low:g}..{first.high:g} {first.unit}; spread "
-                      "the times over the range of the parameter", TimesWarning, stacklevel=_check.outside())
+    hessian = pixels.steps(u, np.arange(u.shape[1]))[0]
+    std = np.sqrt(covariance(hessian)) * np.where(pixels.log, grid, 1) / _SNR
+    told, first = [], model.parameters[0]
+    for p, v, s in zip(model.parameters, grid, std):
+        limit = _TELLS * abs(v) if p is first else _TELLS / _SHARE * p.limit(v)
+        best = float(np.min(s / np.maximum(limit, 1e-300)))
+        if best > 1:
+            told.append((p.name, _TELLS * best if p is first else _SHARE * best))
+    if told:
+        which = " and ".join(n for n, _ in told)
+        warnings.warn(f"{name} {times.tolist()} do not tell {which}: at an SNR of {_SNR:g} its standard "
+                      f"deviation is {', '.join(f'{100 * b:.0f} %' for _, b in told)} or more of its value or range, "
+                      f"anywhere in it (condition number {_condition(hessian):.1e}); spread the times over the range "
+                      "of the parameter, or take a model with fewer", TimesWarning, stacklevel=_check.outside())
+
+
+def _condition(hessian) -> float:
+    """The smallest condition number of these Hessians, of parameters on one scale."""
+    scale = np.sqrt(np.einsum("naa->na", hessian))
+    safe = np.where(scale > 0, scale, 1)
+    values = np.linalg.eigvalsh(hessian / safe[:, :, None] / safe[:, None])
+    return float(np.min(np.maximum(values[:, -1], 1e-300) / np.maximum(values[:, 0], 1e-300)))

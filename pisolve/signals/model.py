@@ -11,7 +11,7 @@ import numpy as np
 from pisolve import _check
 from pisolve._types import ArrayLike
 
-_SHARE = 0.3  # of a map's value: a larger standard deviation does not determine it
+SHARE = 0.3  # of a map's value: a larger standard deviation does not determine it
 _START = 24  # values from which a fit may start, where none are given
 
 
@@ -26,6 +26,8 @@ class Parameter:
         start: values that the fit may start from, the best for each pixel; None: 24 between low and high.
         tells: the standard deviation, in `unit`, up to which it counts as determined; None: 0.3 of its value where
             `low` is over 0, else a tenth of its range.
+        scale: what counts as one where it is solved for from k-space, beside an image of about 1; None: of a positive
+            `low` the logarithm's e, else half of its range, or 20 `tells` where that is open.
     """
 
     name: str
@@ -34,8 +36,11 @@ class Parameter:
     high: float
     start: tuple | None = None
     tells: float | None = None
+    scale: float | None = None
 
     def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name.isidentifier():
+            raise ValueError(f"a parameter's name is {_check.brief(self.name)}: one word is needed, such as 't2'")
         if not self.low < self.high:
             raise ValueError(f"{self.name}: low={self.low} must be below high={self.high}")
         if (self.start is None or self.tells is None) and not np.isfinite([self.low, self.high]).all():
@@ -47,11 +52,19 @@ class Parameter:
         """Whether the fit is one of the logarithm."""
         return self.low > 0
 
+    @property
+    def size(self) -> float:
+        """What counts as one beside an image of about 1."""
+        if self.scale is not None or self.logarithmic:
+            return self.scale or 1.0
+        span = (self.high - self.low) / 2
+        return span if np.isfinite(span) else 20 * self.tells
+
     def limit(self, value: Any) -> float:
         """The standard deviation from which a value is not determined."""
         if self.tells is not None:
             return 0 * value + self.tells
-        return _SHARE * abs(value) if self.logarithmic else 0 * value + (self.high - self.low) / 10
+        return SHARE * abs(value) if self.logarithmic else 0 * value + (self.high - self.low) / 10
 
     def values(self) -> np.ndarray:
         """Where the fit may start."""
@@ -73,6 +86,7 @@ class Model:
             has to be written with torch's functions.
         least: how many times it needs; None: one more than parameters.
         longest: of a time in s: a longer one is taken for milliseconds.
+        clock: what its times are called: "echo_times", "inversion_times" or "times".
 
     Example:
         model = pi.signals.Model(lambda t, t2: torch.exp(-t / t2), [pi.signals.Parameter("t2", "s", 1e-3, 3.0)])
@@ -84,6 +98,7 @@ class Model:
     derivative: Callable | None = None
     least: int | None = None
     longest: float = 2.0
+    clock: str = "times"
 
     def __post_init__(self):
         wrong = [p for p in self.parameters if not hasattr(p, "logarithmic")]
@@ -139,18 +154,35 @@ def _inverted_slope(t, t1, k):
     return -k * t / t1**2 * e, -e
 
 
+def _recovering(t, t1, k):
+    return 1 - k * np.exp(-t * (k - 1) / t1)
+
+
+def _recovering_slope(t, t1, k):
+    e = np.exp(-t * (k - 1) / t1)
+    return -k * (k - 1) * t / t1**2 * e, (k * t / t1 - 1) * e
+
+
 def decay_model(name: str, low: float, high: float) -> Model:
     """a exp(-t / T)."""
-    return Model(_decay, (Parameter(name, "s", low, high),), _decay_slope)
+    return Model(_decay, (Parameter(name, "s", low, high),), _decay_slope, clock="echo_times")
 
 
 def turning_model(low: float, high: float, starts, tells: float) -> Model:
     """a exp(-t / T2* + 2 pi i f t); f starts from some values and is determined up to a standard deviation."""
     frequency = Parameter("frequency", "Hz", -np.inf, np.inf, tuple(starts), tells)
-    return Model(_turning, (Parameter("t2star", "s", low, high), frequency), _turning_slope, least=2)
+    return Model(_turning, (Parameter("t2star", "s", low, high), frequency), _turning_slope, least=2,
+                 clock="echo_times")
 
 
 def inversion_model(low: float, high: float) -> Model:
     """a (1 - k exp(-t / T1)), k about 2."""
     return Model(_inverted, (Parameter("t1", "s", low, high), Parameter("inversion", "", 0.5, 2.5, (1.5, 1.8, 2.0))),
-                 _inverted_slope, longest=30.0)
+                 _inverted_slope, longest=30.0, clock="inversion_times")
+
+
+def look_locker_model(low: float, high: float) -> Model:
+    """a (1 - k exp(-t (k - 1) / T1)): what is read recovers with T1* = T1 / (k - 1)."""
+    return Model(_recovering, (Parameter("t1", "s", low, high),
+                               Parameter("inversion", "", 1.2, 12.0, (1.6, 1.9, 2.2, 3.0, 5.0, 8.0), 1.0)),
+                 _recovering_slope, longest=30.0, clock="inversion_times")

@@ -1,4 +1,4 @@
-"""Maps of T2, T2* and T1 from series of images."""
+"""Maps of T2, T2*, T1 and B0 from series of images."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pisolve import _check, backend
 from pisolve._types import ArrayLike
 from pisolve.signals._times import checked_times
 from pisolve.signals.fit import Maps, fit
-from pisolve.signals.model import decay_model, inversion_model, turning_model
+from pisolve.signals.model import decay_model, inversion_model, look_locker_model, turning_model
 
 _TURNS, _FAVOUR = 1.5, 0.02  # frequencies that are tried, in turns between the nearest echoes; what each turn costs
 _PIXELS = 1 << 14  # of a batch
-_RANGES = {"t2": (1e-3, 5.0), "t2star": (3e-4, 2.0), "t1": (1e-2, 10.0)}  # s
+RANGES = {"t2": (1e-3, 5.0), "t2star": (3e-4, 2.0), "t1": (1e-2, 10.0)}  # s
 
 
 def _range(name, given):
-    low, high = _RANGES[name] if given is None else given
+    low, high = RANGES[name] if given is None else given
     low = _check.number("range", low, low=0, strict=True)
     return low, _check.number("range", high, low=low, strict=True)
 
@@ -121,7 +121,38 @@ def t1_ir(images: ArrayLike, inversion_times: ArrayLike, *, axis: int = 0, noise
     Reference:
         Barral et al., Magn Reson Med 64 (2010) 1057.
     """
-    model = inversion_model(*_range("t1", range))
+    return _inverted(inversion_model(*_range("t1", range)), images, inversion_times, axis, noise)
+
+
+def molli(images, inversion_times, *, axis: int = 0, noise: float | None = None, range: tuple | None = None) -> Maps:
+    """T1 in s of a recovery that is read while it goes on (Look-Locker, MOLLI, IR-FLASH), corrected for the reading.
+
+        x_i = a (1 - k exp(-TI_i / T1*)),    T1 = T1* (k - 1)
+
+    The readout pulses drive the magnetisation to less than its equilibrium, with T1* in the place of T1; k is what the
+    inversion left over what they hold, 2 where they disturb nothing. Imperfect inversions make T1 too short by their
+    share. Of MOLLI the times are those from the last inversion to each image, sorted, and the images with them.
+
+    Args:
+        images: as for `t1_ir`, magnitudes too.
+        inversion_times: TI in s, increasing, three or more.
+        axis, noise: see `t2`.
+        range: of T1 in s; None: 0.01 to 10.
+
+    Returns:
+        `Maps` with "t1" and "inversion" (k).
+
+    Raises:
+        TypeError, ValueError: as `signals.fit`.
+
+    Reference:
+        Deichmann and Haase, J Magn Reson 96 (1992) 608; Messroghli et al., Magn Reson Med 52 (2004) 141.
+    """
+    return _inverted(look_locker_model(*_range("t1", range)), images, inversion_times, axis, noise)
+
+
+def _inverted(model, images, inversion_times, axis, noise) -> Maps:
+    """The fit of a recovery, of magnitudes with the signs that fit best."""
     images = backend.to_numpy(_check.array("images", images, complex_=False, nonzero=True))
     one = lambda x: fit(model, x, inversion_times, axis=axis, noise=noise, name="inversion_times")  # noqa: E731
     if images.dtype.kind == "c" or (images < 0).any():

@@ -12,6 +12,7 @@ from pisolve._types import ArrayLike, Axes
 from pisolve.linops import Linop, SelfAdjoint
 from pisolve.linops.base import Adjoint
 from pisolve.signals._subspace_normal import SubspaceNormal
+from pisolve.signals._subspace_points import PointsNormal
 
 COEFFICIENT = "coefficient"  # the name of the axis that stands where that of the frames did
 
@@ -129,7 +130,9 @@ class Encoding(Linop):
         self.mps, self.ndim, self.coord = (getattr(A, n, None) for n in ("mps", "ndim", "coord"))
         self.row_energy = getattr(A, "row_energy", None)
         super().__init__(A.oshape, S.ishape, repr_str=f"Encoding({S.repr_str})")
-        self.fast = SubspaceNormal.fits(A, S.at)
+        self._kind = (SubspaceNormal if SubspaceNormal.fits(A, S.at) else
+                      PointsNormal if PointsNormal.fits(A, S.at, S.vectors.shape[1]) else None)
+        self.fast = self._kind is not None
 
     def norm_bound(self):
         bound = self.A.norm_bound()
@@ -147,7 +150,7 @@ class Encoding(Linop):
     def _normal_linop(self):
         if not self.fast:
             return self.subspace.H * self.A.N * self.subspace
-        return SelfAdjoint(self.ishape, SubspaceNormal(self.A, self.subspace.vectors, self.subspace.at), "Encoding.N")
+        return SelfAdjoint(self.ishape, self._kind(self.A, self.subspace.vectors, self.subspace.at), "Encoding.N")
 
 
 def encoding(A: Any, basis: ArrayLike, *, axis: int | str = "echo") -> Encoding:
@@ -156,8 +159,9 @@ def encoding(A: Any, basis: ArrayLike, *, axis: int | str = "echo") -> Encoding:
         A^H A a = sum_c conj(S_c) F^H M F (S_c a),    M_ab(k) = sum_t conj(phi_ta) m_t(k) phi_tb
 
     On a grid, with maps that all frames share, each sample of k-space has one K x K matrix M of the masks m_t of all
-    frames, made once: an iteration takes as many FFTs as there are coefficients, however many frames there are. Any
-    other encoding takes Phi^H A^H A Phi.
+    frames, made once: an iteration takes as many FFTs as there are coefficients, however many frames there are. Points
+    off the grid (`coord`) have K x K convolutions on twice the grid, where there are more frames than coefficients. A
+    stack, maps of each frame and any other encoding take Phi^H A^H A Phi.
 
     Args:
         A: the encoding of the frames, with names: `linops.sense(mps, mask, shape=(echo, coil, ky, kx), axes=("echo",

@@ -9,56 +9,18 @@ import numpy as np
 from pisolve import _axes, _check, backend
 from pisolve._types import ArrayLike
 from pisolve.calib import field_map
-from pisolve.linops import Linop, SelfAdjoint, gradient, opnorm
-from pisolve.linops.base import Adjoint
-from pisolve.priors import Quadratic, Tikhonov
+from pisolve.linops import gradient, opnorm
+from pisolve.priors import Quadratic
 from pisolve.priors.base import Prior
 from pisolve.signals._times import checked_times
-from pisolve.signals.fit import Maps
+from pisolve.signals.gauss_newton import GaussNewton
+from pisolve.signals.maps import Maps
 from pisolve.solvers import CG, solve
 from pisolve.solvers.base import Solver
 
-_HALVINGS = 8  # of a step that does not go down
 _PLAIN, _FLAT, _SMOOTH = 50, 0.3, 3.0  # of the smooth images of the start: iterations, prior; pixels of the field
 _STEEPEST = 4.0  # of the start's decay over the span, in which energy falls by e^-8
 _RANGE = (3e-4, 2.0)  # s, of T2* that counts as determined
-
-
-class Linearised(Linop):
-    """A J: changes of the maps to changes of k-space, J x = sum_p J_p x_p with J_p = d signal / d map (p, echo, ...).
-
-    Its `iaxes` begin with "parameter".
-    """
-
-    def __init__(self, A, slopes):
-        self.A, self.slopes = A, slopes
-        self.coil_axis, self.oaxes = getattr(A, "coil_axis", None), getattr(A, "oaxes", None)
-        super().__init__(A.oshape, (len(slopes), *A.ishape[1:]), repr_str="Linearised")
-        names = _axes.of_linop(A)
-        self.iaxes = None if None in names else ("parameter", *names[1:])
-
-    def _apply(self, input):
-        return self.A.apply(self.frames(input))
-
-    def frames(self, x):
-        """J x."""
-        return (self.slopes * x[:, None]).sum(0)
-
-    def maps(self, x):
-        """J^H x."""
-        return (self.slopes.conj() * x).sum(1)
-
-    def _apply_adjoint(self, input):
-        return self.maps(self.A.H(input))
-
-    def _adjoint_linop(self):
-        return Adjoint(self)
-
-    def _normal_linop(self):
-        return SelfAdjoint(self.ishape, self._normal, "Linearised.N")
-
-    def _normal(self, x):
-        return self.maps(self.A.N(self.frames(x)))
 
 
 class Turning:
@@ -139,52 +101,25 @@ def t2star_kspace(A: Any, y: ArrayLike, echo_times: ArrayLike, prior: Prior | No
     return IRGNM(A, y, echo_times, prior, damping, max_iter, solver).run(start, iterations)
 
 
-class IRGNM:
+class IRGNM(GaussNewton):
     """The problem of `t2star_kspace` and its iteration."""
 
     def __init__(self, A, y, echo_times, prior, damping, max_iter, solver):
         _check.linop("A", A)
-        self.A, self.y = A, _check.array("y", y, shape=tuple(A.oshape), nonzero=True)
-        self.y = backend.from_torch(self.y) if _check.is_torch(self.y) else self.y
+        y = _check.array("y", y, shape=tuple(A.oshape), nonzero=True)
+        y = backend.from_torch(y) if _check.is_torch(y) else y
         if len(A.ishape) < 3:
             raise ValueError(f"A takes images of shape {tuple(A.ishape)}: (echo, y, x) is needed")
         self.times = checked_times("echo_times", echo_times, count=A.ishape[0], least=2)
-        self.damping = _check.number("damping", damping, low=0)
-        self.max_iter, self.prior, self.solver = _check.integer("max_iter", max_iter, low=1), prior, solver
-        self.model = Turning(self.times, backend.zeros(A.ishape, self.y))
+        super().__init__(A, y, Turning(self.times, backend.zeros(A.ishape, y)), prior, damping, max_iter, solver)
 
     def run(self, start, iterations) -> Maps:
         """All iterations, and the maps."""
         iterations = _check.integer("iterations", iterations, low=1)
         shape = (2, *self.A.ishape[1:])
         first = self.start() if start is None else _check.array("start", start, shape=shape)
-        x = first = backend.like(backend.to_numpy(first).astype(_check.dtype_name(self.y)), self.y)
-        for n in range(iterations):
-            x = self.step(x, self.damping / 3**n * Tikhonov(first) if self.damping else None)
-        return self.model.maps(x)
-
-    def step(self, x, pull):
-        """The next x, with the prior and what pulls towards the start."""
-        parts = [p for p in (self.prior, pull) if p is not None]
-        g = sum(parts[1:], parts[0]) if parts else None
-        B = Linearised(self.A, self.model.slopes(x))
-        left = self.y - self.A(self.model.value(x)) + B(x)
-        new = solve(B, left, g, self.solver, x0=x, max_iter=self.max_iter, tol=1e-9).x
-        before = self.objective(x, g)
-        for k in range(_HALVINGS):
-            tried = x + 0.5**k * (new - x)
-            if self.objective(tried, g) <= before:
-                return tried
-        return x
-
-    def objective(self, x, g) -> float:
-        """1/2 ||A F(x) - y||^2 + g(x), infinite where it is not finite."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            frames = self.model.value(x)
-            if not _check.all_finite(frames):
-                return float("inf")
-            value = 0.5 * float(backend.norm(self.A(frames) - self.y)) ** 2 + (0.0 if g is None else g.value(x))
-        return value if np.isfinite(value) else float("inf")
+        first = backend.like(backend.to_numpy(first).astype(_check.dtype_name(self.y)), self.y)
+        return self.model.maps(self.iterate(first, iterations))
 
     def start(self):
         """x_0 of images made echo by echo."""
