@@ -13,6 +13,7 @@ from pisolve.cli import (
     demo,
     info,
     recon,
+    serve,
     shift,
     show,
     stability,
@@ -24,7 +25,7 @@ from pisolve.cli import (
 from pisolve.cli.parser import parser
 from pisolve.cli.say import forget, in_words, say, warn
 
-WORDS = (recon, compare, calib, info, show, convert, demo, train,
+WORDS = (recon, compare, calib, info, show, convert, demo, train, serve,
          crimes, consistency, visibility, uncertainty, stability, shift, blinded, unblind)  # in the order of --help
 
 

@@ -97,6 +97,8 @@ def scan(path, data, head, r, header, *, part: dict, max_bytes: int, bandwidth: 
         coord = coord[(0,) * len(sizes)]  # one trajectory for all
     facts = {"readouts": _count(r.role)} | ({"part": chosen} if others or part else {})
     facts |= {} if slices is None else {"slices": slices}
+    further = {AXES[name]: values.tolist() for name, values in lead.items() if name != "slice"}
+    facts |= {"counters": further} if further else {}
     meta = header.describe() | facts | {"format": "ISMRMRD"} | said | meta
     return points.scan(path, kspace, coord, size, axes, None if mask.all() else mask, meta,
                        noise=_noise(r, index, bandwidth, 1.0, noise))
