@@ -17,7 +17,7 @@ from pisolve.io.saving import IMAGES
 from pisolve.io.words import csv_text
 from pisolve.many import files, record
 from pisolve.many.run import run
-from pisolve.many.workers import workers_of
+from pisolve.many.spread import opened
 from pisolve.recipe import Recipe
 from pisolve.recipe.checkpoint import weights_digest
 from pisolve.recipe.device import networks
@@ -78,7 +78,8 @@ def recon_many(paths, recipe=None, *, out, client=None, workers: int | None = No
         recipe: a `Recipe`, a prior, a result, or the path of a recipe; None: wavelets. It travels as plain values.
         out: the folder for images, records and summary.csv, which is made; one run at a time holds it.
         client: None: processes of this machine. A `distributed.Client`, "tcp://host:8786" of a Dask scheduler,
-            "local:4" for a Dask cluster of 4 processes here, or an executor of `concurrent.futures`.
+            "local:4" for a Dask cluster of 4 processes here, "slurm:cluster.toml" for workers that SLURM starts (pbs,
+            sge, lsf, ..., too), or an executor of `concurrent.futures`.
         workers: how many processes; each has an equal share of the cores as its threads. None: one a core.
         resume: go on in a folder that an earlier run began, with the same recipe and options.
         retries: how often a file whose worker was lost (killed, out of memory) is begun again.
@@ -95,7 +96,8 @@ def recon_many(paths, recipe=None, *, out, client=None, workers: int | None = No
         TypeError, ValueError: arguments that are none; a folder that an earlier run began, without `resume`, or with
             another recipe; a recipe that cannot be written down, see `Recipe.to_dict`.
         BlockingIOError: another run works in `out`; it names the process.
-        ImportError: a cluster is asked for, and `distributed` is missing (the extra `cluster`).
+        ImportError: a cluster is asked for, and `distributed` is missing (the extra `cluster`), for a
+            queue `dask_jobqueue` (the extra `queue`).
         KeyboardInterrupt: Ctrl-C or SIGTERM; workers of this run end at once, what is finished stays.
 
     Example:
@@ -125,7 +127,7 @@ def recon_many(paths, recipe=None, *, out, client=None, workers: int | None = No
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
         rows = {t["file"]: row for t in tasks if resume and (row := record.finished(t)) is not None}
         before, left = len(rows), [t for t in tasks if t["file"] not in rows]
-        with _summary(out, tasks, rows) as told, _open(client, workers, len(left)) as pool:
+        with _summary(out, tasks, rows) as told, opened(client, workers, len(left)) as pool:
             _all(left, pool, retries, progress, told)
     return Many(_ordered(tasks, rows), out, time.perf_counter() - start, before)
 
@@ -141,17 +143,6 @@ def _all(left, pool, retries, progress, told) -> None:
             told(task, row)
             bar.set_description_str(f"recon {count}/{len(left)}", refresh=False)
             bar.update(task["bytes"])
-
-
-@contextmanager
-def _open(client, workers, count) -> Iterator:
-    """The workers of a run, closed at its end; killed where it is cut."""
-    pool, cut = workers_of(client, workers, count), True
-    try:
-        yield pool
-        cut = False
-    finally:
-        pool.close(cut)
 
 
 @contextmanager
