@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -217,6 +218,13 @@ def test_the_rule_of_sizes(tmp_path):
         (tmp_path / name).write_bytes(bytes(1000))
         assert sizes.estimate(tmp_path / name) == sizes.BASE + times * 1000
     assert sizes.estimate(tmp_path / "none.h5") == sizes.BASE
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["kspace"] = np.zeros((5, 3, 8, 6), np.complex64)
+    assert sizes.estimate(tmp_path / "s.h5") == sizes.BASE + 8 * (tmp_path / "s.h5").stat().st_size
+    for slices in (1, 2, 5, 9):
+        expected = sizes.BASE + 8 * 8 * 3 * 8 * 6 * min(slices, 5) + sizes.IMAGES * 5 * 8 * 6
+        assert sizes.estimate(tmp_path / "s.h5", slices) == expected
+    assert sizes.estimate(tmp_path / "a.npz", 1) == sizes.BASE + 16 * 1000
     assert 0 < sizes.budget() < sizes.available()
 
 

@@ -63,6 +63,19 @@ def slices(path, max_bytes: int | None = None) -> Slices | None:
     return Slices(path, scan, most) if plain and len(scan.kspace) > 1 else None
 
 
+def shape_of(path) -> tuple[int, ...] | None:
+    """The shape of k-space of a file that could be read so, at a glance; None where that needs a second look."""
+    if Path(path).suffix not in HDF5:
+        return None
+    try:
+        with reading(path), open_hdf5(path, texts=False) as file:
+            shape, kind = kind_of(file, "kspace", path) or ((), None)
+            alone = all(kind_of(file, name, path) is None for name in ("mps", "coord", "axes"))
+    except (ValueError, TypeError, OSError):
+        return None
+    return shape if alone and len(shape) == 4 and shape[0] > 1 and kind.kind == "c" and min(shape) > 0 else None
+
+
 def _shell(file, name: str, max_bytes: int, path):
     """k-space's shape and type; None for what is no (slice, coil, ky, kx)."""
     shape, kind = kind_of(file, name, path) or ((), None)

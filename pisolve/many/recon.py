@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pisolve import _check
+from pisolve import _check, backend
 from pisolve.io.atomic import atomic, sweep
 from pisolve.io.component import PARTS
 from pisolve.io.held import held
@@ -18,6 +18,8 @@ from pisolve.io.words import csv_text
 from pisolve.many import files, record
 from pisolve.many.run import run
 from pisolve.many.spread import opened
+from pisolve.many.task import lean
+from pisolve.many.workers import share
 from pisolve.recipe import Recipe
 from pisolve.recipe.checkpoint import weights_digest
 from pisolve.recipe.device import networks
@@ -115,7 +117,9 @@ def recon_many(paths, recipe=None, *, out, client=None, workers: int | None = No
     plain = {k: v for k, v in common["recipe"].items() if k not in ("pisolve", "device")}
     common["digest"] = record.digest_of(
         {**common, "recipe": plain, "weights": weights_digest(networks(recipe)), "suffix": suffix})
-    tasks = files.tasks_of(files.found(paths, out), out, suffix, common)
+    found = files.found(paths, out)
+    threads = share(workers, len(found)) if client is None else backend.threads()
+    tasks = files.tasks_of(found, out, suffix, common, threads if lean(common, recipe) else None)
     out.mkdir(parents=True, exist_ok=True)
     with held(out):
         if (out / record.FOLDER / record.STAMP).exists() and not resume:

@@ -54,10 +54,14 @@ def _row(task) -> dict:
     return {"status": "partly" if bad else "done", **row, **_metrics(done, told), "output": task["output"]}
 
 
+def lean(task: dict, recipe: Recipe) -> bool:
+    """Whether files need not be read whole by a task, or what is common to all, where they have slices."""
+    return not task["select"] and set(task["load"]) <= {"max_bytes"} and one_by_one(recipe)
+
+
 def _done(task, recipe):
-    """(the reconstruction, what is odd about the data), of a file that is not read whole where that is not needed."""
-    plain = not task["select"] and set(task["load"]) <= {"max_bytes"}
-    source = slices(task["path"], **task["load"]) if plain and one_by_one(recipe) else None
+    """(the reconstruction, what is odd about the data)."""
+    source = slices(task["path"], **task["load"]) if lean(task, recipe) else None
     if source is not None:
         done = sliced(recipe, source)
         return done, list(done.told)

@@ -104,6 +104,12 @@ class Cluster:
             one.close()
 
 
+def share(workers: int | None, count: int) -> int:
+    """The threads of each of so many processes of this machine, for `count` tasks."""
+    workers, threads = _check.integer("workers", workers, low=1, allow_none=True), backend.threads()
+    return max(1, threads // min(workers or threads, max(count, 1)))
+
+
 def workers_of(client, workers: int | None, count: int):
     """Those that `recon_many` is given for `count` tasks: an object with `submit`, `width`, `budget`, `lost`, `close`.
 
@@ -112,9 +118,8 @@ def workers_of(client, workers: int | None, count: int):
         ImportError: an address, and `distributed` is missing (the extra `cluster`).
     """
     workers, threads = _check.integer("workers", workers, low=1, allow_none=True), backend.threads()
-    width = min(workers or threads, max(count, 1))
     if client is None:
-        return Processes(width, max(1, threads // width))
+        return Processes(min(workers or threads, max(count, 1)), share(workers, count))
     if isinstance(client, str):
         return _opened(client, workers, threads)
     if hasattr(client, "get_executor"):
