@@ -200,7 +200,7 @@ class Fake:
     def put(self, future):
         self.ended.append(future)
 
-    def get(self):
+    def get(self, timeout):
         self.running.pop(0)[1].set_result({"status": "done"})
         return self.ended.pop()
 

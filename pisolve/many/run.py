@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from pisolve.many.task import reconstruct, words
+from pisolve.many.workers import LOOK
 
 LOST = "its worker ended {}: killed, out of memory, or a script without `if __name__ == '__main__':`"
 GONE = "the cluster or the executor is gone: --resume goes on"
@@ -36,7 +37,10 @@ def run(tasks: list[dict], workers, retries: int, work: Callable | None = None) 
                 future.add_done_callback(ended.put)
             if not running:
                 continue
-            future = ended.get()
+            try:
+                future = ended.get(timeout=LOOK)
+            except Empty:  # more workers may be there
+                continue
             task = running.pop(future)
             taken -= task["bytes"]
             row = _row(future, workers)
