@@ -5,6 +5,7 @@
 `recon_many`'s own loop feeds a real scheduler over TCP with as many tasks as a batch would have, of the same plain
 values. The workers are not Dask's, a thousand of which would need more than two cores themselves: they speak its
 protocol (register, compute-task, task-finished, get_data), many in one process, and instead of a reconstruction wait.
+They let nobody steal their tasks, and so get a new one as they end one, where a batch hands over all of them at once.
 So what is measured is all that is not the work: the loop, the scheduler, messages. Efficiency is rounds * seconds over
 the time that it took, CPU seconds say what a task costs the client and the scheduler.
 """
@@ -112,6 +113,7 @@ def measure(number: int, seconds: float, rounds: int) -> dict:
         begun = time.monotonic()
         pool = workers_of(address, None, number)
         pool.client.wait_for_workers(number, timeout=600)
+        pool.width = number
         start = time.monotonic() - begun
         recipe = Recipe(2e-3 * TV()).to_dict()
         tasks = [{"file": f"{k}", "bytes": 1, "seconds": seconds, "recipe": recipe, "load": {}, "select": {},

@@ -200,7 +200,7 @@ class Fake:
     def put(self, future):
         self.ended.append(future)
 
-    def get(self, timeout):
+    def get(self):
         self.running.pop(0)[1].set_result({"status": "done"})
         return self.ended.pop()
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from pisolve.many.task import reconstruct, words
-from pisolve.many.workers import LOOK
 
 LOST = "its worker ended {}: killed, out of memory, or a script without `if __name__ == '__main__':`"
 GONE = "the cluster or the executor is gone: --resume goes on"
@@ -37,10 +36,7 @@ def run(tasks: list[dict], workers, retries: int, work: Callable | None = None) 
                 future.add_done_callback(ended.put)
             if not running:
                 continue
-            try:
-                future = ended.get(timeout=LOOK)
-            except Empty:  # more workers may be there
-                continue
+            future = ended.get()
             task = running.pop(future)
             taken -= task["bytes"]
             row = _row(future, workers)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-import time
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
-from contextlib import suppress
 
 from pisolve import _check, backend
 from pisolve.io.door import reading, toml_of
@@ -15,7 +13,6 @@ from pisolve.many.processes import begin
 
 _CLIENTS = ("None, 'local:4', 'tcp://host:8786', 'slurm:cluster.toml', a distributed.Client, or an executor of "
             "concurrent.futures")
-LOOK = 5.0  # seconds after which workers are counted anew
 _QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster", "oar": "OARCluster",
            "moab": "MoabCluster", "htcondor": "HTCondorCluster"}  # of dask_jobqueue, by their words
 
@@ -75,10 +72,7 @@ class Executor:
 
 
 class Cluster:
-    """A Dask cluster: its scheduler sends a task to another worker where one was lost.
-
-    It gets as many tasks as its workers have threads, and others as these end: so none waits at a worker that is busy
-    while another one has nothing to do, and a worker that is killed takes no queue with it.
+    """A Dask cluster: the scheduler has the queue, and sends a task to another worker where one was lost.
 
     Where workers declare the resource `memory` (`dask worker --resources memory=16e9`), a task waits for as much of it
     as it will take.
@@ -89,23 +83,15 @@ class Cluster:
         budget: bytes that all tasks may take together.
     """
 
+    width = math.inf
+
     def __init__(self, client, owned=(), budget: float = math.inf):
         from distributed.scheduler import KilledWorker
 
         self.client, self.owned, self.budget, self.lost = client, owned, budget, (KilledWorker,)
         client.wait_for_workers(1)  # a queue of jobs may take its time
-        self._threads, self._looked = 1, -math.inf
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         self.memory = max((w.get("resources", {}).get("memory", 0) for w in workers), default=0)
-
-    @property
-    def width(self) -> int:
-        """The threads of all workers that there are, as of the last seconds."""
-        if time.monotonic() - self._looked > LOOK:
-            with suppress(OSError):  # of a scheduler that is gone, which tasks will say
-                self._threads = max(1, sum(self.client.nthreads().values()))
-            self._looked = time.monotonic()
-        return self._threads
 
     def submit(self, work, task: dict):
         """The future of `work(task)`, as `concurrent.futures` has them."""
