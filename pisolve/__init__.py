@@ -38,12 +38,14 @@ if TYPE_CHECKING:
     from pisolve.problem import Problem
     from pisolve.recipe import Recipe, Samples, ScanNoise, device, quantify, recon, sample, scan_noise
     from pisolve.scan_specific import Fit, Untrained, ZeroShot
+    from pisolve.server import serve
     from pisolve.solvers import *
     from pisolve.tuning import Tuning, tune
 
 _ROOMS = ["calib", "evaluate", "io", "linops", "masks", "metrics", "nets", "phantom", "priors", "scan_specific",
           "signals", "solvers", "testing", "trajectories"]
-_INNER = ["backend", "many", "prepare", "problem", "recipe", "scan", "tuning"]  # rooms that are no public names
+# rooms that are no public names
+_INNER = ["backend", "many", "prepare", "problem", "recipe", "scan", "server", "tuning"]
 _NAMES = {  # room: what of it is a public name here; all of `priors` and `solvers`
     "evaluate": ["NoiseMap", "compare", "noise_map"],
     "linops": ["as_torch"],
@@ -56,6 +58,7 @@ _NAMES = {  # room: what of it is a public name here; all of `priors` and `solve
     "problem": ["Problem"],
     "recipe": ["Recipe", "Samples", "ScanNoise", "device", "quantify", "recon", "sample", "scan_noise"],
     "scan_specific": ["Fit", "Untrained", "ZeroShot"],
+    "server": ["serve"],
     "solvers": ["ADMM", "CG", "FISTA", "GMRES", "HQS", "LSMR", "LSQR", "PDHG", "POGM", "DataProx", "GradientDescent",
                 "Langevin", "Relaxed", "Result", "Solver", "SplitGibbs", "State", "choose", "draws",
                 "iterate", "load_state", "save_state", "solve"],

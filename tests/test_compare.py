@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -486,6 +487,16 @@ def test_oracle_with_several_sets_of_maps(scan):
 def test_methods_for_other_processes(scan):
     with pytest.raises(ValueError, match="workers=1"):
         pi.compare(scan, {"a": pi.PnP(lambda x, s: x, sigma=0.1), "b": "sense"}, accel=2, workers=2, tune=None)
+
+
+def test_methods_over_the_workers_of_somebody_else(scan):
+    options = {"accel": 2, "tune": None, "slices": 0}
+    with ThreadPoolExecutor(2) as mine:
+        there = pi.compare(scan, ["zero-filled", "sense", "tv"], client=mine, **options)
+    here = pi.compare(scan, ["zero-filled", "sense", "tv"], **options)
+    assert there.records(costs=False) == here.records(costs=False)
+    with pytest.raises(ValueError, match="beside client"):
+        pi.compare(scan, ["sense"], client=mine, workers=2)
 
 
 def test_a_method_that_fails_while_it_is_tuned(scan):

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -107,6 +108,47 @@ def test_dask_has_the_same_bits_where_a_worker_is_killed(scans, tmp_path, monkey
     check(done, tmp_path / "out", scans[1])
 
 
+SBATCH = """#!/bin/sh
+sh "$1" > /dev/null 2>&1 &
+echo "Submitted batch job $!"
+"""
+
+
+def test_a_queue_of_jobs_starts_the_workers(scans, tmp_path, monkeypatch):
+    """SLURM's commands are ours here, and do what it does: begin the script of a job, and end it."""
+    pytest.importorskip("dask_jobqueue")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, text in (("sbatch", SBATCH), ("scancel", '#!/bin/sh\nkill "$1"\n')):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(Path(pi.__file__).parents[1]))
+    (tmp_path / "c.toml").write_text('jobs = 1\ncores = 1\nmemory = "4GB"\n'
+                                     '[scheduler_options]\nhost = "127.0.0.1"\ndashboard_address = ":0"\n')
+    pool = workers_of(f"slurm:{tmp_path / 'c.toml'}", None, 1)
+    try:
+        assert pool.memory == 4e9
+        task = tasks_of([("b.npy", scans[0] / "b.npy")], tmp_path, ".h5", {"digest": ""})[0]
+        assert pool.submit(os.path.basename, task | {"x": 1}).exception(timeout=60) is not None  # a dict is no path
+        assert pool.submit(sorted, task).result(timeout=60) == sorted(task)
+    finally:
+        pool.close(True)
+
+
+@pytest.mark.parametrize(("text", "words"), [("jobs = [", "Invalid"), ("jobs = 0\ncores = 1", "jobs"), ("", "cores"),
+                                             ('cores = 1\nmemory = "1GB"\nnonsense = 3', "nonsense")])
+def test_queues_that_are_none(text, words, tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    if "nonsense" in text:
+        pytest.importorskip("dask_jobqueue")
+    with pytest.raises((ValueError, TypeError), match=words):
+        workers_of(f"slurm:{path}", None, 1)
+    with pytest.raises(ValueError, match="its own"):
+        workers_of(f"slurm:{path}", 2, 1)
+
+
 def test_one_run_at_a_time_has_the_folder(scans, tmp_path):
     with held(tmp_path), pytest.raises(BlockingIOError, match=str(os.getpid())):
         pi.recon_many(scans[0], RECIPE, out=tmp_path)
@@ -176,6 +218,13 @@ def test_the_rule_of_sizes(tmp_path):
         (tmp_path / name).write_bytes(bytes(1000))
         assert sizes.estimate(tmp_path / name) == sizes.BASE + times * 1000
     assert sizes.estimate(tmp_path / "none.h5") == sizes.BASE
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["kspace"] = np.zeros((5, 3, 8, 6), np.complex64)
+    assert sizes.estimate(tmp_path / "s.h5") == sizes.BASE + 8 * (tmp_path / "s.h5").stat().st_size
+    for slices in (1, 2, 5, 9):
+        expected = sizes.BASE + 8 * 8 * 3 * 8 * 6 * min(slices, 5) + sizes.IMAGES * 5 * 8 * 6
+        assert sizes.estimate(tmp_path / "s.h5", slices) == expected
+    assert sizes.estimate(tmp_path / "a.npz", 1) == sizes.BASE + 16 * 1000
     assert 0 < sizes.budget() < sizes.available()
 
 

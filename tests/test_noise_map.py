@@ -1,5 +1,6 @@
 """`pi.noise_map`: pseudo-replicas against the analytic noise of linear reconstructions, and what it is for others."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,18 @@ SENSE = pi.Recipe(pi.Zero(), pi.CG(), max_iter=60, tol=1e-7)
 OBJECT = abs(P.image) > 0.1 * abs(P.image).max() if hasattr(P, "image") else FULL.rss() > 0.1 * FULL.rss().max()
 
 
+class _Fails:
+    """An executor of the user's own whose work raises."""
+
+    _max_workers = 1
+
+    def __init__(self, mine):
+        self.mine = mine
+
+    def submit(self, work, task):
+        return self.mine.submit(lambda: 1 / 0)
+
+
 def covariance(seed=0, coils=COILS):
     rng = np.random.default_rng(seed)
     R = rng.standard_normal((coils, coils)) + 1j * rng.standard_normal((coils, coils))
@@ -27,6 +40,22 @@ def covariance(seed=0, coils=COILS):
 @pytest.fixture(scope="module")
 def linear():
     return pi.noise_map(SENSE, HALF, replicas=200, covariance=1e-4)
+
+
+def test_replicas_over_workers_have_the_same_bits():
+    """In any order of completion, with maps that each worker makes itself."""
+    recipe = pi.Recipe(1e-3 * pi.TV(), max_iter=3, whiten=False, compress=pi.Compress(4))
+    raw = replace(FULL, mps=None)
+    here = pi.noise_map(recipe, raw, replicas=5, covariance=covariance())
+    with ThreadPoolExecutor(3) as mine:
+        there = pi.noise_map(recipe, raw, replicas=5, covariance=covariance(), client=mine)
+    for name in ("std", "image", "bias"):
+        assert np.array_equal(getattr(here, name), getattr(there, name))
+
+
+def test_what_a_worker_says_is_said():
+    with ThreadPoolExecutor(1) as mine, pytest.raises(RuntimeError, match="error: "):
+        pi.noise_map(SENSE, HALF, replicas=2, covariance=1e-4, client=_Fails(mine))
 
 
 def test_sense_has_the_analytic_noise(linear):

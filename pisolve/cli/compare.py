@@ -39,6 +39,8 @@ def _options(new) -> None:
     add("--analyses", type=names, metavar="NAME,...", default=[], help=f"further sections of the report: "
         f"{', '.join(ANALYSES)}")
     add("--workers", type=int, default=1, metavar="N", help="processes beside each other; default: 1")
+    add("--cluster", metavar="ADDRESS", help="a Dask cluster instead, as for recon, which "
+        "sees FOLDER under the same path")
     add("--recipe", metavar="FILE", help="do again what this comparison.json says")
     add_progress(new, "bars, on a terminal")
 
@@ -56,7 +58,8 @@ def run(a) -> int:
         raise FileExistsError(f"{folder} is a file: give the name of a folder")
     compare = _asked(a)
     folder.mkdir(parents=True, exist_ok=True)
-    done = compare(folder=folder, report=folder / REPORT, analyses=a.analyses, workers=a.workers, progress=a.progress)
+    done = compare(folder=folder, report=folder / REPORT, analyses=a.analyses, workers=a.workers, client=a.cluster,
+                   progress=a.progress)
     warn(dict.fromkeys([*done.warnings, *(f"{s.label}: {w}" for s in done.settings for w in s.warnings)]))
     show(done.markdown())
     files = (REPORT, "comparison.json", "summary.md", "records.csv", "slices.csv")

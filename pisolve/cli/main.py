@@ -16,6 +16,7 @@ from pisolve.cli import (
     info,
     networks,
     recon,
+    serve,
     shift,
     show,
     stability,
@@ -27,7 +28,7 @@ from pisolve.cli import (
 from pisolve.cli.parser import parser
 from pisolve.cli.say import forget, in_words, say, warn
 
-WORDS = (recon, compare, calib, info, show, convert, demo, train, networks,
+WORDS = (recon, compare, calib, info, show, convert, demo, train, networks, serve,
          crimes, consistency, visibility, uncertainty, stability, shift, blinded, unblind,
          doctor, completion)  # in the order of --help
 

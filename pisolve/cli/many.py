@@ -22,7 +22,8 @@ def add_many(new) -> None:
     add("--suffix", choices=IMAGES, help="of the images; default: .h5")
     add("--workers", type=int, metavar="N", help="processes beside each other, which share the cores; default: one a "
         "core")
-    add("--cluster", metavar="ADDRESS", help="a Dask cluster instead: tcp://host:8786, tls://..., or local:4")
+    add("--cluster", metavar="ADDRESS", help="a Dask cluster instead: tcp://host:8786, tls://..., "
+        "local:4, or slurm:cluster.toml")
     add("--resume", action="store_true", help="go on in a folder that an earlier run began; what is finished stays")
     add("--retries", type=int, metavar="N", help="how often a scan whose worker was killed is begun again; default: 2")
 

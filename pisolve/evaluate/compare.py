@@ -22,6 +22,7 @@ from pisolve.evaluate.plan import Plan, make
 from pisolve.io.door import json_of, mapping, reading
 from pisolve.many.processes import begin
 from pisolve.many.sizes import available
+from pisolve.many.spread import spread
 from pisolve.tuning import TRIALS
 
 _FACTOR, _BASE = 40, 600 * 2**20  # bytes of a job: per byte of one slice's k-space, and of the libraries themselves
@@ -32,7 +33,7 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
             center_fraction: float | None = None, tune: str | None = "holdout", trials: int = TRIALS,
             reference: Any = None, slices: Any = None, select: Any = None, axes: Axes | None = None,
             each: Axes | None = None, vary: Any = None, spokes: Any = None, analyses: Any = (),
-            folder: PathLike | None = None, report: Any = None, workers: int = 1,
+            folder: PathLike | None = None, report: Any = None, workers: int = 1, client: Any = None,
             progress: bool = False) -> Comparison:
     """Compressed sensing, learned priors and networks on the same scans, on equal terms.
 
@@ -71,6 +72,7 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
         report: path of an HTML report, or None.
         workers: processes that run methods beside each other; each gets its share of the cores, and fewer are started
             where memory would not do. Times then are times beside the others.
+        client: a cluster instead, as for `recon_many`; its workers must see `folder` under the same path.
         progress: show bars.
 
     Returns:
@@ -89,23 +91,24 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
     plan = make(scans, methods, accel=accel, mask=mask, seeds=seeds, center_fraction=center_fraction, tune=tune,
                 trials=trials, reference=reference, slices=slices, select=select, axes=axes, each=each,
                 vary=vary, spokes=spokes)
-    return execute(plan, analyses=analyses, folder=folder, report=report, workers=workers, progress=progress)
+    return execute(plan, analyses=analyses, folder=folder, report=report, workers=workers, client=client,
+                   progress=progress)
 
 
 def rerun(file: PathLike, *, scans: Any = None, analyses: Any = (), folder: PathLike | None = None, report: Any = None,
-          workers: int = 1, progress: bool = False) -> Comparison:
+          workers: int = 1, client: Any = None, progress: bool = False) -> Comparison:
     """Run a comparison again from the comparison.json that it wrote: the same bits on the same machine.
 
     Args:
         file: comparison.json, or the folder that it is in.
         scans: name -> scan, for those that were not read from files.
-        analyses, folder, report, workers, progress: as for `compare`.
+        analyses, folder, report, workers, client, progress: as for `compare`.
 
     Raises:
         FileNotFoundError, ValueError: no comparison, or one with a method that cannot be written down.
     """
     return execute(planned(file, scans), analyses=analyses, folder=folder, report=report, workers=workers,
-                   progress=progress)
+                   client=client, progress=progress)
 
 
 def planned(file, scans=None) -> Plan:
@@ -129,10 +132,12 @@ def planned(file, scans=None) -> Plan:
     return plan
 
 
-def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int = 1,
+def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int = 1, client=None,
             progress: bool = False) -> Comparison:
     """Run a plan; see `compare`."""
     workers = _check.integer("workers", workers, low=1)
+    if client is not None and workers > 1:
+        raise ValueError(f"workers={workers} beside client, which has its own: leave it out")
     if report is not None:  # before the work, not after it
         _check.extra("jinja2", "report")
         _check.choice("the suffix of report", Path(report).suffix, (".html",))
@@ -140,7 +145,7 @@ def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int =
             raise FileNotFoundError(f"the folder of {report} does not exist: make it first")
     analyses = check(analyses)
     with parts_of(folder, plan) as work:
-        _run(plan, work, workers, progress)
+        _run(plan, work, workers, client, progress)
         result = gather(plan, work)
         result = result.with_sections(*explained(result))
         if folder is not None:
@@ -151,19 +156,24 @@ def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int =
     return result
 
 
-def _run(plan, work, workers, progress):
+def _run(plan, work, workers, client, progress):
     from tqdm import tqdm
 
     settings = plan.settings()
     for k in range(len(settings)):
         run.settle(plan, work, k)
-    jobs = jobs_of(plan, work)
+    jobs = jobs_of(plan, work.absolute())  # as other processes see it
     counts = {(j.setting, j.method): j.count(plan.scans[settings[j.setting][0]]) for j in jobs}
     left = [j for j in jobs if j.unfinished(counts[j.setting, j.method])]
     total = sum(counts[j.setting, j.method] + (j.tune is not None) for j in jobs)
     done = total - sum(len(j.missing(counts[j.setting, j.method])) + (j.tune is not None) for j in left)
     workers = min(workers, len(left) or 1, _fitting(plan))
     with tqdm(total=total, initial=done, desc="compare", unit="image", disable=not progress) as bar:
+        if client is not None:
+            _picklable(left)
+            for k, _ in spread(run.do, left, client):
+                bar.update(counts[left[k].setting, left[k].method] + (left[k].tune is not None))
+            return
         if workers == 1:
             for job in left:
                 run.do(job, bar.update, progress)
@@ -192,8 +202,8 @@ def _picklable(jobs) -> None:
         try:
             pickle.dumps(job)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise ValueError(f"workers > 1 needs methods that can be sent to another process: {error}; give workers=1"
-                             ) from error
+            raise ValueError(f"workers > 1 and client need methods that can be sent to another process: {error}; give "
+                             "workers=1") from error
 
 
 def _fitting(plan) -> int:

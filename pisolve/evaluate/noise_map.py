@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import numbers
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,11 +13,14 @@ from pisolve import _check, backend, calib
 from pisolve._types import ArrayLike
 from pisolve.evaluate.planes import middle, mixed
 from pisolve.evaluate.section import Picture, Section, Told
+from pisolve.many.spread import spread
 from pisolve.prepare import Channels, models_of
 from pisolve.prepare.simulated import samples_at
-from pisolve.recipe import in_order
-from pisolve.scan import estimate
+from pisolve.recipe import Recipe, in_order
+from pisolve.scan import Scan, estimate
 from pisolve.tuning import noise_level
+
+_PIECES = 16  # into which replicas are divided on a cluster; each prepares the scan anew
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,7 +82,7 @@ class NoiseMap(Told):
 
 
 def noise_map(recipe: Any, scan: Any = None, *, replicas: int = 100, covariance: ArrayLike | None = None, seed: int = 0,
-              progress: bool = False) -> NoiseMap:
+              client: Any = None, progress: bool = False) -> NoiseMap:
     """Standard deviation of the image's noise by pseudo-replicas, for any recipe, priors and networks included.
 
     The scan is reconstructed again and again with noise of its own covariance added to what it sampled:
@@ -98,10 +102,12 @@ def noise_map(recipe: Any, scan: Any = None, *, replicas: int = 100, covariance:
             from the scan's noise samples, else estimated from outer k-space (`tuning.noise_level`), which tends to be
             too large.
         seed: of the noise; the same call gives the same bits.
+        client: a cluster or an executor over which replicas are made, as for `recon_many`; the same bits.
         progress: show a bar.
 
     Raises:
         TypeError, ValueError: no recipe, a recipe that tunes, a covariance that is none, fewer than two good replicas.
+        RuntimeError: the work on a cluster raised, or its worker was lost again and again.
 
     Reference:
         P. M. Robson et al., Comprehensive quantification of signal-to-noise ratio and g-factor for image-based and
@@ -109,45 +115,17 @@ def noise_map(recipe: Any, scan: Any = None, *, replicas: int = 100, covariance:
     """
     recipe, raw = in_order("noise_map", recipe, scan)
     replicas = _check.integer("replicas", replicas, low=2)
-    rng = np.random.default_rng(_check.integer("seed", seed, low=0))
-    ndim = len(raw.encoding.encoded)
+    seed = _check.integer("seed", seed, low=0)
     psi = _covariance(covariance, raw)
-    root = np.linalg.cholesky(psi + 1e-12 * np.trace(psi).real / len(psi) * np.eye(len(psi)))  # a dead coil has none
-    prepared = recipe.prepare(raw)
-    white = Channels(raw, recipe.whiten)  # in the order of `prepare`
-    fewer = Channels(_undersampled(recipe, white.whitened(raw)), compress=recipe.compress)
-    models, scale = models_of(prepared, recipe.method, each=recipe.each)
-    parts = prepared.parts(recipe.each)
-    empty = [np.zeros(p.image_shape, complex) for p in parts]
-    inside = 1 if prepared.mask is None else prepared.inside
-    simulated = prepared.coord is not None and raw.coord is None
-    at = recipe.sampling.coord(raw) if simulated else None  # noise of the grid, as the data have it
-    bare = prepared._with(mps=None, reference=None, calib=None)
-
-    def run(model, y):
-        result = recipe.solve(replace(model, y=y), scale)
-        x = model.image(backend.to_numpy(result.x)) / scale
-        return x if result.ok else None
-
-    def all_of(ys):
-        """The image of the whole scan of the data of its parts, None where a run failed."""
-        xs = [x if m is None else run(m, y) for m, y, x in zip(models, ys, empty)]
-        return None if any(x is None for x in xs) else prepared.assemble(xs, recipe.each)
-
-    image = all_of([m and m.y for m in models])
+    made = _Replicas(recipe, raw, psi, seed)
+    image = made.image()
     if image is None:
         raise ValueError("recipe diverges on this scan: there is no image whose noise could be measured")
     mean, square, count = np.zeros(image.shape, complex), np.zeros(image.shape), 0
     from tqdm import tqdm
 
-    for _ in tqdm(range(replicas), desc="noise map", disable=not progress, leave=False):
-        noise = _draw(rng, root, raw.kspace.shape, ndim)
-        if at is not None:
-            shape = (*noise.shape[:-ndim], *prepared.kspace.shape[-ndim:])
-            noise = samples_at(noise, at, noise.ndim - ndim - 1).reshape(shape)
-        noise = fewer(white(noise, ndim), ndim).astype(prepared.kspace.dtype) * inside
-        more = [p.kspace for p in bare._with(kspace=noise).parts(recipe.each)]
-        x = all_of([m and m.data(p.kspace + n) for m, p, n in zip(models, parts, more)])
+    found = made.draw(0, replicas) if client is None else _spread(recipe, raw, psi, seed, replicas, client)
+    for x in tqdm(found, desc="noise map", total=replicas, disable=not progress, leave=False):
         if x is None:
             continue
         count += 1
@@ -157,6 +135,68 @@ def noise_map(recipe: Any, scan: Any = None, *, replicas: int = 100, covariance:
     if count < 2:
         raise ValueError(f"only {count} of {replicas} replicas gave an image: the recipe diverges with this noise")
     return NoiseMap(np.sqrt(square / (count - 1)), image, mean - image, count, psi, replicas - count)
+
+
+class _Replicas:
+    """The images of a scan with noise of its own added: the n-th replica of a seed is always the same."""
+
+    def __init__(self, recipe, raw, psi, seed: int):
+        self._recipe, self._raw, self._seed = recipe, raw, seed
+        self._ndim = len(raw.encoding.encoded)
+        self._root = np.linalg.cholesky(psi + 1e-12 * np.trace(psi).real / len(psi) * np.eye(len(psi)))  # dead coils
+        self._prepared = prepared = recipe.prepare(raw)
+        self._white = Channels(raw, recipe.whiten)  # in the order of `prepare`
+        self._fewer = Channels(_undersampled(recipe, self._white.whitened(raw)), compress=recipe.compress)
+        self._models, self._scale = models_of(prepared, recipe.method, each=recipe.each)
+        self._parts = prepared.parts(recipe.each)
+        self._empty = [np.zeros(p.image_shape, complex) for p in self._parts]
+        self._inside = 1 if prepared.mask is None else prepared.inside
+        simulated = prepared.coord is not None and raw.coord is None
+        self._at = recipe.sampling.coord(raw) if simulated else None  # noise of the grid, as the data have it
+
+    def image(self):
+        """Without noise; None where it diverges."""
+        return self._all_of([m and m.y for m in self._models])
+
+    def draw(self, first: int, last: int):
+        """Replicas first to last - 1; None in the place of one that failed."""
+        rng = np.random.default_rng(self._seed)
+        bare, ndim = self._prepared._with(mps=None, reference=None, calib=None), self._ndim
+        for n in range(last):
+            noise = _draw(rng, self._root, self._raw.kspace.shape, ndim)
+            if n < first:
+                continue
+            if self._at is not None:
+                shape = (*noise.shape[:-ndim], *self._prepared.kspace.shape[-ndim:])
+                noise = samples_at(noise, self._at, noise.ndim - ndim - 1).reshape(shape)
+            noise = self._fewer(self._white(noise, ndim), ndim).astype(self._prepared.kspace.dtype) * self._inside
+            more = [p.kspace for p in bare._with(kspace=noise).parts(self._recipe.each)]
+            yield self._all_of([m and m.data(p.kspace + n) for m, p, n in zip(self._models, self._parts, more)])
+
+    def _all_of(self, ys):
+        """The image of the whole scan of the data of its parts, None where a run failed."""
+        xs = [x if m is None else self._run(m, y) for m, y, x in zip(self._models, ys, self._empty)]
+        return None if any(x is None for x in xs) else self._prepared.assemble(xs, self._recipe.each)
+
+    def _run(self, model, y):
+        result = self._recipe.solve(replace(model, y=y), self._scale)
+        x = model.image(backend.to_numpy(result.x)) / self._scale
+        return x if result.ok else None
+
+
+def _spread(recipe, raw, psi, seed: int, replicas: int, client):
+    """The replicas in their order, some at a time on a cluster."""
+    edges = np.linspace(0, replicas, min(_PIECES, replicas) + 1).astype(int).tolist()
+    fields = {n: getattr(raw, n) for n in raw.__dataclass_fields__ if n != "reference"}
+    items = [(recipe.to_dict(), fields, psi, seed, *edge) for edge in itertools.pairwise(edges)]
+    found = dict(spread(_some, items, client))
+    return itertools.chain.from_iterable(found[k] for k in range(len(items)))
+
+
+def _some(item) -> list:
+    """Some replicas, in another process."""
+    recipe, fields, psi, seed, first, last = item
+    return list(_Replicas(Recipe.from_dict(recipe), Scan(**fields), psi, seed).draw(first, last))
 
 
 def _undersampled(recipe, scan):

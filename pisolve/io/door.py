@@ -71,6 +71,19 @@ def json_of(path, *, most: int = 64 << 20):
         return json.loads(path.read_text(encoding="utf-8"))
 
 
+def toml_of(path) -> dict:
+    """The values of a .toml file of somebody else.
+
+    Raises:
+        ValueError: no TOML, or nested too deeply.
+        FileNotFoundError: no such file.
+    """
+    import tomllib
+
+    with reading(path, "TOML"):
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def mapping(path, value, what: str) -> dict:
     """Check that a value in a file is a dict; returns it."""
     if not isinstance(value, dict):

@@ -22,7 +22,7 @@ from pisolve.scan.checks import complex_samples
 IMAGES = ("reconstruction", "reconstruction_rss", "reconstruction_esc", "image")
 
 
-def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
+def read(path, max_bytes: int, axes=None, epi: str = "auto", kspace_of=dataset) -> Scan:
     """Read a scan; a k-space (slice, ky, kx) is single-coil, as in fastMRI, and gets a coil axis.
 
     `mask` may be (kx,), as fastMRI stores it, or (ky, kx); `mps`, `noise` and `calib` are read where the file has
@@ -31,6 +31,7 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
     Args:
         axes: the names of the axes of k-space, instead of the attribute or dataset `axes` of the file. Its mask may
             have fewer axes, named by `mask_axes`.
+        kspace_of: reads k-space, as `dataset` does.
         epi: of EPI's lines, which have `kx` and `ky` beside them, how the ghost is found, see `calib.epi`.
 
     Raises:
@@ -41,7 +42,7 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
         if known is not None:
             lines.refuse(epi)
             return Scan(**layouts.read(known, file, max_bytes, path))
-        kspace = dataset(file, "kspace", max_bytes, path)
+        kspace = kspace_of(file, "kspace", max_bytes, path)
         if kspace is None:
             raise ValueError(f"{path} has no dataset kspace; it holds: {contents(file)}")
         coord = dataset(file, "coord", max_bytes, path)

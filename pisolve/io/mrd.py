@@ -9,6 +9,7 @@ Reference:
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 
@@ -62,29 +63,54 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
         data, head, header = opened[group]
         several = {"measurement": f"{group} of {', '.join(names)}"} if len(names) > 1 else {}
         counts = _counts(text(file, "pisolve/counts", path), path)
-        readouts = one_array(_readouts(data, head, header), part.pop("channels", None))
-        bandwidth = header.number("acquisitionSystemInformation/relativeReceiverNoiseBandwidth")
-        bandwidth = bandwidth if bandwidth and bandwidth > 0 else None
         if noise is None and len(names) > 1:
+            own_array = one_array(_readouts(data, head, header), part.get("channels"))
             noise = [pair for name in names
-                     for pair in samples_of(readouts if name == group else _readouts(*opened[name]))]
-        how = {"part": part, "max_bytes": max_bytes, "noise": noise, "bandwidth": bandwidth, "average": average,
-               "meta": several}
-        if coord is not None:
-            refuse(epi)
-            return mrd_points.given(path, readouts, head, header, coord, size, **how)
-        if (header.text("encoding/trajectory") or "cartesian").lower() not in CARTESIAN:
-            refuse(epi)
-            return mrd_points.scan(path, data, head, readouts, header, **how)
-        readouts = flattened(readouts) if counts is None else readouts
-        readouts, lines = epi_raw.corrected(readouts, epi_raw.spaces(header), _flag(head, 24), epi, max_bytes)
-        mode = header.text("encoding/parallelImaging/calibrationMode")
-        fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, counts=counts, average=average, noise=noise,
-                                 bandwidth=bandwidth, told=None if mode in (None, "", "other") else mode == "embedded")
-        own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in written.KEPT}
-        kept = text(file, "pisolve/meta", path)
-        readout = text(file, "pisolve/readout", path)
-    meta = _meta(header, head, readouts, facts | lines, fields) | several
+                     for pair in samples_of(own_array if name == group else _readouts(*opened[name]))]
+
+        def beside():
+            own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in written.KEPT}
+            return own, text(file, "pisolve/meta", path), text(file, "pisolve/readout", path)
+
+        return scan_of(path, data, head, header, part, max_bytes, average=average, noise=noise, epi=epi, counts=counts,
+                       several=several, beside=beside, coord=coord, size=size)
+
+
+def scan_of(path, data, head, header: Header, part: dict, max_bytes: int, *, average: str = "mean",
+            noise: list | None = None, epi: str = "auto", counts: dict | None = None, several: dict | None = None,
+            beside: Callable = lambda: ({}, None, None), coord=None, size=None) -> Scan:
+    """The scan that the readouts of one measurement make, from a file or from a scanner.
+
+    Args:
+        path: for messages.
+        data, head: the readouts, what has `fields(name)` as a dataset of HDF5 has it; their heads.
+        part, max_bytes, average, noise, epi, coord, size: as for `read`.
+        counts: the sizes of the axes in front, where the file says them.
+        several: what to add to `meta`.
+        beside: what `save_mrd` kept beside the readouts: (arrays by name, meta as JSON, the readout's axis).
+
+    Raises:
+        ValueError: as `read`.
+    """
+    part = dict(part)
+    readouts = one_array(_readouts(data, head, header), part.pop("channels", None))
+    bandwidth = header.number("acquisitionSystemInformation/relativeReceiverNoiseBandwidth")
+    bandwidth = bandwidth if bandwidth and bandwidth > 0 else None
+    how = {"part": part, "max_bytes": max_bytes, "noise": noise, "bandwidth": bandwidth, "average": average,
+           "meta": several or {}}
+    if coord is not None:
+        refuse(epi)
+        return mrd_points.given(path, readouts, head, header, coord, size, **how)
+    if (header.text("encoding/trajectory") or "cartesian").lower() not in CARTESIAN:
+        refuse(epi)
+        return mrd_points.scan(path, data, head, readouts, header, **how)
+    readouts = flattened(readouts) if counts is None else readouts
+    readouts, lines = epi_raw.corrected(readouts, epi_raw.spaces(header), _flag(head, 24), epi, max_bytes)
+    mode = header.text("encoding/parallelImaging/calibrationMode")
+    fields, facts = assemble(readouts, part=part, max_bytes=max_bytes, counts=counts, average=average, noise=noise,
+                             bandwidth=bandwidth, told=None if mode in (None, "", "other") else mode == "embedded")
+    own, kept, readout = beside()
+    meta = _meta(header, head, readouts, facts | lines, fields) | (several or {})
     try:
         kept = json.loads(kept) if kept else {}
         if "affine" in kept:
@@ -165,13 +191,19 @@ def _data(file, name: str, max_bytes: int, path):
     return item
 
 
-def _readouts(data, head, header: Header) -> Readouts:
-    """What ISMRMRD's heads say, in the terms of `Readouts`."""
+def roles(head) -> np.ndarray:
+    """What the readouts of these heads are for: IMAGE, CALIB, BOTH, NOISE or SKIP of `grid`."""
     role = np.full(len(head), IMAGE)
     role[_flag(head, CALIB_FLAG)] = CALIB
     role[_flag(head, BOTH_FLAG)] = BOTH
     role[_skipped(head)] = SKIP
     role[_flag(head, NOISE_FLAG)] = NOISE
+    return role
+
+
+def _readouts(data, head, header: Header) -> Readouts:
+    """What ISMRMRD's heads say, in the terms of `Readouts`."""
+    role = roles(head)
     if (_flag(head, *COMPRESSED) & (role != SKIP)).any():
         raise ValueError("the samples are compressed: unpack them with ismrmrd's own tools first")
     counters = {name: head["idx"][name.replace("encoding", "encode")].astype(np.int64) for name in STEPS}

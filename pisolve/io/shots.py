@@ -109,6 +109,8 @@ def gathered(r, index, chosen, told, *, d: int, m, part: dict, max_bytes: int, a
     axes = (*(AXES[name] for name in lead), *(("kz",) if stack else ()), "coil", "shot", "sample")
     facts = {"readouts": _count(r.role)} | ({"part": chosen} if told else {})
     facts |= {"slices": lead["slice"].tolist()} if "slice" in lead else {}
+    further = {AXES[name]: values.tolist() for name, values in lead.items() if name != "slice"}
+    facts |= {"counters": further} if further else {}
     kspace, mask, coord = (a if a is None else a.reshape(*sizes, *a.shape[1:]) for a in (kspace, mask, coord))
     return Shots(kspace, mask, coord, axes, lead, index, facts)
 

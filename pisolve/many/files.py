@@ -53,11 +53,18 @@ def _inside(root: Path, out: Path) -> list[tuple[str, Path]]:
     return files
 
 
-def tasks_of(files, out: Path, suffix: str, common: dict) -> list[dict]:
+def tasks_of(files, out: Path, suffix: str, common: dict, at_a_time: int | None = None) -> list[dict]:
     """A task for each file: plain values, `common` and where it is read and written.
 
     An image has the name of its scan and the suffix; where several scans would meet in one, each keeps its own suffix
     before it: scan.h5 and scan.npz become scan.h5.h5 and scan.npz.h5.
+
+    Args:
+        files: as `found` gives them.
+        out: the folder of the images.
+        suffix: of the images.
+        common: what all tasks say.
+        at_a_time: as for `sizes.estimate`.
 
     Raises:
         ValueError: two files of one name, or an image instead of a scan.
@@ -75,7 +82,7 @@ def tasks_of(files, out: Path, suffix: str, common: dict) -> list[dict]:
             if os.path.realpath(one) in sources:
                 raise ValueError(f"{one} is a scan itself, which would be lost: give another folder for the images")
         tasks.append({**common, "file": name, "path": os.path.abspath(path), "target": os.path.abspath(target),
-                      "output": f"{stem}{suffix}", "bytes": sizes.estimate(path),
+                      "output": f"{stem}{suffix}", "bytes": sizes.estimate(path, at_a_time),
                       "record": os.path.abspath(out / record.FOLDER / f"{stem}{suffix}.json")})
     return tasks
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pisolve import _check
+from pisolve import _check, backend
 from pisolve.io.atomic import atomic, sweep
 from pisolve.io.component import PARTS
 from pisolve.io.held import held
@@ -18,7 +18,9 @@ from pisolve.io.saving import IMAGES
 from pisolve.io.words import csv_text
 from pisolve.many import files, record
 from pisolve.many.run import run
-from pisolve.many.workers import workers_of
+from pisolve.many.spread import opened
+from pisolve.many.task import lean
+from pisolve.many.workers import share
 from pisolve.recipe import Recipe
 from pisolve.recipe.checkpoint import weights_digest
 from pisolve.recipe.device import networks
@@ -80,7 +82,8 @@ def recon_many(paths: Any, recipe: Any = None, *, out: Any, client: Any = None, 
         recipe: a `Recipe`, a prior, a result, or the path of a recipe; None: wavelets. It travels as plain values.
         out: the folder for images, records and summary.csv, which is made; one run at a time holds it.
         client: None: processes of this machine. A `distributed.Client`, "tcp://host:8786" of a Dask scheduler,
-            "local:4" for a Dask cluster of 4 processes here, or an executor of `concurrent.futures`.
+            "local:4" for a Dask cluster of 4 processes here, "slurm:cluster.toml" for workers that SLURM starts (pbs,
+            sge, lsf, ..., too), or an executor of `concurrent.futures`.
         workers: how many processes; each has an equal share of the cores as its threads. None: one a core.
         resume: go on in a folder that an earlier run began, with the same recipe and options.
         retries: how often a file whose worker was lost (killed, out of memory) is begun again.
@@ -97,7 +100,8 @@ def recon_many(paths: Any, recipe: Any = None, *, out: Any, client: Any = None, 
         TypeError, ValueError: arguments that are none; a folder that an earlier run began, without `resume`, or with
             another recipe; a recipe that cannot be written down, see `Recipe.to_dict`.
         BlockingIOError: another run works in `out`; it names the process.
-        ImportError: a cluster is asked for, and `distributed` is missing (the extra `cluster`).
+        ImportError: a cluster is asked for, and `distributed` is missing (the extra `cluster`), for a
+            queue `dask_jobqueue` (the extra `queue`).
         KeyboardInterrupt: Ctrl-C or SIGTERM; workers of this run end at once, what is finished stays.
 
     Example:
@@ -115,7 +119,9 @@ def recon_many(paths: Any, recipe: Any = None, *, out: Any, client: Any = None, 
     plain = {k: v for k, v in common["recipe"].items() if k not in ("pisolve", "device")}
     common["digest"] = record.digest_of(
         {**common, "recipe": plain, "weights": weights_digest(networks(recipe)), "suffix": suffix})
-    tasks = files.tasks_of(files.found(paths, out), out, suffix, common)
+    found = files.found(paths, out)
+    threads = share(workers, len(found)) if client is None else backend.threads()
+    tasks = files.tasks_of(found, out, suffix, common, threads if lean(common, recipe) else None)
     out.mkdir(parents=True, exist_ok=True)
     with held(out):
         if (out / record.FOLDER / record.STAMP).exists() and not resume:
@@ -127,7 +133,7 @@ def recon_many(paths: Any, recipe: Any = None, *, out: Any, client: Any = None, 
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
         rows = {t["file"]: row for t in tasks if resume and (row := record.finished(t)) is not None}
         before, left = len(rows), [t for t in tasks if t["file"] not in rows]
-        with _summary(out, tasks, rows) as told, _open(client, workers, len(left)) as pool:
+        with _summary(out, tasks, rows) as told, opened(client, workers, len(left)) as pool:
             _all(left, pool, retries, progress, told)
     return Many(_ordered(tasks, rows), out, time.perf_counter() - start, before)
 
@@ -143,17 +149,6 @@ def _all(left, pool, retries, progress, told) -> None:
             told(task, row)
             bar.set_description_str(f"recon {count}/{len(left)}", refresh=False)
             bar.update(task["bytes"])
-
-
-@contextmanager
-def _open(client, workers, count) -> Iterator:
-    """The workers of a run, closed at its end; killed where it is cut."""
-    pool, cut = workers_of(client, workers, count), True
-    try:
-        yield pool
-        cut = False
-    finally:
-        pool.close(cut)
 
 
 @contextmanager

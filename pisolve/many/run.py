@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from queue import SimpleQueue
 
@@ -13,11 +13,12 @@ LOST = "its worker ended {}: killed, out of memory, or a script without `if __na
 GONE = "the cluster or the executor is gone: --resume goes on"
 
 
-def run(tasks: list[dict], workers, retries: int) -> Iterator[tuple[dict, dict]]:
+def run(tasks: list[dict], workers, retries: int, work: Callable | None = None) -> Iterator[tuple[dict, dict]]:
     """(task, its row) of each task, as they end: the largest are begun first.
 
     A task waits until what it and those that run will take is within `workers.budget`; what is larger than all of it
-    runs alone. One whose worker was lost is begun again, `retries` times.
+    runs alone. One whose worker was lost is begun again, `retries` times. `work` makes a row of a task; None: the scan
+    that it names is reconstructed.
     """
     waiting, running, tries = deque(sorted(tasks, key=lambda t: -t["bytes"])), {}, Counter()
     ended, taken = SimpleQueue(), 0
@@ -27,7 +28,7 @@ def run(tasks: list[dict], workers, retries: int) -> Iterator[tuple[dict, dict]]
                     not running or taken + waiting[0]["bytes"] <= workers.budget):
                 task = waiting.popleft()
                 try:
-                    future = workers.submit(reconstruct, task)
+                    future = workers.submit(work or reconstruct, task)
                 except (*workers.lost, RuntimeError):  # the latter of one that was shut down
                     yield task, {"file": task["file"], "status": "lost", "error": GONE}
                     continue

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
+from pisolve.io.sliced import shape_of
+
 BASE = 400 << 20  # bytes of a process that has loaded what a reconstruction needs
 FACTOR = 8  # k-space as read, sorted, weighted, scaled, as coil images, and what a solver holds
+IMAGES = 32  # bytes of a pixel: x, its result, as the reference shows it, the reference, zero-filled
 PACKED = {".npz": 2, ".mat": 2}  # what such files may hold compressed
 SHARE = 0.8  # of the free memory: others work here, too
 
 
-def estimate(path) -> int:
-    """Bytes that the reconstruction of a file will take: 400 MiB + 8 times the file, 16 times an .npz or .mat."""
+def estimate(path, at_a_time: int | None = None) -> int:
+    """Bytes that the reconstruction of a file will take: 400 MiB + 8 times the file, 16 times an .npz or .mat.
+
+    Args:
+        at_a_time: how many slices are in memory at a time, of a file that need not be read whole: then 8 times these,
+            and the images of all.
+    """
     path = Path(path)
+    shape = None if at_a_time is None else shape_of(path)
+    if shape is not None:
+        slices, _, ky, kx = shape
+        return BASE + 8 * FACTOR * math.prod(shape) // slices * min(at_a_time, slices) + IMAGES * slices * ky * kx
     files = (path, path.with_suffix(".cfl")) if path.suffix == ".hdr" else (path,)
     try:
         size = max(p.stat().st_size for p in files if p.exists())

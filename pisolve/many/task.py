@@ -10,10 +10,12 @@ from functools import lru_cache
 import numpy as np
 
 from pisolve import io, metrics
+from pisolve.io.sliced import slices
 from pisolve.io.words import printable
 from pisolve.many import record
-from pisolve.prepare import like_rss
 from pisolve.recipe import Recipe
+from pisolve.recipe.sliced import one_by_one
+from pisolve.recipe.sliced import reconstruct as sliced
 
 METRICS = ("nmse", "psnr", "ssim")
 
@@ -41,10 +43,7 @@ def reconstruct(task: dict) -> dict:
 
 
 def _row(task) -> dict:
-    scan = io.load(task["path"], **task["load"])
-    scan = scan.select(**task["select"]) if task["select"] else scan
-    told = list(scan.warnings())
-    done = _recipe(json.dumps(task["recipe"]))(scan)
+    done, told = _done(task, _recipe(json.dumps(task["recipe"])))
     bad, row = done.failed, {"ended": done.status, "warnings": told}
     if bad:
         row["error"] = "; ".join(f"{part} {status}" for part, status in bad.items())
@@ -53,6 +52,22 @@ def _row(task) -> dict:
     done.save(task["target"], crop=task["crop"], component=task["component"])
     told += [f"{part}: its SENSE image stands there" for part in bad]
     return {"status": "partly" if bad else "done", **row, **_metrics(done, told), "output": task["output"]}
+
+
+def lean(task: dict, recipe: Recipe) -> bool:
+    """Whether files need not be read whole by a task, or what is common to all, where they have slices."""
+    return not task["select"] and set(task["load"]) <= {"max_bytes"} and one_by_one(recipe)
+
+
+def _done(task, recipe):
+    """(the reconstruction, what is odd about the data)."""
+    source = slices(task["path"], **task["load"]) if lean(task, recipe) else None
+    if source is not None:
+        done = sliced(recipe, source)
+        return done, list(done.told)
+    scan = io.load(task["path"], **task["load"])
+    scan = scan.select(**task["select"]) if task["select"] else scan
+    return recipe(scan), list(scan.warnings())
 
 
 @lru_cache(1)
@@ -66,7 +81,7 @@ def _metrics(done, told: list) -> dict:
     if done.scan.reference is None:
         return {}
     try:
-        found = metrics.all(done.scan.reference, done.scan.crop(like_rss(done.scan, done.x)))
+        found = metrics.all(done.scan.reference, done.scan.crop(done.like_reference))
     except (ValueError, TypeError) as error:  # the image stands
         told.append(f"no metrics: {error}")
         return {}

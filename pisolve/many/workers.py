@@ -7,10 +7,14 @@ import multiprocessing
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 
 from pisolve import _check, backend
+from pisolve.io.door import reading, toml_of
 from pisolve.many import sizes
 from pisolve.many.processes import begin
 
-_CLIENTS = "None, 'local:4', 'tcp://host:8786', a distributed.Client, or an executor of concurrent.futures"
+_CLIENTS = ("None, 'local:4', 'tcp://host:8786', 'slurm:cluster.toml', a distributed.Client, or an executor of "
+            "concurrent.futures")
+_QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster", "oar": "OARCluster",
+           "moab": "MoabCluster", "htcondor": "HTCondorCluster"}  # of dask_jobqueue, by their words
 
 
 class Processes:
@@ -100,6 +104,12 @@ class Cluster:
             one.close()
 
 
+def share(workers: int | None, count: int) -> int:
+    """The threads of each of so many processes of this machine, for `count` tasks."""
+    workers, threads = _check.integer("workers", workers, low=1, allow_none=True), backend.threads()
+    return max(1, threads // min(workers or threads, max(count, 1)))
+
+
 def workers_of(client, workers: int | None, count: int):
     """Those that `recon_many` is given for `count` tasks: an object with `submit`, `width`, `budget`, `lost`, `close`.
 
@@ -108,9 +118,8 @@ def workers_of(client, workers: int | None, count: int):
         ImportError: an address, and `distributed` is missing (the extra `cluster`).
     """
     workers, threads = _check.integer("workers", workers, low=1, allow_none=True), backend.threads()
-    width = min(workers or threads, max(count, 1))
     if client is None:
-        return Processes(width, max(1, threads // width))
+        return Processes(min(workers or threads, max(count, 1)), share(workers, count))
     if isinstance(client, str):
         return _opened(client, workers, threads)
     if hasattr(client, "get_executor"):
@@ -123,6 +132,9 @@ def workers_of(client, workers: int | None, count: int):
 
 def _opened(address: str, workers, threads: int) -> Cluster:
     kind, _, rest = address.partition(":")
+    if kind in _QUEUES and rest:
+        _refuse(workers)
+        return _queued(kind, rest)
     number = int(rest) if kind == "local" and rest.isdigit() else 0
     if number < 1 and not (kind in ("tcp", "tls") and rest.startswith("//")):
         raise ValueError(f"client={_check.brief(address)} is no cluster: {_CLIENTS}")
@@ -137,6 +149,30 @@ def _opened(address: str, workers, threads: int) -> Cluster:
     cluster = LocalCluster(n_workers=number, threads_per_worker=1, memory_limit=None, dashboard_address=None, env=share)
     client = Client(cluster)
     return Cluster(client, (client, cluster), sizes.budget())
+
+
+def _queued(kind: str, path: str) -> Cluster:
+    """Workers that a queue of jobs starts: `jobs` of them, and what else a .toml says for dask_jobqueue's cluster.
+
+    Each worker declares the memory that it has, as its share of that of a job, so that tasks wait for it.
+    """
+    values = toml_of(path)
+    jobs = _check.integer(f"jobs in {path}", values.pop("jobs", 1), low=1)
+    values.setdefault("processes", _check.integer(f"cores in {path}", values.get("cores"), low=1))
+    _check.extra("dask_jobqueue", "queue")
+    import dask_jobqueue
+    from dask.utils import parse_bytes
+    from distributed import Client
+
+    processes = _check.integer(f"processes in {path}", values["processes"], low=1)
+    extra = values.setdefault("worker_extra_args", [])
+    if values.get("memory") and "--resources" not in extra:
+        extra += ["--resources", f"memory={parse_bytes(values['memory']) // processes}"]
+    with reading(path):  # an argument that it does not know is said with the file's name
+        cluster = getattr(dask_jobqueue, _QUEUES[kind])(**values)
+    cluster.scale(jobs=jobs)
+    client = Client(cluster)
+    return Cluster(client, (client, cluster))
 
 
 def _refuse(workers) -> None:

@@ -144,7 +144,8 @@ def _parallel_sets(one: Scan) -> bool:
 
 
 def models_of(one: Scan, method: Method = SENSE, *, each: Sequence[str] = EACH, parts: list[Scan] | None = None,
-              gpu: int | None = None, keep: int | None = None) -> tuple[Sequence[Model | None], float]:
+              gpu: int | None = None, keep: int | None = None,
+              scaled: bool = True) -> tuple[Sequence[Model | None], float | None]:
     """(one `Model` a part, scale) of a prepared scan: scale * model.y is solved; None for a part that holds nothing.
 
     Args:
@@ -154,10 +155,11 @@ def models_of(one: Scan, method: Method = SENSE, *, each: Sequence[str] = EACH, 
         parts: `one.parts(each)`, where they are there already: planes of a 3-D scan cost a Fourier transform.
         gpu: the GPU on which the models are made, None for the CPU.
         keep: how many of a GPU's models are kept at most; the others are made again. None: all of them.
+        scaled: False: the scale is known, None is returned for it.
     """
     parts = one.parts(each) if parts is None else parts
     models = _OnGpu(parts, method, keep) if gpu is not None else [model_of(p, method) for p in parts]
-    return models, zero_filled_scale(models)
+    return models, zero_filled_scale(models) if scaled else None
 
 
 def holds(part: Scan) -> bool:
@@ -216,21 +218,41 @@ def zero_filled_scale(models: Any) -> float:
     It is |A^H y| with normalised maps (sum_c |S_c|^2 = 1), else |A^H y| / sum_c |S_c|^2, by `Model.energy`. A first
     scaling to a peak of 1 keeps 1e-20 and 1e20 from under- and overflowing. Parts that hold nothing do not count.
     """
+    peak, dtype = peak_of(models)
+    _check_peak(peak, dtype)
+    return scale_of(zero_filled_of(models, peak), peak, dtype)
+
+
+def peak_of(models) -> tuple[float, np.dtype | None]:
+    """(the largest |y| of any of these models, its type; None where no part holds anything)."""
     peak, dtype = 0.0, None
     for m in models:
         if m is not None:
             m = m.bare or m  # weights have no effect on the scale
             with np.errstate(over="ignore"):
                 peak, dtype = max(peak, float(abs(m.y).max())), m.y.dtype
+    return peak, dtype
+
+
+def _check_peak(peak: float, dtype) -> None:
     if dtype is None:
         raise ValueError("kspace and mps do not overlap: there is nothing to solve in any part of the scan")
     info = np.finfo(dtype)
     if not 1e8 * float(info.tiny) <= peak <= 1e-8 * float(info.max):
         raise ValueError(f"kspace peaks at {peak:.3g}, where {dtype} loses digits: multiply it to a peak "
                          "near 1 before it is stored in this precision")
+
+
+def zero_filled_of(models, peak: float) -> list[np.ndarray]:
+    """The zero-filled pictures of the models that hold anything, of y over the peak of all."""
     full = [m.bare or m for m in models if m is not None]
     apart = len(full) > 1 and all(isinstance(m.y, np.ndarray) for m in full)
-    zero_filled = list((side_by_side if apart else map)(lambda m: _zero_filled(m, peak), full))
+    return list((side_by_side if apart else map)(lambda m: _zero_filled(m, peak), full))
+
+
+def scale_of(zero_filled: list, peak: float, dtype) -> float:
+    """The scale by the zero-filled pictures of the whole scan, see `zero_filled_scale`."""
+    _check_peak(peak, dtype)
     level = float(np.percentile(zero_filled, 99)) or float(np.max(zero_filled))
     if not level > 0:
         raise ValueError("kspace and mps do not overlap: the zero-filled image is zero everywhere")

@@ -60,21 +60,22 @@ def _residual(model, scale):
 
 def settled(recipe, scan, models, parts, scale: float):
     """The recipe with levels instead of those that are open, `PnP(D)`, by the noise of a prepared scan."""
-    if not _open(recipe):
+    if not is_open(recipe):
         return recipe
     return _chosen(recipe, measured(scan, recipe.method, models, parts, scale).scaled)
 
 
 def of_model(recipe, model, scale: float):
     """The same by the data of one part alone."""
-    if not _open(recipe):
+    if not is_open(recipe):
         return recipe
     outer = noise_level(backend.to_numpy(model.y), ndim=getattr(model.A, "ndim", 2)) * scale
     left = _residual(model, scale) if recipe.method.tunable and model.bare is None else None
     return _chosen(recipe, outer if left is None else min(left, outer))
 
 
-def _open(recipe) -> bool:
+def is_open(recipe) -> bool:
+    """Whether a level is still to be chosen by the scan's noise."""
     return recipe.network is None and any(getattr(p, "auto", False) for p in walk(recipe.prior))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pisolve._check import choice
 from pisolve.io.atomic import atomic
-from pisolve.io.door import json_of, reading
+from pisolve.io.door import json_of, reading, toml_of
 from pisolve.io.hdf5 import attributes, open_hdf5
 
 SUFFIXES = (".json", ".toml", ".h5", ".hdf5")
@@ -48,9 +48,7 @@ def _read(path):
         if path.suffix == ".json":
             return json_of(path)
         if path.suffix == ".toml":
-            import tomllib
-
-            return tomllib.loads(path.read_text(encoding="utf-8"))
+            return toml_of(path)
         with open_hdf5(path) as file:
             text = attributes(file).get("recipe", "")
         if not isinstance(text, str) or not text:

@@ -36,7 +36,8 @@ class Run(NamedTuple):
     recipe: object
 
 
-def run(recipe, scan, sigma: float, *, gpu=None, keep=None, callbacks=(), progress=False, folder=None) -> Run:
+def run(recipe, scan, sigma: float, *, gpu=None, keep=None, callbacks=(), progress=False, folder=None,
+        scale: float | None = None) -> Run:
     """Solve all parts of a prepared scan by a recipe whose strength is fixed.
 
     Args:
@@ -46,12 +47,14 @@ def run(recipe, scan, sigma: float, *, gpu=None, keep=None, callbacks=(), progre
         keep: how many parts' data are on the GPU at a time.
         callbacks, progress: as for `solve`; of several parts the bar counts these.
         folder: of checkpoints, or None.
+        scale: of the whole scan that this one is a part of; None: its own.
     """
     kept = None if folder is None else Checkpoints(folder, recipe.to_dict(), scan, networks(recipe))
     parts, start = scan.parts(recipe.each), time.perf_counter()
     method = recipe.method.watched(sum(map(holds, parts)), progress=progress, folder=folder)
     try:
-        models, scale = models_of(scan, method, parts=parts, gpu=gpu, keep=keep)
+        models, own = models_of(scan, method, parts=parts, gpu=gpu, keep=keep, scaled=scale is None)
+        scale = own if scale is None else scale
         recipe = automatic.settled(recipe, scan, models, parts, scale)
         starts = first.starts(recipe, scan)
         _tested(recipe, models)
