@@ -126,7 +126,7 @@ def test_lines_that_were_left_out():
 
 @pytest.mark.parametrize(("changes", "kind", "message"), [
     ({"kx": KX * 2 * np.pi / 40}, ValueError, "radians"),
-    ({"kx": KX / FOV}, ValueError, "Multiply them by"),
+    ({"kx": KX / FOV}, ValueError, "multiply them by"),
     ({"kx": KX[:, 1:]}, ValueError, r"\(line, sample\)"),
     ({"kx": abs(KX)}, ValueError, "turns back within line 0"),
     ({"ky": KY + 0.5}, ValueError, "whole numbers"),

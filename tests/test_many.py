@@ -109,7 +109,8 @@ def test_dask_has_the_same_bits_where_a_worker_is_killed(scans, tmp_path, monkey
 
 
 SBATCH = """#!/bin/sh
-sh "$1" > /dev/null 2>&1 &
+cp "$1" "$1.job"  # as SLURM does: the script is removed when sbatch has ended
+sh "$1.job" > /dev/null 2>&1 &
 echo "Submitted batch job $!"
 """
 

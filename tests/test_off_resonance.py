@@ -73,9 +73,9 @@ def test_its_normal_operator_is_toeplitz_segment_by_segment(kind, rng, monkeypat
     x = testing.random(A.ishape, rng, "complex128")
     pair, made, kernel = A.H(A(x)), [], PointTransform.kernel
 
-    def counted(self, weights=None):
+    def counted(self, weights=None, dtype=complex):
         made.append(weights)
-        return kernel(self, weights)
+        return kernel(self, weights, dtype)
 
     def refused(self, *arrays):
         raise AssertionError("A.N went to the points")

@@ -73,7 +73,7 @@ def test_off_resonance_of_stacks(own):
     assert error(A.N(x), A.H(y)) < 1e-8
     part = A.A.weighted_normal(np.ones((1, 3, 4))).parts[0]
     assert type(part).__name__ == ("Toeplitz" if own else "_Planes")
-    assert type(A.N).__name__ == "SelfAdjoint"
+    assert type(A.N).__name__ == "PointsNormal"
 
 
 @pytest.mark.parametrize("kz", [5, 12])
