@@ -86,7 +86,7 @@ def shrink(x, threshold, *, axes=()):
             x = np.require(x, requirements=["C", "W"])
             out, real, flat = np.empty_like(x), x.real.dtype, (len(x) if axes else 1, -1)
             pieces(lambda *ends: shrink_(x.view(real).reshape(flat), real.type(threshold), out.view(real).reshape(flat),
-                                         *ends), x.size // flat[0])
+                                         *ends), x.size // flat[0], SHARED)
             return out
     if not axes:
         return x * shrink_factor(magnitude(x), threshold)
@@ -97,6 +97,8 @@ def shrink(x, threshold, *, axes=()):
         square = square.sum(axes, keepdims=True)
     return x * shrink_factor(sqrt(square), threshold)
 
+
+SHARED = 1 << 18  # pixels a thread takes at a time: below, handing them over costs more than it saves
 
 # thresholds with which a magnitude whose square under- or overflows is 0 or itself to rounding, as it should be
 _SAFE = {"F": (1e-18, 1e11), "D": (1e-150, 1e135)}
