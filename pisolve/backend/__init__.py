@@ -28,12 +28,13 @@ from pisolve.backend._cuda import (
 )
 from pisolve.backend._jit import jit
 from pisolve.backend._magnitude import compiles, magnitude, namespace, shrink, shrink_factor, sqrt, unit
-from pisolve.backend._threads import parallel, pieces, side_by_side, threads
+from pisolve.backend._threads import borrowed, parallel, pieces, shares, side_by_side, threads
 
-__all__ = ["Constant", "OutOfMemory", "check_device", "compiles", "copy", "dot", "fft", "find_gpu", "free_memory",
-           "from_torch", "jit", "joined", "like", "magnitude", "namespace", "norm", "one_blas_thread", "parallel",
-           "pieces", "real", "release", "scratch", "shrink", "shrink_factor", "side_by_side", "sqrt", "threads",
-           "to_numpy", "to_torch", "torch_device", "unit", "vdot", "working_on", "workspace", "zeros", "zeros_like"]
+__all__ = ["Constant", "OutOfMemory", "borrowed", "check_device", "compiles", "copy", "dot", "fft", "find_gpu",
+           "free_memory", "from_torch", "jit", "joined", "like", "magnitude", "namespace", "norm", "one_blas_thread",
+           "parallel", "pieces", "real", "release", "scratch", "shares", "shrink", "shrink_factor", "side_by_side",
+           "sqrt", "threads", "to_numpy", "to_torch", "torch_device", "unit", "vdot", "working_on", "workspace",
+           "zeros", "zeros_like"]
 
 
 def vdot(a, b):

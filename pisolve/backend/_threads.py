@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 
 from pisolve.backend._blas import one_blas_thread
 
@@ -44,6 +46,25 @@ def parallel(work, items) -> list:
     if threads() == 1 or len(items) == 1:
         return [work(i) for i in items]
     return list(_pool(os.getpid()).map(work, items))
+
+
+def shares(count: int, parts: int) -> list[tuple[int, int]]:
+    """range(count) cut into so many parts: (start, stop) of each."""
+    return list(pairwise(count * k // parts for k in range(parts + 1)))
+
+
+@contextmanager
+def borrowed(kept: list, make):
+    """One of the things in `kept`, or a new one where others use them all, for a `with`; then it is kept for the next.
+
+    Threads that come at the same instant each have one of their own.
+    """
+    try:
+        one = kept.pop()
+    except IndexError:
+        one = make()
+    yield one
+    kept.append(one)
 
 
 def pieces(work, n: int, size: int = 1 << 16) -> list:

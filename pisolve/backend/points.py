@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import product
-from queue import Empty, SimpleQueue
 
 import numpy as np
 
@@ -47,29 +46,23 @@ class PointTransform:
             np.multiply(self._transformed(kind, dtype, given[c]), np.prod(self.shape) ** -0.5, out=out[c],
                         casting="same_kind")
 
-        side = self._side_by_side(out.dtype.itemsize * len(given))
-        for c in range(0, len(given), side):
-            backend.parallel(one, range(c, min(c + side, len(given))))
+        side = self._side_by_side(out)
+        for c in range(0, len(out), side):
+            backend.parallel(one, range(c, min(c + side, len(out))))
 
     def _transformed(self, kind, dtype, values):
         """finufft's sum of one image or of the samples of one coil."""
-        spare = self._plans.setdefault((kind, dtype), SimpleQueue())
-        try:
-            plan = spare.get_nowait()
-        except Empty:
-            plan = self._plan(kind, dtype)
-        values = plan.execute(np.ascontiguousarray(values, dtype))
-        if len(self.shape) < 3:  # in a volume a plan is as large as the images, and soon made anew
-            spare.put(plan)
-        return values
+        # in a volume a plan is as large as the images, and soon made anew: it is not kept
+        kept = self._plans.setdefault((kind, dtype), []) if len(self.shape) < 3 else []
+        with backend.borrowed(kept, lambda: self._plan(kind, dtype)) as plan:
+            return plan.execute(np.ascontiguousarray(values, dtype))
 
-    def _side_by_side(self, size: int) -> int:
-        """How many transforms run at a time: in volumes they hold at most `size` bytes a pixel, or it is one."""
+    def _side_by_side(self, images) -> int:
+        """How many transforms run at a time: all, but in volumes as many as hold no more than `images`, or one."""
         if len(self.shape) < 3:
-            return max(1, size)  # all: the library's threads take them in turns
-        pixels = np.prod(self.shape)
-        each = 16 * (1.25**3 + 1) * pixels + 24 * len(self.coord)  # the grid, image and points in double precision
-        return max(1, int(size * pixels // each))
+            return max(1, len(images))  # the library's threads take them in turns
+        each = 16 * (1.25**3 + 1) * np.prod(self.shape) + 24 * len(self.coord)  # grid, image, points in double
+        return max(1, int(len(images) * images.itemsize * np.prod(self.shape) // each))
 
     def _plan(self, kind, dtype):
         from finufft import Plan

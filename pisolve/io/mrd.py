@@ -64,9 +64,9 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
         several = {"measurement": f"{group} of {', '.join(names)}"} if len(names) > 1 else {}
         counts = _counts(text(file, "pisolve/counts", path), path)
         if noise is None and len(names) > 1:
-            own_array = one_array(_readouts(data, head, header), part.get("channels"))
-            noise = [pair for name in names
-                     for pair in samples_of(own_array if name == group else _readouts(*opened[name]))]
+            def noise(own):
+                return [pair for name in names
+                        for pair in samples_of(own if name == group else _readouts(*opened[name]))]
 
         def beside():
             own = {name: dataset(file, f"pisolve/{name}", max_bytes, path) for name in written.KEPT}
@@ -77,14 +77,14 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
 
 
 def scan_of(path, data, head, header: Header, part: dict, max_bytes: int, *, average: str = "mean",
-            noise: list | None = None, epi: str = "auto", counts: dict | None = None, several: dict | None = None,
-            beside: Callable = lambda: ({}, None, None), coord=None, size=None) -> Scan:
+            noise: list | Callable | None = None, epi: str = "auto", counts: dict | None = None,
+            several: dict | None = None, beside: Callable = lambda: ({}, None, None), coord=None, size=None) -> Scan:
     """The scan that the readouts of one measurement make, from a file or from a scanner.
 
     Args:
         path: for messages.
         data, head: the readouts, what has `fields(name)` as a dataset of HDF5 has it; their heads.
-        part, max_bytes, average, noise, epi, coord, size: as for `read`.
+        part, max_bytes, average, noise, epi, coord, size: as for `read`; noise may be a function of the readouts.
         counts: the sizes of the axes in front, where the file says them.
         several: what to add to `meta`.
         beside: what `save_mrd` kept beside the readouts: (arrays by name, meta as JSON, the readout's axis).
@@ -96,6 +96,7 @@ def scan_of(path, data, head, header: Header, part: dict, max_bytes: int, *, ave
     readouts = one_array(_readouts(data, head, header), part.pop("channels", None))
     bandwidth = header.number("acquisitionSystemInformation/relativeReceiverNoiseBandwidth")
     bandwidth = bandwidth if bandwidth and bandwidth > 0 else None
+    noise = noise(readouts) if callable(noise) else noise
     how = {"part": part, "max_bytes": max_bytes, "noise": noise, "bandwidth": bandwidth, "average": average,
            "meta": several or {}}
     if coord is not None:

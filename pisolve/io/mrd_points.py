@@ -68,7 +68,7 @@ def _place(fields: dict, meta: dict, head, slices, header, m, size) -> None:
     known = all(f is not None and 0 < f < float("inf") for f in fov)
     inner = [f / n for f, n in zip(fov, size)] if known else None
     voxel = inner if inner is None or not m.flat else [m.thickness, *inner] if m.thickness else None
-    firsts = [head[np.flatnonzero(slices == s)[0]] for s in meta.get("slices", np.unique(slices)[:1])]
+    firsts = _firsts(head, slices, meta.get("slices", np.unique(slices)[:1]))
     directions = [[h[f"{name}_dir"] for name in ("slice", "phase", "read")] for h in firsts]
     place(fields, meta, [h["position"] for h in firsts], directions, voxel, flat=m.flat, vendor=vendor, size=size)
 
@@ -86,8 +86,13 @@ def given(path, r, head, header, coord, size, *, meta: dict, **how) -> Scan:
 
 def _order(r, head, index, slices):
     """The order of slices in space, or None where it is that of their counters."""
-    firsts = [head[index][np.flatnonzero(r.counters["slice"][index] == s)[0]] for s in slices]
+    firsts = _firsts(head[index], r.counters["slice"][index], slices)
     return spatial_order([h["position"] for h in firsts], firsts[0]["slice_dir"])
+
+
+def _firsts(head, counter, slices):
+    """The head of the first readout of each of these slices."""
+    return [head[np.flatnonzero(counter == s)[0]] for s in slices]
 
 
 def _trajectories(data, index, head):

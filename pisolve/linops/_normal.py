@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from pisolve import backend
@@ -61,10 +59,9 @@ class Normal:
         if not self.along_rows:
             blocks = -(-nx // (BYTES // x.itemsize))
             parts = min(blocks, max(1, backend.threads() // len(slices)))  # the result is the same for any number
-            cuts = [blocks * k // parts for k in range(parts + 1)]
             backend.parallel(lambda task: columns(*flat(task[0]), out[task[0]].reshape(-1), coils, n, nx, self.passes,
                                                   self.roots, *task[1]),
-                             [(i, ends) for i in slices for ends in pairwise(cuts)])
+                             [(i, ends) for i in slices for ends in backend.shares(blocks, parts)])
             return out
 
         def plane(task):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 
@@ -51,16 +50,28 @@ class Toeplitz:
         return self.kernel.astype(np.float32, copy=False)
 
     def _convolved(self, image, kernel):
-        import scipy.fft
-
-        t, axes = image, range(self.ndim)
-        for a in axes:
-            t = scipy.fft.fft(t, kernel.shape[a], axis=a, workers=1)
+        t = padded(image, kernel.shape)
         t *= kernel
-        for a in reversed(axes):
-            t = scipy.fft.ifft(t, axis=a, overwrite_x=True, workers=1)
-            t = t[(slice(None),) * a + (slice(image.shape[a]),)]
-        return t
+        return cropped(t, image.shape)
+
+
+def padded(t, grid):
+    """The FFT along the last axes of images that are padded to the grid, axis by axis: zeros are not transformed."""
+    import scipy.fft
+
+    for a, m in enumerate(grid, t.ndim - len(grid)):
+        t = scipy.fft.fft(t, m, axis=a, workers=1)
+    return t
+
+
+def cropped(t, shape):
+    """The backward FFT along the last axes, of which the start of this shape is kept; t may be overwritten."""
+    import scipy.fft
+
+    for a, n in reversed(list(enumerate(shape, t.ndim - len(shape)))):
+        t = scipy.fft.ifft(t, axis=a, overwrite_x=True, workers=1)
+        t = t[(slice(None),) * a + (slice(n),)]
+    return t
 
 
 class Volume:
@@ -82,7 +93,7 @@ class Volume:
         self.w[0] = first.w2
         for row, plane in zip(self.w[1:], planes):
             row[:] = plane.w2
-        self._free = []  # work space of a call, taken by one at a time
+        self._free = []  # work space of a call
 
     @staticmethod
     def fits(mps, grid) -> bool:
@@ -107,18 +118,16 @@ class Volume:
         (my, mx), *plans = self.grid
         blocks = -(-rest // (BYTES // x.itemsize))
         total, out = np.zeros(blocks * n * (BYTES // x.itemsize), x.dtype), np.empty_like(x)
-        volume = self._free.pop() if self._free else backend.scratch(m * rest, x.dtype)
 
         def shared(work, count, *words):
-            parts = min(count, backend.threads())
-            cuts = [count * k // parts for k in range(parts + 1)]
-            backend.parallel(lambda ends: work(*words, *ends), pairwise(cuts))
+            ends = backend.shares(count, min(count, backend.threads()))
+            backend.parallel(lambda some: work(*words, *some), ends)
 
-        for s in self.mps:
-            s = s.ravel()
-            shared(there, blocks, x, s, volume, n, rest, m, self.passes, self.roots)
-            shared(across, m, volume, self.ones.ravel(), self.w.ravel(), *self.ones.shape, my, mx, *plans)
-            shared(back, blocks, volume, s, total, n, rest, m, self.passes, self.roots)
+        with backend.borrowed(self._free, lambda: backend.scratch(m * rest, x.dtype)) as volume:
+            for s in self.mps:
+                s = s.ravel()
+                shared(there, blocks, x, s, volume, n, rest, m, self.passes, self.roots)
+                shared(across, m, volume, self.ones.ravel(), self.w.ravel(), *self.ones.shape, my, mx, *plans)
+                shared(back, blocks, volume, s, total, n, rest, m, self.passes, self.roots)
         shared(gathered, blocks, total, out, n, rest)
-        self._free.append(volume)
         return out.reshape(self.mps.shape[1:])

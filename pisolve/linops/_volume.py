@@ -18,7 +18,7 @@ class NormalVolume:
     """
 
     def __init__(self, mps, w2):
-        self.dtype, self._free = mps.dtype, []  # memory for a call, taken by one at a time
+        self.dtype, self._free = mps.dtype, []  # memory for a call
         self.axis = _across(a for a in (-3, -2, -1) if w2.shape[a] > 1)
         lead = mps.shape[:-4]
         shared = not any(mps.strides[:-4])  # one set of maps for all frames: one copy of them serves
@@ -41,19 +41,14 @@ class NormalVolume:
     def __call__(self, x):
         out = np.empty(x.shape, self.dtype)
         shape = (2, min(PLANES, x.shape[self.axis]), *np.moveaxis(x, self.axis, -3).shape[-2:])
-        try:
-            kept = self._free.pop()
-        except IndexError:  # the first call, or one beside another
-            kept = backend.scratch(shape, self.dtype)
-        before, after = kept
         volumes = zip(*(np.moveaxis(a.reshape(-1, *x.shape[-3:]), self.axis, 1) for a in (x, out)), strict=True)
-        for i, (planes, new) in enumerate(volumes):
-            for k, normal in enumerate(self.parts[i if len(self.parts) > 1 else 0]):
-                some = slice(k * PLANES, (k + 1) * PLANES)
-                n = len(planes[some])
-                before[:n] = planes[some]
-                new[some] = normal(before[:n], after[:n])
-        self._free.append(kept)
+        with backend.borrowed(self._free, lambda: backend.scratch(shape, self.dtype)) as (before, after):
+            for i, (planes, new) in enumerate(volumes):
+                for k, normal in enumerate(self.parts[i if len(self.parts) > 1 else 0]):
+                    some = slice(k * PLANES, (k + 1) * PLANES)
+                    n = len(planes[some])
+                    before[:n] = planes[some]
+                    new[some] = normal(before[:n], after[:n])
         return out
 
 

@@ -147,8 +147,8 @@ class SensePoints(Linop):
 
     def convolutions(self):
         """(P, maps (coil, *shape)) of each frame, as `NUFFT.convolutions`."""
-        for i, points, root in self._parts():
-            yield points.kernel(None if root is None else root**2), self.mps[i]
+        for i, _, kernel in self.kernels(dtype=np.complex128):
+            yield kernel, self.mps[i]
 
     def _normal_linop(self):
         return PointsNormal(self, self._weighed())
@@ -164,8 +164,11 @@ class SensePoints(Linop):
         """A^H A, or A^H w A of further weights w, as a function."""
         return _Normal(self, further)
 
-    def kernels(self, further=None):
-        """(index of a frame, that of its points, the P of `PointTransform.kernel`), P made once for shared points."""
+    def kernels(self, further=None, dtype=None):
+        """(index of a frame, that of its points, the P of `PointTransform.kernel`), P made once for shared points.
+
+        `dtype` of the lags; None: that of the maps.
+        """
         made = {}
         for i, points, root in self._parts():
             own = i if self.own else ()
@@ -173,7 +176,7 @@ class SensePoints(Linop):
                 weights = None if root is None else root**2
                 if further is not None:
                     weights = further[own].reshape(-1) * (1 if weights is None else weights)
-                made[own] = points.kernel(weights, self.mps.dtype)
+                made[own] = points.kernel(weights, dtype or self.mps.dtype)
             yield i, own, made[own]
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from pisolve import backend
+from pisolve.linops._toeplitz import cropped, padded
 
 
 class PointsNormal:
@@ -60,17 +61,10 @@ class PointsNormal:
         return np.moveaxis(out, len(self.lead), self.at).copy()
 
     def _of_coil(self, s, matrix, x):
-        import scipy.fft
-
-        t, size = s * x, matrix.shape[2:]
-        for a in range(self.ndim):
-            t = scipy.fft.fft(t, size[a], axis=1 + a, workers=1)
+        t = padded(s * x, matrix.shape[2:])
         mixed, part = np.empty_like(t), np.empty_like(t[0])
         for row, out in zip(matrix, mixed):
             np.multiply(row[0], t[0], out=out)
             for m, one in zip(row[1:], t[1:]):
                 out += np.multiply(m, one, out=part)
-        for a in reversed(range(self.ndim)):
-            mixed = scipy.fft.ifft(mixed, axis=1 + a, overwrite_x=True, workers=1)
-            mixed = mixed[(slice(None),) * (1 + a) + (slice(x.shape[1 + a]),)]
-        return s.conj() * mixed
+        return s.conj() * cropped(mixed, x.shape[1:])
