@@ -5,8 +5,6 @@ import io as streams
 import json
 import os
 import re
-import resource
-import signal
 import struct
 import zipfile
 from pathlib import Path
@@ -17,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from bounds import bounded
 
 import pisolve as pi
 from pisolve import evaluate, io, nets
@@ -46,29 +45,6 @@ def test_damaged_files_are_read_or_refused(kind, base, tmp_path):
     assert set(counts) <= {"loaded", "refused"}
     assert sum(counts.values()) == NUMBER
     assert min(counts.get("loaded", 0), counts.get("refused", 0)) > NUMBER // 50  # both happen
-
-
-def bounded(call, seconds=10, megabytes=512):
-    """Run a call in a child of these limits; (the name of its exception or "", its message)."""
-    source, sink = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        space = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (space + (megabytes << 20),) * 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-        try:
-            call()
-            told = ("", "")
-        except BaseException as error:
-            told = (type(error).__name__, str(error)[:2000])
-        os.write(sink, json.dumps(told).encode())
-        os._exit(0)
-    os.close(sink)
-    status = os.waitpid(pid, 0)[1]
-    told = os.read(source, 1 << 16)
-    os.close(source)
-    assert not os.WIFSIGNALED(status), f"ended by {signal.Signals(os.WTERMSIG(status)).name}"
-    return tuple(json.loads(told))
 
 
 def link_bomb(path):

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from pisolve.io import heaps
+from pisolve.io import heaps, lengths
+from pisolve.io.lengths import TEXT
 from pisolve.io.limits import spend
 from pisolve.io.words import decoded, printable
 
 HARD, SOFT, EXTERNAL = 0, 1, 64  # HDF5's own numbers for kinds of links
 STEPS = 64  # of a path, soft links and what they lead through counted, too
-TEXT = 1 << 24  # bytes of a text, or of an attribute
 ATTRIBUTES = 1000
 
 
@@ -113,10 +113,7 @@ def text(file, name: str, path) -> str | None:
     if item is None:
         return None
     plain = getattr(item, "shape", None) in ((), (1,)) and not (item.is_virtual or item.external)
-    plain = plain and _plain(item.dtype)
-    if plain and item.dtype.itemsize > TEXT:
-        raise ValueError(f"{path}: {name} declares {item.dtype.itemsize:,} bytes of text, more than {TEXT:,}")
-    value = item[()] if plain else None
+    value = _words(item, path) if plain and _plain(item.dtype) else None
     value = value.item() if isinstance(value, np.ndarray) else value
     if not isinstance(value, bytes | str):
         raise ValueError(f"{path}: {name} is not a string")
@@ -128,12 +125,15 @@ def names(file, name: str, path, *, of: str = "kspace"):
     item = _resolve(file, name, path)
     if item is not None:
         plain = getattr(item, "dtype", None) is not None and item.dtype.kind in "OS" and item.size and item.size <= 64
-        if not plain or not _plain(item.dtype) or item.dtype.itemsize > TEXT or item.is_virtual or item.external:
+        if not plain or not _plain(item.dtype) or item.is_virtual or item.external:
             raise ValueError(f"{path}: {name} must be names of axes, such as 'frame,coil,ky,kx'")
-        return item[()].tolist() if item.shape else item[()]
+        value = _words(item, path)
+        return value.tolist() if item.shape else value
     array = _resolve(file, of, path)
     for place in (array, file):
-        if place is not None and name in place.attrs and _small(place.attrs, name):
+        if place is not None and name in place.attrs:
+            if not _small(place.attrs, name, lengths.of_attributes(place, path)):
+                raise ValueError(f"{path}: the attribute {name} must be names of axes, such as 'frame,coil,ky,kx'")
             value = place.attrs[name]
             return value.tolist() if isinstance(value, np.ndarray) else value
     return None
@@ -141,9 +141,9 @@ def names(file, name: str, path, *, of: str = "kspace"):
 
 def attributes(file) -> dict:
     """The file's attributes as plain Python values; arrays of up to 64 entries as lists, others are left out."""
-    found = {}
+    found, texts = {}, lengths.of_attributes(file, file.file.filename)
     for name in itertools.islice(file.attrs, ATTRIBUTES):
-        if not _small(file.attrs, name):
+        if not _small(file.attrs, name, texts):
             continue
         value = file.attrs[name]
         if isinstance(value, bytes | str):
@@ -155,10 +155,25 @@ def attributes(file) -> dict:
     return found
 
 
-def _small(attributes, name: str) -> bool:
-    """Whether an attribute declares no more than a text may have, and only what is read without danger."""
+def _small(attributes, name: str, texts: dict[str, int]) -> bool:
+    """Whether an attribute declares no more than a text may have, and only what is read without danger.
+
+    `texts` are the lengths that `lengths.of_attributes` found.
+    """
     found = attributes.get_id(name)
-    return found.shape is not None and math.prod(found.shape) * found.dtype.itemsize <= TEXT and _plain(found.dtype)
+    number = -1 if found.shape is None else math.prod(found.shape)
+    if number < 0 or number * found.dtype.itemsize > TEXT or not _plain(found.dtype):
+        return False
+    return found.dtype.kind != "O" or (name in texts and found.get_storage_size() == number * lengths.PLACE
+                                       and number * texts[name] <= TEXT)
+
+
+def _words(item, path):
+    """The content of a dataset of text, whose lengths are looked at first."""
+    if item.dtype.kind == "O":
+        lengths.of_dataset(item, path, {None: 1}, TEXT)
+    lengths.refuse(item.dtype.itemsize, TEXT, path, item.name)
+    return item[()]
 
 
 def _plain(dtype) -> bool:
@@ -183,7 +198,7 @@ def _resolve(file, name: str, path, work: list | None = None):
         if kind is None:
             return None
         if kind == HARD:
-            here = here.get(part)
+            here = here[part]  # get() would take a damaged object for none
         elif kind == SOFT:
             target = here.id.links.get_val(part.encode()).decode("utf-8", "surrogateescape")
             here = _resolve(file, target if target.startswith("/") else f"{here.name}/{target}", path, work)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pisolve import _check
-from pisolve.io import epi_raw, mrd_points, written
+from pisolve.io import epi_raw, lengths, mrd_points, written
 from pisolve.io.epi import refuse
 from pisolve.io.geometry import place
 from pisolve.io.grid import AXES, BOTH, CALIB, COUNTERS, IMAGE, NOISE, SKIP, STEPS, Readouts
@@ -183,12 +183,14 @@ def _data(file, name: str, max_bytes: int, path):
     names = () if item is None else item.dtype.names or ()
     head = item.dtype["head"] if "head" in names else None
     missing = [f for f in FIELDS if head is None or f not in (head.names or ())]
-    if missing or "data" not in names or item.ndim != 1 or not len(item):
+    if missing or head.hasobject or "data" not in names or item.ndim != 1 or not len(item):
         raise ValueError(f"{path}: {name} is not a list of ISMRMRD's readouts")
     if h5py.check_vlen_dtype(item.dtype["data"]) != np.float32:
         raise ValueError(f"{path}: {name} holds {item.dtype['data']}, ISMRMRD's readouts are float32")
     if 2 * len(item) * item.dtype.itemsize > max_bytes:
         raise too_large(path, name, 2 * len(item) * item.dtype.itemsize, max_bytes)
+    lists = {field: 4 for field in names if h5py.check_vlen_dtype(item.dtype[field]) == np.float32}
+    lengths.of_dataset(item, path, lists, max_bytes)
     return item
 
 

@@ -112,7 +112,8 @@ def read(file, group: str, most: int, path):
     missing = [f for f in _FIELDS if f not in (heads.dtype.names or ())]
     shape, kind = kind_of(file, f"{group}/data", path) or ((), None)
     fits = kind is not None and (kind.names == ("real", "imag") or kind.kind in "iuf")
-    if missing or not fits or len(shape) != 5 or heads.ndim != 1 or len(heads) != shape[0] or not shape[0]:
+    flat = heads.ndim == 1 and not heads.dtype.hasobject
+    if missing or not fits or len(shape) != 5 or not flat or len(heads) != shape[0] or not shape[0]:
         raise ValueError(f"{path}: {group} is no list of ISMRMRD's images")
     if shape[1] != 1:
         raise ValueError(f"{path}: {group} has images of {shape[1]} channels: one image for all coils is needed")
