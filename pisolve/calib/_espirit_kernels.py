@@ -48,8 +48,6 @@ def correlations(centre, k, thresh):
 
 def _row_space(centre, k, thresh):
     """Orthonormal columns: the right singular vectors of the calibration matrix with large singular values."""
-    import scipy.linalg
-
     kernel = (k,) * (centre.ndim - 1)
     rows = int(np.prod([n - k + 1 for n in centre.shape[1:]]))
     columns = len(centre) * k ** len(kernel)
@@ -66,9 +64,10 @@ def _row_space(centre, k, thresh):
         return s2[-1] * max(level**2, len(gram) * np.finfo(float).eps)
 
     if len(gram) <= WHOLE:
-        s2, V = scipy.linalg.eigh(gram, overwrite_a=True, check_finite=False)
+        s2, V = np.linalg.eigh(gram)  # scipy's keeps the interpreter's lock, and other slices wait
         keep = s2 > limit(s2)
     else:  # only what is kept, which is a small part
+        import scipy.linalg
         import scipy.sparse.linalg
 
         start = gram[:, gram.diagonal().real.argmax()]
