@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pisolve import _axes, calib, io, masks, scan
-from pisolve.backend import fft, side_by_side, to_numpy
+from pisolve.backend import fft, parallel, side_by_side, to_numpy
 from pisolve.prepare.channels import Channels, Compress
 from pisolve.prepare.maps import Maps
 from pisolve.prepare.model import Method, Model
@@ -225,13 +225,14 @@ def zero_filled_scale(models: Any) -> float:
 
 def peak_of(models) -> tuple[float, np.dtype | None]:
     """(the largest |y| of any of these models, its type; None where no part holds anything)."""
-    peak, dtype = 0.0, None
-    for m in models:
-        if m is not None:
-            m = m.bare or m  # weights have no effect on the scale
-            with np.errstate(over="ignore"):
-                peak, dtype = max(peak, float(abs(m.y).max())), m.y.dtype
-    return peak, dtype
+    def of(m):
+        m = m.bare or m  # weights have no effect on the scale
+        with np.errstate(over="ignore"):
+            return float(abs(m.y).max()), m.y.dtype
+
+    there = (m for m in models if m is not None)
+    made = isinstance(models, list) and all(m is None or isinstance(m.y, np.ndarray) for m in models)
+    return max(parallel(of, there) if made else map(of, there), key=lambda pair: pair[0], default=(0.0, None))
 
 
 def _check_peak(peak: float, dtype) -> None:

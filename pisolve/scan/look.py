@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from pisolve import _axes
-from pisolve.backend import to_numpy
+from pisolve.backend import parallel, shares, threads, to_numpy
 
 WIDTH, LEAST = 24, 8  # samples of the centre along an axis, at most and at least
 POINTS = {2: 48, 3: 24}  # pixels of the small images along an axis, by the number of axes
@@ -25,10 +25,12 @@ class Look:
 
     def __init__(self, scan):
         self.scan, self.inner, self._profiles = scan, len(scan.encoding.encoded), {}
-        magnitude = abs(to_numpy(scan.kspace))
-        self.peak = float(magnitude.max())
-        magnitude /= self.peak  # squares then neither over- nor underflow
-        self.magnitude = magnitude.reshape((-1,) + magnitude.shape[-1 - self.inner:])
+        kspace = to_numpy(scan.kspace)
+        kspace = kspace.reshape((-1,) + kspace.shape[-1 - self.inner:])
+        self.magnitude = np.empty(kspace.shape, kspace.real.dtype)
+        cuts = shares(len(kspace), min(len(kspace), threads()))
+        self.peak = float(max(parallel(lambda c: np.abs(kspace[slice(*c)], out=self.magnitude[slice(*c)]).max(), cuts)))
+        self.magnitude /= self.peak  # squares then neither over- nor underflow
 
     @cached_property
     def measured(self) -> np.ndarray:
