@@ -5,30 +5,29 @@
 Times are the least of the repeats, after a first run that loads kernels, with the GPU synchronised before each look at
 the clock. One batch holds all slices; of fits to the scan one iteration of one slice is timed: a ConvDecoder's fit has
 about 75, ZS-SSL's 20. The CPU runs the same with its threads. SigPy has the same operator (its
-`mri.linop.Sense`, slice by slice in one loop, since it takes one) and, for wavelets, its own transform. Without a GPU
-it says so and stops.
+`mri.linop.Sense`, slice by slice in one loop, since it takes one) and, for wavelets, its own transform, where cupy is
+installed. Without a GPU it says so and stops.
 """
 
 import argparse
 import json
 import sys
 import time
+from importlib.util import find_spec
 
 import numpy as np
+import torch
 
 import pisolve as pi
 from pisolve import backend, linops
 
 
 def gpu_or_exit():
-    """cupy, where there is a GPU for it."""
+    """The `torch.device` of the GPU."""
     try:
-        backend.find_gpu("cuda")
+        return backend.find_gpu("cuda")
     except (ImportError, ValueError) as error:
         sys.exit(f"no GPU to measure on: {error}")
-    import cupy
-
-    return cupy
 
 
 def problem(slices, coils, size, seed=0):
@@ -77,10 +76,14 @@ def ours(mps, mask, y, image, denoiser):
     }
 
 
-def sigpys(cupy, mps, mask, y, image):
+def sigpys(mps, mask, y, image):
     """The same by SigPy on cupy, one slice after another; what it has no counterpart of is left out."""
+    if find_spec("cupy") is None:
+        return {}
+    import cupy
     import sigpy
 
+    mps, y, image = map(cupy.asarray, (mps, y, image))
     weights = cupy.asarray(np.broadcast_to(mask, mps.shape[-2:]).astype(np.float32))
     As = [sigpy.mri.linop.Sense(s, weights=weights) for s in mps]
     W = sigpy.linop.Wavelet(tuple(image.shape[-2:]), wave_name="db4")
@@ -105,16 +108,18 @@ def main():
         add(f"--{name}", type=int, default=value)
     add("--out", metavar="FILE")
     a = parser.parse_args()
-    cupy = gpu_or_exit()
+    gpu = gpu_or_exit()
     arrays = problem(a.slices, a.coils, a.size)
     denoiser = pi.nets.load("denoiser-brain")
-    onto = lambda x: cupy.asarray(x) if x.dtype != bool else x  # noqa: E731
-    on_gpu = [onto(x) for x in arrays]
-    synchronise = cupy.cuda.Device().synchronize
-    nothing = lambda: None  # noqa: E731
-    measured = {"GPU": {n: clock(f, a.repeats, synchronise) for n, f in ours(*on_gpu, denoiser).items()},
-                "SigPy": {n: clock(f, a.repeats, synchronise) for n, f in sigpys(cupy, *on_gpu).items()}}
-    for network in pi.device.networks(pi.Recipe(pi.PnP(denoiser, 0.05))):
+    on_gpu = [backend.to_torch(x).to(gpu) if x.dtype != bool else x for x in arrays]
+    networks = pi.device.networks(pi.Recipe(pi.PnP(denoiser, 0.05)))
+    nothing, measured = (lambda: None), {}
+    for network in networks:
+        network.to(gpu)
+    with torch.no_grad():
+        measured["GPU"] = {n: clock(f, a.repeats, torch.cuda.synchronize) for n, f in ours(*on_gpu, denoiser).items()}
+    measured["SigPy"] = {n: clock(f, a.repeats, torch.cuda.synchronize) for n, f in sigpys(*arrays).items()}
+    for network in networks:
         network.to("cpu")
     measured["CPU"] = {n: clock(f, 1, nothing) for n, f in ours(*arrays, denoiser).items()}
     print(f"{a.slices} slices of {a.coils} x {a.size} x {a.size}, {backend.threads()} threads, ms")
@@ -124,7 +129,7 @@ def main():
         print(f"{name:28}{1e3 * t:10.2f}{1e3 * cpu:12.1f}{cpu / t:9.1f}"
               + (f"{1e3 * sigpy:10.2f}{sigpy / t:11.1f}" if sigpy else f"{'-':>10}{'-':>11}"))
     if a.out:
-        card = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
+        card = torch.cuda.get_device_name(gpu)
         with open(a.out, "w", encoding="utf-8") as file:
             json.dump({"gpu": card, "threads": backend.threads(), **vars(a), "seconds": measured}, file, indent=1)
 

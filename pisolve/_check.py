@@ -180,7 +180,8 @@ def axes(name: str, x, ndim: int) -> tuple[int, ...]:
 
 def linop(name: str, x):
     """Check that `x` is a linear operator, SigPy's or pisolve's; returns it."""
-    if not all(hasattr(x, part) for part in ("ishape", "oshape", "H", "N")):
+    made = [hasattr(x, part) for part in ("ishape", "oshape")]
+    if not all(made) or not all(hasattr(type(x), part) or part in vars(x) for part in ("H", "N")):  # which make a linop
         raise TypeError(f"{name} must be a linear operator (pisolve.linops or sigpy.linop), got {type(x).__name__}")
     return x
 

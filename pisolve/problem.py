@@ -22,6 +22,11 @@ from pisolve.priors._dual import squared_norm
 from pisolve.priors.base import Sum
 
 
+def _shared(x) -> bool:
+    """Whether x is a tensor whose memory numpy's kernels work on: norms are found by these."""
+    return is_torch(x) and not backend.native(x)
+
+
 class Split:
     """g(x) = f(G x), or min_v f(G [x, v]): a splitting solver's iterate w is the image, or the image and v in one.
 
@@ -67,7 +72,7 @@ class Split:
     def _bound(self, w: ArrayLike) -> float:
         if self.linop is None:
             return 1.0
-        return opnorm(self.linop, like=None if isinstance(self.linop, Linop) or is_torch(w) else w) ** 2
+        return opnorm(self.linop, like=None if isinstance(self.linop, Linop) or _shared(w) else w) ** 2
 
 
 class Problem:
@@ -119,7 +124,7 @@ class Problem:
     @cached_property
     def lipschitz(self) -> float:
         """L >= ||A||^2, the Lipschitz constant of the data term's gradient."""
-        return max(opnorm(self.linop, like=None if is_torch(self.y) else self.AHy) ** 2, 1e-30)
+        return max(opnorm(self.linop, like=None if _shared(self.y) else self.AHy) ** 2, 1e-30)
 
     @cached_property
     def step_lipschitz(self) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pisolve import backend, linops
+from pisolve._check import dtype_name
 from pisolve._types import Array, ArrayLike, Seed
 from pisolve.priors import Prior
 from pisolve.priors._dual import squared_norm
@@ -29,7 +30,7 @@ _TOL = {"complex64": 1e-5, "complex128": 1e-12}
 def random(shape: Sequence[int], rng: Any, dtype: Any = "complex64", like: Any = None) -> Array:
     """Standard complex normal numbers as an array of the kind of `like` (numpy by default)."""
     x = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(dtype)
-    return x if like is None else backend.namespace(like).asarray(x)
+    return x if like is None else backend.like(x, like)
 
 
 def distance(a: Any, b: Any) -> float:
@@ -68,7 +69,7 @@ def check_linop(A: Any, *, dtype: Any = "complex64", tol: float | None = None, s
     Ax, AHy = A(x), A.H(y)
     assert tuple(Ax.shape) == tuple(A.oshape), f"output shape {Ax.shape}, oshape {A.oshape}"
     assert tuple(AHy.shape) == tuple(A.ishape), f"adjoint's output shape {AHy.shape}, ishape {A.ishape}"
-    assert str(Ax.dtype) == str(AHy.dtype) == dtype, f"dtypes {Ax.dtype}, {AHy.dtype} from {dtype}"
+    assert dtype_name(Ax) == dtype_name(AHy) == dtype, f"dtypes {Ax.dtype}, {AHy.dtype} from {dtype}"
     _close("linearity", A(2 * x + 1j * u), 2 * Ax + 1j * A(u), tol)
     scale = float(backend.norm(Ax)) * float(backend.norm(y)) + 1e-30
     gap = abs(complex(backend.vdot(y, Ax)) - complex(backend.vdot(AHy, x))) / scale
@@ -120,8 +121,13 @@ def check_opnorm(A: Any, *, seed: Seed = 0) -> None:
     assert linops.opnorm(A, seed=seed) == bound, "opnorm differs between two calls"
 
 
-def check_torch(A: Any, *, seed: Seed = 0) -> None:
+def check_torch(A: Any, *, seed: Seed = 0, numpys: Any = None) -> None:
     """as_torch: same values as numpy, and derivatives by the operator itself.
+
+    Args:
+        A: any linop.
+        seed: of the arrays.
+        numpys: the same operator of numpy arrays, where A is made of tensors; None: A itself.
 
     In every entry: the gradient of Re <g, A x> is A^H g, that of ||A x||^2 is 2 A^H A x, whose derivative along v is
     2 A^H A v. Then `gradcheck` and `gradgradcheck` along random directions, which tell by differences of A alone.
@@ -130,7 +136,7 @@ def check_torch(A: Any, *, seed: Seed = 0) -> None:
 
     rng = np.random.default_rng(seed)
     x, v, g = (random(shape, rng, "complex128") for shape in (A.ishape, A.ishape, A.oshape))
-    B = linops.as_torch(A)
+    B, A = linops.as_torch(A), A if numpys is None else numpys
     t = torch.from_numpy(x).requires_grad_()
     _close("torch = numpy", B(t).detach().numpy(), A(x), 1e-12)
     _close("torch adjoint", B.H(B(t)).detach().numpy(), A.H(A(x)), 1e-12)

@@ -240,7 +240,7 @@ LINOPS = {
 
 POINTS = ("circulant", "nufft", "sense-coord", "off-resonance-nufft", "off-resonance-coord", "off-resonance-times",
           "off-resonance-soft-sense-coord", "soft-sense-coord", "subspace-sense-coord")
-GPU_LINOPS = [name for name in LINOPS if not name.startswith(POINTS)]  # those are on the CPU so far
+GPU_LINOPS = [name for name in LINOPS if not name.startswith(POINTS)]  # what a GPU computes; of those the CPU
 
 
 def quadratic_denoiser(x, sigma):

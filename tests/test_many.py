@@ -4,6 +4,7 @@ import csv
 import os
 import signal
 import sys
+import types
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pisolve.io.atomic import atomic
 from pisolve.io.held import held
 from pisolve.many import run as loop
 from pisolve.many import sizes
+from pisolve.many import workers as pools
 from pisolve.many.files import found, tasks_of
 from pisolve.many.task import reconstruct
 from pisolve.many.workers import workers_of
@@ -135,6 +137,18 @@ def test_a_queue_of_jobs_starts_the_workers(scans, tmp_path, monkeypatch):
         assert pool.submit(sorted, task).result(timeout=60) == sorted(task)
     finally:
         pool.close(True)
+
+
+def test_a_cluster_without_workers_says_so_and_ends(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(pools, "QUIET", 0.05)
+    cluster = distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None)
+    client, closed = distributed.Client(cluster), []
+    owned = types.SimpleNamespace(close=lambda: closed.append(True))
+    with client, cluster, pytest.warns(UserWarning, match="has no worker yet: waiting for one, at most 0.2 s"), \
+            pytest.raises(TimeoutError, match=r"no worker came to the cluster at .* within 0\.2 s: start one"):
+        pools.Cluster(client, (owned,), wait=0.2)
+    assert closed
 
 
 @pytest.mark.parametrize(("text", "words"), [("jobs = [", "Invalid"), ("jobs = 0\ncores = 1", "jobs"), ("", "cores"),

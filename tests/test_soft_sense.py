@@ -73,24 +73,6 @@ def test_runs_on_torch_and_large_images(shape, rng):
     check_linop(big, dtype="complex64")
 
 
-def test_the_branch_for_graphics_cards_gives_the_same(rng, monkeypatch):
-    """Run with the namespace of torch in place of cupy's: no kernels of the CPU, no in-place products."""
-    torch = pytest.importorskip("torch")
-    mps, x, y = random((2, 3, 12, 9), rng), random((2, 12, 9), rng), random((3, 12, 9), rng)
-    for mask in MASKS.values():
-        A = linops.soft_sense(mps, mask)
-        want = A(x), A.H(y), A.N(x)
-        A._one._each = lambda work: ([((), None)], [work((), slice(0, 3))])
-        A.mps = torch.from_numpy(mps)
-        A._one.weight = A.weight = None if A.weight is None else torch.from_numpy(A.weight)
-        monkeypatch.setattr(np, "result_type", lambda *a: torch.complex64)
-        tx = torch.from_numpy(x)
-        got = A._apply(tx), A._apply_adjoint(torch.from_numpy(y))
-        monkeypatch.undo()
-        assert distance(got[0], want[0]) < 1e-6
-        assert distance(got[1], want[1]) < 1e-6
-
-
 def test_a_first_set_of_zeros_is_no_error(rng):
     mps = random((2, 3, 12, 9), rng)
     mps[0] = 0

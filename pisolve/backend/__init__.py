@@ -1,4 +1,4 @@
-"""Arrays of numpy, cupy and torch under one set of names; with `_cuda` in this room, what knows a GPU and DLPack.
+"""Arrays of numpy, torch and cupy under one set of names; with `_cuda` in this room, what knows a GPU and DLPack.
 
 Solvers and priors use `+ - *` and the few functions here, so that one line of mathematics runs on all three. The
 functions ask the array's type and import nothing that is not loaded already.
@@ -11,30 +11,32 @@ from weakref import WeakSet
 
 import numpy as np
 
-from pisolve._check import is_cupy, is_torch
+from pisolve._check import dtype_name, is_cupy, is_torch
 from pisolve.backend._blas import one_blas_thread
 from pisolve.backend._cuda import (
     CACHES,
     OutOfMemory,
     check_device,
+    cupys_memory,
     find_gpu,
     free_memory,
     from_torch,
     joined,
+    native,
     release,
     to_torch,
-    torch_device,
+    torch_kernels,
     working_on,
 )
 from pisolve.backend._jit import jit
 from pisolve.backend._magnitude import compiles, magnitude, namespace, shrink, shrink_factor, sqrt, unit
 from pisolve.backend._threads import borrowed, parallel, pieces, shares, side_by_side, threads
 
-__all__ = ["Constant", "OutOfMemory", "borrowed", "check_device", "compiles", "copy", "dot", "fft", "find_gpu",
-           "free_memory", "from_torch", "jit", "joined", "like", "magnitude", "namespace", "norm", "one_blas_thread",
-           "parallel", "pieces", "real", "release", "scratch", "shares", "shrink", "shrink_factor", "side_by_side",
-           "sqrt", "threads", "to_numpy", "to_torch", "torch_device", "unit", "vdot", "working_on", "workspace",
-           "zeros", "zeros_like"]
+__all__ = ["Constant", "OutOfMemory", "borrowed", "cast", "check_device", "compiles", "copy", "dot", "empty", "fft",
+           "find_gpu", "free_memory", "from_torch", "jit", "joined", "like", "magnitude", "namespace", "native", "norm",
+           "number", "one_blas_thread", "parallel", "pieces", "real", "release", "scratch", "shares", "shift", "shrink",
+           "shrink_factor", "side_by_side", "sqrt", "threads", "to_numpy", "to_torch", "together", "torch_kernels",
+           "unit", "vdot", "working_on", "workspace", "zeros", "zeros_like"]
 
 
 def vdot(a, b):
@@ -66,10 +68,42 @@ def real(scalar) -> float:
     return float(scalar.detach() if is_torch(scalar) else scalar)
 
 
-def zeros(shape, like):
-    """An array of zeros of this shape and of the dtype, kind and device of `like`."""
-    place = {"device": like.device} if is_torch(like) else {}
-    return namespace(like).zeros(tuple(shape), dtype=like.dtype, **place)
+def zeros(shape, like, dtype: str | None = None):
+    """An array of zeros of this shape and of the dtype, kind and device of `like`, or of another dtype by its name."""
+    return namespace(like).zeros(tuple(shape), **_as(like, dtype))
+
+
+def empty(shape, like, dtype: str | None = None):
+    """The same without values."""
+    return namespace(like).empty(tuple(shape), **_as(like, dtype))
+
+
+def _as(like, dtype):
+    if is_torch(like):
+        return {"device": like.device, "dtype": like.dtype if dtype is None else getattr(namespace(like), dtype)}
+    return {"dtype": like.dtype if dtype is None else dtype}
+
+
+def together(x, y) -> str:
+    """The name of the dtype that x * y has."""
+    return np.result_type(dtype_name(x), dtype_name(y)).name
+
+
+def cast(x, dtype):
+    """x in another precision, by its name or that of an array; itself where it has it."""
+    name = dtype if isinstance(dtype, str) else dtype_name(dtype)
+    return x.to(getattr(namespace(x), name)) if is_torch(x) else x.astype(name, copy=False)
+
+
+def number(value: float, like):
+    """A real number that keeps the precision of the array `like`, which is multiplied by it."""
+    return float(value) if is_torch(like) else like.real.dtype.type(value)
+
+
+def shift(x, axes, *, inverse: bool = False):
+    """`fftshift` over axes, or `ifftshift`."""
+    fft = namespace(x).fft
+    return (fft.ifftshift if inverse else fft.fftshift)(x, **{"dim" if is_torch(x) else "axes": tuple(axes)})
 
 
 def like(array, x):
@@ -93,11 +127,12 @@ def workspace(x) -> int:
     """Bytes that the temporaries of one operator may take beside `x`: on a GPU an eighth of what is free, as 2^n.
 
     Rounded down, so that groups of coils, and with them the last bits of their sums, are the same from run to run
-    unless the free memory is another by a factor of two. In torch on the CPU, and for numpy: 256 MB.
+    unless the free memory is another by a factor of two. In the CPU's memory: 256 MB.
     """
-    if not is_cupy(x):
+    if not is_cupy(x) and not (is_torch(x) and x.device.type == "cuda"):
         return 1 << 28
-    return 1 << max(24, (free_memory(x.device.id) // 8).bit_length() - 1)
+    free = cupys_memory(x) if is_cupy(x) else free_memory(x.device)
+    return 1 << max(24, (free // 8).bit_length() - 1)
 
 
 class Constant:
@@ -165,16 +200,15 @@ def fft(x, axes, *, inverse: bool = False, centred: bool = True):
         x = (scipy.fft.ifftn if inverse else scipy.fft.fftn)(
             x, axes=axes, norm="ortho", workers=threads(), overwrite_x=centred)
         return scipy.fft.fftshift(x, axes=axes) if centred else x
-    key = "dim" if is_torch(x) else "axes"
     if centred:
-        x = xp.fft.ifftshift(x, **{key: axes})
-    x = (xp.fft.ifftn if inverse else xp.fft.fftn)(x, norm="ortho", **{key: axes})
-    return xp.fft.fftshift(x, **{key: axes}) if centred else x
+        x = shift(x, axes, inverse=True)
+    x = (xp.fft.ifftn if inverse else xp.fft.fftn)(x, norm="ortho", **{"dim" if is_torch(x) else "axes": axes})
+    return shift(x, axes) if centred else x
 
 
 def to_numpy(x) -> np.ndarray:
     """A numpy array with the values of `x`, from wherever it lives."""
     if is_torch(x):
-        x = x.detach().cpu().resolve_conj().resolve_neg()
-        return x.float().numpy() if x.dtype.itemsize == 2 and "bfloat16" in str(x.dtype) else x.numpy()
+        x = x.detach().resolve_conj().resolve_neg()
+        return (x.float() if x.dtype.itemsize == 2 and "bfloat16" in str(x.dtype) else x).cpu().numpy()
     return x.get() if is_cupy(x) else np.asarray(x)

@@ -67,7 +67,8 @@ def advance(module, loss: Callable, state: dict, steps: int, lr: float, *, clip:
         optimiser.state[w] = {"step": torch.tensor(float(t)), "exp_avg": m.view_as(w), "exp_avg_sq": v.view_as(w)}
     for _ in range(steps):
         optimiser.zero_grad()
-        value = loss(t)
+        with torch.enable_grad():  # a run on a GPU is without
+            value = loss(t)
         value.backward()
         total += float(value.detach()) / steps
         if not math.isfinite(total):

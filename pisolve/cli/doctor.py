@@ -131,13 +131,13 @@ def gpu() -> str:
 
     from pisolve import backend
 
-    if find_spec("cupy") is None:
-        return "not used: cupy is not installed (pip install 'pisolve[gpu]')"
+    if find_spec("torch") is None:
+        return "not used: torch is not installed (pip install torch)"
     try:
         found = backend.find_gpu("auto")
     except Exception as error:  # a driver may fail in any way: a report says so and goes on
         return f"not used: {' '.join(str(error).split())}"
-    return "none that CUDA can use" if found is None else f"cuda:{found}"
+    return "none that CUDA can use" if found is None else str(found)
 
 
 def kept() -> list:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pisolve import _check, backend
 from pisolve._check import array, dtype_name, is_array, is_torch
 
 
 def checked_maps(mps, ndim):
-    """Coil maps as a numpy or cupy array, checked: what an operator keeps."""
+    """Coil maps, checked, as an operator keeps them: numpy's, cupy's, or a tensor where torch computes, on a GPU."""
     mps = array("mps", mps, ndim=ndim, nonzero=True)
     if is_torch(mps):
         if mps.requires_grad:
             raise TypeError("mps requires a gradient, which A does not give: mps.detach() where maps are fixed")
-        mps = backend.from_torch(mps)
+        mps = backend.from_torch(mps, mps if backend.native(mps) else None)
     _check.scale("mps", float(abs(mps).max()), dtype_name(mps), "divide them by their root sum of squares")
     return mps
 
@@ -22,14 +24,13 @@ def kspace_weight(mps, mask, weights, ndim):
 
     All the axes before the coils are there, in full, or none of them.
     """
-    xp = backend.namespace(mps)
     weight = None
     for name, w in (("mask", mask), ("weights", weights)):
         if w is None:
             continue
         w = _fit(name, w, mps, ndim)
         if name == "weights":
-            w = xp.sqrt(w)
+            w = np.sqrt(w)
         weight = w if weight is None else weight * w
     if weight is None:
         return None
@@ -40,8 +41,8 @@ def kspace_weight(mps, mask, weights, ndim):
     if weight.ndim > ndim:
         first = weight[(0,) * (weight.ndim - ndim)]
         same = bool((weight == first).all())
-        weight = first if same else xp.broadcast_to(weight, (*mps.shape[:-1 - ndim], *first.shape))
-    return xp.ascontiguousarray(weight.astype(_check.real_name(mps)))
+        weight = first if same else np.broadcast_to(weight, (*mps.shape[:-1 - ndim], *first.shape))
+    return backend.like(np.ascontiguousarray(weight.astype(_check.real_name(mps))), mps)
 
 
 def _fit(name, w, mps, ndim):
@@ -69,7 +70,7 @@ def _fit(name, w, mps, ndim):
         raise ValueError("mask holds other values than 0 and 1: give weights=... for anything else")
     if name == "mask" and not w.any():
         raise ValueError("mask is zero everywhere: nothing is sampled")
-    return backend.namespace(mps).asarray(w, dtype="float64")
+    return np.asarray(w, dtype="float64")
 
 
 def is_volume(mps, mask, weights) -> bool:

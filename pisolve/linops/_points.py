@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pisolve import _axes, _check
+from pisolve import _axes, _check, backend
 from pisolve.backend.points import axes_of, checked_coord
 from pisolve.linops._maps import checked_maps, spread
 from pisolve.linops.nufft import wanted
@@ -13,6 +13,7 @@ from pisolve.linops.sense_stack import SenseStack
 def sense_points(mps, coord, weights=None, *, axes=None, shape=None, eps: float = 1e-6) -> SensePoints:
     """`sense` at points of k-space; see there."""
     mps = checked_maps(mps, None)
+    mps = backend.to_numpy(mps) if _check.is_torch(mps) else mps
     if _check.is_cupy(mps):
         raise TypeError("mps is a cupy array: points anywhere in k-space are transformed on the CPU so far")
     p = axes_of(coord, (2, 3))

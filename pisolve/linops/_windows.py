@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import backend
+from pisolve._check import dtype_name
 
 
 class Windows:
@@ -46,7 +47,7 @@ class Windows:
         xp, n = backend.namespace(x), x.shape[axis] // 2 * 2
         at, filters = self._constant("analysis", n)
         moved = xp.moveaxis(x, axis, -1)
-        both = moved[..., :n][..., at.like(x)] @ filters.like(x, str(x.dtype))
+        both = moved[..., :n][..., at.like(x)] @ filters.like(x, dtype_name(x))
         return xp.moveaxis(xp.concatenate([both[..., 0], moved[..., n:], both[..., 1]], -1), -1, axis)
 
     def synthesise(self, x, axis):
@@ -60,6 +61,6 @@ class Windows:
         for parity, at, filters in ((0, even_at, even), (1, odd_at, uneven)):
             windows = bands[..., at.like(x), :]
             windows = windows.reshape(*windows.shape[:-2], -1)  # (..., i, tap * band)
-            out[..., parity:2 * half:2] = (windows @ filters.like(x, str(x.dtype)))[..., 0]
+            out[..., parity:2 * half:2] = (windows @ filters.like(x, dtype_name(x)))[..., 0]
         out[..., 2 * half:] = odd
         return xp.moveaxis(out, -1, axis)

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from pisolve import backend
-from pisolve._check import array, is_torch, linop
+from pisolve._check import array, is_array, is_torch, linop
 from pisolve._types import Array
 
 
@@ -22,9 +22,7 @@ def _function():
 
         @staticmethod
         def forward(x, A):
-            with backend.joined(x):
-                y = A(backend.from_torch(x))
-                return backend.to_torch(y).to(x.device)
+            return _on_tensor(A, x.detach())
 
         @staticmethod
         def setup_context(ctx, inputs, output):
@@ -43,6 +41,37 @@ def _function():
             return torch.stack([Apply.apply(one, A) for one in x.movedim(in_dims[0], 0)]), 0
 
     return Apply
+
+
+def _on_tensor(A, x):
+    """A x without derivatives: by torch's kernels where `x` is theirs, else by numpy's, which share its memory.
+
+    Of a tensor that is torch's own, what `A` has no torch for (`host`, SigPy's own operators) goes through the CPU.
+    """
+    if not backend.native(x):
+        return backend.to_torch(A(backend.from_torch(x))).to(x.device)
+    if getattr(A, "host", True):
+        known = _SIGPYS.get(type(A).__name__) if type(A).__module__ == "sigpy.linop" else None
+        return backend.like(A(backend.to_numpy(x)), x) if known is None else known(A, x)
+    A.check_place(x)
+    return A._apply(x)
+
+
+def _composed(A, x):
+    for one in reversed(A.linops):
+        x = _on_tensor(one, x)
+    return x
+
+
+def _multiplied(A, x):
+    mult = backend.like(A.mult, x) if is_array(A.mult) else A.mult
+    return x * (mult if not A.conj else mult.conj() if is_array(mult) else mult.conjugate())
+
+
+_SIGPYS = {  # by their names, what SigPy composes operators of, and their adjoints
+    "Compose": _composed, "Multiply": _multiplied, "Add": lambda A, x: sum(_on_tensor(one, x) for one in A.linops),
+    "Sum": lambda A, x: x.sum(tuple(A.axes)) if len(A.axes) else x, "Reshape": lambda A, x: x.reshape(tuple(A.oshape)),
+    "Identity": lambda A, x: x.clone()}
 
 
 class TorchLinop:

@@ -9,7 +9,7 @@ from pisolve import backend
 from pisolve._check import array, is_array, is_cupy, is_torch
 from pisolve._check import axes as check_axes
 from pisolve._check import shape as check_shape
-from pisolve._types import Array
+from pisolve._types import Array, ArrayLike
 from pisolve.backend._sigpy import sigpy
 
 
@@ -28,9 +28,11 @@ class Linop(sigpy.linop.Linop):
         row_energy: the mean squared length of a sample's row, over the coils together, where the samples lie denser in
             one place than in another: then A^H A says nothing of it. None elsewhere.
         tensor: what of A itself is a torch tensor that gets a gradient, such as coordinates; None: nothing is.
+        host: whether `_apply` takes numpy arrays only, as one has to assume: then tensors on a GPU go through the CPU's
+            memory. Where it takes tensors, too, say `host = False`.
     """
 
-    unitary = False
+    unitary, host = False, True
     row_energy = tensor = coil_axis = None
     iaxes = oaxes = None
 
@@ -53,13 +55,25 @@ class Linop(sigpy.linop.Linop):
             return as_torch(self)(input)
         if tuple(input.shape) != tuple(self.ishape):
             raise ValueError(f"{self.repr_str} takes shape {tuple(self.ishape)}, got {tuple(input.shape)}")
-        held = getattr(getattr(self, "parent", self), "mps", None)
-        if held is not None and is_cupy(held) != is_cupy(input):
-            here, there = ("GPU", "CPU") if is_cupy(held) else ("CPU", "GPU")
-            raise TypeError(f"{self.repr_str} was made of maps on the {here}, x is on the {there}: make it of maps "
-                            "that are where x is")
+        self.check_place(input)
         plain = input.dtype.char in "fdFD" and input.dtype.isnative
         return self._apply(input if plain else array("x", input, finite=False))
+
+    def check_place(self, x: ArrayLike) -> None:
+        """Refuse an array that is not where the operator's maps are.
+
+        Raises:
+            TypeError: numpy's against those on a GPU, or torch's against cupy's.
+        """
+        held = getattr(getattr(self, "parent", self), "mps", None)
+        if held is None or type(held) is type(x) or self.host:
+            return
+        kinds = [(is_cupy(a), is_torch(a)) for a in (held, x)]
+        if kinds[0] != kinds[1]:
+            here, there = ("the GPU" if any(kind) else "the CPU" for kind in kinds)
+            here, there = ("cupy's", "torch's")[::1 if kinds[0][0] else -1] if here == there else (here, there)
+            raise TypeError(f"{self.repr_str} was made of maps on {here}, x is on {there}: make it of maps that are "
+                            "where x is")
 
     def __call__(self, input: Any) -> Any:
         if isinstance(input, sigpy.linop.Linop):
@@ -74,7 +88,7 @@ class Adjoint(Linop):
 
     def __init__(self, parent: Linop):
         self.parent = parent
-        self.unitary = parent.unitary
+        self.unitary, self.host = parent.unitary, parent.host
         super().__init__(parent.ishape, parent.oshape, repr_str=f"{parent.repr_str}.H")
 
     def of_tensor(self, x, adjoint: bool = False):
@@ -93,8 +107,9 @@ class Adjoint(Linop):
 class SelfAdjoint(Linop):
     """A square operator B = B^H given by a function: what `_normal_linop` returns."""
 
-    def __init__(self, shape: Sequence[int], function: Any, repr_str: str):
-        self.function = function
+    def __init__(self, shape: Sequence[int], function: Any, repr_str: str, *, host: bool | None = None):
+        made_by = getattr(function, "__self__", getattr(function, "A", None))
+        self.function, self.host = function, getattr(made_by, "host", True) if host is None else host
         super().__init__(shape, shape, repr_str=repr_str)
 
     def _apply(self, input):
@@ -107,7 +122,7 @@ class SelfAdjoint(Linop):
 class Identity(Linop):
     """x -> x, as a copy (SigPy's returns its input, which then is changed in place)."""
 
-    unitary = True
+    unitary, host = True, False
 
     def __init__(self, shape):
         shape = check_shape("shape", shape)
@@ -123,7 +138,7 @@ class Identity(Linop):
 class Transform(Linop):
     """Base of the unitary transforms over some axes, with `_apply` and `_apply_adjoint`."""
 
-    unitary = True
+    unitary, host = True, False
 
     def __init__(self, shape, axes=(-2, -1)):
         shape = check_shape("shape", shape)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from pisolve import backend
-from pisolve._check import linop
+from pisolve._check import dtype_name, linop
+from pisolve.linops.autograd import apply
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 
 
@@ -49,6 +50,8 @@ class Blocks(Linop):
         ValueError: rows of different lengths, an empty row or column, entries whose shapes do not fit.
     """
 
+    host = False
+
     def __init__(self, rows: Any):
         self.rows = [[None if B is None else linop("rows", B) for B in row] for row in rows]
         if not self.rows or len({len(row) for row in self.rows}) != 1:
@@ -82,12 +85,12 @@ class Blocks(Linop):
 
     @staticmethod
     def _product(rows, parts):
-        return [_add([B(p) for B, p in zip(row, parts) if B is not None]) for row in rows]
+        return [_add([apply(B, p) for B, p in zip(row, parts) if B is not None]) for row in rows]
 
     @staticmethod
     def _fresh(pack, parts, input):
-        if input.dtype.kind == "c":
-            parts = [p.astype(input.dtype, copy=False) for p in parts]
+        if "complex" in dtype_name(input):
+            parts = [backend.cast(p, input) for p in parts]
         out = pack.join(parts)
         return backend.copy(out) if out is input else out  # a plain SigPy identity returns its input
 
@@ -100,7 +103,7 @@ class Blocks(Linop):
         return SelfAdjoint(self.ishape, self._sum_of_normals, "Blocks.N")
 
     def _sum_of_normals(self, x):
-        return _add([row[0].N(x) for row in self.rows])
+        return _add([apply(row[0].N, x) for row in self.rows])
 
 
 def _add(terms):

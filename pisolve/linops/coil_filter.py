@@ -24,10 +24,12 @@ class CoilFilter(Linop):
     kernel, but take 4 coil^2 bytes a pixel (420 MB for 32 x 320 x 320) and as long to make as they save in 30 steps.
     """
 
+    host = False
+
     def __init__(self, kernel, shape, domain="image"):
         kernel = _check.array("kernel", kernel, ndim=4, nonzero=True)
         if _check.is_torch(kernel):
-            kernel = backend.from_torch(kernel)
+            kernel = backend.from_torch(kernel, kernel if backend.native(kernel) else None)
         shape = _check.shape("shape", shape)
         self.domain = _check.choice("domain", domain, ("image", "kspace"))
         coils, coils_in, *size = kernel.shape
@@ -45,14 +47,15 @@ class CoilFilter(Linop):
     def rows(self):
         """(y, coil, coil * kx): the matrices of each row, still to be summed over the taps along x."""
         c, n = self.kernel.shape[0], self.kernel.shape[-1]
-        ey = factors(self.ishape[1], self.kernel.shape[2], str(self.kernel.dtype)).like(self.kernel)
-        flat = self.kernel.transpose(2, 0, 1, 3).reshape(self.kernel.shape[2], -1)
+        ey = factors(self.ishape[1], self.kernel.shape[2], _check.dtype_name(self.kernel)).like(self.kernel)
+        flat = backend.namespace(self.kernel).moveaxis(self.kernel, 2, 0).reshape(self.kernel.shape[2], -1)
         return (ey @ flat).reshape(-1, c, c * n)
 
     @cached_property
     def columns(self):
         """(kx, x): the factors of the taps along x."""
-        return factors(self.ishape[2], self.kernel.shape[3], str(self.kernel.dtype)).like(self.kernel).T.copy()
+        return backend.copy(factors(self.ishape[2], self.kernel.shape[3], _check.dtype_name(self.kernel)).like(
+            self.kernel).T)
 
     def matrices(self, y, x):
         """The coil x coil matrices (y, x, coil, coil) at fractions y, x (arrays, 0 the centre) of the field of view."""
@@ -99,7 +102,7 @@ class CoilFilter(Linop):
 
     def _by_rows(self, work, x):
         """work(rows, x (y, coil, x)) -> (y, coil, x) for groups of rows; the same for any number of threads."""
-        out = backend.namespace(x).empty(tuple(self.oshape), dtype=np.result_type(x.dtype, self.kernel.dtype))
+        out = backend.empty(self.oshape, x, backend.together(x, self.kernel))
         y = x.swapaxes(0, 1)
         if backend.namespace(x) is not np:
             out[:] = work(self.rows, y).swapaxes(0, 1)
@@ -117,10 +120,11 @@ class CoilFilter(Linop):
 
     def _forward(self, rows, y):
         shifted = y[:, :, None] * self.columns
-        return rows @ shifted.reshape(len(y), -1, y.shape[-1])
+        return backend.cast(rows, shifted) @ shifted.reshape(len(y), -1, y.shape[-1])
 
     def _backward(self, rows, y):
-        parts = rows.conj().swapaxes(-2, -1) @ y
+        kind = backend.together(rows, y)  # torch multiplies no matrices of different kinds
+        parts = backend.cast(rows.conj().swapaxes(-2, -1), kind) @ backend.cast(y, kind)
         parts = parts.reshape(len(y), self.kernel.shape[0], -1, y.shape[-1])
         return (parts * self.columns.conj()).sum(2)
 
@@ -142,7 +146,7 @@ class CoilFilter(Linop):
             top, left = g.shape[2] - 1 - dy, g.shape[3] - 1 - dx
             whole[:, :, top:top + g.shape[2], left:left + g.shape[3]] += np.einsum(
                 "ba,bcij->acij", g[:, :, dy, dx].conj(), g, optimize=True)
-        return backend.namespace(self.kernel).asarray(whole.astype(self.kernel.dtype))
+        return backend.like(whole.astype(_check.dtype_name(self.kernel)), self.kernel)
 
 
 @lru_cache(32)
@@ -161,7 +165,7 @@ def coil_filter(kernel: Sequence[int], shape: Sequence[int], domain: str = "imag
     centred orthonormal FFT. SPIRiT's G and the projections of structured low-rank methods are such filters.
 
     Args:
-        kernel: (coil, coil, ky, kx) complex, sizes odd and at most those of k-space; numpy, cupy or torch (CPU).
+        kernel: (coil, coil, ky, kx) complex, sizes odd and at most those of k-space; numpy, cupy or torch.
         shape: (coil, y, x) of the coil images or of k-space.
         domain: "image" or "kspace", what the operator takes and gives.
 

@@ -20,12 +20,14 @@ def reflect(x):
 class VirtualCoils(Linop):
     """The class behind `virtual_coils`; `real` and `virtual` are its two SENSE operators."""
 
+    host = False
+
     def __init__(self, mps, phase, mask=None):
         mps = array("mps", mps, ndim=3, nonzero=True)
         phase = array("phase", phase, shape=mps.shape[-2:])
-        mps = backend.from_torch(mps) if _check.is_torch(mps) else mps
+        mps = backend.from_torch(mps, mps if backend.native(mps) else None) if _check.is_torch(mps) else mps
         phase = backend.like(backend.to_numpy(phase), mps)
-        turned = mps * backend.unit(phase).astype(mps.dtype)
+        turned = mps * backend.cast(backend.unit(phase), mps)
         flipped = None
         if mask is not None:
             mask = _check.mask("mask", mask, mps.shape)

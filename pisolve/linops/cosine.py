@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from pisolve import backend
+from pisolve._check import dtype_name
 from pisolve._types import Axes
 from pisolve.linops.base import Transform
 
@@ -29,7 +30,7 @@ class CosineTransform(Transform):
             return run(x, axes=self.axes, norm="ortho", workers=backend.threads())
         xp = backend.namespace(x)
         for axis in self.axes:  # on a GPU a product with the matrix: its FFT would take the two parts by themselves
-            C = _matrix(x.shape[axis]).like(x, str(x.dtype))
+            C = _matrix(x.shape[axis]).like(x, dtype_name(x))
             x = xp.moveaxis(xp.moveaxis(x, axis, -1) @ (C if inverse else C.T), -1, axis)
         return x
 

@@ -14,6 +14,8 @@ from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 class Gradient(Linop):
     """The class behind `gradient`."""
 
+    host = False
+
     def __init__(self, shape, axes=(-2, -1), boundary="periodic"):
         shape = _check.shape("shape", shape)
         self.axes = _check.axes("axes", axes, len(shape))
@@ -27,7 +29,7 @@ class Gradient(Linop):
         if self._compiled(input):
             return self._run("forward", input, self.oshape)
         xp = backend.namespace(input)
-        out = xp.empty(tuple(self.oshape), dtype=input.dtype)
+        out = backend.empty(self.oshape, input)
         for d, axis in zip(out, self.axes):
             lo, hi, first, last = ends(input.ndim, axis)
             xp.subtract(input[hi], input[lo], out=d[lo])
@@ -37,8 +39,7 @@ class Gradient(Linop):
     def _apply_adjoint(self, input):
         if self._compiled(input):
             return self._run("backward", input, self.ishape)
-        xp = backend.namespace(input)
-        out = xp.zeros(tuple(self.ishape), dtype=input.dtype)
+        out = backend.zeros(self.ishape, input)
         for d, axis in zip(input, self.axes):
             lo, hi, first, last = ends(d.ndim, axis)
             out[lo] -= d[lo]
@@ -73,8 +74,7 @@ class Gradient(Linop):
         """-Laplace(x): each neighbour pair adds its difference to both ends; no gradient field is stored."""
         if self._compiled(x):
             return self._run("laplacian", x, self.ishape)
-        xp = backend.namespace(x)
-        out = xp.zeros_like(x)
+        out = backend.zeros_like(x)
         for axis in self.axes:
             lo, hi, first, last = ends(x.ndim, axis)
             d = x[hi] - x[lo]

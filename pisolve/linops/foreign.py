@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pisolve import backend
-from pisolve._check import brief, is_array, is_cupy, is_torch
+from pisolve._check import brief, dtype_name, is_array, is_torch
 from pisolve._check import shape as check_shape
 from pisolve._types import ArrayLike
 from pisolve.linops.base import Adjoint, Linop
@@ -19,14 +19,17 @@ class Foreign(Linop):
     """x -> M x, reshaped: the class behind `from_matrix`."""
 
     def __init__(self, M, ishape, oshape):
-        self.M = M
+        self.M, self.host = M, not is_array(M)
+        self._matrix = None if self.host else backend.Constant(M)
         super().__init__(oshape, ishape, repr_str=f"from_matrix({type(M).__name__})")
 
     def _times(self, x, shape, adjoint):
         M = self.M
         if is_array(M):
-            M = backend.like(M, x) if is_cupy(x) else backend.to_numpy(M)
-            out = (M.conj().T if adjoint else M) @ x.reshape(-1)
+            M, v = self._matrix.like(x), x.reshape(-1)
+            if is_torch(x):  # which multiplies no matrix and vector of different kinds
+                M, v = (backend.cast(a, backend.together(M, v)) for a in (M, v))
+            out = (M.conj().T if adjoint else M) @ v
         elif hasattr(M, "matvec"):
             try:
                 out = (M.rmatvec if adjoint else M.matvec)(x.reshape(-1))
@@ -35,7 +38,8 @@ class Foreign(Linop):
                                 "scipy.sparse.linalg.LinearOperator(shape, matvec=..., rmatvec=...)") from error
         else:
             out = (M.conj().T if adjoint else M) @ x.reshape(-1)
-        return out.reshape(shape).astype(x.dtype if x.dtype.kind == "c" else out.dtype, copy=False)
+        out = out.reshape(tuple(shape))
+        return backend.cast(out, x) if "complex" in dtype_name(x) else out
 
     def _apply(self, input):
         return self._times(input, self.oshape, False)

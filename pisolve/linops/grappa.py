@@ -18,6 +18,8 @@ SMALL = 1 << 14  # samples of k-space that are filled sooner than BLAS is told t
 class Grappa(Linop):
     """The class behind `grappa`."""
 
+    host = False
+
     def __init__(self, weights, shape):
         shape = _check.shape("shape", shape)
         weights.check("shape", shape)

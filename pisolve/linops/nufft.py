@@ -72,7 +72,7 @@ class PointsNormal(SelfAdjoint):
     """A^H A of points: Toeplitz, and A^H after A where coordinates are tensors that get a gradient."""
 
     def __init__(self, A, function):
-        super().__init__(A.ishape, function, f"{type(A).__name__}.N")
+        super().__init__(A.ishape, function, f"{type(A).__name__}.N", host=A.host)
         self.A = A
 
     def of_tensor(self, x, adjoint: bool = False):

@@ -37,7 +37,7 @@ class OffResonance(Linop):
             del samples[self.coil_axis]
         self.field_map = checked_field(field_map, tuple(A.ishape))
         self.times = checked_times(times, tuple(samples), increasing=self.coord is not None)
-        self._given = segments
+        self._given, self.host = segments, getattr(A, "host", True)
         self._range = float(self.times.min()), float(self.times.max())
         self._chosen = Segments(self._seen, *self._range, accuracy=None if segments else accuracy, count=segments)
         self.segments, self.error, self._kept = len(self._chosen), self._chosen.error, {}
@@ -90,10 +90,10 @@ class OffResonance(Linop):
         return self.__dict__ | {"_kept": {}}
 
     def _apply(self, input):
-        return self._sum(input, lambda b, c: self.A(c * input) * b)
+        return self._sum(input, lambda b, c: apply(self.A, c * input) * b)
 
     def _apply_adjoint(self, input):
-        return self._sum(input, lambda b, c: self.A.H(input * b.conj()) * c.conj())
+        return self._sum(input, lambda b, c: apply(self.A.H, input * b.conj()) * c.conj())
 
     def _sum(self, x, term):
         out = None

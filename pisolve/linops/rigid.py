@@ -18,6 +18,8 @@ class Rigid(Linop):
         angles: (state,), degrees.
     """
 
+    host = False
+
     def __init__(self, shape, shifts, angles, axis):
         self.shifts, self.angles = shifts, angles
         self._passes = [(along, backend.Constant(ramp)) for along, ramp in _ramps(shape, shifts, angles)]

@@ -31,6 +31,8 @@ class Sense(Linop):
         iaxes, oaxes: the names of the axes of x and of A x, None where they were not given.
     """
 
+    host = False
+
     def __init__(self, mps, mask=None, weights=None, *, ndim: int = 2):
         self.ndim, self.lead = ndim, tuple(mps.shape[:-1 - ndim])
         super().__init__(mps.shape, (*self.lead, *mps.shape[-ndim:]))
@@ -115,7 +117,7 @@ class Sense(Linop):
         return {i: shared or make(self._weight(i), size) for i in np.ndindex(self.lead)}
 
     def _apply(self, input):
-        out = backend.namespace(input).empty(tuple(self.oshape), dtype=np.result_type(input.dtype, self.mps.dtype))
+        out = backend.empty(self.oshape, input, backend.together(input, self.mps))
         if backend.namespace(input) is np:
             self._each(lambda i, c: self._encode[i].forward(self.mps[i][c], input[i], out[i][c]))
             return out
@@ -138,8 +140,7 @@ class Sense(Linop):
         return self._in_batches(input, self._zeros(input), work)
 
     def _zeros(self, x):
-        kind = np.result_type(x.dtype, self.mps.dtype)
-        return backend.namespace(x).zeros(tuple(self.ishape), dtype=kind)
+        return backend.zeros(self.ishape, x, backend.together(x, self.mps))
 
     def _adjoint_linop(self):
         return Adjoint(self)
@@ -161,7 +162,7 @@ class Sense(Linop):
 
 def gather(shape, tasks, results):
     """Add the coil groups of each slice into an image of `shape`, always in the same order."""
-    out = backend.namespace(results[0]).zeros(tuple(shape), dtype=results[0].dtype)
+    out = backend.zeros(shape, results[0])
     for (i, _), part in zip(tasks, results):
         out[i] += part
     return out
@@ -184,7 +185,7 @@ class _Normal:
             energy = (A.mps.real**2 + A.mps.imag**2).sum(-1 - A.ndim)
             self.diagonal = energy if w2 is None else energy * w2
             return
-        self.w2 = xp.fft.ifftshift(w2, axes=self.axes)
+        self.w2 = backend.shift(w2, self.axes, inverse=True)
         kernel = Normal if A.ndim == 2 else NormalVolume
         if xp is np and kernel.fits(A.mps, self.axes):
             self.compiled = kernel(A.mps, self.w2)
@@ -195,7 +196,7 @@ class _Normal:
     def __call__(self, x):
         if not self.axes:
             return x * self.diagonal
-        if self.compiled and np.result_type(x, self.A.mps) == self.A.mps.dtype:
+        if self.compiled and backend.together(x, self.A.mps) == _check.dtype_name(self.A.mps):
             return self.compiled(x)
         if backend.namespace(x) is not np:
             return self.A._in_batches(x, self.A._zeros(x), self._batched)

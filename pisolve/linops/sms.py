@@ -25,6 +25,8 @@ class Sms(Linop):
     a coil are added before its one FFT.
     """
 
+    host = False
+
     def __init__(self, mps, mask=None, weights=None, *, caipi_shift=0):
         self.mps = mps = checked_maps(mps, 4)
         bands, coils, ny, nx = mps.shape
@@ -44,7 +46,7 @@ class Sms(Linop):
     @cached_property
     def _bound(self):
         energy = (self.mps.real**2 + self.mps.imag**2).sum(1)
-        square = energy.reshape(len(energy), -1).max(1).sum()
+        square = sum(band.max() for band in energy)
         return float(square) ** 0.5 * (1.0 if self.weight is None else float(self.weight.max()))
 
     def _rolled(self, x, sign):
@@ -64,7 +66,7 @@ class Sms(Linop):
         x = self._rolled(input, -1)
         if self.phase is None:
             return self._sets(x)
-        out = backend.namespace(x).empty(tuple(self.oshape), dtype=np.result_type(x.dtype, self.mps.dtype))
+        out = backend.empty(self.oshape, x, backend.together(x, self.mps))
 
         def work(coils):
             t = 0

@@ -24,6 +24,8 @@ class SoftSense(Linop):
         weight: as of `sense`.
     """
 
+    host = False
+
     ndim = 2
     coil_axis = -3
     soft = True  # there are several sets of maps
@@ -58,8 +60,8 @@ class SoftSense(Linop):
 
     def _gram(self, i):
         """sum_c conj(S_sc) S_tc of a slice, (s, t, y, x), in double precision."""
-        mps, xp = self.mps[i], backend.namespace(self.mps)
-        out = xp.zeros((len(mps), len(mps), *mps.shape[-2:]), dtype="complex128")
+        mps = self.mps[i]
+        out = backend.zeros((len(mps), len(mps), *mps.shape[-2:]), mps, "complex128")
         for s in range(len(mps)):
             for t in range(s, len(mps)):
                 for a, b in zip(mps[s], mps[t]):
@@ -88,7 +90,7 @@ class SoftSense(Linop):
 
     def _apply(self, input):
         xp = backend.namespace(input)
-        out = xp.empty(tuple(self.oshape), dtype=np.result_type(input.dtype, self.mps.dtype))
+        out = backend.empty(self.oshape, input, backend.together(input, self.mps))
         ones = np.ones((1, 1), out.real.dtype) if xp is np else None
 
         def work(i, coils):
@@ -139,13 +141,13 @@ class _Normal:
         self.A, self.axes = A, A.varying_axes
         xp = backend.namespace(A.mps)
         if self.axes:
-            self.w2 = xp.fft.ifftshift(A.weight**2, axes=self.axes)
+            self.w2 = backend.shift(A.weight**2, self.axes, inverse=True)
             return
         gram = xp.stack([A._gram(i) for i in np.ndindex(A.lead)])
         gram = gram if A.lead else gram[0]
         if A.weight is not None:  # of size 1 along y and x
-            gram *= (A.weight.astype("float64") ** 2)[..., None, None, :, :]
-        self.gram = gram.astype(A.mps.dtype)
+            gram *= (backend.cast(A.weight, "float64") ** 2)[..., None, None, :, :]
+        self.gram = backend.cast(gram, A.mps)
 
     def __call__(self, x):
         if not self.axes:
@@ -214,6 +216,7 @@ def soft_sense(mps: ArrayLike, mask: ArrayLike | None = None, weights: ArrayLike
     if coord is not None:
         if mask is not None:
             raise ValueError("mask beside coord: leave out the coordinates of samples that were not measured")
+        mps = backend.to_numpy(mps) if _check.is_torch(mps) else mps
         A = soft_points(mps, coord, weights, axes=axes, shape=shape, eps=eps)
     else:
         if shape is not None:

@@ -20,7 +20,7 @@ def cg_step(H, x, r, p, rr):
 
 def drawn_to_data(A, AHy, x, eps: float, *, iterations: int, tol: float):
     """argmin_u 1/2 ||A u - y||^2 + eps/2 ||u - x||^2 by conjugate gradients from x: data brought into an image."""
-    eps = x.real.dtype.type(eps)
+    eps = backend.number(eps, x)
     return cg_solve(lambda p: A.N(p) + eps * p, AHy + eps * x, x, iterations=iterations, tol=tol)
 
 

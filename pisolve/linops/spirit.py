@@ -39,18 +39,21 @@ def spirit(kernel: Sequence[int], shape: Sequence[int], domain: str = "image") -
 def _minus_identity(kernel, factor):
     """factor * (kernel - delta): the identity is one more tap of the kernel."""
     kernel = _check.array("kernel", kernel, ndim=4, nonzero=True)
-    kernel = backend.from_torch(kernel).copy() if _check.is_torch(kernel) else kernel.copy()
+    like = kernel if backend.native(kernel) else None
+    kernel = backend.copy(backend.from_torch(kernel, like) if _check.is_torch(kernel) else kernel)
     coils = backend.like(np.arange(len(kernel)), kernel)
     centre = (coils, coils, kernel.shape[2] // 2, kernel.shape[3] // 2)
     if kernel.shape[0] != kernel.shape[1] or bool((kernel[centre] != 0).any()):
         raise ValueError(f"kernel must be (coil, coil, ky, kx) with 0 at (c, c, centre), got shape "
                          f"{tuple(kernel.shape)}: calib.spirit_kernel makes one")
     kernel[centre] = -1
-    return kernel * kernel.real.dtype.type(factor)
+    return kernel * backend.number(factor, kernel)
 
 
 class SampledFFT(Linop):
     """The class behind `sampled_fft`: SENSE of one coil with a map of 1, for each coil image as a slice."""
+
+    host = False
 
     def __init__(self, shape, mask, like=None):
         shape = _check.shape("shape", shape)
@@ -59,7 +62,7 @@ class SampledFFT(Linop):
         mask = _check.mask("mask", mask, shape)
         ones = np.ones((shape[0], 1, *shape[1:]), "complex64") if like is None else backend.zeros(
             (shape[0], 1, *shape[1:]), like) + 1
-        self.sense = Sense(ones, backend.namespace(ones).asarray(mask))
+        self.sense = Sense(ones, mask)
         super().__init__(shape, shape)
 
     def norm_bound(self):
@@ -148,6 +151,8 @@ def spirit_encoding(kernel: Sequence[int], mask: ArrayLike, shape: Sequence[int]
 
 class SpiritMissing(Linop):
     """The class behind `spirit_missing`."""
+
+    host = False
 
     def __init__(self, kernel, mask, shape):
         self.consistency = CoilFilter(_minus_identity(kernel, 1.0), shape)

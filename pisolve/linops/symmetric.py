@@ -14,6 +14,8 @@ from pisolve.linops.difference import ends, gradient
 class SymmetricGradient(Linop):
     """The class behind `symmetric_gradient`."""
 
+    host = False
+
     def __init__(self, shape, axes=(-2, -1), boundary="periodic"):
         shape, self.boundary = check_shape("shape", shape), boundary
         self.axes = gradient(shape, axes, boundary=boundary).axes  # with its checks
@@ -44,7 +46,7 @@ class SymmetricGradient(Linop):
         return out
 
     def _apply(self, input):
-        out = backend.namespace(input).empty(tuple(self.oshape), dtype=input.dtype)
+        out = backend.empty(self.oshape, input)
         d = len(self.axes)
         for i in range(d):
             out[i] = self._back(input[i], i)
@@ -53,7 +55,7 @@ class SymmetricGradient(Linop):
         return out
 
     def _apply_adjoint(self, input):
-        out = backend.namespace(input).empty(tuple(self.ishape), dtype=input.dtype)
+        out = backend.empty(self.ishape, input)
         d = len(self.axes)
         for i in range(d):
             out[i] = self._back_adjoint(input[i], i)

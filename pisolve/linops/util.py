@@ -64,7 +64,7 @@ def opnorm(A: Any, *, iterations: int = 30, seed: int = 0, like: Any = None) -> 
     rng = np.random.default_rng(integer("seed", seed, low=0))
     v = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
     if like is not None:
-        v = backend.namespace(like).asarray(v, dtype=like.dtype)
+        v = backend.cast(backend.like(v, like), like)
     return 1.01 * top(lambda b: apply(A.N, b), v / float(backend.norm(v)), iterations) ** 0.5
 
 

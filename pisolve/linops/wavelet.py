@@ -18,7 +18,7 @@ _ORTHONORMAL = 1e-9  # PyWavelets' tables are right to 1e-11, but for dmey, a se
 class WaveletTransform(Linop):
     """The class behind `wavelet`."""
 
-    unitary = True
+    unitary, host = True, False
 
     def __init__(self, shape, name="db2", levels=None, axes=(-2, -1)):
         import pywt

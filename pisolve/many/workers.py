@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import warnings
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import suppress
 
 from pisolve import _check, backend
 from pisolve.io.door import reading, toml_of
@@ -13,6 +15,7 @@ from pisolve.many.processes import begin
 
 _CLIENTS = ("None, 'local:4', 'tcp://host:8786', 'slurm:cluster.toml', a distributed.Client, or an executor of "
             "concurrent.futures")
+WAIT, WAIT_QUEUE, QUIET = 600.0, 86400.0, 10.0  # s for a first worker: of a cluster, of a queue, until it is said
 _QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster", "oar": "OARCluster",
            "moab": "MoabCluster", "htcondor": "HTCondorCluster"}  # of dask_jobqueue, by their words
 
@@ -81,17 +84,40 @@ class Cluster:
         client: a `distributed.Client`.
         owned: what is closed at the end.
         budget: bytes that all tasks may take together.
+        wait: seconds in which a first worker must come.
+
+    Raises:
+        TimeoutError: none came.
     """
 
     width = math.inf
 
-    def __init__(self, client, owned=(), budget: float = math.inf):
+    def __init__(self, client, owned=(), budget: float = math.inf, wait: float = WAIT):
         from distributed.scheduler import KilledWorker
 
         self.client, self.owned, self.budget, self.lost = client, owned, budget, (KilledWorker,)
-        client.wait_for_workers(1)  # a queue of jobs may take its time
+        try:
+            self._first(wait)
+        except BaseException:
+            self.close(True)
+            raise
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         self.memory = max((w.get("resources", {}).get("memory", 0) for w in workers), default=0)
+
+    def _first(self, wait: float) -> None:
+        """Wait for a first worker: after some seconds it is said."""
+        with suppress(TimeoutError):
+            return self.client.wait_for_workers(1, timeout=min(QUIET, wait))
+        where = getattr(getattr(self.client, "scheduler", None), "address", "the scheduler")
+        if wait > QUIET:
+            warnings.warn(f"the cluster at {where} has no worker yet: waiting for one, at most {wait:g} s; Ctrl-C ends "
+                          "it", stacklevel=_check.outside())
+        try:
+            self.client.wait_for_workers(1, timeout=max(wait - QUIET, 0.01))
+        except TimeoutError:
+            raise TimeoutError(f"no worker came to the cluster at {where} within {wait:g} s: start one, dask worker "
+                               f"{where}, look at the queue's jobs, or wait longer, wait = SECONDS in the queue's "
+                               ".toml") from None
 
     def submit(self, work, task: dict):
         """The future of `work(task)`, as `concurrent.futures` has them."""
@@ -154,10 +180,13 @@ def _opened(address: str, workers, threads: int) -> Cluster:
 def _queued(kind: str, path: str) -> Cluster:
     """Workers that a queue of jobs starts: `jobs` of them, and what else a .toml says for dask_jobqueue's cluster.
 
+    `wait` is for how many seconds the first one may be waited for, a day by default.
+
     Each worker declares the memory that it has, as its share of that of a job, so that tasks wait for it.
     """
     values = toml_of(path)
     jobs = _check.integer(f"jobs in {path}", values.pop("jobs", 1), low=1)
+    wait = _check.number(f"wait in {path}", values.pop("wait", WAIT_QUEUE), low=0, strict=True)
     values.setdefault("processes", _check.integer(f"cores in {path}", values.get("cores"), low=1))
     _check.extra("dask_jobqueue", "queue")
     import dask_jobqueue
@@ -172,7 +201,7 @@ def _queued(kind: str, path: str) -> Cluster:
         cluster = getattr(dask_jobqueue, _QUEUES[kind])(**values)
     cluster.scale(jobs=jobs)
     client = Client(cluster)
-    return Cluster(client, (client, cluster))
+    return Cluster(client, (client, cluster), wait=wait)
 
 
 def _refuse(workers) -> None:

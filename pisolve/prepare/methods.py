@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pisolve import calib, linops
+from pisolve import backend, calib, linops
 from pisolve._check import choice, number, outside, shape
 from pisolve._types import PathLike
 from pisolve.calib.grappa import LARGEST
@@ -131,10 +131,10 @@ class Spirit(Method):
         return Model(A, A.data(part.kspace), root_sum_of_squares, A.data)
 
     def workspace(self, shape: Sequence[int], itemsize: Any) -> int:
-        """The rows of the coil filter, and the shifted coil images."""
+        """The rows of the coil filter, the shifted coil images, and what a centred FFT of these holds beside them."""
         coils, ny, nx = shape
         taps = 2 * self.kernel[1] - 1
-        return taps * coils * ny * nx * itemsize + ny * coils**2 * taps * itemsize
+        return (taps + 3) * coils * ny * nx * itemsize + ny * coils**2 * taps * itemsize
 
 
 @dataclass(frozen=True)
@@ -151,4 +151,6 @@ class CoilImages(Method):
 
 def root_sum_of_squares(x):
     """Coil images (coil, y, x) -> (y, x), complex with phase 0."""
-    return np.linalg.norm(x, axis=-3).astype(x.dtype)
+    if isinstance(x, np.ndarray):
+        return np.linalg.norm(x, axis=-3).astype(x.dtype)
+    return backend.cast(backend.sqrt((x.real**2 + x.imag**2).sum(-3)), x)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from pisolve import _axes, calib, io, masks, scan
-from pisolve.backend import fft, parallel, side_by_side, to_numpy
+from pisolve._check import dtype_name
+from pisolve.backend import cast, fft, parallel, side_by_side, to_numpy, to_torch
 from pisolve.prepare.channels import Channels, Compress
 from pisolve.prepare.maps import Maps
 from pisolve.prepare.model import Method, Model
@@ -144,7 +145,7 @@ def _parallel_sets(one: Scan) -> bool:
 
 
 def models_of(one: Scan, method: Method = SENSE, *, each: Sequence[str] = EACH, parts: list[Scan] | None = None,
-              gpu: int | None = None, keep: int | None = None,
+              gpu: Any = None, keep: int | None = None,
               scaled: bool = True) -> tuple[Sequence[Model | None], float | None]:
     """(one `Model` a part, scale) of a prepared scan: scale * model.y is solved; None for a part that holds nothing.
 
@@ -153,12 +154,12 @@ def models_of(one: Scan, method: Method = SENSE, *, each: Sequence[str] = EACH, 
         method: what makes a model of a part.
         each: the axes along which the scan is taken apart.
         parts: `one.parts(each)`, where they are there already: planes of a 3-D scan cost a Fourier transform.
-        gpu: the GPU on which the models are made, None for the CPU.
+        gpu: the `torch.device` on which the models are made, None for the CPU.
         keep: how many of a GPU's models are kept at most; the others are made again. None: all of them.
         scaled: False: the scale is known, None is returned for it.
     """
     parts = one.parts(each) if parts is None else parts
-    models = _OnGpu(parts, method, keep) if gpu is not None else [model_of(p, method) for p in parts]
+    models = _OnGpu(parts, method, gpu, keep) if gpu is not None else [model_of(p, method) for p in parts]
     return models, zero_filled_scale(models) if scaled else None
 
 
@@ -167,25 +168,25 @@ def holds(part: Scan) -> bool:
     return bool(part.kspace.any()) and (part.mps is None or bool(part.mps.any()))
 
 
-def model_of(part: Scan, method: Method, *, gpu: bool = False) -> Model | None:
-    """The `Model` of a part of a prepared scan, its k-space and maps moved to the current GPU first if `gpu`.
+def model_of(part: Scan, method: Method, *, gpu: Any = None) -> Model | None:
+    """The `Model` of a part of a prepared scan, its k-space and maps moved to a GPU, a `torch.device`, first if given.
 
     None where there is nothing to solve: no sample that is not zero, or maps that are zero everywhere.
     """
     if not holds(part):
         return None
-    if gpu:
-        import cupy
-
-        part = part._with(kspace=cupy.asarray(part.kspace), mps=None if part.mps is None else cupy.asarray(part.mps))
+    if gpu is not None:
+        part = part._with(**{n: None if a is None else to_torch(a).to(gpu) for n, a in (
+            ("kspace", part.kspace), ("mps", part.mps))})
     return method(part)
 
 
 class _OnGpu(Sequence):
     """The models of all parts, made when they are asked for; at most `keep` are in the GPU's memory at a time."""
 
-    def __init__(self, parts, method, keep=None):
-        self.parts, self.method, self.keep, self._kept = parts, method, keep or len(parts), {}
+    def __init__(self, parts, method, gpu, keep=None):
+        self.parts, self.method, self.gpu = parts, method, gpu
+        self.keep, self._kept = keep or len(parts), {}
 
     def __len__(self):
         return len(self.parts)
@@ -196,7 +197,7 @@ class _OnGpu(Sequence):
         if z not in self._kept:
             while len(self._kept) >= self.keep:
                 del self._kept[next(iter(self._kept))]
-            self._kept[z] = model_of(self.parts[z], self.method, gpu=True)
+            self._kept[z] = model_of(self.parts[z], self.method, gpu=self.gpu)
         return self._kept[z]
 
     def drop(self, z):
@@ -228,7 +229,7 @@ def peak_of(models) -> tuple[float, np.dtype | None]:
     def of(m):
         m = m.bare or m  # weights have no effect on the scale
         with np.errstate(over="ignore"):
-            return float(abs(m.y).max()), m.y.dtype
+            return float(abs(m.y).max()), np.dtype(dtype_name(m.y))
 
     there = (m for m in models if m is not None)
     made = isinstance(models, list) and all(m is None or isinstance(m.y, np.ndarray) for m in models)
@@ -262,7 +263,7 @@ def scale_of(zero_filled: list, peak: float, dtype) -> float:
 
 def _zero_filled(model, peak):
     """|A^H y / energy| as a picture, in the units of x, of y over `peak`."""
-    y = (model.y / peak).astype(model.y.dtype)
+    y = cast(model.y / peak, model.y)
     x = model.A.H(y if model.density is None else y * model.density)
     image = abs(model.image(x)) if model.energy is None else abs(model.image(x / model.energy)) * model.size
     return to_numpy(image)

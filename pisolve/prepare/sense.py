@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pisolve import backend, linops
+from pisolve import _check, backend, linops
 from pisolve.prepare.model import Method, Model, same
 from pisolve.scan.field import corrected
 
@@ -35,13 +35,13 @@ class Sense(Method):
         if energy is None:
             return Model(A, part.kspace, image)
         return Model(_with_field(part, make(part.mps / size, part.mask, **place)), part.kspace,
-                     lambda x: image(x) / x.real.dtype.type(size), size=size, energy=energy)
+                     lambda x: image(x) / backend.number(size, x), size=size, energy=energy)
 
     def _weighted(self, part) -> Model:
         """With W^(1/2) in A and y: A x = W^(1/2) M F S x."""
         bare = self(part._with(weights=None))
         A = sense_of(part, bare.A.mps)
-        root = np.sqrt(part.weights).astype(part.kspace.real.dtype)
+        root = np.sqrt(part.weights).astype(_check.real_name(part.kspace))
         root = backend.like(np.expand_dims(root, -1 - A.ndim), part.kspace)
         return replace(bare, A=A, y=part.kspace * root, data=lambda kspace: kspace * root, bare=bare)
 
@@ -52,12 +52,14 @@ SENSE = Sense()
 def _of_points(part) -> Model:
     """SENSE of samples anywhere in k-space."""
     image = linops.combine_sets if part.sets > 1 else same
-    density = np.expand_dims(part.encoding.density, -1 - len(part.size)).astype(part.kspace.real.dtype)
+    density = np.expand_dims(part.encoding.density, -1 - len(part.size)).astype(_check.real_name(part.kspace))
+    density = backend.like(density, part.kspace)
     A = sense_of(part)
     size, energy = _normalisation(A, part.kspace * density)
     if energy is None:
         return Model(A, part.kspace, image, density=density)
-    return Model(sense_of(part, part.mps / size), part.kspace, lambda x: image(x) / x.real.dtype.type(size), size=size,
+    energy = backend.like(energy, part.kspace)
+    return Model(sense_of(part, part.mps / size), part.kspace, lambda x: image(x) / backend.number(size, x), size=size,
                  energy=energy, density=density)
 
 
@@ -87,13 +89,14 @@ def _normalisation(A, kspace) -> tuple[float, np.ndarray | None]:
     are not 0, and maps faded from 1 (ESPIRiT's with `soft_crop`). What is below 0.1 s^2 counts as that: dividing by it
     would make the scale one of noise.
     """
-    xp = backend.namespace(A.mps)
-    e = sum(xp.square(abs(m), dtype=np.float64) for m in xp.moveaxis(A.mps, -1 - A.ndim, 0))
+    kind, xp = _check.real_name(kspace), backend.namespace(A.mps)
+    kspace = backend.to_numpy(kspace) if A.host else kspace
+    e = sum(backend.cast(abs(m), "float64") ** 2 for m in xp.moveaxis(A.mps, -1 - A.ndim, 0))
     if abs(e[e > 0] - 1).max() < 1e-3:
         return 1.0, None
-    z = xp.square(abs(A.H(kspace / (abs(kspace).max() or 1))), dtype=np.float64)
-    seen = (z / xp.where(e > 0, e, 1) * (e > 0)).sum()
+    z = backend.cast(abs(A.H(kspace / (abs(kspace).max() or 1))), "float64") ** 2
+    seen = (z / xp.where(e > 0, e, xp.ones_like(e)) * (e > 0)).sum()
     if seen == 0 or (e.max() < 1.001 and z.sum() > 0.99 * seen):
         return 1.0, None
     square = z.sum() / seen
-    return float(square**0.5), xp.maximum(e / square, 0.1).astype(kspace.real.dtype)
+    return float(square**0.5), backend.cast((e / square).clip(min=0.1), kind)

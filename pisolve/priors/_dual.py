@@ -13,7 +13,7 @@ def dual_prox(f, G, x, step: float, *, max_iter: int = 5000):
     u = x - G^H q with q in the dual ball of radius `step`; iterates until the duality gap, which bounds
     1/2 ||u - u*||^2, is below what the precision can tell (Beck and Teboulle, IEEE Trans Image Process 18 (2009) 2419).
     """
-    bound = opnorm(G, like=None if hasattr(x, "detach") else x) ** 2
+    bound = opnorm(G, like=None if hasattr(x, "detach") and not backend.native(x) else x) ** 2
     q = p = backend.zeros_like(apply(G, x))
     t, scale = 1.0, squared_norm(x)
     tiny = 1e-12 if "128" in str(x.dtype) or "float64" in str(x.dtype) else 1e-7

@@ -251,7 +251,7 @@ class Denoiser:
             out = (out - self.offset * unit) / self.scale
         else:
             out = backend.copy(out)
-        return out.to(x.dtype) if _check.is_torch(x) else out.astype(x.dtype, copy=False)
+        return backend.cast(out, x)
 
 
 def _everywhere(sigma, x):
@@ -259,7 +259,7 @@ def _everywhere(sigma, x):
     if not getattr(sigma, "ndim", 0):
         return backend.zeros_like(x.real) + sigma
     sigma = sigma if _check.is_torch(sigma) else backend.like(backend.to_numpy(sigma), x)
-    return backend.zeros_like(x.real) + (sigma.to(x.real.dtype) if _check.is_torch(x) else sigma.astype(x.real.dtype))
+    return backend.zeros_like(x.real) + backend.cast(sigma, x.real)
 
 
 def as_denoiser(obj: Any) -> Denoiser:

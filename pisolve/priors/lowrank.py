@@ -217,7 +217,7 @@ def _threshold(C, step):
             return (U * backend.shrink(S, step)[..., None, :]) @ V
         S, U = xp.linalg.eigh(_gram(C))
         factor = backend.shrink_factor(xp.sqrt(S.clip(min=0)), step)
-        return _cast((U * factor[..., None, :]) @ U.swapaxes(-2, -1).conj(), C) @ C
+        return backend.cast((U * factor[..., None, :]) @ U.swapaxes(-2, -1).conj(), C) @ C
 
     return _batched(work, C, lambda parts: np.concatenate(parts))
 
@@ -278,14 +278,8 @@ def _singular_values(C, what) -> float:
 
 def _gram(C):
     """C C^H in double precision."""
-    C = _cast(C, "complex128")
+    C = backend.cast(C, "complex128")
     return C @ C.swapaxes(-2, -1).conj()
-
-
-def _cast(x, like):
-    """x in another precision, of an array `like` or by name."""
-    dtype = like if isinstance(like, str) else dtype_name(like)
-    return x.to(getattr(backend.namespace(x), dtype)) if is_torch(x) else x.astype(dtype, copy=False)
 
 
 def _batched(work, C, gather):

@@ -78,7 +78,7 @@ class StructuredLowRank(Prior):
         self.split(x.shape)
         if not _check.all_finite(x):  # LAPACK would raise; a run says so in its status
             return x * float("nan")
-        kernel = self._filter(backend.from_torch(x) if _check.is_torch(x) else x)
+        kernel = self._filter(backend.from_torch(x, x if backend.native(x) else None) if _check.is_torch(x) else x)
         return apply(coil_filter(kernel, tuple(x.shape)), x)
 
     def _filter(self, x):
@@ -88,26 +88,26 @@ class StructuredLowRank(Prior):
             gram = self._gram(x)
             V = xp.linalg.eigh(gram)[1][:, -self.rank:]
         P = (V.conj() @ V.T).reshape(coils, ky, kx, coils, ky, kx) / (ky * kx)
-        out = xp.zeros((coils, coils, 2 * ky - 1, 2 * kx - 1), dtype=complex)
+        out = backend.zeros((coils, coils, 2 * ky - 1, 2 * kx - 1), x, "complex128")
         for dy, dx in np.ndindex(ky, kx):  # sample d of the row that is written, all those that are read
             top, left = ky - 1 - dy, kx - 1 - dx
             out[:, :, top:top + ky, left:left + kx] += P[:, dy, dx]
-        return out.astype(x.dtype)
+        return backend.cast(out, x)
 
     def _gram(self, x):
         """H^H H, which holds R_ab[l] = sum over pixels of conj(x_a) x_b exp(-2 pi i l r / N) at short lags l."""
         (ky, kx), (coils, ny, nx), xp = self.kernel, x.shape, backend.namespace(x)
         lags = [_turns(n, k).like(x) for n, k in ((ny, ky), (nx, kx))]
         size = float(abs(x).max()) or 1.0
-        x = x.astype(complex) / size
+        x = backend.cast(x, "complex128") / size
         along_x = (x[:, None] * lags[1].T[None, :, None]).reshape(-1, ny, nx)  # (coil * lag, y, x)
         if xp is np:
             R = np.stack(backend.parallel(lambda y: x[:, y].conj() @ along_x[:, y].T, range(ny)))
         else:
-            R = x.conj().swapaxes(0, 1) @ along_x.transpose(1, 2, 0)  # (y, coil, coil * lag)
+            R = x.conj().swapaxes(0, 1) @ xp.moveaxis(along_x, 0, 2)  # (y, coil, coil * lag)
         R = xp.tensordot(lags[0].T, R, 1).reshape(2 * ky - 1, coils, coils, 2 * kx - 1)
-        R = R.transpose(1, 2, 0, 3)
-        gram = xp.empty((coils, ky, kx, coils, ky, kx), dtype=complex)
+        R = xp.moveaxis(R, 0, 2)
+        gram = backend.empty((coils, ky, kx, coils, ky, kx), x, "complex128")
         for dy, dx in np.ndindex(ky, kx):
             top, left = ky - 1 - dy, kx - 1 - dx
             gram[:, dy, dx] = R[:, :, top:top + ky, left:left + kx]

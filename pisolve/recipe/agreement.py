@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pisolve import backend
-from pisolve._check import outside
+from pisolve._check import outside, real_name
 from pisolve.backend import real
 from pisolve.prepare import agree
 from pisolve.priors import Zero
@@ -163,7 +163,7 @@ def misfit(model, result, part, recipe, scale: float, sigma: float) -> Misfit | 
     weight = 1 if part.weights is None else float((part.weights * (1 if part.mask is None else part.mask)).mean()
                                                   / (1 if part.mask is None else part.mask.mean()))
     left = _normal if recipe.method.needs_maps and not recipe.method.fills else _plain
-    residual, energy, pull, within = left(model, result, part, recipe, model.y.real.dtype.type(scale))
+    residual, energy, pull, within = left(model, result, part, recipe, backend.number(scale, model.y))
     prior = _value(result) if recipe.prior is not None and pull < _LITTLE * residual / 2 else None
     within = None if part.weights is not None else within  # the weights say how much may be left where: not judged
     return Misfit(residual, energy, 2 * (sigma * scale) ** 2 * int(samples) * weight, within, prior)
@@ -181,7 +181,7 @@ def _value(result) -> float | None:
 
 def _normal(model, result, part, recipe, scale):
     """(||r||^2, ||y||^2, Re<A x, r>, ||A^H r||^2) by A^H A, which is the fastest; y was measured as it is."""
-    kept = 1e3 * float(np.finfo(model.y.real.dtype).eps)  # of the digits, where large numbers cancel
+    kept = 1e3 * float(np.finfo(real_name(model.y)).eps)  # of the digits, where large numbers cancel
     x, problem = result.x, getattr(result, "problem", None)
     N, b = model.A.N(x), model.A.H(model.y) * scale if problem is None else problem.AHy
     size, cross = real(backend.dot(x, N)), real(backend.dot(x, b))

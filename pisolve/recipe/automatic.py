@@ -55,7 +55,7 @@ def measured(scan, method, models, parts, scale: float) -> ScanNoise:
 
 
 def _residual(model, scale):
-    return residual_noise(Data(Problem(model.A, model.y * model.y.real.dtype.type(scale))))
+    return residual_noise(Data(Problem(model.A, model.y * backend.number(scale, model.y))))
 
 
 def settled(recipe, scan, models, parts, scale: float):

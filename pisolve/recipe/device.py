@@ -23,7 +23,7 @@ __all__ = ["OutOfMemory", "Plan", "home", "networks", "plan", "session"]
 _IMAGES, _COEFFICIENTS = 14, 9  # of the size of the unknown, and of G x, that a step of a solver holds at most
 _LAYERS = 5  # tensors of a network's first width that are alive at a time: in, out, normalised, joined
 _KEPT, _SLACK = 6, 1.2  # of a fit: copies of its weights in a run; what the way back needs beside what was kept for it
-_SHARE = 0.9  # of the free memory: cupy and cuFFT keep some for themselves
+_SHARE = 0.9  # of the free memory: CUDA and cuFFT keep some for themselves
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Plan:
         return f"{self.slices} of {self.count} slices at a time: {_size(self.total)} of {_size(self.free)} ({told})"
 
 
-def plan(scan, recipe=None, *, free: int | None = None, gpu: int | None = None) -> Plan:
+def plan(scan, recipe=None, *, free: int | None = None, gpu=None) -> Plan:
     """What `recon(scan, device="cuda")` will need on the GPU, before anything is put there.
 
         bytes = slices (k-space + maps) + coil images + solver + prior + network
@@ -77,7 +77,7 @@ def plan(scan, recipe=None, *, free: int | None = None, gpu: int | None = None) 
             Of a series or a volume a part is as large as the recipe's `each` leaves it.
         recipe: the `Recipe`; None: wavelets.
         free: bytes to plan for; None: what is free on the GPU.
-        gpu: the GPU's index, None: the current one.
+        gpu: its index or `torch.device`, None: the current one.
 
     Returns:
         `Plan`, which prints as one line.
@@ -204,7 +204,7 @@ def networks(recipe) -> list:
 
 
 @contextmanager
-def session(gpu: int | None, scan: io.Scan, recipe):
+def session(gpu, scan: io.Scan, recipe):
     """Run a recipe on a GPU: its networks are there meanwhile, and at the end its memory is given back.
 
     Args:
@@ -222,11 +222,10 @@ def session(gpu: int | None, scan: io.Scan, recipe):
         return
     need = plan(scan, recipe, gpu=gpu)
     moved = [(n, p.device) for n in networks(recipe) if (p := next(n.parameters(), None)) is not None]
-    place = backend.torch_device(gpu) if moved else None
     with backend.working_on(gpu, f"What was expected: {need}. Other programs may use this GPU: try device='cpu'"):
         try:
             for network, _ in moved:
-                network.to(place)
+                network.to(gpu)
             yield need.slices
         finally:
             for network, before in moved:

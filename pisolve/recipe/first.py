@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from pisolve import io
-from pisolve._check import array, brief, is_array
+from pisolve._check import array, brief, dtype_name, is_array
 from pisolve.backend import like, to_numpy
 from pisolve.scan.size import filled, wanted
 
@@ -88,4 +88,4 @@ def starts(recipe, scan) -> list | None:
 
 def scaled(x0, model, scale: float):
     """The first image in the units, and the kind of array, that are solved."""
-    return like((x0 * (scale * model.size)).astype(model.y.dtype), model.y)
+    return like((x0 * (scale * model.size)).astype(dtype_name(model.y)), model.y)

@@ -119,7 +119,7 @@ def run(network, model: Model, scale: float, consistency: bool) -> NetworkResult
     start, warning = time.perf_counter(), getattr(network, "warning", None)
     if warning is not None:
         warnings.warn(f"{name_of(network)}: {warning}", stacklevel=_check.outside())
-    y = model.y * model.y.real.dtype.type(scale)
+    y = model.y * backend.number(scale, model.y)
     if consistency and not network.needs_maps and len(y) > 1:
         raise ValueError("consistency of a network without maps is for one coil: a magnitude of several coils has no "
                          "k-space to put data into")
@@ -131,7 +131,7 @@ def run(network, model: Model, scale: float, consistency: bool) -> NetworkResult
         x = model.A.H(y)
     elif network.needs_maps:
         x = consistent(model.A, y, x) if consistency else x
-        residual = float(np.linalg.norm(model.A(x) - y) / np.linalg.norm(y))
+        residual = float(_norm(model.A(x) - y) / _norm(y))
     elif consistency:
         x = consistent(model.A, y, x * backend.unit(model.A.H(y)))
     return NetworkResult(x, status, name_of(network), time.perf_counter() - start, residual, warning=warning)
@@ -159,7 +159,11 @@ def _call(network, A, y):
         raise TypeError(f"{name} must return a {kind} tensor, got {got}")
     if tuple(x.shape) != shape:
         raise ValueError(f"{name} returned shape {tuple(x.shape)}, expected {shape}")
-    return (backend.from_torch(x, y) if _check.is_cupy(y) else backend.to_numpy(x)).astype(y.dtype)
+    return backend.cast(backend.from_torch(x, y), y)
+
+
+def _norm(x):
+    return np.linalg.norm(backend.to_numpy(x))
 
 
 def consistent(A, y, x):
@@ -170,6 +174,6 @@ def consistent(A, y, x):
     """
     r = y - A(x)
     back = A.H(r)
-    if np.linalg.norm(A(back) - r) <= 1e-4 * np.linalg.norm(r):
+    if _norm(A(back) - r) <= 1e-4 * _norm(r):
         return x + back
     return drawn_to_data(A, A.H(y), x, _EPS, iterations=100, tol=1e-5)

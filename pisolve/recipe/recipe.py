@@ -260,7 +260,7 @@ class Recipe:
         self = automatic.of_model(self, model, scale)  # where no whole scan was there to choose by
         if self.network is not None:
             return run_network(self.network, model, scale, self.consistency)
-        y = model.y * model.y.real.dtype.type(scale)
+        y = model.y * backend.number(scale, model.y)
         x0 = None if x0 is None else first.scaled(x0, model, scale)
         result = solve(model.A, y, self.prior, self.solver, callbacks=callbacks, tol=self.tol, progress=progress,
                        max_iter=self.max_iter if max_iter is None else max_iter, state=state, x0=x0,

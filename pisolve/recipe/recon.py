@@ -41,7 +41,7 @@ def recon(scan: Any, prior: Any = None, solver: Solver | None = None, *, mps: An
     Raises:
         TypeError, ValueError, FileNotFoundError: input that cannot be reconstructed, with the remedy; a `device` that
             this machine has not.
-        ImportError: a GPU is asked for, and cupy is missing.
+        ImportError: a GPU is asked for, and torch is missing, or one without CUDA.
         device.OutOfMemory: a slice does not fit into the GPU's memory, with what it needs.
     """
     if prior is not None:

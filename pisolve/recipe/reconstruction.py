@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pisolve import io
+from pisolve import backend, io
 from pisolve._types import PathLike
 from pisolve.figure import SUFFIXES, figure
 from pisolve.prepare import TOLD, like_rss, zero_filled
@@ -33,7 +33,7 @@ def empty(part) -> Result:
 
 def plain(model, scale: float):
     """The SENSE image of a part whose run failed, in scaled units: nothing that a prior made of it."""
-    return solve(model.A, model.y * model.y.real.dtype.type(scale), None, CG(), max_iter=10).x
+    return solve(model.A, model.y * backend.number(scale, model.y), None, CG(), max_iter=10).x
 
 
 def repeated(recipe: Any, result: Any) -> Any:

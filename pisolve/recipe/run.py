@@ -43,7 +43,7 @@ def run(recipe, scan, sigma: float, *, gpu=None, keep=None, callbacks=(), progre
     Args:
         recipe, scan: the recipe, and the scan after `recipe.prepare`.
         sigma: of the noise of its samples, see `Agreement`.
-        gpu: the GPU to run on, None: the CPU.
+        gpu: the `torch.device` to run on, None: the CPU.
         keep: how many parts' data are on the GPU at a time.
         callbacks, progress: as for `solve`; of several parts the bar counts these.
         folder: of checkpoints, or None.
@@ -150,4 +150,4 @@ def _bar(shown, total):
 def _problem(recipe, part, scale):
     """(A, y, prior) of a part in scaled units, on the CPU."""
     model = model_of(part, recipe.method)
-    return model.A, model.y * model.y.real.dtype.type(scale), recipe.prior
+    return model.A, model.y * backend.number(scale, model.y), recipe.prior

@@ -105,6 +105,6 @@ def _of_part(model, part, z, scale, score, sampler, noise, n, seed):
     """n pictures of a part, in scaled units."""
     if model is None:
         return [np.zeros(part.image_shape, part.kspace.dtype)] * n
-    problem = Problem(model.A, model.y * model.y.real.dtype.type(scale))
+    problem = Problem(model.A, model.y * backend.number(scale, model.y))
     found = draws(problem, score, sampler, noise=noise, n=n, seed=(seed, z))
     return [backend.to_numpy(model.image(x)) for x in found]

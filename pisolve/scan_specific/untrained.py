@@ -167,7 +167,7 @@ class _Fitting(Task):
         return self._error(self._image(run))
 
     def _image(self, run):
-        return backend.from_torch(self._made(run))
+        return backend.from_torch(self._made(run), self.AHy)
 
     def _error(self, x) -> float:
         return float(backend.norm(self.back(x) - self.held) / backend.norm(self.held))

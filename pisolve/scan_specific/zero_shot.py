@@ -180,4 +180,4 @@ class _Training(Task):
         return float(torch.linalg.vector_norm(as_torch(A)(x) - y) / torch.linalg.vector_norm(y))
 
     def image(self, run):
-        return backend.from_torch(self.network(*self.whole))
+        return backend.from_torch(self.network(*self.whole), self.data.y)

@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from pisolve import backend
+from pisolve import _check, backend
 from pisolve.linops._fft import BYTES, plan
 from pisolve.linops._normal import takes
 
@@ -30,21 +30,20 @@ class SubspaceNormal:
         self.ndim, self.at, self.group = A.ndim, at, A.group
         self.lead = tuple(n for i, n in enumerate(A.lead) if i != at)  # the axes beside the frames'
         self.mps = A.mps[(slice(None),) * at + (0,)]
-        xp = backend.namespace(self.mps)
-        vectors = backend.like(vectors, self.mps)
-        pairs = xp.einsum("ta,tb->tab", vectors.conj(), vectors)
+        on_cpu = isinstance(self.mps, np.ndarray)
+        pairs = np.einsum("ta,tb->tab", vectors.conj(), vectors)
         inner = tuple(range(-A.ndim, 0))
-        w2 = xp.ones((1,) * A.ndim) if A.weight is None else A.weight.astype("float64") ** 2
+        w2 = np.ones((1,) * A.ndim) if A.weight is None else backend.to_numpy(A.weight).astype("float64") ** 2
         self.axes = tuple(a for a in inner if w2.shape[a] > 1)
-        w2 = xp.fft.ifftshift(w2, axes=self.axes)
+        w2 = np.fft.ifftshift(w2, axes=self.axes)
         if w2.ndim > A.ndim:
-            matrix = xp.tensordot(pairs, xp.moveaxis(w2, at, 0), (0, 0))
-            matrix = xp.moveaxis(matrix, (0, 1), (-2 - A.ndim, -1 - A.ndim))
+            matrix = np.tensordot(pairs, np.moveaxis(w2, at, 0), (0, 0))
+            matrix = np.moveaxis(matrix, (0, 1), (-2 - A.ndim, -1 - A.ndim))
         else:
             matrix = pairs.sum(0).reshape(*pairs.shape[1:], *(1,) * A.ndim) * w2
-        kind = self.mps.dtype if matrix.dtype.kind == "c" else self.mps.real.dtype
-        self.matrix = xp.ascontiguousarray(matrix.astype(kind))  # (..., a, b, k)
-        self.compiled = (xp is np and A.ndim == 2 and self.axes == (-2,)
+        kind = _check.dtype_name(self.mps) if matrix.dtype.kind == "c" else _check.real_name(self.mps)
+        self.matrix = backend.like(np.ascontiguousarray(matrix.astype(kind)), self.mps)  # (..., a, b, k)
+        self.compiled = (on_cpu and A.ndim == 2 and self.axes == (-2,)
                          and takes(self.mps.size, self.mps.shape[-2:], self.mps.dtype, self.axes))
         if self.compiled:  # (..., k, a, b), in the order of the kernel's frequencies, with the scale of both transforms
             self.passes, self.roots, order = plan(self.mps.shape[-2], str(self.mps.dtype))
@@ -59,7 +58,8 @@ class SubspaceNormal:
             return False
         mps = A.mps
         first = mps[(slice(None),) * at + (slice(1),)]
-        return mps.strides[at] == 0 or bool((mps == first).all())
+        steps = mps.stride() if _check.is_torch(mps) else mps.strides
+        return steps[at] == 0 or bool((mps == first).all())
 
     def _of(self, i):
         return self.matrix[i] if self.matrix.ndim > self.ndim + 2 else self.matrix
@@ -68,7 +68,7 @@ class SubspaceNormal:
         """A^H A x for coefficients whose axis stands where that of the frames did."""
         xp = backend.namespace(x)
         x = xp.moveaxis(x, self.at, len(self.lead))
-        if self.compiled and np.result_type(x, self.mps) == self.mps.dtype:
+        if self.compiled and backend.together(x, self.mps) == _check.dtype_name(self.mps):
             return np.moveaxis(self._columns(x), len(self.lead), self.at).copy()
         work = self._cached if xp is np else self._batched
         coils, pixels = self.mps.shape[-1 - self.ndim], prod(self.mps.shape[-self.ndim:])
@@ -76,10 +76,10 @@ class SubspaceNormal:
         tasks = [(i, slice(c, min(c + step, coils))) for i in np.ndindex(self.lead) for c in range(0, coils, step)]
         one = lambda task: work(self.mps[task[0]][task[1]], x[task[0]], self._of(task[0]))  # noqa: E731
         parts = backend.parallel(one, tasks) if xp is np else map(one, tasks)
-        out = xp.zeros(x.shape, dtype=np.result_type(x.dtype, self.mps.dtype))
+        out = backend.zeros(x.shape, x, backend.together(x, self.mps))
         for (i, _), part in zip(tasks, parts):
             out[i] += part
-        return xp.moveaxis(out, len(self.lead), self.at).copy()
+        return backend.copy(xp.moveaxis(out, len(self.lead), self.at))
 
     def _columns(self, x):
         """By the compiled kernel; every column is summed in a fixed order, whatever the number of threads."""

@@ -25,6 +25,8 @@ class Subspace(Linop):
         at: where the axis of the frames, or of the coefficients, is, counted from the front.
     """
 
+    host = False
+
     def __init__(self, vectors, shape, at, axes):
         self.vectors, self.at, self._constant = vectors, at, backend.Constant(vectors)
         ishape = (*shape[:at], vectors.shape[1], *shape[at + 1:])
@@ -49,7 +51,8 @@ class Subspace(Linop):
         matrix = constant.like(x, _check.real_name(x) if real else name)
         matrix = matrix.conj().T if adjoint else matrix
         flat = x.reshape(int(np.prod(x.shape[:self.at])), x.shape[self.at], -1)
-        return xp.matmul(matrix.astype(name), flat).reshape(*x.shape[:self.at], len(matrix), *x.shape[self.at + 1:])
+        product = xp.matmul(backend.cast(matrix, name), flat)
+        return product.reshape(*x.shape[:self.at], len(matrix), *x.shape[self.at + 1:])
 
     def _apply(self, input):
         return self._product(self._constant, input)
@@ -128,7 +131,7 @@ class Encoding(Linop):
         self.A, self.subspace = A, S
         self.coil_axis, self.oaxes, self.iaxes = A.coil_axis, A.oaxes, S.iaxes
         self.mps, self.ndim, self.coord = (getattr(A, n, None) for n in ("mps", "ndim", "coord"))
-        self.row_energy = getattr(A, "row_energy", None)
+        self.row_energy, self.host = getattr(A, "row_energy", None), getattr(A, "host", True)
         super().__init__(A.oshape, S.ishape, repr_str=f"Encoding({S.repr_str})")
         self._kind = (SubspaceNormal if SubspaceNormal.fits(A, S.at) else
                       PointsNormal if PointsNormal.fits(A, S.at, S.vectors.shape[1]) else None)
@@ -150,7 +153,8 @@ class Encoding(Linop):
     def _normal_linop(self):
         if not self.fast:
             return self.subspace.H * self.A.N * self.subspace
-        return SelfAdjoint(self.ishape, self._kind(self.A, self.subspace.vectors, self.subspace.at), "Encoding.N")
+        return SelfAdjoint(self.ishape, self._kind(self.A, self.subspace.vectors, self.subspace.at), "Encoding.N",
+                           host=self.host)
 
 
 def encoding(A: Any, basis: ArrayLike, *, axis: int | str = "echo") -> Encoding:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pisolve import io
+from pisolve import backend, io
 from pisolve._check import array, choice, integer, number, outside, renamed
 from pisolve._hints import instead
 from pisolve._words import CRITERIA
@@ -114,7 +114,7 @@ def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", s
 
 def tune_prepared(scan: io.Scan, prior: Prior, *, criterion: str, solver: Solver | None = None, max_iter: int = 100,
                   tol: float = 1e-4, trials: int | None = None, memo: dict | None = None, each: Sequence[str] = EACH,
-                  gpu: int | None = None, progress: bool = False) -> Tuning:
+                  gpu: Any = None, progress: bool = False) -> Tuning:
     """`tune` of a scan that has its mask and maps, as a recipe does it.
 
     Args:
@@ -123,7 +123,7 @@ def tune_prepared(scan: io.Scan, prior: Prior, *, criterion: str, solver: Solver
         trials: most strengths that are tried, 9 of them as a grid; None: 9, up to 4 more and 4 refinements.
         memo: what is known of the scores, filled as they are found: with it a search that was cut off goes on.
         each: the axes along which the scan is taken apart.
-        gpu: the GPU it runs on, None: the CPU.
+        gpu: the `torch.device` it runs on, None: the CPU.
 
     Operators made elsewhere are not tested here: the recipe does so.
     """
@@ -166,7 +166,7 @@ def _of_scan(scan, prior, run, index, options, gpu=None, each=EACH):
     if options["noise"] is not None:
         options["noise"] *= scale
     size = np.linalg.norm(to_numpy(A.mps), axis=-1 - A.ndim)  # the reference is a root of a sum of squares
-    problem = Problem(A, y * y.real.dtype.type(scale))
+    problem = Problem(A, y * backend.number(scale, y))
     return _tune(problem, prior, run, part.reference, lambda x: part.crop(x * size), **options)
 
 

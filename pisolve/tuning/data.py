@@ -7,7 +7,7 @@ from functools import reduce
 import numpy as np
 
 from pisolve import _axes, backend
-from pisolve._check import dtype_name, real_name
+from pisolve._check import dtype_name, is_torch, real_name
 from pisolve.backend._sigpy import sigpy
 from pisolve.linops import sense
 from pisolve.linops.sense import Sense
@@ -22,7 +22,7 @@ class Data:
     """The operator and the data of a problem.
 
     Attributes:
-        A, y: operator and data, zero where not sampled; numpy or cupy.
+        A, y: operator and data, zero where not sampled; numpy, cupy or torch.
         plain: A without off-resonance.
         ndim: how many of y's axes are encoded, the last ones.
         inside: numpy bool array that broadcasts to y, True where sampled.
@@ -38,7 +38,7 @@ class Data:
         self.plain = self.A.A if hasattr(self.A, "around") else self.A
         if y.ndim < 2:
             raise ValueError(f"y has shape {tuple(y.shape)}: tuning needs data of two or more axes")
-        y = backend.from_torch(y) if hasattr(y, "detach") else y
+        y = backend.from_torch(y, y if backend.native(y) else None) if is_torch(y) else y
         shots = len(self.plain.oshape) - 1 - len(self.plain.lead) if self.anywhere else 2
         self.ndim = self.plain.ndim if self.is_sense else shots
         weight = _weight(self.plain)
@@ -80,7 +80,7 @@ class Data:
 
     def like(self, x):
         """The numpy array `x` as an array of y's kind."""
-        return backend.namespace(self.y).asarray(x)
+        return backend.like(x, self.y)
 
     def on_data(self, samples):
         """An array of the shape of `sampled` as one that broadcasts to y: with an axis of coils."""
@@ -162,8 +162,8 @@ def _weight(A):
     if not isinstance(A, Sense):
         return None
     if A.weight is None:
-        return backend.namespace(A.mps).ones((1,) * A.ndim, "float32")
-    return A.weight if A.weight.ndim == A.ndim else backend.namespace(A.mps).expand_dims(A.weight, -1 - A.ndim)
+        return backend.like(np.ones((1,) * A.ndim, "float32"), A.mps)
+    return A.weight if A.weight.ndim == A.ndim else A.weight[(..., None, *(slice(None),) * A.ndim)]
 
 
 def _reweighted(A, keep):

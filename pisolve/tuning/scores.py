@@ -145,7 +145,7 @@ class Sure(Score):
 
     def judge(self, result, prior):
         eps = _EPS * self.noise
-        y = self.data.y + self.data.y.real.dtype.type(eps) * self.b
+        y = self.data.y + self.b * backend.number(eps, self.b)
         moved = self.run(self.data.A, y, prior, max_iter=result.state.k, tol=0)  # the same number of steps
         if not moved.ok:
             return np.inf
