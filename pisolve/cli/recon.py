@@ -63,6 +63,7 @@ def _prior(group) -> None:
     add("--sigma", type=number_or(AUTO, NOISE), help="noise level of a denoiser, or auto, or noise: of pnp, by the "
         "scan's own; one with a level of its own works at that")
     add("--tune", choices=CRITERIA, help="how auto chooses; default: holdout (reference: an oracle, with --accel)")
+    add("--minutes", type=float, metavar="N", help="the time that auto may take; default: as long as it wants")
     add("--denoiser", metavar="NAME|FILE", help=f"for pnp and red: a shipped one or weights; default: {DENOISER}")
     add("--level", type=number_or("blind"), help="sigma that the weights were trained for, or blind, where they do not "
         "say it")

@@ -89,7 +89,7 @@ def check_tunable(*recipes: Recipe) -> None:
 
 def tuned(recipe: Recipe, scan, tune: str) -> Recipe:
     """The recipe at the strength that `tune` chooses on the scan."""
-    return replace(recipe, prior=replace(recipe, tune=tune)(scan).recipe.prior, tune=None)
+    return replace(recipe, prior=replace(recipe, tune=tune)(scan).recipe.prior, tune=None, minutes=None)
 
 
 def tell(a, section) -> None:

@@ -53,7 +53,8 @@ def gather(plan: Plan, work: Path) -> Comparison:
         if outcome.status in FAILED:
             why = outcome.solver if outcome.status == "failed" else outcome.status
             notes.append(f"{name} has no numbers on {settings[k].label}: {why}")
-    about = {"pisolve": __version__, "tune": plan.tune, "trials": plan.trials, "plan": written,
+    time = {} if plan.minutes is None else {"folds": plan.folds, "minutes": plan.minutes}
+    about = {"pisolve": __version__, "tune": plan.tune, "trials": plan.trials, **time, "plan": written,
              "versions": {n: importlib.metadata.version(n) for n in ("numpy", "scipy", "sigpy", "torch")},
              **{n: repr(v) for n, v in plan.common.items() if v and v != "auto"},
              "definitions": {m: DEFINITIONS[m] for o in outcomes.values() for m in o.values if m in DEFINITIONS}}

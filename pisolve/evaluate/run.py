@@ -217,8 +217,8 @@ def _tune(job: Job, scan, progress) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         tuning = tune_prepared(scan, job.recipe.prior, criterion=job.tune, solver=job.recipe.solver,
-                               max_iter=job.recipe.max_iter, tol=job.recipe.tol, trials=job.trials, memo=memo,
-                               each=job.each, progress=progress)
+                               max_iter=job.recipe.max_iter, tol=job.recipe.tol, trials=job.trials, folds=job.folds,
+                               memo=memo, each=job.each, progress=progress)
     told = [str(w.message).removeprefix("tune: ") for w in caught if issubclass(w.category, UserWarning)]
     write_json(path, {**tuning.to_dict(), "warnings": told})
 

@@ -26,7 +26,8 @@ FEW = 10  # scans, or slices of one scan, below which an interval is called roug
 _TUNE = {"holdout": "by withheld samples; the reference was not seen", "sure": "by SURE; the reference was not seen",
          "discrepancy": "by the discrepancy principle; the reference was not seen",
          "reference": "by the reference itself, an oracle", None: "strengths as they were given"}
-_TERMS = {"pisolve": "pisolve", "tune": "strengths chosen", "trials": "most trials for each prior"}
+_TERMS = {"pisolve": "pisolve", "tune": "strengths chosen", "trials": "most trials for each prior",
+          "folds": "folds that judge each trial", "minutes": "minutes allowed, which decided these"}
 
 
 def label(metric: str) -> str:
