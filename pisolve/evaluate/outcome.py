@@ -85,10 +85,15 @@ class Setting:
     @property
     def sampling(self) -> str:
         """The sampling in a few words."""
+        return self.kind + (f", mask {self.seed}" if self.accel is not None and self.seed else "")
+
+    @property
+    def kind(self) -> str:
+        """The sampling, of which there may be several masks."""
         if self.accel is None:
             return "as measured"
         accel = f"{self.accel:g}x" if np.ndim(self.accel) == 0 else "x".join(f"{a:g}" for a in self.accel)
-        return f"{accel} {self.mask}" + (f", mask {self.seed}" if self.seed else "")
+        return f"{accel} {self.mask}"
 
 
 @dataclass(frozen=True)

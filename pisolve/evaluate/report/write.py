@@ -74,16 +74,14 @@ def render(comparison, title: str = "") -> str:
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=_shown)
     environment.filters["markup"] = jinja2.utils.markupsafe.Markup  # of what is made and escaped here
-    rows = comparison.differences()
-    bars, axis = svg.intervals(rows)
+    parts = [_part(kind, part) for kind, part in comparison.by_sampling().items()]
     return environment.get_template("report.html").render(
         title=title or "Comparison: " + ", ".join(scans), comparison=comparison, words=words, style=style,
-        script=script, style_hash=_hash(style), script_hash=_hash(script), verdict=words.verdict(comparison),
+        script=script, style_hash=_hash(style), script_hash=_hash(script), parts=parts,
         oracle=comparison.about.get("tune") == "reference", warnings=words.warnings(comparison, notes),
-        terms=words.terms(comparison), settings=words.settings(comparison), summary=words.summary(comparison),
-        split=words.by_setting(comparison),
-        records=words.table(comparison.records(), best=False), differences=list(zip(rows, bars)), axis=axis,
-        metric=comparison.ranked_by or "", sections=sections,
+        terms=words.terms(comparison), settings=words.settings(comparison),
+        split=words.by_setting(comparison) if len(comparison.settings) > len(parts) else None,
+        records=words.table(comparison.records(), best=False), metric=comparison.ranked_by or "", sections=sections,
         curves=[(s.label, _convergence(comparison, k), _strengths(comparison, k))
                 for k, s in enumerate(comparison.settings)],
         definitions=comparison.about.get("definitions") or {},
@@ -94,6 +92,15 @@ def render(comparison, title: str = "") -> str:
         paper=sheets(comparison, images, scales, plan, _caption),
         bars={name: pictures.bar(name) for name in ("gray", "heat", "signed")},
         unreferenced=[s.label for s in comparison.settings if s.reference is None])
+
+
+def _part(kind, comparison) -> dict:
+    """Verdict, table and differences of the settings under one sampling."""
+    rows = comparison.differences()
+    bars, axis = svg.intervals(rows)
+    return {"kind": kind, "verdict": words.verdict(comparison), "summary": words.summary(comparison), "axis": axis,
+            "differences": list(zip(rows, bars)), "metric": comparison.ranked_by or "",
+            "settings": len(comparison.settings)}
 
 
 def _shown(value):
