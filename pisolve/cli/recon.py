@@ -208,8 +208,10 @@ def _tell(a, scan, done, full: bool) -> None:
     try:
         if a.png:
             from pisolve.figure import figure
+            from pisolve.scan.size import pixel_of
 
-            figure(images, reference, path=a.png, title=rows[0][1] if full else "", axes=done.axes)
+            figure(images, reference, path=a.png, title=rows[0][1] if full else "", axes=done.axes,
+                   pixel=pixel_of(done.scan.meta))
             written.append(a.png)
     finally:  # a picture that fails takes nothing with it
         table([("written", ", ".join(written))])

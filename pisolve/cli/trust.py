@@ -17,6 +17,7 @@ from pisolve.io.atomic import place
 from pisolve.priors import Zero
 from pisolve.recipe import Recipe
 from pisolve.recipe.named import DEFAULTS, ZERO_FILLED, named
+from pisolve.scan.size import pixel_of
 
 
 def check_picture(a) -> None:
@@ -92,15 +93,16 @@ def tuned(recipe: Recipe, scan, tune: str) -> Recipe:
     return replace(recipe, prior=replace(recipe, tune=tune)(scan).recipe.prior, tune=None, minutes=None)
 
 
-def tell(a, section) -> None:
-    """Print a section, and draw its pictures where that is asked for."""
+def tell(a, section, scan=None) -> None:
+    """Print a section, and draw its pictures where that is asked for, in the proportion of the scan's pixels."""
     show(section)
-    draw(a, section)
+    draw(a, section, scan)
 
 
-def draw(a, section) -> None:
+def draw(a, section, scan=None) -> None:
     """Draw a section's pictures where that is asked for."""
     if a.png:
+        section = section if scan is None else section.on(pixel_of(scan.meta))
         from pisolve.evaluate.draw import draw as draw_section
 
         draw_section(section, a.png)

@@ -257,7 +257,8 @@ class Comparison:
             raise ValueError(f"no method has an image of setting {setting} ({s.label}): nothing to draw")
         lost = [f"{n} ({o.status})" for n, o in own.items() if n not in images]
         left = f", without {', '.join(lost)}" if lost else ""
-        figure(images, s.reference, path=path, slice=slice, title=(title or s.label) + left, axes=s.image_axes)
+        figure(images, s.reference, path=path, slice=slice, title=(title or s.label) + left, axes=s.image_axes,
+               pixel=s.pixel)
 
     def with_sections(self, *sections: Section) -> Comparison:
         """The same comparison with more sections in its report."""

@@ -36,7 +36,8 @@ def gather(plan: Plan, work: Path) -> Comparison:
         settings.append(Setting(about["scan"], about.get("accel"), about.get("mask"), about.get("seed"), pattern,
                                 reference, about["kind"], tuple(about["shape"]), about["scale"],
                                 tuple(about["warnings"]), about["noise"], about["noise_from"],
-                                tuple(about.get("axes", PLAIN)), about.get("size") and tuple(about["size"])))
+                                tuple(about.get("axes", PLAIN)), about.get("size") and tuple(about["size"]),
+                                tuple(about.get("pixel", (1.0, 1.0)))))
         found = about["crimes"]
         suspected.setdefault(name, Crimes(tuple(Crime(**c) for c in found["found"]), tuple(found["checks"])).section())
     for job in jobs_of(plan, work):

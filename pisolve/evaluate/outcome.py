@@ -27,6 +27,7 @@ class Setting:
         scale: what k-space was multiplied by before solving.
         warnings: what is odd about the data, one sentence each.
         size: of the image, where it is not that of k-space: samples lie anywhere.
+        pixel: mm along y and x of a pixel, (1, 1) where the scan does not say it.
         noise, noise_from: standard deviation of the real and of the imaginary part of a sample, and where it is from.
     """
 
@@ -44,6 +45,7 @@ class Setting:
     noise_from: str = ""
     axes: tuple = ("slice", "coil", "ky", "kx")
     size: tuple | None = None
+    pixel: tuple = (1.0, 1.0)
 
     @property
     def image_axes(self) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from pisolve.prepare import EACH, SENSE, TOLD, Sampling, fully_sampled, like_rss
 from pisolve.recipe import Reconstruction
 from pisolve.recipe.reconstruction import empty
 from pisolve.scan import estimate
+from pisolve.scan.size import pixel_of
 from pisolve.tuning import tune_prepared
 
 NO_TRUTH = "reference of undersampled data"  # the crime
@@ -72,7 +73,8 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
     found = {"scan": name, **inside, "kind": kind if reference else "", "shape": [*front, *scan.kspace.shape],
              "axes": [*("slice" for _ in front), *scan.axes], "scale": scale,
              "noise": noise and noise.sigma, "noise_from": noise.source if noise else "no noise was found",
-             "samples": scan.noise is not None, "crimes": suspected, "warnings": list(dict.fromkeys(notes))}
+             "pixel": pixel_of(scan.meta), "samples": scan.noise is not None, "crimes": suspected,
+             "warnings": list(dict.fromkeys(notes))}
     if isinstance(sampling, Sampling):
         accel = sampling.accel if sampling.accel is not None else round(sampling.rate(scan.size), 2)
         found |= {"accel": accel, "mask": sampling.mask, "seed": sampling.seed}

@@ -243,6 +243,15 @@ def by_setting(comparison) -> dict | None:
     return made
 
 
+def pixels(comparison) -> str:
+    """How large a pixel is drawn, in a sentence."""
+    found = {s.pixel for s in comparison.settings}
+    if found == {(1.0, 1.0)}:
+        return "No pixel size is known: pixels are drawn square."
+    sizes = "; ".join(f"{y:.3g} x {x:.3g} mm" for y, x in sorted(found))
+    return f"Pixels are drawn in their true proportion, {sizes} (y, x)."
+
+
 def interval(metric: str, row: dict) -> str:
     """A difference with its interval: "+0.12 [-0.01, +0.25]"; "none" where no pair has both values."""
     middle = row["to best"] if "to best" in row else row["difference"]

@@ -70,6 +70,8 @@ def render(comparison, title: str = "") -> str:
     notes = [*plan.notes, *_clipped(comparison, scales)]
     style, script = ("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
                      for names in (STYLES, SCRIPTS))
+    paper = sheets(comparison, images, scales, plan, _caption)
+    style += _proportions(sections, paper)
     scans = list(dict.fromkeys(s.scan for s in comparison.settings))
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=_shown)
@@ -89,9 +91,17 @@ def render(comparison, title: str = "") -> str:
         if comparison.about.get("plan") is not None else "",
         versions=words.versions(comparison), bits=plan.bits, images=sorted(data.items()),
         data=_json(_viewer(comparison, images, scales, plan)),
-        paper=sheets(comparison, images, scales, plan, _caption),
+        paper=paper, pixels=words.pixels(comparison),
         bars={name: pictures.bar(name) for name in ("gray", "heat", "signed")},
         unreferenced=[s.label for s in comparison.settings if s.reference is None])
+
+
+def _proportions(sections, paper) -> str:
+    """The rules that draw pixels as large as they are, where they are not square."""
+    rules = [f".picture-{s}-{p} {{ aspect-ratio: {picture['ratio']:.6g}; }}" for s, section in enumerate(sections, 1)
+             for p, picture in enumerate(section["pictures"], 1) if picture["ratio"]]
+    rules += [f".sheets-{sheet['setting']} img {{ aspect-ratio: {sheet['ratio']:.6g}; }}" for sheet in paper]
+    return "".join("\n" + rule for rule in rules)
 
 
 def _part(kind, comparison) -> dict:
@@ -138,7 +148,8 @@ def _viewer(comparison, images, scales, plan) -> dict:
         size = [n // plan.step for n in next(iter(found.values())).shape[-2:]] if found else [1, 1]
         mask, down, across = pattern(setting)
         settings.append({
-            "label": setting.label, "size": size, "slices": list(plan.slices[k]), "total": plan.total[k],
+            "label": setting.label, "size": size, "aspect": setting.pixel[0] / setting.pixel[1],
+            "slices": list(plan.slices[k]), "total": plan.total[k],
             **stepping(setting, plan.slices[k]),
             "top": scale.top, "peak": scale.peak, "limit": scale.limit, "panels": panels,
             "pattern": pictures.address(pictures.png(mask.astype("uint8") * 255)),
@@ -165,7 +176,9 @@ def _section(section, comparison) -> dict:
             "paragraphs": [p.strip() for p in section.text.split("\n\n") if p.strip()],
             "table": words.table(section.rows) if section.rows else None,
             "pictures": [{"name": name, "address": pictures.picture(p), "size": p.image.shape[::-1], "map": p.map,
-                          "low": svg.number(p.low), "high": svg.number(p.high), "unit": p.unit}
+                          "low": svg.number(p.low), "high": svg.number(p.high), "unit": p.unit,
+                          "ratio": None if p.pixel[0] == p.pixel[1] else
+                          p.image.shape[1] * p.pixel[1] / (p.image.shape[0] * p.pixel[0])}
                          for name, p in section.pictures.items()],
             "curves": [svg.lines(c, list(comparison.methods)) for c in section.curves]}
 

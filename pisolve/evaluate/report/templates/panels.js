@@ -27,8 +27,9 @@ class Panel {
   constructor(info, index, size) {
     Object.assign(this, info, {index, hidden: false, levels: null});
     [this.height, this.width] = size;
+    this.tall = this.height * current().aspect / this.width;  // of the image, as its pixels are
     this.canvas = element("canvas", {role: "img"});
-    this.canvas.style.aspectRatio = `${this.width} / ${this.height}`;
+    this.canvas.style.aspectRatio = `${1 / this.tall}`;
     this.valuesText = element("span", {class: "values"});
     this.valueText = element("span", {class: "value"});
     const name = element("span", {class: "name", title: info.name + (info.note ? `, ${info.note}` : "")},
@@ -66,7 +67,7 @@ class Panel {
   draw() {
     const wide = this.canvas.clientWidth;
     if (!wide) return;
-    const ratio = window.devicePixelRatio || 1, w = Math.round(wide * ratio), h = Math.round(wide * ratio * this.height / this.width);
+    const ratio = window.devicePixelRatio || 1, w = Math.round(wide * ratio), h = Math.round(wide * ratio * this.tall);
     if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, {width: w, height: h});
     const context = this.canvas.getContext("2d"), [left, top, sw, sh] = this.seen;
     context.imageSmoothingEnabled = false;
@@ -109,7 +110,7 @@ const shown = () => panels.filter(p => !p.figure.hidden);
 function layout() {
   const many = shown().length, grid = $("grid"), room = grid.clientWidth - 20;
   if (!many || room <= 0) return;
-  const tall = panels[0].height / panels[0].width, words = 96, gap = 10, least = Math.min(room, 190);
+  const tall = panels[0].tall, words = 96, gap = 10, least = Math.min(room, 190);
   let best = [0, 1];  // size of an image, columns
   for (let c = 1; c <= many; c++) {
     const wide = (room - gap * (c - 1)) / c, high = (0.86 * innerHeight / Math.ceil(many / c) - words) / tall;
