@@ -11,6 +11,7 @@ from pisolve import _check
 from pisolve._words import ANALYSES
 from pisolve.evaluate.comparison import Comparison
 from pisolve.evaluate.consistency.visibility import visibility
+from pisolve.evaluate.gfactor import gfactors
 from pisolve.evaluate.job import chosen, jobs_of, prepared
 from pisolve.evaluate.outcome import FAILED
 from pisolve.evaluate.plan import Plan
@@ -70,6 +71,8 @@ def analyse(names, plan: Plan, work: Path, comparison: Comparison, progress: boo
             if name == "visibility":
                 found = visibility(one).section()
                 out.append(replace(found, title="Where could something hide?", text=found.text + where))
+            elif name == "gfactor":
+                out += gfactors(recipes, one, where, progress)
             elif recipes:
                 out += (_stability if name == "stability" else _uncertainty)(recipes, plan, one, where, progress)
         except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:  # the others are worth it

@@ -20,6 +20,7 @@ from pisolve.evaluate.folder import Memo, write_json, write_npz
 from pisolve.evaluate.job import Job, about, chosen, prepared
 from pisolve.evaluate.memory import peak_growth
 from pisolve.evaluate.notes import predicts, unjudged
+from pisolve.evaluate.objective import Objective, told
 from pisolve.evaluate.plan import Plan, kept
 from pisolve.evaluate.planes import middle
 from pisolve.prepare import EACH, SENSE, TOLD, Sampling, fully_sampled, like_rss, models_of, prepare, zero_filled
@@ -155,12 +156,12 @@ def _do(job, done, progress):
             _keep(job, z, scan, labels[z], empty(parts[z]).x, {"status": "empty", "iterations": 0, "seconds": share})
             done()
             continue
-        start = time.perf_counter()
+        start, watch = time.perf_counter(), Objective()
         with peak_growth() as solving:
-            result = recipe.solve(models[z], scale)
+            result = recipe.solve(models[z], scale, (watch,) if z == count // 2 and told(recipe.prior) else ())
         x = backend.to_numpy(models[z].image(result.x))
         x = x / x.real.dtype.type(scale)
-        seconds = share + time.perf_counter() - start
+        seconds = share + time.perf_counter() - start - watch.seconds
         memory = max((p.mb for p in (fitting, solving) if p.mb is not None), default=None)
         one = parts[z]
         as_one = Reconstruction(x, result.status, [result], scale, replace(recipe, solver=result.solver, each=()), one,
@@ -229,4 +230,5 @@ def _history(result) -> list[dict]:
     """What a run says of each of its iterations, as plain numbers."""
     names = {"k": "k", "residual": "residual", "seconds": "seconds", "value": "objective", "ratio": "ratio",
              "moved": "moved"}
-    return [{n: float(h[key]) for n, key in names.items() if h.get(key) is not None} for h in result.history]
+    return [{n: float(h[key] - (h.get("aside", 0) if n == "seconds" else 0)) for n, key in names.items()
+             if h.get(key) is not None} for h in result.history]

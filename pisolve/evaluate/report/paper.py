@@ -38,8 +38,8 @@ def sheets(comparison, images: list[dict], scales, plan, caption) -> list[dict]:
         named = setting.names[at] if len(setting.names) > 1 else ""
         ny, nx = next(iter(found.values())).shape[-2:]
         ratio = nx * setting.pixel[1] / (ny * setting.pixel[0])
-        out.append({"setting": k, "ratio": ratio, "label": setting.label,
-                    "plane": named, "figures": figures, "errors": truth is not None, "limit": f"{100 * scale.limit:g} %"})
+        out.append({"setting": k, "ratio": ratio, "label": setting.label, "plane": named, "figures": figures,
+                    "errors": truth is not None, "limit": f"{100 * scale.limit:g} %"})
     return out
 
 

@@ -193,7 +193,7 @@ def _convergence(comparison, k) -> list[str]:
     own = {n: [_residual(h, o.history) for h in o.history] for n, o in _own(comparison, k).items()}
     for key, title, ylabel in (
             ("residual", "Residual", "relative change of the iterate, by each solver's own definition"),
-            ("value", "Objective", "objective divided by its first value")):
+            ("value", "Objective", "1/2 ||A x − y||² + g(x), divided by its first value; each method has its own g")):
         lines = {n: [h for h in history if h.get(key) is not None and math.isfinite(h[key])]
                  for n, history in own.items()}
         lines = {n: found for n, found in lines.items() if len(found) > 1 and (key == "residual" or found[0][key] > 0)}
