@@ -40,6 +40,8 @@ def _options(new) -> None:
     add_each(new)
     add("--analyses", type=names, metavar="NAME,...", default=[], help=f"further sections of the report: "
         f"{', '.join(ANALYSES)}")
+    add("--lpips", type=names, metavar="ALEXNET,WEIGHTS", help="LPIPS beside the other metrics, by files of yours: "
+        "torchvision's AlexNet and LPIPS's alex.pth")
     add("--workers", type=int, default=1, metavar="N", help="processes beside each other; default: 1")
     add("--cluster", metavar="ADDRESS", help="a Dask cluster instead, as for recon, which "
         "sees FOLDER under the same path")
@@ -60,8 +62,8 @@ def run(a) -> int:
         raise FileExistsError(f"{folder} is a file: give the name of a folder")
     compare = _asked(a)
     folder.mkdir(parents=True, exist_ok=True)
-    done = compare(folder=folder, report=folder / REPORT, analyses=a.analyses, workers=a.workers, client=a.cluster,
-                   progress=a.progress)
+    done = compare(folder=folder, report=folder / REPORT, analyses=a.analyses, lpips=a.lpips, workers=a.workers,
+                   client=a.cluster, progress=a.progress)
     warn(dict.fromkeys([*done.warnings, *(f"{s.label}: {w}" for s in done.settings for w in s.warnings)]))
     show(done.markdown())
     files = (REPORT, "comparison.json", "summary.md", "records.csv", "slices.csv")

@@ -20,6 +20,7 @@ from pisolve.evaluate.comparison import Comparison
 from pisolve.evaluate.folder import parts_of
 from pisolve.evaluate.gather import gather
 from pisolve.evaluate.job import jobs_of
+from pisolve.evaluate.perceptual import judge
 from pisolve.evaluate.plan import Plan, make
 from pisolve.io.door import json_of, mapping, reading
 from pisolve.many.processes import begin
@@ -35,8 +36,8 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
             minutes: float | None = None, reference: Any = None, slices: Any = None, select: Any = None,
             axes: Axes | None = None,
             each: Axes | None = None, vary: Any = None, spokes: Any = None, analyses: Any = (),
-            folder: PathLike | None = None, report: Any = None, workers: int = 1, client: Any = None,
-            progress: bool = False) -> Comparison:
+            lpips: Any = None, folder: PathLike | None = None, report: Any = None, workers: int = 1,
+            client: Any = None, progress: bool = False) -> Comparison:
     """Compressed sensing, learned priors and networks on the same scans, on equal terms.
 
     Every method gets the same k-space, mask, coil maps and scale, and every prior that has a strength the same number
@@ -73,6 +74,8 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
             nothing is said.
         analyses: further sections of the report, out of "stability" (minutes), "uncertainty", "visibility" and
             "gfactor" (of linear methods), on the middle slice of the first scan under the first sampling.
+        lpips: (network, weights) as `metrics.lpips` takes them, or the paths of torchvision's AlexNet and of LPIPS's
+            `alex.pth`: LPIPS is one of the metrics then, where there is a reference.
         folder: where everything is kept: a comparison that was stopped or killed goes on there, and what is done is not
             done again. None: a temporary one.
         report: path of an HTML report, or None.
@@ -98,23 +101,23 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
     plan = make(scans, methods, accel=accel, mask=mask, seeds=seeds, center_fraction=center_fraction, tune=tune,
                 trials=trials, minutes=minutes, reference=reference, slices=slices, select=select, axes=axes,
                 each=each, vary=vary, spokes=spokes)
-    return execute(plan, analyses=analyses, folder=folder, report=report, workers=workers, client=client,
+    return execute(plan, analyses=analyses, lpips=lpips, folder=folder, report=report, workers=workers, client=client,
                    progress=progress)
 
 
-def rerun(file: PathLike, *, scans: Any = None, analyses: Any = (), folder: PathLike | None = None, report: Any = None,
-          workers: int = 1, client: Any = None, progress: bool = False) -> Comparison:
+def rerun(file: PathLike, *, scans: Any = None, analyses: Any = (), lpips: Any = None, folder: PathLike | None = None,
+          report: Any = None, workers: int = 1, client: Any = None, progress: bool = False) -> Comparison:
     """Run a comparison again from the comparison.json that it wrote: the same bits on the same machine.
 
     Args:
         file: comparison.json, or the folder that it is in.
         scans: name -> scan, for those that were not read from files.
-        analyses, folder, report, workers, client, progress: as for `compare`.
+        analyses, lpips, folder, report, workers, client, progress: as for `compare`.
 
     Raises:
         FileNotFoundError, ValueError: no comparison, or one with a method that cannot be written down.
     """
-    return execute(planned(file, scans), analyses=analyses, folder=folder, report=report, workers=workers,
+    return execute(planned(file, scans), analyses=analyses, lpips=lpips, folder=folder, report=report, workers=workers,
                    client=client, progress=progress)
 
 
@@ -139,7 +142,7 @@ def planned(file, scans=None) -> Plan:
     return plan
 
 
-def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int = 1, client=None,
+def execute(plan: Plan, *, analyses=(), lpips=None, folder=None, report=None, workers: int = 1, client=None,
             progress: bool = False) -> Comparison:
     """Run a plan; see `compare`."""
     workers = _check.integer("workers", workers, low=1)
@@ -151,11 +154,12 @@ def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int =
         if not Path(report).resolve().parent.is_dir() and Path(report).parent != Path(folder or "."):
             raise FileNotFoundError(f"the folder of {report} does not exist: make it first")
     analyses = check(analyses)
+    further = judge(lpips, [scan.image_shape[-2:] for scan in plan.scans.values()])
     start = time.perf_counter()
     with parts_of(folder, plan) as work:
         plan = decided(plan, work, start, workers)
         _run(plan, work, workers, client, progress)
-        result = gather(plan, work)
+        result = gather(plan, work, further)
         result = result.with_sections(*explained(result))
         if folder is not None:
             result.save(folder)

@@ -15,6 +15,7 @@ from pisolve.evaluate.tables import cell, columns
 METRICS = {  # name -> what a table calls it, unit, decimals
     "psnr": ("PSNR", "dB", 2), "psnr_body": ("PSNR in the body", "dB", 2), "ssim": ("SSIM", "", 4),
     "ms_ssim": ("MS-SSIM", "", 4), "vif": ("VIF", "", 4), "nmse": ("NMSE", "", 5), "hfen": ("HFEN", "", 4),
+    "lpips": ("LPIPS", "", 4),
     "holdout": ("hold-out error", "", 5), "holdout_image": ("hold-out error in the image", "", 5),
     "chi": ("misfit / noise", "", 3), "seconds": ("time", "s", 2),
     "memory_mb": ("memory", "MiB", 0), "tuning_seconds": ("tuning time", "s", 1)}
