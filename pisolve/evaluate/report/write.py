@@ -21,7 +21,7 @@ from pisolve.io.words import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("page.css", "tables.css", "viewer.css")
-SCRIPTS = ("png.js", "page.js", "panels.js", "profile.js", "viewer.js")  # in this order
+SCRIPTS = ("png.js", "page.js", "panels.js", "difference.js", "profile.js", "viewer.js")  # in this order
 
 
 def write(comparison, path, *, title: str = "") -> None:
@@ -156,7 +156,7 @@ def _viewer(comparison, images, scales, plan) -> dict:
             "patternSize": list(mask.shape), "patternAxes": f"{down} down, {across} across",
             "sampled": f"{100 * setting.pattern.mean():.1f} % of k-space measured"})
     return {"bits": plan.bits, "step": plan.step, "settings": settings,
-            "heat": pictures.text(pictures.colours("heat").tobytes())}
+            **{name: pictures.text(pictures.colours(name).tobytes()) for name in ("heat", "signed")}}
 
 
 def _caption(comparison, k, name, s) -> str:

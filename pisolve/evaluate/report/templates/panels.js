@@ -1,10 +1,14 @@
 // One panel an image: its levels, painted once for each grey scale, drawn as often as zoom and place change.
 const view = {setting: 0, slice: 0, error: false, window: 100, level: 50, limit: 0.1, zoom: 1, x: 0, y: 0, profile: false,
-  kind: "row", line: null, cursor: null, flicker: false, playing: false, movie: false, showFirst: true};
-let panels = [];
+  kind: "row", line: null, cursor: null, flicker: false, difference: false, playing: false, movie: false, showFirst: true};
+let panels = [], gap = null;  // gap: the difference of two of them
 
-const heat = new Uint32Array(256), heatBytes = bytes(data.heat);
-for (let k = 0; k < 256; k++) heat[k] = 0xff000000 | heatBytes[3 * k + 2] << 16 | heatBytes[3 * k + 1] << 8 | heatBytes[3 * k];
+function colourMap(text) {
+  const rgb = bytes(text);
+  return Uint32Array.from({length: 256}, (_, k) => 0xff000000 | rgb[3 * k + 2] << 16 | rgb[3 * k + 1] << 8 | rgb[3 * k]);
+}
+
+const heat = colourMap(data.heat);
 
 const current = () => data.settings[view.setting];
 const called = () => { const s = current(), name = s.names[view.slice]; return s.axis === "Slice" ? `slice ${s.slices[view.slice]}` : name; };
@@ -104,7 +108,7 @@ class Panel {
   }
 }
 
-const shown = () => panels.filter(p => !p.figure.hidden);
+const shown = () => [...panels, gap].filter(p => p && p.figure.isConnected && !p.figure.hidden);
 
 // As large as fits the height of the window, and never so small that nothing can be seen.
 function layout() {
@@ -121,12 +125,13 @@ function layout() {
     best = [Math.min((room - gap * (c - 1)) / c, 1.5 * least), c];
   }
   grid.style.gridTemplateColumns = `repeat(${best[1]}, ${Math.floor(best[0])}px)`;
-  panels.forEach(p => p.draw());
+  shown().forEach(p => p.draw());
 }
 
 function paintAll() {
   const grey = greys(), hot = heats();
   for (const p of panels) if (p.levels) p.paint(grey, hot);
+  if (view.difference) gap.paint();
   tellAll();
 }
 
@@ -135,6 +140,6 @@ function drawAll() {
 }
 
 function tellAll() {
-  panels.forEach(p => p.tell());
+  [...panels, gap].forEach(p => p?.tell());
   $("readout").textContent = view.cursor ? `x ${view.cursor[0] * data.step}, y ${view.cursor[1] * data.step}` : "\u00a0";
 }
