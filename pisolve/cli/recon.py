@@ -196,7 +196,7 @@ def _tell(a, scan, done, full: bool) -> None:
 
     rows = what_ran(done)
     table([("scan", f"{a.scan}, {shape_of(scan)}"), ("sampling", sampled(done.scan.encoding)),
-           *([("EPI", scan.meta["epi"]["text"])] if "epi" in scan.meta else []), *what_was_done(done.scan), *rows,
+           *what_was_done(done.scan), *rows,
            ("seconds", ", ".join(f"{stage} {t:.2f}" for stage, t in done.seconds.items())),
            ("scale", f"{done.scale:.5g} (k-space times this was solved)"), ("residual", done.agreement)])
     images = {name: done.scan.crop(like_rss(done.scan, image)) for name, image in
