@@ -87,8 +87,8 @@ def figure(images, reference=None, *, path=None, slice: int | dict | None = None
         _check.extra("matplotlib", "plot")
         from matplotlib import pyplot
 
-        return _draw(panels, errors, labels, box, top, limit, title, notes, tall, pyplot.figure)
-    drawn = _draw(panels, errors, labels, box, top, limit, title, notes, tall)
+        return _draw(panels, errors, labels, box, top, limit, title, notes, tall=tall, make=pyplot.figure)
+    drawn = _draw(panels, errors, labels, box, top, limit, title, notes, tall=tall)
     with atomic(path) as temporary:
         drawn.savefig(temporary, dpi=dpi, facecolor=_DARK)
 
@@ -253,7 +253,7 @@ def _box(image, zoom) -> tuple[int, int, int, int]:
     return int(top), int(left), height, width
 
 
-def _draw(panels, errors, labels, box, top, limit, title, notes, tall, make=None):
+def _draw(panels, errors, labels, box, top, limit, title, notes, *, tall=1.0, make=None):
     """Bands of images, and where there are errors a row of zooms and one of errors below each, with a bar for these."""
     _check.extra("matplotlib", "plot")
     from matplotlib.figure import Figure  # without pyplot: no global state, and Agg for every file
