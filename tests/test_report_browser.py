@@ -429,8 +429,8 @@ def test_nothing_is_cut_off(browser, full, width, theme):
         opened(browser, full)
         browser.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
         press(browser, "d")
-        shapes = browser.execute_script("""return [...document.querySelectorAll('#grid canvas, .paper:not([hidden]) img,' +
-            ' .pictures figure > img')].filter(e => e.clientWidth).map(e => e.clientHeight / e.clientWidth)""")
+        shapes = browser.execute_script("""return [...document.querySelectorAll('#grid canvas, .pictures figure > img, '
+            + '.paper:not([hidden]) img')].filter(e => e.clientWidth).map(e => e.clientHeight / e.clientWidth)""")
         assert len(shapes) == 1 + 4 + 1 + 2 + 4 + 1  # the viewer with a difference, the g-factor, errors, a difference
         assert shapes == pytest.approx([48 * PIXEL[0] / (40 * PIXEL[1])] * len(shapes), rel=0.03)
         cut = browser.execute_script("""return [...document.querySelectorAll('.panel .values, .legend, .verdict p, h1')]
