@@ -11,6 +11,7 @@ from pisolve import _check, metrics
 from pisolve.backend import to_numpy
 from pisolve.io.atomic import atomic
 from pisolve.io.words import caption
+from pisolve.scan.size import tall_of
 
 SUFFIXES = (".png", ".pdf", ".svg")
 _DARK, _TEXT, _DIM, _MARK = "#0d0f12", "#e8eaed", "#9aa0a6", "#ffb454"
@@ -41,9 +42,6 @@ def figure(images, reference=None, *, path=None, slice: int | dict | None = None
         axes: the names of the images' axes, such as ("frame", "y", "x"); None: the one in front is of slices.
         pixel: how large a pixel is along y and x, in mm or any other unit: images are drawn in this proportion.
 
-    Returns:
-        pyplot's figure where `path` is None, else None.
-
     Raises:
         ImportError: matplotlib is not installed (the extra `plot`).
         TypeError, ValueError: no images, other shapes, NaN or Inf, a zoom outside of the image, an unknown suffix.
@@ -62,7 +60,7 @@ def figure(images, reference=None, *, path=None, slice: int | dict | None = None
         if volume.shape != first.shape:
             raise ValueError(f"image {name!r} has shape {volume.shape}, expected {first.shape}: crop all to one shape")
     index, where = _plane(first, axes, slice)
-    tall = _tall(pixel)
+    tall = tall_of(pixel)
 
     def shown(volume):
         return volume[index]
@@ -123,7 +121,7 @@ def mosaic(tiles, *, path=None, title: str = "", note: str = "", columns: int | 
     for of in {kind for _, _, kind in tiles} - {"each", "log", "phase"}:
         all_of = np.concatenate([abs(p).ravel() for _, p, kind in tiles if kind == of])
         tops[of] = float(np.percentile(all_of, 99.8)) or 1.0
-    tall = {kind: 1.0 if kind in ("log", "mask") else _tall(pixel) for _, _, kind in tiles}
+    tall = {kind: 1.0 if kind in ("log", "mask") else tall_of(pixel) for _, _, kind in tiles}
     ratio = np.median([p.shape[0] * tall[kind] / p.shape[1] for _, p, kind in tiles])
     width, height = _CELL, min(max(_CELL * ratio, 0.5 * _CELL), 2 * _CELL)
     above, below, head = 0.34 if title else 0.06, 0.26 if note else 0.06, 0.24
@@ -152,14 +150,6 @@ def mosaic(tiles, *, path=None, title: str = "", note: str = "", columns: int | 
         return drawn
     with atomic(path) as temporary:
         drawn.savefig(temporary, dpi=_check.integer("dpi", dpi, low=20, high=1200), facecolor=_DARK)
-
-
-def _tall(pixel) -> float:
-    """How tall a pixel is over how wide it is."""
-    if not isinstance(pixel, tuple | list) or len(pixel) != 2:
-        raise ValueError(f"pixel must be its size along y and x, such as (1.0, 0.5), got {_check.brief(pixel)}")
-    y, x = (_check.number("pixel", v, low=0, strict=True) for v in pixel)
-    return y / x
 
 
 def _shown(plane, kind: str, top: float | None):

@@ -173,6 +173,7 @@ def test_pixels_are_drawn_as_large_as_they_are(tmp_path, monkeypatch, pixel):
         box = axes.get_window_extent()
         assert box.height / box.width == pytest.approx(ny * pixel[0] / (nx * pixel[1]), rel=0.03)
     tiles = [("image", TRUTH, "image"), ("k-space", np.log10(TRUTH + 1e-3), "log"), ("mask", TRUTH > 0.5, "mask")]
+    tiles = [(name, plane.astype(float), kind) for name, plane, kind in tiles]
     drawn = module.mosaic(tiles, pixel=pixel)
     drawn.canvas.draw()
     shown = {}
