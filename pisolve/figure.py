@@ -11,6 +11,7 @@ from pisolve import _check, metrics
 from pisolve.backend import to_numpy
 from pisolve.io.atomic import atomic
 from pisolve.io.words import caption
+from pisolve.scan.size import tall_of
 
 SUFFIXES = (".png", ".pdf", ".svg")
 _DARK, _TEXT, _DIM, _MARK = "#0d0f12", "#e8eaed", "#9aa0a6", "#ffb454"
@@ -19,7 +20,8 @@ _COLUMNS = 7  # more images go on in another band below
 
 
 def figure(images, reference=None, *, path=None, slice: int | dict | None = None,
-           zoom: tuple[int, int, int] | None = None, title: str = "", dpi: int = 150, axes=None):
+           zoom: tuple[int, int, int] | None = None, title: str = "", dpi: int = 150, axes=None,
+           pixel: tuple[float, float] = (1.0, 1.0)):
     """Draw magnitudes next to each other, and with a reference a zoom, errors on one scale, PSNR and SSIM.
 
     All panels share one window, 0 to the 99.8th percentile of the reference (without one: of all the images), which is
@@ -38,6 +40,7 @@ def figure(images, reference=None, *, path=None, slice: int | dict | None = None
         title: a line above.
         dpi: pixels per inch.
         axes: the names of the images' axes, such as ("frame", "y", "x"); None: the one in front is of slices.
+        pixel: how large a pixel is along y and x, in mm or any other unit: images are drawn in this proportion.
 
     Raises:
         ImportError: matplotlib is not installed (the extra `plot`).
@@ -57,6 +60,7 @@ def figure(images, reference=None, *, path=None, slice: int | dict | None = None
         if volume.shape != first.shape:
             raise ValueError(f"image {name!r} has shape {volume.shape}, expected {first.shape}: crop all to one shape")
     index, where = _plane(first, axes, slice)
+    tall = tall_of(pixel)
 
     def shown(volume):
         return volume[index]
@@ -81,23 +85,26 @@ def figure(images, reference=None, *, path=None, slice: int | dict | None = None
         _check.extra("matplotlib", "plot")
         from matplotlib import pyplot
 
-        return _draw(panels, errors, labels, box, top, limit, title, notes, pyplot.figure)
-    drawn = _draw(panels, errors, labels, box, top, limit, title, notes)
+        return _draw(panels, errors, labels, box, top, limit, title, notes, tall=tall, make=pyplot.figure)
+    drawn = _draw(panels, errors, labels, box, top, limit, title, notes, tall=tall)
     with atomic(path) as temporary:
         drawn.savefig(temporary, dpi=dpi, facecolor=_DARK)
 
 
-def mosaic(tiles, *, path=None, title: str = "", note: str = "", columns: int | None = None, dpi: int = 150):
+def mosaic(tiles, *, path=None, title: str = "", note: str = "", columns: int | None = None, dpi: int = 150,
+           pixel: tuple[float, float] = (1.0, 1.0)):
     """Draw tiles side by side, each with its name above, in rows.
 
     Args:
         tiles: list of (name, plane (y, x), kind): of the kind "each" one has a window of its own, 0 to the 99.8th
             percentile of its magnitude; "log" is shown from its least finite value to 0, what is not finite black;
-            "phase" in radians in colours. Any other word is a kind whose tiles share one window, such as "coil".
+            "mask" is of k-space, too; "phase" in radians in colours. Any other word is a kind whose tiles share one
+            window, such as "coil".
         path: .png, .pdf or .svg, written whole or not at all. None: pyplot's figure comes back.
         title, note: lines above and below.
         columns: tiles in a row; None: about as many as rows.
         dpi: pixels per inch.
+        pixel: how large a pixel is along y and x; those of "log" and "mask" are square.
 
     Raises:
         ImportError: matplotlib is not installed (the extra `plot`).
@@ -114,7 +121,8 @@ def mosaic(tiles, *, path=None, title: str = "", note: str = "", columns: int | 
     for of in {kind for _, _, kind in tiles} - {"each", "log", "phase"}:
         all_of = np.concatenate([abs(p).ravel() for _, p, kind in tiles if kind == of])
         tops[of] = float(np.percentile(all_of, 99.8)) or 1.0
-    ratio = np.median([p.shape[0] / p.shape[1] for _, p, _ in tiles])
+    tall = {kind: 1.0 if kind in ("log", "mask") else tall_of(pixel) for _, _, kind in tiles}
+    ratio = np.median([p.shape[0] * tall[kind] / p.shape[1] for _, p, kind in tiles])
     width, height = _CELL, min(max(_CELL * ratio, 0.5 * _CELL), 2 * _CELL)
     above, below, head = 0.34 if title else 0.06, 0.26 if note else 0.06, 0.24
     size = (columns * (width + _GAP) + 0.1, above + below + rows * (height + head))
@@ -133,7 +141,7 @@ def mosaic(tiles, *, path=None, title: str = "", note: str = "", columns: int | 
         here.set_axis_off()
         shown, options = _shown(plane, kind, tops.get(kind))
         long = max(plane.shape) > 4 * min(plane.shape)  # spokes and the like fill their tile
-        here.imshow(shown, interpolation="nearest", aspect="auto" if long else "equal", **options)
+        here.imshow(shown, interpolation="nearest", aspect="auto" if long else tall[kind], **options)
         drawn.text((left + width / 2) / size[0], (y + height + head / 2) / size[1], caption(name), color=_TEXT,
                    ha="center", va="center", fontsize=9)
     for words, y, colour in ((title, size[1] - 0.18, _TEXT), (note, 0.12, _DIM)):
@@ -235,7 +243,7 @@ def _box(image, zoom) -> tuple[int, int, int, int]:
     return int(top), int(left), height, width
 
 
-def _draw(panels, errors, labels, box, top, limit, title, notes, make=None):
+def _draw(panels, errors, labels, box, top, limit, title, notes, *, tall=1.0, make=None):
     """Bands of images, and where there are errors a row of zooms and one of errors below each, with a bar for these."""
     _check.extra("matplotlib", "plot")
     from matplotlib.figure import Figure  # without pyplot: no global state, and Agg for every file
@@ -243,7 +251,8 @@ def _draw(panels, errors, labels, box, top, limit, title, notes, make=None):
     from matplotlib.ticker import MaxNLocator
 
     ny, nx = next(iter(panels.values())).shape
-    width, height = _CELL, min(max(_CELL * ny / nx, 0.4 * _CELL), 2.5 * _CELL)
+    width, height = _CELL, min(max(_CELL * tall * ny / nx, 0.4 * _CELL), 2.5 * _CELL)
+    aspect = "auto" if math.isclose(height / width, tall * ny / nx) else tall  # a very long image fills no cell
     bands, rows = math.ceil(len(panels) / _COLUMNS), 3 if errors else 1
     columns = math.ceil(len(panels) / bands)
     left, right, bottom = 0.32 if errors else 0.1, 0.66 if errors else 0.1, 0.3
@@ -271,7 +280,7 @@ def _draw(panels, errors, labels, box, top, limit, title, notes, make=None):
 
     for index, (name, panel) in enumerate(panels.items()):
         here = axes(0, index)
-        here.imshow(panel, cmap="gray", vmin=0, vmax=top, interpolation="nearest", aspect="auto")
+        here.imshow(panel, cmap="gray", vmin=0, vmax=top, interpolation="nearest", aspect=aspect)
         middle, edge = left + index % columns * (width + _GAP) + width / 2, start(index // columns)
         text(middle, edge + (0.34 if any(labels.values()) else 0.16), name, ha="center", weight="bold",
              fontsize=min(11, max(4, 250 / max(1, len(name)))))  # a long name stays above its own image
@@ -282,11 +291,11 @@ def _draw(panels, errors, labels, box, top, limit, title, notes, make=None):
         if index == 0:
             here.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, edgecolor=_MARK, linewidth=0.8))
         axes(1, index).imshow(panel[y: y + h, x: x + w], cmap="gray", vmin=0, vmax=top, interpolation="nearest",
-                               aspect="auto")
+                              aspect=aspect)
         last = axes(2, index)
         if name in errors:
             picture = last.imshow(errors[name] / top, cmap="magma", vmin=0, vmax=limit, interpolation="nearest",
-                                  aspect="auto")
+                                  aspect=aspect)
         else:
             last.text(0.5, 0.5, "magnitude against the reference's,\none scale for all", color=_DIM, fontsize=8.5,
                       ha="center", va="center", transform=last.transAxes)

@@ -14,7 +14,8 @@ def psnr(truth, image):
     return float(-10 * np.log10(np.mean((truth - abs(image)) ** 2)))
 
 
-def made(methods=3, slices=2, size=(24, 20), settings=1, *, reference=True, names=None, noise=0.02, seed=0, **about):
+def made(methods=3, slices=2, size=(24, 20), settings=1, *, reference=True, names=None, noise=0.02, seed=0,
+         pixel=(1.0, 1.0), **about):
     """A comparison of images with more and more noise; the first method is the best."""
     rng = np.random.default_rng(seed)
     names = names or [f"method {k}" for k in range(methods)]
@@ -32,7 +33,7 @@ def made(methods=3, slices=2, size=(24, 20), settings=1, *, reference=True, name
                                         {m: float(np.mean(v)) for m, v in own.items()}, own, "lam = 0.01",
                                         tuning if k else None, history, "FISTA()")
         places.append(Setting(f"scan {s}", 4.0, "random", 0, rng.random(size) < 0.3, truth if reference else None,
-                              "simulated" if reference else "", (slices, 4, *size), 1.0))
+                              "simulated" if reference else "", (slices, 4, *size), 1.0, pixel=pixel))
     about = {"pisolve": "0.0", "tune": "holdout", "trials": 13, "plan": {"scans": ["a.h5"]},
              "definitions": {"psnr": "10 log10(range^2 / mse)"}, **about}
     return Comparison(tuple(places), {n: f"what {n} is" for n in names}, outcomes, about)

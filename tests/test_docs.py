@@ -71,7 +71,8 @@ def test_every_argument_is_described():
 
 PAGES = ["priors", "solvers", "tuning", "design", "data", "calibration", "networks", "scan_specific", "compare",
          "series", "signals", "command_line", "index", "tutorial", "howto", "migrating", "../README"]
-SMALLER = {"shape = (128, 128)": "shape = (80, 80)"}  # in the tutorial, to be quick
+# in the tutorial, to be quick
+SMALLER = {"shape = (128, 128)": "shape = (80, 80)", "--minutes 2": "--minutes 0.1"}
 
 
 @shipped
@@ -89,7 +90,7 @@ def test_the_examples_of_the_page_run(page, tmp_path, monkeypatch, capsys):
     assert blocks
     for kind, code in blocks:
         if kind == "python":
-            for peer in re.findall(r"^import (deepinv|fastmri|sigpy)\b", code, re.M):
+            for peer in re.findall(r"^import (deepinv|fastmri|mrpro|sigpy)\b", code, re.M):
                 pytest.importorskip(peer)
             exec(compile(code, f"{page}.md", "exec"), vars(module))
             continue

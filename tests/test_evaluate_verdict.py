@@ -25,7 +25,7 @@ def table_of(*settings):
     """A comparison of numbers alone: of each setting (scan, {method: {metric: one value a slice}})."""
     names = list(dict.fromkeys(n for _, methods in settings for n in methods))
     count = [max((len(v) for m in methods.values() for v in m.values()), default=1) for _, methods in settings]
-    places = [Setting(scan, 2.0 + k, "random", 0, np.ones((4, 4), bool), None, "", (count[k], 1, 4, 4), 1.0)
+    places = [Setting(scan, 2.0, "random", 0, np.ones((4, 4), bool), None, "", (count[k], 1, 4, 4), 1.0)
               for k, (scan, _) in enumerate(settings)]
     outcomes = {(k, n): Outcome(k, n, np.ones((count[k], 4, 4), np.complex64), "done",
                                 (1,) * count[k], (0.1,) * count[k], None,

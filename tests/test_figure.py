@@ -22,7 +22,7 @@ NOISY = (TRUTH + 0.05 * RNG.standard_normal(TRUTH.shape)).astype(np.complex64) *
 def drawn(monkeypatch):
     """What `_draw` is given: panels, errors, labels, box, top, limit, title, notes."""
     calls, draw = [], module._draw
-    monkeypatch.setattr(module, "_draw", lambda *a: calls.append(a) or draw(*a))
+    monkeypatch.setattr(module, "_draw", lambda *a, **k: calls.append(a) or draw(*a, **k))
     return calls
 
 
@@ -75,7 +75,7 @@ def test_the_zoom_lies_inside(tmp_path, drawn, shape):
 def test_many_images_go_on_below(tmp_path, monkeypatch, count, reference):
     """At most seven beside each other, in bands of one width; nothing lies on anything else or outside of the page."""
     pages, draw = [], module._draw
-    monkeypatch.setattr(module, "_draw", lambda *a: pages.append(draw(*a)) or pages[-1])
+    monkeypatch.setattr(module, "_draw", lambda *a, **k: pages.append(draw(*a, **k)) or pages[-1])
     figure({f"method {k}": NOISY for k in range(count)}, reference, path=tmp_path / "x.pdf", title="t")
     assert (tmp_path / "x.pdf").stat().st_size > 1000
     boxes = [a.get_position() for a in pages[0].axes]
@@ -159,3 +159,32 @@ def test_labels_of_a_logarithmic_axis_do_not_meet(low, high):
              if label.get_text()]
     assert 2 <= len(boxes) <= 6
     assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
+@pytest.mark.parametrize("pixel", [(2.0, 1.0), (1.0, 2.0), (0.7, 0.7)])
+def test_pixels_are_drawn_as_large_as_they_are(tmp_path, monkeypatch, pixel):
+    """Every panel of images, errors and zooms, of a picture and of a mosaic; k-space stays square."""
+    pages, draw = [], module._draw
+    monkeypatch.setattr(module, "_draw", lambda *a, **k: pages.append(draw(*a, **k)) or pages[-1])
+    figure({"a": NOISY}, TRUTH, path=tmp_path / "x.png", pixel=pixel)
+    bar = pages[0].axes[-1]
+    for axes in (a for a in pages[0].axes if a is not bar and a.images):
+        ny, nx = axes.images[0].get_array().shape
+        box = axes.get_window_extent()
+        assert box.height / box.width == pytest.approx(ny * pixel[0] / (nx * pixel[1]), rel=0.03)
+    tiles = [("image", TRUTH, "image"), ("k-space", np.log10(TRUTH + 1e-3), "log"), ("mask", TRUTH > 0.5, "mask")]
+    tiles = [(name, plane.astype(float), kind) for name, plane, kind in tiles]
+    drawn = module.mosaic(tiles, pixel=pixel)
+    drawn.canvas.draw()
+    shown = {}
+    for axes, (name, plane, _) in zip(drawn.axes, tiles):
+        box = axes.get_window_extent()
+        shown[name] = box.height / box.width * plane.shape[1] / plane.shape[0]
+    assert shown == pytest.approx({"image": pixel[0] / pixel[1], "k-space": 1, "mask": 1}, rel=0.02)
+
+
+@pytest.mark.parametrize(("pixel", "error"), [((1.0, 0.0), ValueError), ((1.0, -2.0), ValueError), (2.0, ValueError),
+                                              ((1.0, "2"), TypeError), ((1.0, 1.0, 1.0), ValueError)])
+def test_pixels_that_are_none(pixel, error):
+    with pytest.raises(error, match="pixel"):
+        figure({"a": TRUTH}, pixel=pixel)

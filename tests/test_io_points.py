@@ -114,6 +114,19 @@ def test_ismrmrd_at_given_coordinates(tmp_path):
     np.testing.assert_array_equal(io.load(raw(tmp_path / "a.h5"), coord=-K).coord, -K)
 
 
+@pytest.mark.parametrize("size", [None, (N, N), (2 * N, 2 * N)])
+def test_readouts_at_given_coordinates_lie_where_their_own_do(tmp_path, size):
+    """The matrix and the size of a pixel of the same readouts with a trajectory; of twice the size half the pixel."""
+    head = {"position": (3, -4, 5), "read_dir": (1, 0, 0), "phase_dir": (0, 1, 0), "slice_dir": (0, 0, 1)}
+    path = raw(tmp_path / "a.h5", head=head)
+    own, given = io.load(path).meta, io.load(path, coord=K, size=size).meta
+    finer = 1 if size in (None, (N, N)) else 2
+    np.testing.assert_allclose(given["voxel_mm"], np.array(own["voxel_mm"]) / [1, finer, finer])
+    a, b = (np.array(m["affine"]) for m in (own, given))
+    np.testing.assert_allclose(b @ [finer * (N // 2), finer * (N // 2), 0, 1], a @ [N // 2, N // 2, 0, 1])
+    np.testing.assert_allclose(b[:3, :3], a[:3, :3] / [finer, finer, 1])
+
+
 def test_raw_data_larger_than_the_memory(tmp_path):
     with pytest.raises(ValueError, match=r"a\.h5"):
         io.load(raw(tmp_path / "a.h5"), max_bytes=50_000)

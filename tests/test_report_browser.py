@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from reports import ODD, made
 
+from pisolve.evaluate.section import Picture, Section
+
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
 By = pytest.importorskip("selenium.webdriver.common.by").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
@@ -393,22 +395,27 @@ def test_slices_have_no_movie(page):
     press(page, "m")
     assert page.execute_script("return view.movie") is False
 
-METRICS = ("psnr", "psnr_body", "ssim", "ms_ssim", "nmse", "hfen", "chi")
+METRICS = ("psnr", "psnr_body", "ssim", "ms_ssim", "nmse", "hfen", "lpips", "chi")
+PIXEL = (2.0, 1.25)
 
 
 @pytest.fixture(scope="module")
 def full(folder):
-    """The report of seven metrics and of names as long as people give them."""
+    """The report of eight metrics, two accelerations, pixels that are not square and names as long as people's."""
     names = ["zero-filled", "wavelet, 16 shifts", "PnP, denoiser-brain", "network varnet-brain"]
-    comparison = made(4, 2, (48, 40), names=names)
+    comparison = made(4, 2, (48, 40), 2, names=names, pixel=PIXEL)
+    comparison = replace(comparison, settings=(comparison.settings[0], replace(comparison.settings[1], accel=8.0)))
     outcomes = {}
     for key, o in comparison.outcomes.items():
         slices = {m: [20.123 + n for n in range(2)] for m in METRICS}
         no_residual = [{**h, "residual": np.inf if h["k"] < 8 else 0.1, "moved": 0.3 ** h["k"]} for h in o.history]
         outcomes[key] = replace(o, slices=slices, values={m: float(np.mean(v)) for m, v in slices.items()},
                                 history=no_residual if key[1] == names[2] else o.history)
+    g = np.linspace(0, 3, 48 * 40).reshape(48, 40)
+    section = Section("g-factor", "g.", [{"method": n, "g, median": 1.2} for n in names[:2]],
+                      {n: Picture(g, 0.0, 3.0, "g", "heat") for n in names[:2]})
     path = folder / "full.html"
-    replace(comparison, outcomes=outcomes).to_html(path)
+    replace(comparison, outcomes=outcomes).with_sections(section.on(PIXEL)).to_html(path)
     return path
 
 
@@ -421,6 +428,11 @@ def test_nothing_is_cut_off(browser, full, width, theme):
     try:
         opened(browser, full)
         browser.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
+        press(browser, "d")
+        shapes = browser.execute_script("""return [...document.querySelectorAll('#grid canvas, .pictures figure > img, '
+            + '.paper:not([hidden]) img')].filter(e => e.clientWidth).map(e => e.clientHeight / e.clientWidth)""")
+        assert len(shapes) == 1 + 4 + 1 + 2 + 4 + 1  # the viewer with a difference, the g-factor, errors, a difference
+        assert shapes == pytest.approx([48 * PIXEL[0] / (40 * PIXEL[1])] * len(shapes), rel=0.03)
         cut = browser.execute_script("""return [...document.querySelectorAll('.panel .values, .legend, .verdict p, h1')]
             .filter(e => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1 ||
                     e.getBoundingClientRect().bottom > e.parentElement.getBoundingClientRect().bottom + 1)
@@ -454,8 +466,43 @@ def test_errors_are_seen_without_a_click(browser, full):
     opened(browser, full)
     strip = browser.find_elements(By.CSS_SELECTOR, ".paper img")
     shown = [e.get_attribute("alt") for e in strip if e.is_displayed()]
-    assert shown == [f"errors of {name}" for name in browser.execute_script("return panels.slice(1).map(p => p.name)")]
+    names = browser.execute_script("return panels.slice(1).map(p => p.name)")
+    assert shown == [*(f"errors of {name}" for name in names), f"difference {names[0]} \N{MINUS SIGN} {names[1]}"]
     assert not any(e.is_displayed() for e in browser.find_elements(By.CSS_SELECTOR, ".paper .inked"))
+
+
+def test_the_difference_of_two_methods(page):
+    """d, or the button: the first minus the second of those that are chosen, with a sign, on the errors' scale."""
+    assert len(page.find_elements(By.CSS_SELECTOR, "#grid canvas")) == 4
+    slide(page, "first", 2)
+    slide(page, "second", 1)
+    press(page, "d")
+    assert page.execute_script("return shown().map(p => p.name)")[-1] == f"two \N{MINUS SIGN} {ODD}"
+    a, b, got, limit, top = page.execute_script(
+        "return [panels[2], panels[1]].map(p => Array.from(p.levels, physical)).concat([Array.from(gap.pixels.data), "
+        "view.limit, current().top])")
+    rgb = np.reshape(got, (-1, 4))[:, :3].astype(int)
+    share = np.clip((np.array(a) - b) / (limit * top), -1, 1)
+    assert abs(rgb[abs(share) < 0.01]).max() < 8  # dark where they agree
+    assert np.corrcoef(rgb[:, 0] - rgb[:, 2], share)[0, 1] > 0.97  # orange above, blue below
+    assert "Difference: first minus second" in page.find_element(By.ID, "legend").text
+    before = page.execute_script("return Array.from(gap.pixels.data).join()")
+    slide(page, "second", 3)
+    assert page.execute_script("return Array.from(gap.pixels.data).join()") != before
+    page.execute_script("document.getElementById('difference').click()")
+    assert len(page.find_elements(By.CSS_SELECTOR, "#grid canvas")) == 4
+
+
+def test_a_difference_needs_no_reference(browser, folder):
+    path = folder / "blind.html"
+    made(2, 1, (24, 20), reference=False).to_html(path)
+    opened(browser, path)
+    press(browser, "d")
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#grid canvas")) == 3
+    assert browser.find_element(By.ID, "limit").is_enabled()
+    shown = [e.get_attribute("alt") for e in browser.find_elements(By.CSS_SELECTOR, ".paper img") if e.is_displayed()]
+    assert shown == ["difference method 0 \N{MINUS SIGN} method 1"]
+    assert errors(browser) == []
 
 
 def test_paper_shows_images(browser, full):
@@ -471,7 +518,7 @@ def test_paper_shows_images(browser, full):
             c.drawImage(e, 0, 0);
             const d = c.getImageData(0, 0, e.naturalWidth, e.naturalHeight).data, r = e.getBoundingClientRect();
             return [r.width, r.left, r.right, Math.max(...d.filter((_, k) => k % 4 < 3))]; })""")
-        assert len(sheets) == 1 + 2 * 4
+        assert len(sheets) == 2 * (1 + 2 * 4 + 1)  # two accelerations: images, errors, a difference
         for wide, left, right, brightest in sheets:
             assert wide > 100
             assert left >= 0

@@ -34,10 +34,14 @@ def _options(new) -> None:
     add("--tune", choices=(*CRITERIA, "none"), help="how strengths are chosen, with as many trials for each prior; "
         "default: holdout (reference: an oracle)")
     add("--trials", type=int, metavar="N", help=f"strengths that are tried for each prior; default: {TRIALS}")
+    add("--minutes", type=float, metavar="N", help="the time it may take, instead of --trials: it decides trials and "
+        "folds, the same for all, down to 5 and 1")
     add_select(new)
     add_each(new)
     add("--analyses", type=names, metavar="NAME,...", default=[], help=f"further sections of the report: "
         f"{', '.join(ANALYSES)}")
+    add("--lpips", type=names, metavar="ALEXNET,WEIGHTS", help="LPIPS beside the other metrics, by files of yours: "
+        "torchvision's AlexNet and LPIPS's alex.pth")
     add("--workers", type=int, default=1, metavar="N", help="processes beside each other; default: 1")
     add("--cluster", metavar="ADDRESS", help="a Dask cluster instead, as for recon, which "
         "sees FOLDER under the same path")
@@ -58,8 +62,8 @@ def run(a) -> int:
         raise FileExistsError(f"{folder} is a file: give the name of a folder")
     compare = _asked(a)
     folder.mkdir(parents=True, exist_ok=True)
-    done = compare(folder=folder, report=folder / REPORT, analyses=a.analyses, workers=a.workers, client=a.cluster,
-                   progress=a.progress)
+    done = compare(folder=folder, report=folder / REPORT, analyses=a.analyses, lpips=a.lpips, workers=a.workers,
+                   client=a.cluster, progress=a.progress)
     warn(dict.fromkeys([*done.warnings, *(f"{s.label}: {w}" for s in done.settings for w in s.warnings)]))
     show(done.markdown())
     files = (REPORT, "comparison.json", "summary.md", "records.csv", "slices.csv")
@@ -78,7 +82,7 @@ def _asked(a):
     from pisolve.evaluate import compare, rerun
 
     asked = given(a, ("methods", "accel", "mask", "vary", "spokes", "seeds", "center_fraction", "tune", "trials",
-                      "slices", "select", "axes", "each"))
+                      "minutes", "slices", "select", "axes", "each"))
     if a.recipe:
         if a.scans or asked:
             raise ValueError(f"{next(iter(asked), 'scan')} beside --recipe: that file says it all")
@@ -86,8 +90,8 @@ def _asked(a):
     if not a.scans:
         raise ValueError("scan is needed: a file, or several of them")
     if a.tune == "none":
-        if "trials" in asked:
-            raise ValueError("--trials has no effect with --tune none: leave one of them out")
+        for word in {"trials", "minutes"} & asked.keys():
+            raise ValueError(f"--{word} has no effect with --tune none: leave one of them out")
         asked["tune"] = None
     methods = [asked.pop("methods")] if "methods" in asked else []
     return partial(compare, a.scans, *methods, **asked)

@@ -21,4 +21,4 @@ def run(a) -> None:
 
     check_picture(a)
     recipe, scan = ready(a, seeded=a.probe)
-    tell(a, consistency(recipe(scan), noise=a.noise, probe=a.probe, seed=a.seed or 0).section())
+    tell(a, consistency(recipe(scan), noise=a.noise, probe=a.probe, seed=a.seed or 0).section(), scan)

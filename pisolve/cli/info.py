@@ -54,6 +54,7 @@ def _scan(path: str, scan) -> list:
     import numpy as np
 
     from pisolve import masks
+    from pisolve.cli.report import what_was_done
     from pisolve.cli.scans import maps_of, sampled, shape_of
 
     rss, pattern = scan.rss(), scan.encoding
@@ -67,7 +68,7 @@ def _scan(path: str, scan) -> list:
             *_measured(scan),
             ("scale", f"k-space peaks at {abs(scan.kspace).max():.4g}; the root sum of squares has a maximum of "
              f"{rss.max():.4g}, a 99th percentile of {np.percentile(rss, 99):.4g}"),
-            *_attributes(scan.meta), *(("warning", w) for w in scan.warnings() or ["none"])]
+            *what_was_done(scan), *_attributes(scan.meta), *(("warning", w) for w in scan.warnings() or ["none"])]
 
 
 def _shots(scan) -> list:
@@ -98,15 +99,15 @@ def _measured(scan) -> list:
 
 def _attributes(meta: dict) -> list:
     """Rows of a scan's `meta`; what raw data was sorted into gets rows of its own, in words."""
+    from pisolve.prepare import TOLD
+
     rows = [(name, ", ".join(f"{k} {n}" for k, n in meta[name].items())) for name in ("readouts", "skipped")
             if name in meta]
     if "oversampling_removed" in meta:
         rows.append(("oversampling", "removed, {} to {} samples a readout".format(*meta["oversampling_removed"])))
     if "partial_fourier" in meta:
         rows.append(("partial Fourier", ", ".join(f"{k} {a} to {b}" for k, (a, b) in meta["partial_fourier"].items())))
-    if "epi" in meta:
-        rows.append(("EPI", meta["epi"]["text"]))
-    return rows + [("attribute", f"{k}: {v}") for k, v in meta.items() if k not in WORDED]
+    return rows + [("attribute", f"{k}: {v}") for k, v in meta.items() if k not in WORDED and k not in TOLD]
 
 
 def _image(path: str) -> list:

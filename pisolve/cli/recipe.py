@@ -22,7 +22,7 @@ RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "raki": Raki, "spirit": Spi
 ARGUMENTS = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
              "map_crop", "sets", "maps", "method", "variant", "coils", "gcc", "prewhiten", "tune", "accel", "mask",
              "center_fraction", "seed", "vary", "spokes", "network", "consistency", "each", "delays",
-             "shot_factors")  # those that a recipe holds
+             "shot_factors", "minutes")  # those that a recipe holds
 PATTERN = ("accel", "mask", "center_fraction", "seed", "vary", "spokes")  # those of the undersampling
 AUTO = "auto"  # for --lam and --sigma: choose it
 NOISE = "noise"  # for --sigma: by the noise of the scan
@@ -142,11 +142,14 @@ def check_maps(a, recipe: Recipe, scan=None) -> None:
 
 
 def _tune(word: str, asked: dict) -> dict:
-    """Recipe's `tune` where a strength is to be chosen; takes --tune and auto out of `asked`."""
+    """Recipe's `tune` where a strength is to be chosen; takes --tune, --minutes and auto out of `asked`."""
     criterion = asked.pop("tune", None)
     auto = [n for n in ("lam", "sigma") if asked.get(n) == AUTO]
     strength = next((n for n in ("lam", "sigma") if n in DEFAULTS[word]), None)
+    time = {"minutes": asked.pop("minutes")} if "minutes" in asked else {}
     if criterion is None and not auto:
+        if time:
+            raise ValueError("--minutes is the time for --lam auto (--sigma auto of pnp): without it nothing is chosen")
         return {}
     for name in auto:
         if strength is not None and name != strength:
@@ -157,7 +160,7 @@ def _tune(word: str, asked: dict) -> dict:
         raise ValueError(f"--{what} has no effect on {word}, which has no strength to choose")
     if strength in asked:
         raise ValueError(f"--tune {criterion} chooses {strength}: leave --{strength} out, or write --{strength} auto")
-    return {"tune": criterion or "holdout"}
+    return {"tune": criterion or "holdout", **time}
 
 
 def default_run(word: str) -> dict:

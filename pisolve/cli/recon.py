@@ -63,6 +63,7 @@ def _prior(group) -> None:
     add("--sigma", type=number_or(AUTO, NOISE), help="noise level of a denoiser, or auto, or noise: of pnp, by the "
         "scan's own; one with a level of its own works at that")
     add("--tune", choices=CRITERIA, help="how auto chooses; default: holdout (reference: an oracle, with --accel)")
+    add("--minutes", type=float, metavar="N", help="the time that auto may take; default: as long as it wants")
     add("--denoiser", metavar="NAME|FILE", help=f"for pnp and red: a shipped one or weights; default: {DENOISER}")
     add("--level", type=number_or("blind"), help="sigma that the weights were trained for, or blind, where they do not "
         "say it")
@@ -195,7 +196,7 @@ def _tell(a, scan, done, full: bool) -> None:
 
     rows = what_ran(done)
     table([("scan", f"{a.scan}, {shape_of(scan)}"), ("sampling", sampled(done.scan.encoding)),
-           *([("EPI", scan.meta["epi"]["text"])] if "epi" in scan.meta else []), *what_was_done(done.scan), *rows,
+           *what_was_done(done.scan), *rows,
            ("seconds", ", ".join(f"{stage} {t:.2f}" for stage, t in done.seconds.items())),
            ("scale", f"{done.scale:.5g} (k-space times this was solved)"), ("residual", done.agreement)])
     images = {name: done.scan.crop(like_rss(done.scan, image)) for name, image in
@@ -207,8 +208,10 @@ def _tell(a, scan, done, full: bool) -> None:
     try:
         if a.png:
             from pisolve.figure import figure
+            from pisolve.scan.size import pixel_of
 
-            figure(images, reference, path=a.png, title=rows[0][1] if full else "", axes=done.axes)
+            figure(images, reference, path=a.png, title=rows[0][1] if full else "", axes=done.axes,
+                   pixel=pixel_of(done.scan.meta))
             written.append(a.png)
     finally:  # a picture that fails takes nothing with it
         table([("written", ", ".join(written))])

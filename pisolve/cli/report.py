@@ -11,8 +11,9 @@ from pisolve.prepare import SENSE, TOLD
 
 
 def what_was_done(scan) -> list:
-    """Rows on what a scan of shots went through."""
-    return [(word, scan.meta[name]) for name, word in TOLD.items() if name in scan.meta]
+    """Rows on what a scan of lines or shots went through before it was solved."""
+    epi = [("EPI", scan.meta["epi"]["text"])] if "epi" in scan.meta else []
+    return epi + [(word, scan.meta[name]) for name, word in TOLD.items() if name in scan.meta]
 
 
 def what_ran(done) -> list:

@@ -29,23 +29,24 @@ def run(a) -> None:
     from pisolve._check import extra, integer
     from pisolve.cli.scans import check_output
     from pisolve.figure import SUFFIXES, mosaic
+    from pisolve.scan.size import pixel_of
 
     integer("--most", a.most, low=1, high=400)
     extra("matplotlib", "plot")
     check_output(a.output, SUFFIXES, a.scan)
-    tiles, title, note = drawn(a)
-    mosaic(tiles, path=a.output, title=title, note=note)
+    tiles, title, note, meta = drawn(a)
+    mosaic(tiles, path=a.output, title=title, note=note, pixel=pixel_of(meta))
     table([("shown", title), ("written", a.output)])
 
 
 def drawn(a):
-    """(tiles for `figure.mosaic`, a line above, a line below)."""
+    """(tiles for `figure.mosaic`, a line above, a line below, what is known of its place)."""
     from pathlib import Path
 
     scan, why = _scan(a)
     if scan is not None:
         warn(scan.warnings())
-        return _of_scan(a, scan)
+        return *_of_scan(a, scan), scan.meta
     try:
         return _of_image(a)
     except (ValueError, TypeError):
@@ -90,7 +91,7 @@ def _of_scan(a, scan):
         if one.mask is not None and one.coord is None:
             flat = one.mask.ndim == 2
             mask = np.broadcast_to(one.mask, images.shape[1:]) if flat else one.mask.any(axis=-1)
-            tiles.append(("mask" if flat else "mask (kz, ky)", mask.astype(float), "each"))
+            tiles.append(("mask" if flat else "mask (kz, ky)", mask.astype(float), "mask"))
     left = max(a.most - len(tiles), 1)
     if what in ("all", "coils"):
         count = min(left if what == "coils" else 6, len(images))
@@ -125,9 +126,10 @@ def _of_image(a):
     wrong = [n for n, value in (("--slices", a.slices), ("--select", a.select)) if value is not None]
     if wrong:
         raise ValueError(f"{wrong[0]} is for scans, and this is an image: --along and --most choose its planes")
-    image, names, _ = read_image(a.scan)
+    image, names, meta = read_image(a.scan)
     names = names if a.axes is None else tuple(a.axes)
     planes = views.planes(image, names, most=a.most, along=a.along)
     tiles = [(name, plane, "image") for name, plane in planes]
     tiles += [(f"phase {name}", plane, "phase") for name, plane in planes] if a.phase else []
-    return tiles, f"{Path(a.scan).name}: {' x '.join(map(str, image.shape))}", "one window, 0 to the 99.8th percentile"
+    title = f"{Path(a.scan).name}: {' x '.join(map(str, image.shape))}"
+    return tiles, title, "one window, 0 to the 99.8th percentile", meta

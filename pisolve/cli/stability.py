@@ -27,7 +27,8 @@ def run(a) -> None:
 
     check_picture(a)
     sizes = [s / 100 for s in a.sizes]
-    found = stability(*ready(a), sizes=sizes, tests=a.tests, steps=a.steps, seed=a.seed or 0, progress=a.progress)
+    recipe, scan = ready(a)
+    found = stability(recipe, scan, sizes=sizes, tests=a.tests, steps=a.steps, seed=a.seed or 0, progress=a.progress)
     for section in found.sections():
         show(f"{section}\n")
-    draw(a, found.section())
+    draw(a, found.section(), scan)

@@ -17,6 +17,7 @@ from pisolve.io.atomic import place
 from pisolve.priors import Zero
 from pisolve.recipe import Recipe
 from pisolve.recipe.named import DEFAULTS, ZERO_FILLED, named
+from pisolve.scan.size import pixel_of
 
 
 def check_picture(a) -> None:
@@ -89,18 +90,19 @@ def check_tunable(*recipes: Recipe) -> None:
 
 def tuned(recipe: Recipe, scan, tune: str) -> Recipe:
     """The recipe at the strength that `tune` chooses on the scan."""
-    return replace(recipe, prior=replace(recipe, tune=tune)(scan).recipe.prior, tune=None)
+    return replace(recipe, prior=replace(recipe, tune=tune)(scan).recipe.prior, tune=None, minutes=None)
 
 
-def tell(a, section) -> None:
-    """Print a section, and draw its pictures where that is asked for."""
+def tell(a, section, scan=None) -> None:
+    """Print a section, and draw its pictures where that is asked for, in the proportion of the scan's pixels."""
     show(section)
-    draw(a, section)
+    draw(a, section, scan)
 
 
-def draw(a, section) -> None:
+def draw(a, section, scan=None) -> None:
     """Draw a section's pictures where that is asked for."""
     if a.png:
+        section = section if scan is None else section.on(pixel_of(scan.meta))
         from pisolve.evaluate.draw import draw as draw_section
 
         draw_section(section, a.png)

@@ -23,5 +23,6 @@ def run(a) -> None:
     from pisolve.evaluate import uncertainty
 
     check_picture(a)
-    found = uncertainty(*ready(a), by=a.by, n=a.n, noise=a.noise, seed=a.seed or 0, progress=a.progress)
-    tell(a, found.section())
+    recipe, scan = ready(a)
+    found = uncertainty(recipe, scan, by=a.by, n=a.n, noise=a.noise, seed=a.seed or 0, progress=a.progress)
+    tell(a, found.section(), scan)

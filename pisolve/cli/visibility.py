@@ -22,5 +22,5 @@ def run(a) -> None:
     from pisolve.evaluate import visibility
 
     check_picture(a)
-    recipe = recipe_of(a, seeded=False)
-    tell(a, visibility(recipe.prepare(scan_of(a)), width=a.width, grid=a.grid, noise=a.noise).section())
+    scan = recipe_of(a, seeded=False).prepare(scan_of(a))
+    tell(a, visibility(scan, width=a.width, grid=a.grid, noise=a.noise).section(), scan)

@@ -11,6 +11,7 @@ from pisolve import _check
 from pisolve._words import ANALYSES
 from pisolve.evaluate.comparison import Comparison
 from pisolve.evaluate.consistency.visibility import visibility
+from pisolve.evaluate.gfactor import gfactors
 from pisolve.evaluate.job import chosen, jobs_of, prepared
 from pisolve.evaluate.outcome import FAILED
 from pisolve.evaluate.plan import Plan
@@ -40,7 +41,8 @@ def explained(comparison: Comparison) -> list[Section]:
         rows.append({"setting": comparison.settings[k].label, "method": name, "chi": o.values["chi"]})
         if k == 0 and o.residual is not None:
             shown = np.log10(np.maximum(o.residual.astype(float), 10.0**-2)) * (o.residual > 0)
-            pictures[name] = Picture(np.where(o.residual > 0, shown, -2.0), -1.0, 1.5, "log10 of the noise", "heat")
+            pictures[name] = Picture(np.where(o.residual > 0, shown, -2.0), -1.0, 1.5, "log10 of the noise", "heat",
+                                     place=False)
     if not rows:
         return []
     first = comparison.settings[0]
@@ -69,11 +71,13 @@ def analyse(names, plan: Plan, work: Path, comparison: Comparison, progress: boo
             if name == "visibility":
                 found = visibility(one).section()
                 out.append(replace(found, title="Where could something hide?", text=found.text + where))
+            elif name == "gfactor":
+                out += gfactors(recipes, one, where, progress)
             elif recipes:
                 out += (_stability if name == "stability" else _uncertainty)(recipes, plan, one, where, progress)
         except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:  # the others are worth it
             out.append(Section(name.capitalize(), warnings=[f"{name} could not be done: {error}"]))
-    return out
+    return [section.on(comparison.settings[0].pixel) for section in out]
 
 
 def _stability(recipes, plan, one, where, progress) -> list[Section]:

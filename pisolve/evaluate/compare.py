@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import pickle
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,27 +15,29 @@ from pisolve import _check, backend
 from pisolve._types import Axes, PathLike
 from pisolve.evaluate import run
 from pisolve.evaluate.analyses import analyse, check, explained
+from pisolve.evaluate.budget import decided
 from pisolve.evaluate.comparison import Comparison
 from pisolve.evaluate.folder import parts_of
 from pisolve.evaluate.gather import gather
 from pisolve.evaluate.job import jobs_of
+from pisolve.evaluate.perceptual import judge
 from pisolve.evaluate.plan import Plan, make
 from pisolve.io.door import json_of, mapping, reading
 from pisolve.many.processes import begin
 from pisolve.many.sizes import available
 from pisolve.many.spread import spread
-from pisolve.tuning import TRIALS
 
 _FACTOR, _BASE = 40, 600 * 2**20  # bytes of a job: per byte of one slice's k-space, and of the libraries themselves
 
 
 def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv", "pnp"), *,
             accel: float | Sequence[float] | None = None, mask: Any = None, seeds: int = 1,
-            center_fraction: float | None = None, tune: str | None = "holdout", trials: int = TRIALS,
-            reference: Any = None, slices: Any = None, select: Any = None, axes: Axes | None = None,
+            center_fraction: float | None = None, tune: str | None = "holdout", trials: int | None = None,
+            minutes: float | None = None, reference: Any = None, slices: Any = None, select: Any = None,
+            axes: Axes | None = None,
             each: Axes | None = None, vary: Any = None, spokes: Any = None, analyses: Any = (),
-            folder: PathLike | None = None, report: Any = None, workers: int = 1, client: Any = None,
-            progress: bool = False) -> Comparison:
+            lpips: Any = None, folder: PathLike | None = None, report: Any = None, workers: int = 1,
+            client: Any = None, progress: bool = False) -> Comparison:
     """Compressed sensing, learned priors and networks on the same scans, on equal terms.
 
     Every method gets the same k-space, mask, coil maps and scale, and every prior that has a strength the same number
@@ -55,7 +58,11 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
         seeds: number of random patterns for each acceleration and kind.
         center_fraction: share of lines in the full centre; None: fastMRI's.
         tune: "holdout", "sure", "discrepancy", "reference" (an oracle), see `tune`; None: strengths as they are.
-        trials: most strengths that are tried for each prior.
+        trials: most strengths that are tried for each prior, 5 at least; None: 12.
+        minutes: the time it may take, instead of `trials`: each method is timed once, and what is left beside the
+            images decides the strengths for each prior and the folds that judge them, from 12 and 3 down to 5 and 1,
+            the same for all. Analyses are not counted. The decision is kept, so that the same comparison goes on, and
+            `rerun` repeats it.
         reference: image with the axes of the scan's, such as (slice, y, x) or (y, x), to compare a single scan with.
         slices: only these of every scan: an index, a list of them or a `slice`.
         select: the same for any axis that is not encoded, such as {"slice": slice(3, 5), "frame": slice(0, 8)}.
@@ -65,8 +72,10 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
         vary: the axis whose parts have a pattern each, such as "frame", see `Sampling`.
         spokes: of a simulated trajectory in place of `accel`, a number or a list of them; `mask` is "radial" then where
             nothing is said.
-        analyses: further sections of the report, out of "stability" (minutes), "uncertainty" and "visibility", on the
-            middle slice of the first scan under the first sampling.
+        analyses: further sections of the report, out of "stability" (minutes), "uncertainty", "visibility" and
+            "gfactor" (of linear methods), on the middle slice of the first scan under the first sampling.
+        lpips: (network, weights) as `metrics.lpips` takes them, or the paths of torchvision's AlexNet and of LPIPS's
+            `alex.pth`: LPIPS is one of the metrics then, where there is a reference.
         folder: where everything is kept: a comparison that was stopped or killed goes on there, and what is done is not
             done again. None: a temporary one.
         report: path of an HTML report, or None.
@@ -83,31 +92,32 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
         BlockingIOError: another run works in the folder; it names the process.
 
     Warns:
-        UserWarning: a file that is kept in the folder is damaged; it is made again.
+        UserWarning: a file that is kept in the folder is damaged; it is made again. `minutes` are too few even for the
+            fewest trials.
 
     Example:
         pi.compare("scan.h5", ["wavelet", "tv", "pnp"], accel=4, folder="report")
     """
     plan = make(scans, methods, accel=accel, mask=mask, seeds=seeds, center_fraction=center_fraction, tune=tune,
-                trials=trials, reference=reference, slices=slices, select=select, axes=axes, each=each,
-                vary=vary, spokes=spokes)
-    return execute(plan, analyses=analyses, folder=folder, report=report, workers=workers, client=client,
+                trials=trials, minutes=minutes, reference=reference, slices=slices, select=select, axes=axes,
+                each=each, vary=vary, spokes=spokes)
+    return execute(plan, analyses=analyses, lpips=lpips, folder=folder, report=report, workers=workers, client=client,
                    progress=progress)
 
 
-def rerun(file: PathLike, *, scans: Any = None, analyses: Any = (), folder: PathLike | None = None, report: Any = None,
-          workers: int = 1, client: Any = None, progress: bool = False) -> Comparison:
+def rerun(file: PathLike, *, scans: Any = None, analyses: Any = (), lpips: Any = None, folder: PathLike | None = None,
+          report: Any = None, workers: int = 1, client: Any = None, progress: bool = False) -> Comparison:
     """Run a comparison again from the comparison.json that it wrote: the same bits on the same machine.
 
     Args:
         file: comparison.json, or the folder that it is in.
         scans: name -> scan, for those that were not read from files.
-        analyses, folder, report, workers, client, progress: as for `compare`.
+        analyses, lpips, folder, report, workers, client, progress: as for `compare`.
 
     Raises:
         FileNotFoundError, ValueError: no comparison, or one with a method that cannot be written down.
     """
-    return execute(planned(file, scans), analyses=analyses, folder=folder, report=report, workers=workers,
+    return execute(planned(file, scans), analyses=analyses, lpips=lpips, folder=folder, report=report, workers=workers,
                    client=client, progress=progress)
 
 
@@ -132,7 +142,7 @@ def planned(file, scans=None) -> Plan:
     return plan
 
 
-def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int = 1, client=None,
+def execute(plan: Plan, *, analyses=(), lpips=None, folder=None, report=None, workers: int = 1, client=None,
             progress: bool = False) -> Comparison:
     """Run a plan; see `compare`."""
     workers = _check.integer("workers", workers, low=1)
@@ -144,9 +154,12 @@ def execute(plan: Plan, *, analyses=(), folder=None, report=None, workers: int =
         if not Path(report).resolve().parent.is_dir() and Path(report).parent != Path(folder or "."):
             raise FileNotFoundError(f"the folder of {report} does not exist: make it first")
     analyses = check(analyses)
+    further = judge(lpips, [scan.image_shape[-2:] for scan in plan.scans.values()])
+    start = time.perf_counter()
     with parts_of(folder, plan) as work:
+        plan = decided(plan, work, start, workers)
         _run(plan, work, workers, client, progress)
-        result = gather(plan, work)
+        result = gather(plan, work, further)
         result = result.with_sections(*explained(result))
         if folder is not None:
             result.save(folder)

@@ -195,10 +195,25 @@ class Comparison:
         return [{"method": n, **{s.label: values.get((k, n), math.nan) for k, s in enumerate(self.settings)}}
                 for n in self.ranking()]
 
+    def by_sampling(self) -> dict[str, Comparison]:
+        """{sampling, such as "4x random": the comparison under it alone}: 4x and a hopeless 8x have no common mean.
+
+        Scans and masks of one sampling stay together. One entry where all settings have the same.
+        """
+        out = {}
+        for kind in dict.fromkeys(s.kind for s in self.settings):
+            kept = [k for k, s in enumerate(self.settings) if s.kind == kind]
+            found = {(kept.index(k), n): replace(o, setting=kept.index(k)) for (k, n), o in self.outcomes.items()
+                     if k in kept}
+            out[kind] = replace(self, settings=tuple(self.settings[k] for k in kept), outcomes=found)
+        return out
+
     def markdown(self) -> str:
-        """The summary as a Markdown table; of several settings a second one with a column for each."""
-        rows = self.by_setting()
-        return markdown(self.summary()) + (f"\n\n{self.ranked_by} of each setting:\n\n{markdown(rows)}" if rows else "")
+        """The summary as a Markdown table, one for each sampling; of several scans or masks a column for each, too."""
+        parts = self.by_sampling()
+        texts = [(f"{kind}:\n\n" if len(parts) > 1 else "") + markdown(part.summary()) for kind, part in parts.items()]
+        rows = self.by_setting() if len(self.settings) > len(parts) else []
+        return "\n\n".join(texts + ([f"{self.ranked_by} of each setting:\n\n{markdown(rows)}"] if rows else []))
 
     def csv(self, *, slices: bool = False) -> str:
         """`records` as CSV, every digit kept."""
@@ -210,7 +225,8 @@ class Comparison:
                 "settings": [{"scan": s.scan, "accel": s.accel, "mask": s.mask, "seed": s.seed, "shape": list(s.shape),
                               "sampled": int(s.pattern.sum()), "reference": s.reference_kind, "scale": s.scale,
                               "warnings": list(s.warnings)} for s in self.settings],
-                "summary": self.summary(), "records": self.records(), "slices": self.records(slices=True)}
+                "summary": self.summary(), "by_sampling": {k: c.summary() for k, c in self.by_sampling().items()},
+                "records": self.records(), "slices": self.records(slices=True)}
 
     def save(self, folder: PathLike) -> None:
         """Write comparison.json, summary.md, records.csv and slices.csv to a folder, which is made where needed."""
@@ -241,12 +257,14 @@ class Comparison:
             raise ValueError(f"no method has an image of setting {setting} ({s.label}): nothing to draw")
         lost = [f"{n} ({o.status})" for n, o in own.items() if n not in images]
         left = f", without {', '.join(lost)}" if lost else ""
-        figure(images, s.reference, path=path, slice=slice, title=(title or s.label) + left, axes=s.image_axes)
+        figure(images, s.reference, path=path, slice=slice, title=(title or s.label) + left, axes=s.image_axes,
+               pixel=s.pixel)
 
     def with_sections(self, *sections: Section) -> Comparison:
         """The same comparison with more sections in its report."""
         return replace(self, sections=(*self.sections, *sections))
 
     def __repr__(self):
-        best = f", best: {self.ranking()[0]}" if self.ranked_by else ""
+        found = {kind: c.ranking()[0] for kind, c in self.by_sampling().items() if c.ranked_by}
+        best = f", best: {', '.join(n + f' ({kind})' * (len(found) > 1) for kind, n in found.items())}" if found else ""
         return f"Comparison({len(self.methods)} methods on {len(self.settings)} settings{best})"

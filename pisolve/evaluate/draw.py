@@ -36,7 +36,8 @@ def draw(section: Section, path) -> None:
         axis.set_visible(False)
     for axis, (name, p) in zip(axes[0], section.pictures.items()):
         axis.set_visible(True)
-        shown = axis.imshow(p.image, cmap=_MAPS[p.map], vmin=p.low, vmax=p.high, interpolation="nearest")
+        shown = axis.imshow(p.image, cmap=_MAPS[p.map], vmin=p.low, vmax=p.high, interpolation="nearest",
+                            aspect=p.pixel[0] / p.pixel[1])
         axis.set(xticks=[], yticks=[])
         axis.set_title(caption(name), fontsize=9)
         figure.colorbar(shown, ax=axis, shrink=0.75, label=caption(p.unit))

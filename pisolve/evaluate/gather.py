@@ -26,8 +26,13 @@ from pisolve.recipe import WORST
 METRICS = ("psnr_body", "nmse", "psnr", "ssim", "hfen")
 
 
-def gather(plan: Plan, work: Path) -> Comparison:
-    """The comparison of what lies in a folder."""
+def gather(plan: Plan, work: Path, further: dict | None = None) -> Comparison:
+    """The comparison of what lies in a folder.
+
+    Args:
+        plan, work: the plan, and the folder of its parts.
+        further: metrics beside `METRICS`, name -> function (reference, image, data_range).
+    """
     settings, outcomes, suspected = [], {}, {}
     for k, (name, _) in enumerate(plan.settings()):
         with np.load(work / f"{k:03d}" / "setting.npz") as file:
@@ -36,12 +41,13 @@ def gather(plan: Plan, work: Path) -> Comparison:
         settings.append(Setting(about["scan"], about.get("accel"), about.get("mask"), about.get("seed"), pattern,
                                 reference, about["kind"], tuple(about["shape"]), about["scale"],
                                 tuple(about["warnings"]), about["noise"], about["noise_from"],
-                                tuple(about.get("axes", PLAIN)), about.get("size") and tuple(about["size"])))
+                                tuple(about.get("axes", PLAIN)), about.get("size") and tuple(about["size"]),
+                                tuple(about.get("pixel", (1.0, 1.0)))))
         found = about["crimes"]
         suspected.setdefault(name, Crimes(tuple(Crime(**c) for c in found["found"]), tuple(found["checks"])).section())
     for job in jobs_of(plan, work):
         name = list(plan.methods)[job.method]
-        outcomes[job.setting, name] = _outcome(job, name, settings[job.setting])
+        outcomes[job.setting, name] = _outcome(job, name, settings[job.setting], further or {})
     try:
         written, notes = {**plan.to_dict(), "fingerprint": plan.fingerprint}, []
     except ValueError as error:
@@ -53,7 +59,8 @@ def gather(plan: Plan, work: Path) -> Comparison:
         if outcome.status in FAILED:
             why = outcome.solver if outcome.status == "failed" else outcome.status
             notes.append(f"{name} has no numbers on {settings[k].label}: {why}")
-    about = {"pisolve": __version__, "tune": plan.tune, "trials": plan.trials, "plan": written,
+    time = {} if plan.minutes is None else {"folds": plan.folds, "minutes": plan.minutes}
+    about = {"pisolve": __version__, "tune": plan.tune, "trials": plan.trials, **time, "plan": written,
              "versions": {n: importlib.metadata.version(n) for n in ("numpy", "scipy", "sigpy", "torch")},
              **{n: repr(v) for n, v in plan.common.items() if v and v != "auto"},
              "definitions": {m: DEFINITIONS[m] for o in outcomes.values() for m in o.values if m in DEFINITIONS}}
@@ -73,13 +80,13 @@ def _words(recipe, tuned: bool) -> str:
     return f"{method}{recipe.prior!r}{chosen}{solver}, at most {recipe.max_iter} iterations"
 
 
-def _outcome(job, name, setting) -> Outcome:
+def _outcome(job, name, setting, further) -> Outcome:
     failed = _read(job, "failed")
     if failed is not None:
-        return _failed(job, name, setting, failed["error"])
+        return _failed(job, name, setting, failed["error"], further)
     parts, places, images, residual = _parts(job, setting)
     worst = min((p["status"] for p in parts), key=WORST.index)
-    values, slices = (unjudged if worst in FAILED else judged)(setting.reference, images)
+    values, slices = (unjudged if worst in FAILED else judged)(setting.reference, images, further)
     chis = [p["chi"] for p in parts if p["status"] != "empty"]
     if chis and None not in chis:
         values["chi"] = float(np.sqrt(np.mean(np.square(chis))))
@@ -131,13 +138,13 @@ def _over(places, values) -> list[float]:
     return out
 
 
-def _failed(job, name, setting, error) -> Outcome:
+def _failed(job, name, setting, error, further) -> Outcome:
     """A method that raised: no image and no numbers, and what it said instead of its solver."""
     shape = setting.image_shape if setting.reference is None else setting.reference.shape
     images = np.zeros(shape, np.complex64)
     none = (0,) * len(planes(images))
     return Outcome(job.setting, name, images, "failed", none, tuple(map(float, none)), None,
-                   *unjudged(setting.reference, images), solver=error)
+                   *unjudged(setting.reference, images, further), solver=error)
 
 
 def _read(job, kind) -> dict | None:
@@ -146,7 +153,7 @@ def _read(job, kind) -> dict | None:
     return read_json(path) if path.exists() else None
 
 
-def judged(reference, images) -> tuple[dict, dict]:
+def judged(reference, images, further=()) -> tuple[dict, dict]:
     """({metric: value over the volume}, {metric: one value a plane}) against a reference; empty without one.
 
     Planes are judged with the volume's maximum as range, so that they can be compared with each other.
@@ -155,19 +162,22 @@ def judged(reference, images) -> tuple[dict, dict]:
         return {}, {}
     reference, images = planes(reference), planes(images)
     body, peak = metrics.body(reference), float(reference.max())
-    each = [_measured(truth, image, peak, inside) if truth.any() and inside.any() else dict.fromkeys(METRICS, math.nan)
+    further = dict(further)
+    none = dict.fromkeys((*METRICS, *further), math.nan)
+    each = [_measured(truth, image, peak, inside, further) if truth.any() and inside.any() else none
             for truth, image, inside in zip(reference, images, body)]
-    return _measured(reference, images, peak, body), {n: [one[n] for one in each] for n in METRICS}
+    return _measured(reference, images, peak, body, further), {n: [one[n] for one in each] for n in none}
 
 
-def _measured(reference, image, peak, inside) -> dict:
-    """`METRICS` of a volume or a slice."""
+def _measured(reference, image, peak, inside, further) -> dict:
+    """`METRICS` of a volume or a slice, and what there is further."""
     return {"psnr_body": metrics.psnr(reference, image, data_range=peak, region=inside),
             "nmse": metrics.nmse(reference, image), "psnr": metrics.psnr(reference, image, data_range=peak),
-            "ssim": metrics.ssim(reference, image, data_range=peak), "hfen": metrics.hfen(reference, image)}
+            "ssim": metrics.ssim(reference, image, data_range=peak), "hfen": metrics.hfen(reference, image),
+            **{name: f(reference, image, peak) for name, f in further.items()}}
 
 
-def unjudged(reference, images) -> tuple[dict, dict]:
+def unjudged(reference, images, further=()) -> tuple[dict, dict]:
     """What `judged` gives, without the numbers."""
-    names = () if reference is None else METRICS
+    names = () if reference is None else (*METRICS, *further)
     return dict.fromkeys(names, math.nan), {n: [math.nan] * len(planes(images)) for n in names}

@@ -14,6 +14,7 @@ from pisolve.evaluate.notes import predicts
 from pisolve.evaluate.plan import Plan
 from pisolve.prepare import EACH
 from pisolve.recipe import Recipe
+from pisolve.tuning.choose import FOLDS
 from pisolve.tuning.strength import family
 
 
@@ -42,7 +43,7 @@ class Job:
         setting: index of the setting.
         method: index of the method.
         recipe: what to do, None for the zero-filled image.
-        tune, trials: how its strength is chosen; tune None: as it is.
+        tune, trials, folds: how its strength is chosen; tune None: as it is.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Job:
     recipe: Recipe | None
     tune: str | None
     trials: int
+    folds: int = FOLDS
 
     def file(self, what: str) -> Path:
         """Where something of this job is kept."""
@@ -95,7 +97,7 @@ class Job:
 
 def jobs_of(plan: Plan, folder: Path) -> list[Job]:
     """Every method on every setting."""
-    return [Job(folder, k, m, recipe, plan.tune if plan.tuned(name) else None, plan.trials)
+    return [Job(folder, k, m, recipe, plan.tune if plan.tuned(name) else None, plan.trials, plan.folds)
             for k in range(len(plan.settings())) for m, (name, recipe) in enumerate(plan.methods.items())]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from pisolve import metrics
 
 HIGHER = {"psnr": True, "psnr_body": True, "ssim": True, "vif": True, "ms_ssim": True, "nmse": False, "hfen": False,
-          "holdout": False, "holdout_image": False, "chi": False, "seconds": False, "memory_mb": False}
+          "lpips": False, "holdout": False, "holdout_image": False, "chi": False, "seconds": False, "memory_mb": False}
 NEAR_ONE = ("chi",)  # neither high nor low is good: nothing is ranked by it
 DEFINITIONS = metrics.DEFINITIONS | {
     "psnr_body": "PSNR with the mean squared error taken inside the body of the reference (metrics.body)",

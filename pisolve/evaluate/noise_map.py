@@ -116,7 +116,7 @@ def noise_map(recipe: Any, scan: Any = None, *, replicas: int = 100, covariance:
     recipe, raw = in_order("noise_map", recipe, scan)
     replicas = _check.integer("replicas", replicas, low=2)
     seed = _check.integer("seed", seed, low=0)
-    psi = _covariance(covariance, raw)
+    psi = covariance_of(raw, covariance)
     made = _Replicas(recipe, raw, psi, seed)
     image = made.image()
     if image is None:
@@ -204,7 +204,8 @@ def _undersampled(recipe, scan):
     return scan if recipe.sampling is None or recipe.compress is None else recipe.sampling(replace(scan, mps=None))
 
 
-def _covariance(covariance, scan):
+def covariance_of(scan, covariance=None) -> np.ndarray:
+    """(coil, coil) E n n^H of a sample: as given, else of the scan's noise samples, else estimated."""
     coils = scan.coils
     if covariance is None:
         if scan.noise is not None:

@@ -27,6 +27,7 @@ class Setting:
         scale: what k-space was multiplied by before solving.
         warnings: what is odd about the data, one sentence each.
         size: of the image, where it is not that of k-space: samples lie anywhere.
+        pixel: mm along y and x of a pixel, (1, 1) where the scan does not say it.
         noise, noise_from: standard deviation of the real and of the imaginary part of a sample, and where it is from.
     """
 
@@ -44,6 +45,7 @@ class Setting:
     noise_from: str = ""
     axes: tuple = ("slice", "coil", "ky", "kx")
     size: tuple | None = None
+    pixel: tuple = (1.0, 1.0)
 
     @property
     def image_axes(self) -> tuple[str, ...]:
@@ -85,10 +87,15 @@ class Setting:
     @property
     def sampling(self) -> str:
         """The sampling in a few words."""
+        return self.kind + (f", mask {self.seed}" if self.accel is not None and self.seed else "")
+
+    @property
+    def kind(self) -> str:
+        """The sampling, of which there may be several masks."""
         if self.accel is None:
             return "as measured"
         accel = f"{self.accel:g}x" if np.ndim(self.accel) == 0 else "x".join(f"{a:g}" for a in self.accel)
-        return f"{accel} {self.mask}" + (f", mask {self.seed}" if self.seed else "")
+        return f"{accel} {self.mask}"
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,10 @@ from pisolve.recipe import Recipe
 from pisolve.recipe.format import encode, spelled
 from pisolve.recipe.named import named
 from pisolve.scan.parts import check_each
-from pisolve.tuning import CRITERIA, TRIALS
-from pisolve.tuning.strength import COUNT, family
+from pisolve.tuning import TRIALS, check_tune
+from pisolve.tuning.budget import LEAST
+from pisolve.tuning.choose import FOLDS
+from pisolve.tuning.strength import family
 
 PLAIN = ("slice", "coil", "ky", "kx")  # axes that go without saying
 _ONCE = ("maps", "whiten", "compress", "delays", "shot_factors")  # what prepares the data: one for all methods
@@ -40,8 +42,10 @@ class Plan:
         methods: name -> `Recipe`, None for the zero-filled image.
         samplings: `Sampling`, bool array as for `Scan`'s mask, or None (as measured), in turn.
         tune: None, or a criterion of `pi.tune`.
-        trials: most strengths that are tried for each prior.
+        trials: most strengths that are tried for each prior; None: still to be decided by `minutes`.
         common: what prepares the data, the same in all recipes: maps, whiten, compress, ...
+        minutes: the time that decides trials and folds, see `budget.decided`; None: they are as given.
+        folds: of "holdout".
     """
 
     scans: dict
@@ -49,8 +53,10 @@ class Plan:
     methods: dict
     samplings: tuple
     tune: str | None
-    trials: int
+    trials: int | None
     common: dict
+    minutes: float | None = None
+    folds: int = FOLDS
 
     def settings(self) -> list[tuple[str, object]]:
         """(name of the scan, sampling), in their order."""
@@ -69,7 +75,8 @@ class Plan:
         return {"pisolve": __version__, "scans": self.sources,
                 "methods": {n: ZERO_FILLED if r is None else r.to_dict() for n, r in self.methods.items()},
                 "samplings": [encode(s) if isinstance(s, Sampling) else s if s is None else s.astype(int).tolist()
-                              for s in self.samplings], "tune": self.tune, "trials": self.trials}
+                              for s in self.samplings], "tune": self.tune, "trials": self.trials,
+                **({} if self.minutes is None else {"minutes": self.minutes, "folds": self.folds})}
 
     @staticmethod
     def from_dict(d: dict, scans=None) -> Plan:
@@ -87,7 +94,7 @@ class Plan:
                                             for n, r in d["methods"].items()}
             samplings = [Sampling(**{k: v for k, v in s.items() if k != "type"}) if isinstance(s, dict) else
                          s if s is None else np.array(s, bool) for s in d["samplings"]]
-            tune, trials = d["tune"], d["trials"]
+            tune, trials, minutes, folds = d["tune"], d["trials"], d.get("minutes"), d.get("folds", FOLDS)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"this describes no comparison: {error!r}") from error
         found = {}
@@ -96,7 +103,7 @@ class Plan:
             if given is None and source is None:
                 raise ValueError(f"scan {name!r} was given as an array, not as a file: give scans={{{name!r}: ...}}")
             found[name] = as_scan(given) if given is not None else load(**source)
-        return Plan(found, sources, methods, tuple(samplings), tune, trials, _common(methods))
+        return Plan(found, sources, methods, tuple(samplings), tune, trials, _common(methods), minutes, folds)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -115,7 +122,8 @@ class Plan:
                 if part is not None:
                     digest.update(np.ascontiguousarray(part).tobytes())
         samplings = [repr(s) if not isinstance(s, np.ndarray) else s.astype(int).tolist() for s in self.samplings]
-        digest.update(json.dumps([__version__, list(self.methods), samplings, self.tune, self.trials]).encode())
+        asked = self.trials if self.minutes is None else {"minutes": self.minutes}  # what it decides is in the folder
+        digest.update(json.dumps([__version__, list(self.methods), samplings, self.tune, asked]).encode())
         for recipe in self.methods.values():
             _digest(recipe, digest)
         return digest.hexdigest()
@@ -151,8 +159,9 @@ def _modules(part, depth: int = 5) -> list:
     return [m for value in inside if depth for m in _modules(value, depth - 1)]
 
 
-def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None, tune="holdout", trials=TRIALS,
-         reference=None, slices=None, select=None, axes=None, each=None, vary=None, spokes=None) -> Plan:
+def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None, tune="holdout", trials=None,
+         minutes=None, reference=None, slices=None, select=None, axes=None, each=None, vary=None,
+         spokes=None) -> Plan:
     """The plan of what the user asks for; see `compare` for the arguments."""
     if slices is not None and "slice" in (select or {}):
         raise ValueError("slices beside select={'slice': ...}: give one of them")
@@ -168,9 +177,9 @@ def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None
     for recipe in (r for r in recipes.values() if r is not None):
         for scan in found.values():
             recipe.check_prior(scan)
-    _check.choice("tune", tune, (None, *CRITERIA))
+    trials = _trials(trials, minutes, tune)
     samplings = _samplings(accel, mask, seeds, center_fraction, vary, spokes)
-    plan = Plan(found, sources, recipes, samplings, tune, _check.integer("trials", trials, low=COUNT), _common(recipes))
+    plan = Plan(found, sources, recipes, samplings, tune, trials, _common(recipes), minutes)
     several = [n for n, s in found.items() if s.sets > 1]
     if tune == "reference" and several:
         raise ValueError(f"tune='reference' is for one set of maps, {several[0]!r} has several: take tune='holdout'")
@@ -181,6 +190,16 @@ def make(scans, methods, *, accel=None, mask=None, seeds=1, center_fraction=None
             raise ValueError(f"tune='reference' needs the truth, and {blind[0]!r} has none: give reference=..., or a "
                              "full scan with accel")
     return plan
+
+
+def _trials(trials, minutes, tune) -> int | None:
+    """How many strengths are tried; None where the time is to decide it."""
+    check_tune(tune, minutes)
+    if minutes is None:
+        return TRIALS if trials is None else _check.integer("trials", trials, low=LEAST)
+    if trials is not None:
+        raise ValueError(f"minutes={minutes!r} beside trials={trials!r}, which it decides: give one of them")
+    return None
 
 
 def _reference(reference, scan, slices):

@@ -20,12 +20,14 @@ from pisolve.evaluate.folder import Memo, write_json, write_npz
 from pisolve.evaluate.job import Job, about, chosen, prepared
 from pisolve.evaluate.memory import peak_growth
 from pisolve.evaluate.notes import predicts, unjudged
+from pisolve.evaluate.objective import Objective, told
 from pisolve.evaluate.plan import Plan, kept
 from pisolve.evaluate.planes import middle
 from pisolve.prepare import EACH, SENSE, TOLD, Sampling, fully_sampled, like_rss, models_of, prepare, zero_filled
 from pisolve.recipe import Reconstruction
 from pisolve.recipe.reconstruction import empty
 from pisolve.scan import estimate
+from pisolve.scan.size import pixel_of
 from pisolve.tuning import tune_prepared
 
 NO_TRUTH = "reference of undersampled data"  # the crime
@@ -72,7 +74,8 @@ def settle(plan: Plan, folder: Path, index: int) -> None:
     found = {"scan": name, **inside, "kind": kind if reference else "", "shape": [*front, *scan.kspace.shape],
              "axes": [*("slice" for _ in front), *scan.axes], "scale": scale,
              "noise": noise and noise.sigma, "noise_from": noise.source if noise else "no noise was found",
-             "samples": scan.noise is not None, "crimes": suspected, "warnings": list(dict.fromkeys(notes))}
+             "pixel": pixel_of(scan.meta), "samples": scan.noise is not None, "crimes": suspected,
+             "warnings": list(dict.fromkeys(notes))}
     if isinstance(sampling, Sampling):
         accel = sampling.accel if sampling.accel is not None else round(sampling.rate(scan.size), 2)
         found |= {"accel": accel, "mask": sampling.mask, "seed": sampling.seed}
@@ -153,12 +156,12 @@ def _do(job, done, progress):
             _keep(job, z, scan, labels[z], empty(parts[z]).x, {"status": "empty", "iterations": 0, "seconds": share})
             done()
             continue
-        start = time.perf_counter()
+        start, watch = time.perf_counter(), Objective()
         with peak_growth() as solving:
-            result = recipe.solve(models[z], scale)
+            result = recipe.solve(models[z], scale, (watch,) if z == count // 2 and told(recipe.prior) else ())
         x = backend.to_numpy(models[z].image(result.x))
         x = x / x.real.dtype.type(scale)
-        seconds = share + time.perf_counter() - start
+        seconds = share + time.perf_counter() - start - watch.seconds
         memory = max((p.mb for p in (fitting, solving) if p.mb is not None), default=None)
         one = parts[z]
         as_one = Reconstruction(x, result.status, [result], scale, replace(recipe, solver=result.solver, each=()), one,
@@ -217,8 +220,8 @@ def _tune(job: Job, scan, progress) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         tuning = tune_prepared(scan, job.recipe.prior, criterion=job.tune, solver=job.recipe.solver,
-                               max_iter=job.recipe.max_iter, tol=job.recipe.tol, trials=job.trials, memo=memo,
-                               each=job.each, progress=progress)
+                               max_iter=job.recipe.max_iter, tol=job.recipe.tol, trials=job.trials, folds=job.folds,
+                               memo=memo, each=job.each, progress=progress)
     told = [str(w.message).removeprefix("tune: ") for w in caught if issubclass(w.category, UserWarning)]
     write_json(path, {**tuning.to_dict(), "warnings": told})
 
@@ -227,4 +230,5 @@ def _history(result) -> list[dict]:
     """What a run says of each of its iterations, as plain numbers."""
     names = {"k": "k", "residual": "residual", "seconds": "seconds", "value": "objective", "ratio": "ratio",
              "moved": "moved"}
-    return [{n: float(h[key]) for n, key in names.items() if h.get(key) is not None} for h in result.history]
+    return [{n: float(h[key] - (h.get("aside", 0) if n == "seconds" else 0)) for n, key in names.items()
+             if h.get(key) is not None} for h in result.history]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -60,6 +60,8 @@ class Picture:
         low, high: what is black and what is white, in the image's units.
         unit: of the image, for the legend.
         map: "gray" for anatomy, "heat" for what is large where it is bad, "signed" for what has a sign (low = -high).
+        pixel: how large a pixel is along y and x, see `Section.on`.
+        place: whether it shows places of the object; k-space and tables of colours have square cells.
     """
 
     image: np.ndarray
@@ -67,6 +69,8 @@ class Picture:
     high: float
     unit: str = ""
     map: str = "gray"
+    pixel: tuple = (1.0, 1.0)
+    place: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,10 @@ class Section:
     pictures: dict[str, Picture] = field(default_factory=dict)
     curves: list[Curves] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    def on(self, pixel: tuple) -> Section:
+        """The section of a scan with pixels of this size along y and x: its pictures are drawn in this proportion."""
+        return replace(self, pictures={n: replace(p, pixel=pixel) if p.place else p for n, p in self.pictures.items()})
 
     def __str__(self):
         """The section as text, without its pictures."""

@@ -255,4 +255,4 @@ def _made(full, condition, maps, seed):
 def _heat(values) -> Picture:
     """A matrix as a picture with large cells."""
     top = max(float(abs(values).max()), 0.1)
-    return Picture(np.kron(values, np.ones((24, 48))), -top, top, "dB", "signed")
+    return Picture(np.kron(values, np.ones((24, 48))), -top, top, "dB", "signed", place=False)

@@ -80,8 +80,15 @@ def given(path, r, head, header, coord, size, *, meta: dict, **how) -> Scan:
         full = "yx" if m.flat else "zyx"
         size = [header.number(f"encoding/reconSpace/matrixSize/{a}") for a in full]
         size = tuple(size) if all(isinstance(n, int) and n > 0 for n in size) else None
-    return at(path, r, coord, size, r.matrix, meta=header.describe() | {"format": "ISMRMRD"} | meta,
-              order=lambda index, slices: _order(r, head, index, slices), **how)
+    said = header.describe() | {"format": "ISMRMRD"} | meta
+    if size is None:  # how large a pixel is depends on it
+        return at(path, r, coord, size, r.matrix, meta=said,
+                  order=lambda index, slices: _order(r, head, index, slices), **how)
+
+    def locate(fields, facts, index):
+        _place(fields, facts, head[index], r.counters["slice"][index], header, m, size)
+
+    return at(path, r, coord, size, r.matrix, meta=said, locate=locate, **how)
 
 
 def _order(r, head, index, slices):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
 import struct
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -84,6 +88,22 @@ def _check_start(path) -> None:
                 raise ValueError(f"{path}: the image begins at byte {start:,.0f}, more than {_START:,} is not read")
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[Any]:
+    """The module nibabel, which writes nothing to the terminal from this thread: what is wrong is in our errors."""
+    nibabel, here = _check.extra("nibabel", "nifti"), threading.get_ident()
+    logger = nibabel.imageglobals.logger
+
+    def ours(record) -> bool:
+        return record.thread != here
+
+    logger.addFilter(ours)
+    try:
+        yield nibabel
+    finally:
+        logger.removeFilter(ours)
+
+
 def read(path, max_bytes: int):
     """(the image of a NIfTI file, scaled as it says; the names of its axes, None for (y, x) or (slice, y, x)).
 
@@ -95,13 +115,14 @@ def read(path, max_bytes: int):
     nibabel = _check.extra("nibabel", "nifti")
     try:
         _check_start(path)
-        found = nibabel.load(path)
-        if not isinstance(found, nibabel.Nifti1Image):
-            raise ValueError(f"it is {type(found).__name__.removesuffix('Image')}, which is no picture")
-        shape = tuple(int(n) for n in found.shape)
-        size = math.prod(shape) * 16  # the scaled image may be of double precision
-        spend(path, "the image", size, max_bytes)
-        image = np.asanyarray(found.dataobj) if min(shape, default=0) > 0 else np.zeros(0)
+        with quiet():
+            found = nibabel.load(path)
+            if not isinstance(found, nibabel.Nifti1Image):
+                raise ValueError(f"it is {type(found).__name__.removesuffix('Image')}, which is no picture")
+            shape = tuple(int(n) for n in found.shape)
+            size = math.prod(shape) * 16  # the scaled image may be of double precision
+            spend(path, "the image", size, max_bytes)
+            image = np.asanyarray(found.dataobj) if min(shape, default=0) > 0 else np.zeros(0)
     except (ValueError, OSError, EOFError, zlib.error, KeyError, TypeError, OverflowError,
             nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError) as error:
         if isinstance(error, PermissionError) or "max_bytes" in str(error):
@@ -131,7 +152,8 @@ def read(path, max_bytes: int):
 
 def place(path, names) -> dict:
     """`voxel_mm` (slice or z, y, x), `affine` where the file knows it, and `frame_s`, seconds from frame to frame."""
-    head = _check.extra("nibabel", "nifti").load(path).header
+    with quiet() as nibabel:
+        head = nibabel.load(path).header
     zooms = [float(z) for z in head.get_zooms()]
     zooms += [1.0] * (3 - len(zooms))
     found = {"voxel_mm": zooms[2::-1]} if min(zooms[:3]) > 0 and np.isfinite(zooms[:3]).all() else {}

@@ -116,7 +116,7 @@ def gathered(r, index, chosen, told, *, d: int, m, part: dict, max_bytes: int, a
 
 
 def at(path, r, coord, size, matrix, *, part: dict, max_bytes: int, bandwidth: float | None, average: str,
-       noise: list | None, meta: dict, order=None) -> Scan:
+       noise: list | None, meta: dict, order=None, locate=None) -> Scan:
     """The scan of readouts whose coordinates are given, as the samples were measured.
 
     Args:
@@ -127,6 +127,8 @@ def at(path, r, coord, size, matrix, *, part: dict, max_bytes: int, bandwidth: f
         part, max_bytes, bandwidth, average, noise: as for `readouts.assemble`.
         meta: what else is known of the file.
         order: (readouts, slices' counters) -> their order in space, or None where that is the file's.
+        locate: (kspace, mask, coord and axes by name, meta, readouts), all of which it may change, as `geometry.place`
+            does, instead of `order`.
 
     Raises:
         TypeError, ValueError: coordinates that do not fit the readouts, with the path.
@@ -140,7 +142,11 @@ def at(path, r, coord, size, matrix, *, part: dict, max_bytes: int, bandwidth: f
         kspace, mask = kspace[turned], mask[turned]
         coord = coord[turned] if coord.ndim == mask.ndim + 1 else coord
         facts["slices"] = [facts["slices"][i] for i in turned]
-    return points.scan(path, kspace, coord, size, found.axes, None if mask.all() else mask, meta | facts,
+    fields, meta = {"kspace": kspace, "mask": mask, "coord": coord, "axes": found.axes}, meta | facts
+    if locate is not None:
+        locate(fields, meta, index)
+    kspace, mask, coord = (fields[n] for n in ("kspace", "mask", "coord"))
+    return points.scan(path, kspace, coord, size, found.axes, None if mask.all() else mask, meta,
                        noise=_noise(r, found.index, bandwidth, 1.0, noise))
 
 

@@ -80,20 +80,29 @@ class SensePoints(Linop):
             yield i, self.points[own], None if root is None else root.reshape(-1)
 
     def _apply(self, input):
-        out = np.empty(self.oshape, np.result_type(input, self.mps))
+        return self.forward(np.empty(self.oshape, np.result_type(input, self.mps)),
+                            lambda i: _Coils(self.mps[i], input[i]))
+
+    def forward(self, out, coil_images):
+        """out <- the samples of the images (coil, y, x) that `coil_images(i)` gives of frame i, weighted."""
         for i, points, root in self._parts():
             data = out[i].reshape(out[i].shape[0], -1)
-            points.forward(_Coils(self.mps[i], input[i]), data)
+            points.forward(coil_images(i), data)
             if root is not None:
                 data *= root
         return out
 
     def _apply_adjoint(self, input):
         out = np.empty(self.ishape, np.result_type(input, self.mps))
+        for i, points, data in self.weighted_samples(input):
+            self._gathered(points, data, self.mps[i], out[i])
+        return out
+
+    def weighted_samples(self, input):
+        """(index of a frame, its points, its samples (coil, point) times the roots of their weights)."""
         for i, points, root in self._parts():
             data = input[i].reshape(input[i].shape[0], -1)
-            self._gathered(points, data if root is None else _Coils(data, root), self.mps[i], out[i])
-        return out
+            yield i, points, data if root is None else _Coils(data, root)
 
     @staticmethod
     def _gathered(points, data, mps, out):

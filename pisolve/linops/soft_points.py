@@ -35,20 +35,13 @@ class SoftPoints(Linop):
         return np.stack([(s.conj() * images).sum(0) for s in self.mps[i]])
 
     def _apply(self, input):
-        out = np.empty(self.oshape, np.result_type(input, self.mps))
-        for i, points, root in self.one._parts():
-            data = out[i].reshape(len(out[i]), -1)
-            points.forward(self._seen(i, input), data)
-            if root is not None:
-                data *= root
-        return out
+        return self.one.forward(np.empty(self.oshape, np.result_type(input, self.mps)), lambda i: self._seen(i, input))
 
     def _apply_adjoint(self, input):
         out = np.empty(self.ishape, np.result_type(input, self.mps))
-        for i, points, root in self.one._parts():
-            data = input[i].reshape(len(input[i]), -1)
+        for i, points, data in self.one.weighted_samples(input):
             images = np.empty((len(data), *self.mps.shape[-2:]), out.dtype)
-            points.backward(data if root is None else data * root, images)
+            points.backward(data, images)
             out[i] = self._spread(i, images)
         return out
 

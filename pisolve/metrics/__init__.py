@@ -14,9 +14,9 @@ from pisolve._hints import rooms
 from pisolve.metrics.definitions import DEFINITIONS
 from pisolve.metrics.detail import hfen, ms_ssim, vif
 from pisolve.metrics.fastmri import WINDOW, all, body, nmse, psnr, ssim
-from pisolve.metrics.perceptual import frechet, lpips, lpips_weights
+from pisolve.metrics.perceptual import frechet, lpips, lpips_features, lpips_weights
 
-__all__ = ["DEFINITIONS", "WINDOW", "all", "body", "frechet", "hfen", "lpips", "lpips_weights", "ms_ssim", "nmse",
-           "psnr", "ssim", "vif"]
+__all__ = ["DEFINITIONS", "WINDOW", "all", "body", "frechet", "hfen", "lpips", "lpips_features", "lpips_weights",
+           "ms_ssim", "nmse", "psnr", "ssim", "vif"]
 
 rooms(globals(), __all__)

@@ -104,6 +104,58 @@ def lpips(reference: ArrayLike | None, image: Any, network: Any, weights: ArrayL
     return total
 
 
+def lpips_features(path: PathLike) -> Any:
+    """The network of LPIPS's `alex.pth`: AlexNet's five layers after their rectifiers, from torchvision's weights.
+
+    Args:
+        path: torchvision's file (`alexnet-owt-....pth`), or another `state_dict` with the same names.
+
+    Returns:
+        A torch module (slice, 3, y, x) -> five feature maps of 64, 192, 384, 256 and 256 channels; y and x of 31 at
+        least. It is the `network` of `lpips`.
+
+    Raises:
+        FileNotFoundError: no such file; nothing is downloaded.
+        ValueError: not such a file.
+
+    Example:
+        metrics.lpips(truth, image, metrics.lpips_features("alexnet.pth"), metrics.lpips_weights("alex.pth"))
+
+    Reference:
+        Krizhevsky et al., ImageNet classification with deep convolutional neural networks, NIPS 2012.
+    """
+    import torch
+    from torch import nn
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is not there: put torchvision's weights of AlexNet there, nothing is "
+                                "downloaded")
+
+    class Features(nn.Module):
+        def __init__(self):
+            super().__init__()
+            sizes = ((3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1), (384, 256, 3, 1, 1),
+                     (256, 256, 3, 1, 1))
+            self.layers = nn.ModuleList(nn.Conv2d(a, b, k, s, p) for a, b, k, s, p in sizes)
+
+        def forward(self, x):
+            found = []
+            for k, layer in enumerate(self.layers):
+                x = torch.relu(layer(nn.functional.max_pool2d(x, 3, 2) if k in (1, 2) else x))
+                found.append(x)
+            return found
+
+    made = Features()
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        made.load_state_dict({f"layers.{k}.{part}": state[f"features.{n}.{part}"]
+                              for k, n in enumerate((0, 3, 6, 8, 10)) for part in ("weight", "bias")})
+    except Exception as error:
+        raise ValueError(f"{path} holds no weights of AlexNet as torchvision has them: {_check.brief(str(error))}"
+                         ) from error
+    return made.eval()
+
+
 def lpips_weights(path: PathLike) -> list[np.ndarray]:
     """The linear weights of an LPIPS file (`alex.pth`, `vgg.pth`, `squeeze.pth`), one array (c_l,) a layer.
 

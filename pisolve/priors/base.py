@@ -24,6 +24,7 @@ class Prior(Weighable):
     Attributes:
         has_prox: `prox` is exact and cheap (closed form, or a denoiser).
         slow_prox: `prox` iterates to a tolerance: right, but a solver that splits is faster.
+        slow_value: `value` iterates, too.
         has_grad: `grad` exists; `lipschitz` bounds its Lipschitz constant.
         quadratic: `grad` is affine, so that the conjugate gradient method solves the problem.
         convex: g is convex: the minimum is unique in value, and solvers agree.
@@ -31,7 +32,7 @@ class Prior(Weighable):
     """
 
     has_prox = convex = True
-    slow_prox = has_grad = quadratic = False
+    slow_prox = slow_value = has_grad = quadratic = False
     implicit = pointwise = False  # pointwise: the prox acts on each pixel by itself, with a step of its own for each
     homogeneous = False  # g(a x) = |a| g(x), a norm: its conjugate is the indicator of a ball
     lipschitz = 0.0

@@ -24,7 +24,7 @@ class Lifted(Prior):
     """Base of the priors with further variables: `split` gives f and the `Blocks` K."""
 
     has_prox = False
-    slow_prox = True
+    slow_prox = slow_value = True
 
     def value(self, x):
         f, K = self.split(x.shape)

@@ -233,6 +233,23 @@ def _replicated(done, signal, times, at, replicas, seed, maps) -> dict:
 
 def _in_one(scan, signal, prior, times, axis, noise, replicas, seed, field_strength, options, start) -> Quantified:
     """All slices in one step each."""
+    recipe = _of_one_step(scan, axis, prior, options)
+    prior = _STRENGTH * Wavelet(axes=("y", "x")) if prior is None else prior
+    scan = recipe.prepare(scan)
+    if scan.sets > 1 or recipe.each != (_axes.SLICE,):
+        raise ValueError("one_step is for one set of maps, and slices one by one: leave sets and each out")
+    middle, parts = time.perf_counter(), scan.parts(recipe.each)
+    models, scale = models_of(scan, recipe.method, parts=parts)
+    how = {"max_iter": options.get("max_iter", 20), "solver": recipe.solver, "replicas": replicas, "seed": seed,
+           "noise": None if noise is None else noise * scale}
+    found = [None if m is None else _of_slice(m, scale, signal, times, prior, how) for m in models]
+    maps = _together(found, scan, axis)
+    return Quantified(maps, signal.name, times, signal.clock, None, scan, recipe, prior, "done",
+                      {"coil maps": middle - start, "maps": time.perf_counter() - middle})
+
+
+def _of_one_step(scan, axis, prior, options) -> Recipe:
+    """The recipe of these options; what one step cannot do is refused."""
     if scan.further != (axis,):
         others = [a for a in scan.further if a != axis]
         raise ValueError(f"one_step takes no {others[0]!r} beside {axis!r}: select one, or make images first")
@@ -245,28 +262,16 @@ def _in_one(scan, signal, prior, times, axis, noise, replicas, seed, field_stren
     recipe = Recipe(**options)
     if not recipe.method.tunable or recipe.network is not None or recipe.tune or recipe.x0 is not None:
         raise ValueError("one_step is for Sense() and a prior with a strength: leave method, network, tune and x0 out")
-    prior = _STRENGTH * Wavelet(axes=("y", "x")) if prior is None else prior
-    scan = recipe.prepare(scan)
-    if scan.sets > 1 or recipe.each != (_axes.SLICE,):
-        raise ValueError("one_step is for one set of maps, and slices one by one: leave sets and each out")
-    middle, parts = time.perf_counter(), scan.parts(recipe.each)
-    models, scale = models_of(scan, recipe.method, parts=parts)
-    inner = options.get("max_iter", 20)
-    found = []
-    for model in models:
-        if model is None:
-            found.append(None)
-            continue
-        y = model.y * model.y.real.dtype.type(scale)
-        with warnings.catch_warnings():
-            warnings.simplefilter("once", TimesWarning)
-            maps = solved_in_one(model.A, y, signal, times, prior, max_iter=inner, solver=recipe.solver,
-                                 noise=None if noise is None else noise * scale, replicas=replicas, seed=seed)
-        amplitude = backend.to_numpy(model.image(maps.amplitude)) / np.float32(scale)
-        found.append(replace(maps, amplitude=amplitude, noise=maps.noise / scale))
-    maps = _together(found, scan, axis)
-    return Quantified(maps, signal.name, times, signal.clock, None, scan, recipe, prior, "done",
-                      {"coil maps": middle - start, "maps": time.perf_counter() - middle})
+    return recipe
+
+
+def _of_slice(model, scale, signal, times, prior, how) -> Maps:
+    """The maps of one slice, in the scan's units."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", TimesWarning)
+        maps = solved_in_one(model.A, model.y * model.y.real.dtype.type(scale), signal, times, prior, **how)
+    amplitude = backend.to_numpy(model.image(maps.amplitude)) / np.float32(scale)
+    return replace(maps, amplitude=amplitude, noise=maps.noise / scale)
 
 
 def _together(found, scan, axis) -> Maps:

@@ -47,7 +47,7 @@ from pisolve.recipe.reconstruction import WORST, Reconstruction
 from pisolve.recipe.run import run
 from pisolve.scan.parts import check_each
 from pisolve.solvers import Result, Solver, solve
-from pisolve.tuning import CRITERIA, tune_prepared
+from pisolve.tuning import check_tune, tune_prepared
 
 __all__ = ["SAMPLINGS", "Espirit", "Recipe", "Reconstruction", "Sampling", "as_scan", "zero_filled_scale"]
 _FLAGS = ("whiten", "consistency", "off_resonance", "check")
@@ -101,6 +101,7 @@ class Recipe:
             the adjoint and the normal operator they should, and warn where not: as for `solve`, once for all parts.
         delays, shot_factors: of samples anywhere: gradient delays in samples for each axis, and whether shots are
             divided by their factors; "auto" finds both in radial scans, and `scan.meta` says it; None, False: neither.
+        minutes: the time that `tune` may take, see `pisolve.tune`; None: as long as it wants.
     """
 
     prior: Prior | None = None
@@ -124,6 +125,7 @@ class Recipe:
     delays: object = AUTO
     shot_factors: bool | str = AUTO
     check: bool = True
+    minutes: float | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "each", check_each(self.each))
@@ -152,7 +154,7 @@ class Recipe:
                 raise ValueError(f"{name} has no effect on a network, which needs no solver: leave it out")
         if self.x0 is not None and self.prior.solver() is not None:
             raise ValueError("x0 has no effect on a network that is fitted to the scan: leave it out")
-        choice("tune", self.tune, (None, *CRITERIA))
+        check_tune(self.tune, self.minutes)
         backend.check_device(self.device)
         integer("max_iter", self.max_iter, low=0)
         number("tol", self.tol, low=0)
@@ -231,9 +233,9 @@ class Recipe:
         recipe, tuning, seconds = self, None, {"maps": middle - start}
         with held(folder), session(gpu, scan, self) as keep:
             if self.tune is not None:
-                tuning = tune_prepared(scan, self.prior, criterion=self.tune, solver=self.solver,
-                                       max_iter=self.max_iter, tol=self.tol, each=self.each, gpu=gpu, progress=progress)
-                recipe = replace(self, prior=tuning.prior, tune=None)
+                own = {n: getattr(self, n) for n in ("solver", "max_iter", "tol", "each", "minutes")}
+                tuning = tune_prepared(scan, self.prior, criterion=self.tune, gpu=gpu, progress=progress, **own)
+                recipe = replace(self, prior=tuning.prior, tune=None, minutes=None)
                 seconds["tune"] = time.perf_counter() - middle
             done = run(recipe, scan, watch.sigma, gpu=gpu, keep=keep, callbacks=callbacks, progress=progress,
                        folder=folder)
@@ -246,9 +248,9 @@ class Recipe:
         return Reconstruction(x, status, done.results, done.scale, replace(done.recipe, solver=solver), scan, seconds,
                               tuning, watch.solved(done.misfits, done.results))
 
-    def solve(self, model: Any, scale: float) -> Result | NetworkResult:
+    def solve(self, model: Any, scale: float, callbacks: tuple = ()) -> Result | NetworkResult:
         """The result for one slice's model of `prepare.models_of`, in scaled units; Ctrl-C is passed on."""
-        result = self.solve_model(model, scale)
+        result = self.solve_model(model, scale, callbacks)
         if result.interrupted:  # a fit that was cut is no result to count on
             raise KeyboardInterrupt
         return result
@@ -276,8 +278,8 @@ class Recipe:
         """
         given = {n: first.written(n, getattr(self, n)) for n in ("x0", "weights")}
         out = {"pisolve": __version__, **encode(replace(self, x0=None, weights=None))}
-        left = (("device", "cpu"), ("each", list(EACH)), *((n, None) for n in given), ("off_resonance", True),
-                ("delays", AUTO), ("shot_factors", AUTO), ("check", True))  # as before there were these
+        left = (("device", "cpu"), ("each", list(EACH)), *((n, None) for n in (*given, "minutes")), ("check", True),
+                ("off_resonance", True), ("delays", AUTO), ("shot_factors", AUTO))  # as before there were these
         return {k: v for k, v in (out | given).items() if (k, v) not in left}
 
     def save(self, path: PathLike) -> None:

@@ -16,7 +16,7 @@ from pisolve.prepare import TOLD, like_rss, zero_filled
 from pisolve.recipe.agreement import Agreement
 from pisolve.recipe.network import name_of
 from pisolve.scan.html import page, planes
-from pisolve.scan.size import cut, wanted
+from pisolve.scan.size import cut, pixel_of, wanted
 from pisolve.solvers import CG, Result, State, solve
 from pisolve.tuning import Tuning
 
@@ -145,14 +145,14 @@ class Reconstruction:
     def _drawn(self, **options):
         pictures = {"zero-filled": zero_filled(self.scan), "reconstruction": self.x}
         images = {name: self.scan.crop(like_rss(self.scan, x)) for name, x in pictures.items()}
-        return figure(images, self.scan.reference, axes=self.axes, **options)
+        return figure(images, self.scan.reference, axes=self.axes, pixel=pixel_of(self.scan.meta), **options)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the picture, with how it was made."""
         pictures = planes(self.scan.crop(self.x) if self.ok else self.x, self.axes)
         rows = [("status", self.status), ("solved", repr(self.recipe.prior)), ("scale", f"{self.scale:.4g}"),
                 ("seconds", f"{sum(self.seconds.values()):.2f}")]
-        return page(repr(self), rows, pictures)
+        return page(repr(self), rows, pictures, pixel_of(self.scan.meta))
 
     def __repr__(self):
         what = f"{self.recipe.prior!r} by {self.recipe.solver}"

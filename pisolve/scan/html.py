@@ -10,18 +10,22 @@ import zlib
 import numpy as np
 
 from pisolve.scan import views
+from pisolve.scan.size import pixel_of
 from pisolve.scan.views import planes as planes
 
 _LARGEST = 256  # pixels along a side; larger planes are thinned out
 _STYLE = "display:inline-block;margin:0 6px 6px 0;font:12px sans-serif;text-align:center"
 
 
-def page(title: str, rows, pictures) -> str:
-    """HTML of pictures [(what it is, plane (y, x), real or complex)] on one grey scale, above a table of `rows`."""
+def page(title: str, rows, pictures, pixel=(1.0, 1.0)) -> str:
+    """HTML of pictures [(what it is, plane (y, x), real or complex)] on one grey scale, above a table of `rows`.
+
+    `pixel` is how large a pixel is along y and x.
+    """
     seen = [abs(np.asarray(p)) for _, p in pictures]
     finite = [s[np.isfinite(s)] for s in seen]
     top = max((float(np.percentile(s, 99.8)) for s in finite if s.size), default=0) or 1.0
-    return _html(title, rows, [(name, s / top) for (name, _), s in zip(pictures, seen)])
+    return _html(title, rows, [(name, s / top, pixel) for (name, _), s in zip(pictures, seen)])
 
 
 def of_scan(scan) -> str:
@@ -35,17 +39,28 @@ def of_scan(scan) -> str:
             ("reference", "none" if scan.reference is None else str(scan.reference.shape)),
             ("sampling", f"{scan.encoding.fraction:.1%} of k-space" if scan.mask is not None and scan.coord is None else
              "anywhere" if scan.coord is not None else "no mask")]
-    return _html("Scan", rows, [("root sum of squares", image / top),
-                                ("k-space, log", np.maximum(kspace / views.DECADES + 1, 0))])
+    return _html("Scan", rows, [("root sum of squares", image / top, pixel_of(scan.meta)),
+                                ("k-space, log", np.maximum(kspace / views.DECADES + 1, 0), (1.0, 1.0))])
 
 
 def _html(title: str, rows, pictures) -> str:
     shown = "".join(
-        f'<div style="{_STYLE}"><img src="data:image/png;base64,{_coded(plane)}" style="image-rendering:pixelated" '
-        f'alt="{html.escape(name or title, quote=True)}"><br>{html.escape(name)}</div>' for name, plane in pictures)
+        f'<div style="{_STYLE}"><img src="data:image/png;base64,{_coded(plane)}" '
+        f'style="image-rendering:pixelated{_size(plane, pixel)}" '
+        f'alt="{html.escape(name or title, quote=True)}"><br>{html.escape(name)}</div>'
+        for name, plane, pixel in pictures)
     lines = "".join(f"<tr><td>{html.escape(str(n))}</td><td style=\"text-align:left\">{html.escape(str(v))}</td></tr>"
                     for n, v in rows)
     return f"<div><b>{html.escape(title)}</b><div>{shown}</div><table>{lines}</table></div>"
+
+
+def _size(plane, pixel) -> str:
+    """How large a plane is drawn, where its pixels are not square."""
+    if pixel[0] == pixel[1]:
+        return ""
+    step, least = max(1, -(-max(plane.shape) // _LARGEST)), min(pixel)
+    high, wide = (round(-(-n // step) * mm / least) for n, mm in zip(plane.shape, pixel))
+    return f";width:{wide}px;height:{high}px"
 
 
 def _coded(plane) -> str:

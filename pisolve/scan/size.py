@@ -62,6 +62,20 @@ def _of_header(scan, inner) -> tuple[int, ...]:
     return tuple(size)
 
 
+def pixel_of(meta: dict) -> tuple[float, float]:
+    """mm along y and x of an image's pixel; (1, 1) where a scan does not say it."""
+    size = _three(meta.get("voxel_mm"))
+    return (1.0, 1.0) if size is None else (float(size[1]), float(size[2]))
+
+
+def tall_of(pixel: tuple) -> float:
+    """How tall a pixel is over how wide it is."""
+    if not isinstance(pixel, tuple | list) or len(pixel) != 2:
+        raise ValueError(f"pixel must be its size along y and x, such as (1.0, 0.5), got {_check.brief(pixel)}")
+    y, x = (_check.number("pixel", v, low=0, strict=True) for v in pixel)
+    return y / x
+
+
 def _three(values):
     """Three positive numbers, or None."""
     good = isinstance(values, list | tuple) and len(values) == 3 and all(

@@ -136,11 +136,16 @@ class HQS(Solver):
     """Half-quadratic splitting with continuation.
 
     x <- argmin 1/2 ||A x - y||^2 + rho_k/2 ||G x - z||^2;  z <- prox_{f/rho_k}(G x).
-    rho_k rises geometrically to `rho` over `iterations` steps and stays there. A denoiser's level falls meanwhile,
-    sigma_k = sigma ratio^(1/2) to sigma: with `coupling` 1 as sigma sqrt(rho / rho_k) (DPIR), with 0 at a constant rho,
-    which was better by up to 4 dB at 8x, where DPIR's first steps trust the data alone. An explicit f is penalised
-    with rho, and the minimum of the penalised problem is near the true one as far as rho is large. The residual is the
-    relative change of z, and inf until the schedule is through.
+    rho_k rises geometrically to `rho` over `iterations` steps and stays there. A denoiser's level falls meanwhile. In
+    step k = 0, 1, ... it is
+
+        sigma_k = sigma ratio^(w / 2),  rho_k = rho ratio^(-coupling w),  w = max(1 - k / (iterations - 1), 0)
+
+    so the first level is sigma sqrt(ratio), and from step `iterations` - 1 on it is sigma. `coupling` 1 is DPIR's way;
+    0 keeps rho, which was better by up to 4 dB at 8x, where DPIR's first steps trust the data alone. `ratio` 1 denoises
+    at sigma throughout. An explicit f is penalised with rho, and the minimum of the penalised problem is near the true
+    one as far as rho is large. The residual is the relative change of z, and inf until the schedule is through; the
+    history's `moved` tells meanwhile how far each step went.
 
     Use:
         for denoisers with a falling level, in few iterations. With explicit priors prefer ADMM.

@@ -21,12 +21,12 @@ from pisolve.priors import Prior
 from pisolve.problem import Problem
 from pisolve.solvers import Solver
 from pisolve.solvers.probe import probe
-from pisolve.tuning import scores
+from pisolve.tuning import budget, scores
 from pisolve.tuning.data import Data
 from pisolve.tuning.noise import noise_level, residual_noise
 from pisolve.tuning.result import Tuning
 from pisolve.tuning.search import minimise, root
-from pisolve.tuning.strength import COUNT, checked, family
+from pisolve.tuning.strength import checked, family
 
 FOLDS, SHARE = 3, 0.25  # holdout
 
@@ -35,7 +35,8 @@ FOLDS, SHARE = 3, 0.25  # holdout
 def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", strengths: Any = None,
          solver: Solver | None = None, noise: float | None = None, reference: Any = None, max_iter: int = 100,
          tol: float = 1e-4, seed: int = 0, refine: int = 4, slice: int | None = None, maps: Maps | None = None,
-         each: Sequence[str] = EACH, check: bool = True, progress: bool = False) -> Tuning:
+         each: Sequence[str] = EACH, check: bool = True, progress: bool = False,
+         minutes: float | None = None) -> Tuning:
     """Choose the strength of a prior: lam, or the sigma of `PnP`.
 
     A grid of strengths is tried from the strongest down, each by a whole run with these `solver`, `max_iter` and `tol`,
@@ -79,6 +80,8 @@ def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", s
         each: the axes along which the scan is taken apart, as for `Recipe`: the middle part is tuned.
         check: as for `solve`, once before the first run.
         progress: show bars.
+        minutes: the time that the search may take: one run is timed, and what fits is done, from 12 strengths judged by
+            three folds down to 5 judged by one. None: as many as the search wants.
 
     Returns:
         `Tuning`: the prior, its strength, the curve, and a status: "ok", "edge", "unreachable" or "failed".
@@ -97,7 +100,10 @@ def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", s
     run = _checked(criterion, solver, max_iter, tol)
     options = {"criterion": criterion, "strengths": strengths, "noise": number("noise", noise, low=0, strict=True,
                allow_none=True), "seed": integer("seed", seed, low=0), "refine": integer("refine", refine, low=0),
-               "check": choice("check", check, (True, False)), "progress": progress}
+               "check": choice("check", check, (True, False)), "progress": progress,
+               "seconds": None if minutes is None else 60 * number("minutes", minutes, low=0, strict=True)}
+    if minutes is not None and strengths is not None:
+        raise ValueError("minutes beside strengths, which say how many are tried: give one of them")
     if not isinstance(data, Problem):
         if prior is None:
             raise ValueError("prior is needed: for example pi.tune(scan, pi.TV())")
@@ -114,23 +120,25 @@ def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", s
 
 def tune_prepared(scan: io.Scan, prior: Prior, *, criterion: str, solver: Solver | None = None, max_iter: int = 100,
                   tol: float = 1e-4, trials: int | None = None, memo: dict | None = None, each: Sequence[str] = EACH,
-                  gpu: Any = None, progress: bool = False) -> Tuning:
+                  gpu: Any = None, folds: int = FOLDS, minutes: float | None = None, progress: bool = False) -> Tuning:
     """`tune` of a scan that has its mask and maps, as a recipe does it.
 
     Args:
         scan: prepared, see `prepare`.
-        prior, criterion, solver, max_iter, tol, progress: as for `tune`.
-        trials: most strengths that are tried, 9 of them as a grid; None: 9, up to 4 more and 4 refinements.
+        prior, criterion, solver, max_iter, tol, minutes, progress: as for `tune`.
+        trials: most strengths that are tried, 9 of them as a grid, below 9 a coarser one; None: 9, up to 4 more and 4
+            refinements.
         memo: what is known of the scores, filled as they are found: with it a search that was cut off goes on.
         each: the axes along which the scan is taken apart.
         gpu: the `torch.device` it runs on, None: the CPU.
+        folds: of "holdout".
 
     Operators made elsewhere are not tested here: the recipe does so.
     """
     run = _checked(criterion, solver, max_iter, tol)
     options = {"criterion": criterion, "strengths": None, "noise": None, "seed": 0, "refine": 4, "progress": progress,
-               "check": False, "memo": memo,
-               "trials": integer("trials", trials, low=COUNT) if trials is not None else None}
+               "check": False, "memo": memo, "folds": folds, "seconds": minutes and 60 * minutes,
+               "trials": integer("trials", trials, low=budget.LEAST) if trials is not None else None}
     return _told(_of_scan(scan, prior, run, None, options, gpu, each))
 
 
@@ -182,16 +190,20 @@ def _part(labels, index, filled) -> int:
 
 
 def _tune(problem, prior, run, reference, view, *, criterion, strengths, noise, seed, refine, progress, check=True,
-          trials=None, memo=None) -> Tuning:
+          trials=None, memo=None, folds=FOLDS, seconds=None) -> Tuning:
     start = time.perf_counter()
     chosen = family(prior)
-    grid = chosen.grid(problem) if strengths is None else checked(strengths)
+    grid = chosen.grid(problem, trials) if strengths is None else checked(strengths)
     data, notes = Data(problem), []
     if check:
         probe(problem, chosen.make(grid[0]))
+    if seconds is not None:
+        one = budget.seconds_of_trial(problem, chosen.make(grid[len(grid) // 2]), *run, limit=seconds / 10)
+        trials, folds = budget.affordable(seconds - (time.perf_counter() - start), criterion, one)
+        grid = chosen.grid(problem, trials)
     if criterion in ("sure", "discrepancy") and noise is None:
         noise = _estimate(data)
-    score = _score(criterion, (data, *run), noise, reference, view, seed)
+    score = _score(criterion, (data, *run), noise, reference, view, seed, folds)
     score.memo = {} if memo is None else memo
     from tqdm import tqdm
 
@@ -228,9 +240,9 @@ def _estimate(data):
     return min(found)
 
 
-def _score(criterion, run, noise, reference, view, seed):
+def _score(criterion, run, noise, reference, view, seed, folds):
     if criterion == "holdout":
-        return scores.Holdout(*run, folds=FOLDS, share=SHARE, seed=seed)
+        return scores.Holdout(*run, folds=folds, share=SHARE, seed=seed)
     if criterion == "sure":
         return scores.Sure(*run, noise=noise, seed=seed)
     if criterion == "discrepancy":

@@ -13,6 +13,7 @@ from pisolve.priors import PnP, Prior, Zero
 from pisolve.priors.base import Scaled, Sum
 
 LAMS, SIGMAS, COUNT = (1e-4, 1e-1), (1e-2, 3e-1), 9  # for images with a 99th percentile of 1
+_COARSE = 4  # strengths of the coarsest grid, a decade apart
 _LEAST = 3  # strengths that make a curve
 
 
@@ -33,14 +34,20 @@ class Family:
     high: float
     power: int
 
-    def grid(self, problem) -> list:
-        """The default strengths, ascending, in the units of a problem: its level is that of |A^H y| / L."""
+    def grid(self, problem, trials: int | None = None) -> list:
+        """The default strengths, ascending, in the units of a problem: its level is that of |A^H y| / L.
+
+        Args:
+            problem: `Problem`.
+            trials: how many strengths are tried in all; of fewer than 9 all but two lie on the grid, at least 4.
+        """
+        count = COUNT if trials is None or trials >= COUNT else max(_COARSE, trials - 2)
         L = problem.lipschitz
         level = float(np.percentile(abs(to_numpy(problem.AHy)), 99)) or float(abs(to_numpy(problem.AHy)).max())
         if not level > 0:
             raise ValueError("A^H y is zero everywhere: there is nothing to choose a strength by")
         factor = {"sigma": level / L}.get(self.kind, level if self.power == 1 else L)
-        return [float(s) for s in np.geomspace(self.low, self.high, COUNT) * factor]
+        return [float(s) for s in np.geomspace(self.low, self.high, count) * factor]
 
 
 def family(prior) -> Family:

@@ -117,7 +117,8 @@ class Consistency(Told):
             worst = int(np.argmax((image**2).sum((-2, -1))))
         kspace, image = kspace[worst], image[worst]
         log = np.log10(np.maximum(kspace, 10**-0.5))
-        pictures = {"residual in k-space": Picture(log, -0.5, max(1.0, float(log.max())), "log10 sigma", "heat"),
+        pictures = {"residual in k-space": Picture(log, -0.5, max(1.0, float(log.max())), "log10 sigma", "heat",
+                                                   place=False),
                     "residual in the image": Picture(image, 0.0, max(2 * self.limit, self.peak), "sigma", "heat")}
         return Section(title, text, rows, pictures, curves, list(self.notes))
 

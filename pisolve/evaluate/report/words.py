@@ -15,6 +15,7 @@ from pisolve.evaluate.tables import cell, columns
 METRICS = {  # name -> what a table calls it, unit, decimals
     "psnr": ("PSNR", "dB", 2), "psnr_body": ("PSNR in the body", "dB", 2), "ssim": ("SSIM", "", 4),
     "ms_ssim": ("MS-SSIM", "", 4), "vif": ("VIF", "", 4), "nmse": ("NMSE", "", 5), "hfen": ("HFEN", "", 4),
+    "lpips": ("LPIPS", "", 4),
     "holdout": ("hold-out error", "", 5), "holdout_image": ("hold-out error in the image", "", 5),
     "chi": ("misfit / noise", "", 3), "seconds": ("time", "s", 2),
     "memory_mb": ("memory", "MiB", 0), "tuning_seconds": ("tuning time", "s", 1)}
@@ -26,7 +27,8 @@ FEW = 10  # scans, or slices of one scan, below which an interval is called roug
 _TUNE = {"holdout": "by withheld samples; the reference was not seen", "sure": "by SURE; the reference was not seen",
          "discrepancy": "by the discrepancy principle; the reference was not seen",
          "reference": "by the reference itself, an oracle", None: "strengths as they were given"}
-_TERMS = {"pisolve": "pisolve", "tune": "strengths chosen", "trials": "most trials for each prior"}
+_TERMS = {"pisolve": "pisolve", "tune": "strengths chosen", "trials": "most trials for each prior",
+          "folds": "folds that judge each trial", "minutes": "minutes allowed, which decided these"}
 
 
 def label(metric: str) -> str:
@@ -240,6 +242,15 @@ def by_setting(comparison) -> dict | None:
             x = line[k]["sort"]
             line[k].update(text="" if x is None else value(metric, x), best=len(set(values)) > 1 and x == best(values))
     return made
+
+
+def pixels(comparison) -> str:
+    """How large a pixel is drawn, in a sentence."""
+    found = {s.pixel for s in comparison.settings}
+    if found == {(1.0, 1.0)}:
+        return "No pixel size is known: pixels are drawn square."
+    sizes = "; ".join(f"{y:.3g} x {x:.3g} mm" for y, x in sorted(found))
+    return f"Pixels are drawn in their true proportion, {sizes} (y, x)."
 
 
 def interval(metric: str, row: dict) -> str:

@@ -21,7 +21,7 @@ from pisolve.io.words import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("page.css", "tables.css", "viewer.css")
-SCRIPTS = ("png.js", "page.js", "panels.js", "profile.js", "viewer.js")  # in this order
+SCRIPTS = ("png.js", "page.js", "panels.js", "difference.js", "profile.js", "viewer.js")  # in this order
 
 
 def write(comparison, path, *, title: str = "") -> None:
@@ -70,20 +70,20 @@ def render(comparison, title: str = "") -> str:
     notes = [*plan.notes, *_clipped(comparison, scales)]
     style, script = ("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
                      for names in (STYLES, SCRIPTS))
+    paper = sheets(comparison, images, scales, plan, _caption)
+    style += _proportions(sections, paper)
     scans = list(dict.fromkeys(s.scan for s in comparison.settings))
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=_shown)
     environment.filters["markup"] = jinja2.utils.markupsafe.Markup  # of what is made and escaped here
-    rows = comparison.differences()
-    bars, axis = svg.intervals(rows)
+    parts = [_part(kind, part) for kind, part in comparison.by_sampling().items()]
     return environment.get_template("report.html").render(
         title=title or "Comparison: " + ", ".join(scans), comparison=comparison, words=words, style=style,
-        script=script, style_hash=_hash(style), script_hash=_hash(script), verdict=words.verdict(comparison),
+        script=script, style_hash=_hash(style), script_hash=_hash(script), parts=parts,
         oracle=comparison.about.get("tune") == "reference", warnings=words.warnings(comparison, notes),
-        terms=words.terms(comparison), settings=words.settings(comparison), summary=words.summary(comparison),
-        split=words.by_setting(comparison),
-        records=words.table(comparison.records(), best=False), differences=list(zip(rows, bars)), axis=axis,
-        metric=comparison.ranked_by or "", sections=sections,
+        terms=words.terms(comparison), settings=words.settings(comparison),
+        split=words.by_setting(comparison) if len(comparison.settings) > len(parts) else None,
+        records=words.table(comparison.records(), best=False), metric=comparison.ranked_by or "", sections=sections,
         curves=[(s.label, _convergence(comparison, k), _strengths(comparison, k))
                 for k, s in enumerate(comparison.settings)],
         definitions=comparison.about.get("definitions") or {},
@@ -91,9 +91,26 @@ def render(comparison, title: str = "") -> str:
         if comparison.about.get("plan") is not None else "",
         versions=words.versions(comparison), bits=plan.bits, images=sorted(data.items()),
         data=_json(_viewer(comparison, images, scales, plan)),
-        paper=sheets(comparison, images, scales, plan, _caption),
+        paper=paper, pixels=words.pixels(comparison),
         bars={name: pictures.bar(name) for name in ("gray", "heat", "signed")},
         unreferenced=[s.label for s in comparison.settings if s.reference is None])
+
+
+def _proportions(sections, paper) -> str:
+    """The rules that draw pixels as large as they are, where they are not square."""
+    rules = [f".picture-{s}-{p} {{ aspect-ratio: {picture['ratio']:.6g}; }}" for s, section in enumerate(sections, 1)
+             for p, picture in enumerate(section["pictures"], 1) if picture["ratio"]]
+    rules += [f".sheets-{sheet['setting']} img {{ aspect-ratio: {sheet['ratio']:.6g}; }}" for sheet in paper]
+    return "".join("\n" + rule for rule in rules)
+
+
+def _part(kind, comparison) -> dict:
+    """Verdict, table and differences of the settings under one sampling."""
+    rows = comparison.differences()
+    bars, axis = svg.intervals(rows)
+    return {"kind": kind, "verdict": words.verdict(comparison), "summary": words.summary(comparison), "axis": axis,
+            "differences": list(zip(rows, bars)), "metric": comparison.ranked_by or "",
+            "settings": len(comparison.settings)}
 
 
 def _shown(value):
@@ -131,14 +148,15 @@ def _viewer(comparison, images, scales, plan) -> dict:
         size = [n // plan.step for n in next(iter(found.values())).shape[-2:]] if found else [1, 1]
         mask, down, across = pattern(setting)
         settings.append({
-            "label": setting.label, "size": size, "slices": list(plan.slices[k]), "total": plan.total[k],
+            "label": setting.label, "size": size, "aspect": setting.pixel[0] / setting.pixel[1],
+            "slices": list(plan.slices[k]), "total": plan.total[k],
             **stepping(setting, plan.slices[k]),
             "top": scale.top, "peak": scale.peak, "limit": scale.limit, "panels": panels,
             "pattern": pictures.address(pictures.png(mask.astype("uint8") * 255)),
             "patternSize": list(mask.shape), "patternAxes": f"{down} down, {across} across",
             "sampled": f"{100 * setting.pattern.mean():.1f} % of k-space measured"})
     return {"bits": plan.bits, "step": plan.step, "settings": settings,
-            "heat": pictures.text(pictures.colours("heat").tobytes())}
+            **{name: pictures.text(pictures.colours(name).tobytes()) for name in ("heat", "signed")}}
 
 
 def _caption(comparison, k, name, s) -> str:
@@ -158,7 +176,9 @@ def _section(section, comparison) -> dict:
             "paragraphs": [p.strip() for p in section.text.split("\n\n") if p.strip()],
             "table": words.table(section.rows) if section.rows else None,
             "pictures": [{"name": name, "address": pictures.picture(p), "size": p.image.shape[::-1], "map": p.map,
-                          "low": svg.number(p.low), "high": svg.number(p.high), "unit": p.unit}
+                          "low": svg.number(p.low), "high": svg.number(p.high), "unit": p.unit,
+                          "ratio": None if p.pixel[0] == p.pixel[1] else
+                          p.image.shape[1] * p.pixel[1] / (p.image.shape[0] * p.pixel[0])}
                          for name, p in section.pictures.items()],
             "curves": [svg.lines(c, list(comparison.methods)) for c in section.curves]}
 
@@ -173,7 +193,7 @@ def _convergence(comparison, k) -> list[str]:
     own = {n: [_residual(h, o.history) for h in o.history] for n, o in _own(comparison, k).items()}
     for key, title, ylabel in (
             ("residual", "Residual", "relative change of the iterate, by each solver's own definition"),
-            ("value", "Objective", "objective divided by its first value")):
+            ("value", "Objective", "1/2 ||A x − y||² + g(x), divided by its first value; each method has its own g")):
         lines = {n: [h for h in history if h.get(key) is not None and math.isfinite(h[key])]
                  for n, history in own.items()}
         lines = {n: found for n, found in lines.items() if len(found) > 1 and (key == "residual" or found[0][key] > 0)}

@@ -1,10 +1,14 @@
 // One panel an image: its levels, painted once for each grey scale, drawn as often as zoom and place change.
 const view = {setting: 0, slice: 0, error: false, window: 100, level: 50, limit: 0.1, zoom: 1, x: 0, y: 0, profile: false,
-  kind: "row", line: null, cursor: null, flicker: false, playing: false, movie: false, showFirst: true};
-let panels = [];
+  kind: "row", line: null, cursor: null, flicker: false, difference: false, playing: false, movie: false, showFirst: true};
+let panels = [], gap = null;  // gap: the difference of two of them
 
-const heat = new Uint32Array(256), heatBytes = bytes(data.heat);
-for (let k = 0; k < 256; k++) heat[k] = 0xff000000 | heatBytes[3 * k + 2] << 16 | heatBytes[3 * k + 1] << 8 | heatBytes[3 * k];
+function colourMap(text) {
+  const rgb = bytes(text);
+  return Uint32Array.from({length: 256}, (_, k) => 0xff000000 | rgb[3 * k + 2] << 16 | rgb[3 * k + 1] << 8 | rgb[3 * k]);
+}
+
+const heat = colourMap(data.heat);
 
 const current = () => data.settings[view.setting];
 const called = () => { const s = current(), name = s.names[view.slice]; return s.axis === "Slice" ? `slice ${s.slices[view.slice]}` : name; };
@@ -27,8 +31,9 @@ class Panel {
   constructor(info, index, size) {
     Object.assign(this, info, {index, hidden: false, levels: null});
     [this.height, this.width] = size;
+    this.tall = this.height * current().aspect / this.width;  // of the image, as its pixels are
     this.canvas = element("canvas", {role: "img"});
-    this.canvas.style.aspectRatio = `${this.width} / ${this.height}`;
+    this.canvas.style.aspectRatio = `${1 / this.tall}`;
     this.valuesText = element("span", {class: "values"});
     this.valueText = element("span", {class: "value"});
     const name = element("span", {class: "name", title: info.name + (info.note ? `, ${info.note}` : "")},
@@ -66,7 +71,7 @@ class Panel {
   draw() {
     const wide = this.canvas.clientWidth;
     if (!wide) return;
-    const ratio = window.devicePixelRatio || 1, w = Math.round(wide * ratio), h = Math.round(wide * ratio * this.height / this.width);
+    const ratio = window.devicePixelRatio || 1, w = Math.round(wide * ratio), h = Math.round(wide * ratio * this.tall);
     if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, {width: w, height: h});
     const context = this.canvas.getContext("2d"), [left, top, sw, sh] = this.seen;
     context.imageSmoothingEnabled = false;
@@ -103,13 +108,13 @@ class Panel {
   }
 }
 
-const shown = () => panels.filter(p => !p.figure.hidden);
+const shown = () => [...panels, gap].filter(p => p && p.figure.isConnected && !p.figure.hidden);
 
 // As large as fits the height of the window, and never so small that nothing can be seen.
 function layout() {
   const many = shown().length, grid = $("grid"), room = grid.clientWidth - 20;
   if (!many || room <= 0) return;
-  const tall = panels[0].height / panels[0].width, words = 96, gap = 10, least = Math.min(room, 190);
+  const tall = panels[0].tall, words = 96, gap = 10, least = Math.min(room, 190);
   let best = [0, 1];  // size of an image, columns
   for (let c = 1; c <= many; c++) {
     const wide = (room - gap * (c - 1)) / c, high = (0.86 * innerHeight / Math.ceil(many / c) - words) / tall;
@@ -120,12 +125,13 @@ function layout() {
     best = [Math.min((room - gap * (c - 1)) / c, 1.5 * least), c];
   }
   grid.style.gridTemplateColumns = `repeat(${best[1]}, ${Math.floor(best[0])}px)`;
-  panels.forEach(p => p.draw());
+  shown().forEach(p => p.draw());
 }
 
 function paintAll() {
   const grey = greys(), hot = heats();
   for (const p of panels) if (p.levels) p.paint(grey, hot);
+  if (view.difference) gap.paint();
   tellAll();
 }
 
@@ -134,6 +140,6 @@ function drawAll() {
 }
 
 function tellAll() {
-  panels.forEach(p => p.tell());
+  [...panels, gap].forEach(p => p?.tell());
   $("readout").textContent = view.cursor ? `x ${view.cursor[0] * data.step}, y ${view.cursor[1] * data.step}` : "\u00a0";
 }

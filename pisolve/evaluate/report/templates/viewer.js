@@ -20,13 +20,16 @@ function describe() {
   const parts = [`Black ${grey(middle - width / 2)}, white ${grey(middle + width / 2)} (100 % = ${grey(s.top)}, the 99.8th percentile of ${panels[0]?.reference ? "the reference" : "the images"}; stored up to ${grey(s.peak)} in steps of ${(s.peak / LEVELS).toPrecision(2)}).`];
   if (panels[0]?.reference) parts.push(`Errors: | |image| − |reference| |, one scale for all, 0 (black) to ${100 * view.limit} % of ${grey(s.top)} (brightest).`);
   else parts.push("No errors: there is no reference.");
+  if (view.difference) parts.push(`Difference: first minus second of the two chosen, magnitudes, −${100 * view.limit} % (blue) over 0 (black) to ${100 * view.limit} % of ${grey(s.top)} (orange).`);
   $("legend").textContent = parts.join(" ");
 }
 
 function arrange() {
   const pair = [$("first").value, $("second").value].map(k => panels[+k]);
   for (const p of panels) p.figure.hidden = view.flicker ? p !== pair[view.showFirst ? 0 : 1] : p.hidden;
-  for (const [id, on] of [["flicker", view.flicker], ["play", view.playing], ["error", view.error], ["profile", view.profile]]) press(id, on);
+  for (const [id, on] of [["difference", view.difference], ["flicker", view.flicker], ["play", view.playing], ["error", view.error], ["profile", view.profile]]) press(id, on);
+  $("limit").disabled = !panels[0]?.reference && !view.difference;
+  if (!view.difference || view.flicker) gap.figure.remove(); else $("grid").append(gap.figure);
   $("play").textContent = view.playing ? "Stop" : "Run";
   $("movie").textContent = view.movie ? "Pause" : "Play";
   press("movie", view.movie);
@@ -52,6 +55,10 @@ function showSetting() {
   const pair = [$("first"), $("second")].map(e => before[+e.value]);
   panels = s.panels.map((info, k) => new Panel(info, k, s.size));
   panels.forEach(p => { p.hidden = hidden.has(p.name); listen(p); });
+  gap = new Difference(s.size);
+  listen(gap);
+  $("difference").disabled = panels.length < 2;
+  view.difference = view.difference && panels.length > 1;
   $("grid").replaceChildren(...panels.map(p => p.figure));
   $("shown").replaceChildren(element("legend", {class: "unseen"}, "Methods shown"), ...panels.map(p => {
     const box = element("input", {type: "checkbox"});
@@ -71,7 +78,7 @@ function showSetting() {
   view.error = view.error && truth;
   view.limit = s.limit || 0.1;
   $("limit").value = view.limit;
-  $("error").disabled = $("limit").disabled = !truth;
+  $("error").disabled = !truth;
   $("error").title = truth ? "Errors instead of images (e)" : "No errors without a reference";
   $("pattern").src = s.pattern;
   $("pattern").alt = `Sampling pattern of ${s.label}`;
@@ -223,7 +230,7 @@ function listen(p) {
 }
 
 const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
-const KEYS = {f: toggleFlicker, m: toggleMovie, e: toggleError, p: toggleProfile, t: toggleTheme, "?": () => $("help").showModal(), "[": () => step(-1), "]": () => step(1),
+const KEYS = {d: toggleDifference, f: toggleFlicker, m: toggleMovie, e: toggleError, p: toggleProfile, t: toggleTheme, "?": () => $("help").showModal(), "[": () => step(-1), "]": () => step(1),
   "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: reset};
 
 function arrow([dx, dy]) {
@@ -254,9 +261,9 @@ $("window").addEventListener("input", e => scale(+e.target.value, view.level));
 $("level").addEventListener("input", e => scale(view.window, +e.target.value));
 $("limit").addEventListener("change", e => { view.limit = +e.target.value; describe(); paintAll(); });
 $("kind").addEventListener("change", e => { view.kind = e.target.value; if (view.profile) arrow([0, 0]); else toggleProfile(); });
-for (const id of ["first", "second"]) $(id).addEventListener("change", arrange);
+for (const id of ["first", "second"]) $(id).addEventListener("change", () => { arrange(); if (view.difference) gap.paint(); });
 $("rate").addEventListener("input", () => { describe(); if (view.playing) run(true); });
-for (const [id, act] of [["error", toggleError], ["movie", toggleMovie], ["flicker", toggleFlicker], ["profile", toggleProfile], ["reset", reset], ["swap", () => { if (!view.flicker) toggleFlicker(); run(false); swap(); }],
+for (const [id, act] of [["error", toggleError], ["difference", toggleDifference], ["movie", toggleMovie], ["flicker", toggleFlicker], ["profile", toggleProfile], ["reset", reset], ["swap", () => { if (!view.flicker) toggleFlicker(); run(false); swap(); }],
   ["play", () => { if (!view.flicker) view.flicker = true; run(!view.playing); }], ["zoom-in", () => zoom(1.25)], ["zoom-out", () => zoom(0.8)]])
   $(id).addEventListener("click", act);
 new ResizeObserver(() => { layout(); drawProfile(); }).observe($("grid"));
