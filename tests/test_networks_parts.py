@@ -433,3 +433,39 @@ def test_tiles_are_cuts_of_reflections():
         nets.Tiled([])
     with pytest.raises(IndexError):
         data[5]
+
+
+def moving(frames=6, size=24):
+    """A disc that moves, (frame, y, x)."""
+    y, x = np.mgrid[:size, :size]
+    return np.stack([1.0 * (np.hypot(y - size / 2, x - size / 2 - n) < size / 4) + 0.2 * (abs(y - size / 2) < size / 3)
+                     for n in range(frames)]).astype(np.float32)
+
+
+@pytest.mark.parametrize("make", [lambda: nets.DIMENSION(1, 1, 2, 4),
+                                  lambda: nets.Postprocessor(nets.residual_cnn("xt", 2, 4), consistency=True)],
+                         ids=["dimension", "xt"])
+def test_networks_of_series_are_trained_on_movies(make, tmp_path):
+    settings = nets.Simulation(size=24, coils=(3, 3), accel=(2,), center_fraction=0.3, noise=(0.005, 0.005))
+    data = nets.Movies([moving()], settings, frames=4, seed=1)
+    one = data[0]
+    assert one.kspace.shape == (4, 3, 24, 24)
+    assert one.A.iaxes == ("frame", "y", "x")
+    assert not torch.equal(one.mask[0], one.mask[1])
+    assert torch.equal(data[0].kspace, one.kspace)
+    shown = np.percentile(abs(one.zero_filled()), 99)
+    assert shown == pytest.approx(1, rel=0.02)
+    again = nets.series(one.kspace.numpy(), one.mask[:, 0].numpy(), mps=one.mps[0].numpy())
+    assert relative(again.kspace, one.kspace) < 0.02
+    full = linops.sense(one.mps, axes=("frame", "coil", "ky", "kx"))
+    assert relative(full(one.target) * one.mask, one.kspace) < 0.1  # the truth behind the data
+    torch.manual_seed(0)
+    task = nets.ReconstructionTask(data, nets.Movies([moving()], settings, frames=4, length=1, seed=2))
+    before = task.validate(make())["psnr"]
+    trained = nets.train(make(), task, nets.Training(steps=25, lr=3e-3, warmup=2, ema=0.5, every=25), folder=tmp_path)
+    assert task.validate(trained)["psnr"] > before
+    assert task.picture(trained).shape == (24, 72)
+    with pytest.raises(ValueError, match="a series is a batch by itself"):
+        nets.collate([one, one])
+    with pytest.raises(ValueError, match="at least one of"):
+        nets.Movies([moving(3)], frames=4)

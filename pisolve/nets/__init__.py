@@ -33,6 +33,7 @@ from pisolve.nets.reconstruction import SSDU, ReconstructionTask
 from pisolve.nets.rim import RIM
 from pisolve.nets.rollout import rollout
 from pisolve.nets.run import Training
+from pisolve.nets.series import Movies, series
 from pisolve.nets.simulate import Simulation, simulate
 from pisolve.nets.slices import Slices, collate
 from pisolve.nets.store import available, build, card, load, rounded, save
@@ -49,13 +50,13 @@ from pisolve.nets.xpdnet import MWCNN, XPDNet
 __all__ = ["AUTOMAP", "DIMENSION", "DIP", "IRCNN", "MWCNN", "RIM", "SSDU", "VNU", "Adversarial", "AdversarialTask",
            "AveragedDnCNN", "ConvDecoder", "Critic", "DRUNet", "DataConsistency", "DeepDecoder", "DeepSENSE",
            "Denoising", "DisplayOnly", "DnCNN", "E2EVarNet", "FFDNet", "FastMRI", "FastMRIUNet", "FilterBank",
-           "GradientStep", "GrappaNet", "HUMUSBlock", "InDomain", "LearnedMaps", "MapsTask", "NAFNet", "Perceptual",
-           "Postprocessor", "RakiLayer", "ReconstructionTask", "ResBlock", "Scans", "SensitivityModel", "Simulated",
-           "Simulation", "Slices", "SwinMR", "T2Net", "Tiled", "Tiling", "Training", "UNet", "Unrolled", "ViT",
-           "XPDNet", "ZeroFilledUNet", "admm_net", "adversarial", "available", "build", "card", "cascade", "collate",
-           "curvature", "dagan", "dither", "equivariance", "foreign", "harmonise", "humus", "kiki", "kspace_correction",
-           "lines", "load", "losses", "modl", "networks", "pic_gan", "primal_dual", "refine_gan", "residual_cnn",
-           "rollout", "rounded", "save", "simulate", "statistics", "train", "varnet"]
+           "GradientStep", "GrappaNet", "HUMUSBlock", "InDomain", "LearnedMaps", "MapsTask", "Movies", "NAFNet",
+           "Perceptual", "Postprocessor", "RakiLayer", "ReconstructionTask", "ResBlock", "Scans", "SensitivityModel",
+           "Simulated", "Simulation", "Slices", "SwinMR", "T2Net", "Tiled", "Tiling", "Training", "UNet", "Unrolled",
+           "ViT", "XPDNet", "ZeroFilledUNet", "admm_net", "adversarial", "available", "build", "card", "cascade",
+           "collate", "curvature", "dagan", "dither", "equivariance", "foreign", "harmonise", "humus", "kiki",
+           "kspace_correction", "lines", "load", "losses", "modl", "networks", "pic_gan", "primal_dual", "refine_gan",
+           "residual_cnn", "rollout", "rounded", "save", "series", "simulate", "statistics", "train", "varnet"]
 
 
 def __getattr__(name):

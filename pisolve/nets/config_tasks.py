@@ -15,6 +15,7 @@ from pisolve.nets.datasets import FastMRI, Simulated, lines
 from pisolve.nets.deepsense import MapsTask
 from pisolve.nets.denoising import Denoising
 from pisolve.nets.reconstruction import SSDU, ReconstructionTask, needs_maps
+from pisolve.nets.series import Movies
 from pisolve.nets.simulate import Simulation
 from pisolve.nets.tiled import Tiled, Tiling
 
@@ -39,7 +40,7 @@ def _denoising(values, given, loss, network):
 
 
 def _reconstruction(values, given, loss, network, kind=ReconstructionTask):
-    make = {"volumes": _simulated, "fastmri": _files, "tiled": _tiled}
+    make = {"volumes": _simulated, "fastmri": _files, "tiled": _tiled, "movies": _movies}
     source = _check.choice("[data] kind", given.pop("kind", "volumes"), make)
     maps = "espirit" if needs_maps(network) else None
     examples, validation = make[source](given, values.get("batch_size", 1), maps)
@@ -96,6 +97,15 @@ def _tiled(given, group, maps):
         images = held = _Magnitudes(FastMRI(folder, maps=None))
     return (Tiled(images, settings, length=10000, seed=seed),
             Tiled(held, dataclasses.replace(settings, augment=False), length=number, seed=seed + 1))
+
+
+def _movies(given, group, maps):
+    """Series of the frames of a movie."""
+    drawn = {f.name: given.pop(f.name) for f in dataclasses.fields(Simulation) if f.name in given}
+    folder, frames, number, seed = _taken(given, folder=os.environ.get("PISOLVE_DATA"), frames=8, validation=2, seed=0)
+    settings, (own, held) = made("data", Simulation, {"maps": maps} | drawn), data.movies(folder)
+    return (Movies(own, settings, frames=frames, seed=seed),
+            Movies(held, settings, frames=frames, length=number, seed=seed + 1))
 
 
 class _Magnitudes:

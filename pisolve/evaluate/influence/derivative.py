@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from pisolve import _check
 from pisolve.linops.solve import cg_solve
 
-_ITERATIONS, _TOL = 500, 1e-10
+_ITERATIONS, _TOL = 500, {"float32": 1e-6, "float64": 1e-12}
 
 
 def is_linear(replay) -> bool:
@@ -30,7 +31,8 @@ def analytic(replay, weights) -> np.ndarray:
     A, prior = replay.model.A, replay.recipe.prior
     still = prior.grad(np.zeros(A.ishape, replay.kspace.dtype))
     w = (weights / replay.model.size).astype(replay.kspace.dtype).reshape(A.ishape)
-    u = cg_solve(lambda p: A.N(p) + prior.grad(p) - still, w, np.zeros_like(w), iterations=_ITERATIONS, tol=_TOL)
+    u = cg_solve(lambda p: A.N(p) + prior.grad(p) - still, w, np.zeros_like(w), iterations=_ITERATIONS,
+                 tol=_TOL[_check.real_name(w)])
     return A(u) * replay.mask
 
 
