@@ -50,7 +50,7 @@ def test_domains_have_gradients_where_the_image_is_zero(domain):
     assert torch.isfinite(torch.view_as_real(x.grad)).all()
 
 
-def series(frames=5, shape=(18, 16), coils=2):
+def series(frames=6, shape=(18, 16), coils=2):
     """(operator of a series, its images, their data)."""
     mps = image(coils, *shape).numpy()
     mask = np.stack([masks.random(shape, 2, 0.3, seed=n) for n in range(frames)])
@@ -73,7 +73,7 @@ def test_a_network_on_lines_sees_time():
     x = network(A, y)
     start = consistency.SliceProblem(A, y).start()
     assert relative(x, start) < 1e-14  # there and back
-    assert seen[0].shape == (18, 2, 5, 16)
+    assert seen[0].shape == (18, 2, 6, 16)
     assert relative(torch.complex(*seen[0][7]), start[:, 7]) < 1e-14
     alone = nets.Postprocessor(nets.InDomain(Watch(), "xt"))
     alone(linops.sense(np.ones((3, 1, 6, 4), complex)), image(3, 1, 6, 4))  # slices, not frames
@@ -93,7 +93,7 @@ def test_networks_of_series_see_neighbouring_frames(make):
     other[2, :, 8] += 1
     change = abs(network(A, torch.from_numpy(A(other.numpy()))) - before).detach().amax((1, 2))
     assert change[3] > 1e-6
-    assert change[[0, 4]].max() < 1e-9 if hasattr(network, "network") else change[0] >= 0
+    assert (change[5] < 1e-9) == hasattr(network, "network")  # two convolutions reach two frames, four reach four
 
 
 def test_dimension_keeps_the_data_and_shows_its_stages():
@@ -460,10 +460,10 @@ def test_networks_of_series_are_trained_on_movies(make, tmp_path):
     full = linops.sense(one.mps, axes=("frame", "coil", "ky", "kx"))
     assert relative(full(one.target) * one.mask, one.kspace) < 0.1  # the truth behind the data
     torch.manual_seed(0)
-    task = nets.ReconstructionTask(data, nets.Movies([moving()], settings, frames=4, length=1, seed=2))
-    before = task.validate(make())["psnr"]
-    trained = nets.train(make(), task, nets.Training(steps=25, lr=3e-3, warmup=2, ema=0.5, every=25), folder=tmp_path)
-    assert task.validate(trained)["psnr"] > before
+    network, task = make(), nets.ReconstructionTask([one], [one])
+    before = task.validate(network)["psnr"]
+    trained = nets.train(network, task, nets.Training(steps=12, lr=1e-2, warmup=2, ema=0.5, every=12), folder=tmp_path)
+    assert task.validate(trained)["psnr"] > before + 0.3
     assert task.picture(trained).shape == (24, 72)
     with pytest.raises(ValueError, match="a series is a batch by itself"):
         nets.collate([one, one])

@@ -10,6 +10,7 @@ import pisolve as pi
 from pisolve import linops, masks, nets, phantom
 from pisolve.evaluate import influence
 from pisolve.evaluate.stability.replay import Replay
+from pisolve.testing import distance
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (20, 18)
@@ -40,7 +41,7 @@ def directions():
 
 def network(seed=0):
     torch.manual_seed(seed)
-    return nets.modl(nets.DnCNN(2, 3, 4), 2).double().eval()
+    return nets.modl(nets.DnCNN(2, 3, 4), 2, implicit=False).double().eval()
 
 
 @pytest.mark.parametrize("name", LINEAR)
@@ -54,7 +55,7 @@ def test_influence_of_linear_methods_is_analytic(name):
     assert abs(found.missing) < 1e-6  # linear: the samples' parts add up to the signal
     assert 0 < found.spread < 0.5
     by_torch = influence(recipe, SCAN, REGION, by="gradient")
-    assert relative(by_torch.map, found.map) < 1e-5
+    assert distance(by_torch.map, found.map) < 1e-5
 
 
 def test_influence_in_closed_form_of_a_full_scan():
@@ -64,12 +65,12 @@ def test_influence_in_closed_form_of_a_full_scan():
     weights = np.exp(1j * np.angle(replay.image)) * REGION / REGION.sum()
     A = replay.model.A
     gain = np.linalg.norm(A.mps, axis=0)[REGION].mean() ** 2
-    assert relative(found.map, A(weights) / (gain + 0.5) / replay.model.size) < 1e-3  # A^H A is a number here
-    assert relative(found.image * REGION, found.image) < 1e-6, "nothing of elsewhere"
+    assert distance(found.map, A(weights) / (gain + 0.5) / replay.model.size) < 1e-3  # A^H A is a number here
+    assert distance(found.image * REGION, found.image) < 1e-6, "nothing of elsewhere"
     assert found.noise == pytest.approx(0.01 * np.linalg.norm(found.map))
 
 
-@pytest.mark.parametrize("recipe", [pi.Recipe(0.02 * pi.TV(), pi.ADMM(inner=4), max_iter=10),
+@pytest.mark.parametrize("recipe", [pi.Recipe(0.02 * pi.TV(), pi.ADMM(rho=0.1, inner=4), max_iter=10),
                                     pi.Recipe(network=network())], ids=["tv", "network"])
 def test_influence_by_the_derivative_of_the_run(recipe):
     found = influence(recipe, SCAN, REGION)
@@ -147,10 +148,10 @@ def test_rollout_of_windows_stays_where_attention_reaches():
     assert (seen[:4, :4] > 0).all()  # its own window; the shifted ones end at the edge
     assert seen[4:].abs().max() == seen[:, 4:].abs().max() == 0
     region[:] = False
-    region[6, 6] = True
+    region[5, 5] = True
     seen = nets.rollout(net, x, region)[0]
-    assert seen[2, 2] > 0  # through the shifted window
-    assert seen[12:].abs().max() == 0
+    assert seen[0, 0] > 0  # through the shifted window 2..5, to the plain one 0..3
+    assert seen[8:].abs().max() == 0
     refused(lambda: nets.rollout(nets.DnCNN(2, 2, 4), x, region), TypeError, "network must be a ViT or a SwinMR")
     refused(lambda: nets.rollout(net, x, region[1:]), ValueError, "region must be bool of the image's shape")
 
@@ -170,8 +171,8 @@ def trained():
     """A small denoiser of the first scanner's images."""
     torch.manual_seed(0)
     noisy, clean = scanner(1.0, 0.0, 0)
-    net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(),
-                        nn.Conv2d(8, 1, 3, padding=1))
+    a, b, c = (nn.Conv2d(*n, 3, padding=1, padding_mode="replicate") for n in ((1, 8), (8, 8), (8, 1)))
+    net = nn.Sequential(a, nn.ReLU(), b, nn.ReLU(), c)
     optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
     for _ in range(150):
         optimiser.zero_grad()
@@ -182,11 +183,11 @@ def trained():
 
 def test_two_scanners_are_harmonised():
     net = trained()
-    (own, _), (noisy, clean) = scanner(1.0, 0.0, 0), scanner(0.3, 0.4, 1)
+    (own, _), (noisy, clean) = scanner(1.0, 0.0, 0), scanner(5.0, -3.0, 1)
     to, of = (nets.statistics(net, [x], ["0"]) for x in (own, noisy))
 
     def error(x):
-        return float((x - clean).square().mean() ** 0.5) / 0.3
+        return float((x - clean).square().mean() ** 0.5) / 5
 
     with torch.no_grad():
         plain = error(net(noisy))
@@ -194,14 +195,13 @@ def test_two_scanners_are_harmonised():
         for name, other in (("feature-wise", {"": to[""]}), ("sample-wise", {"": to[""]})):
             with nets.harmonise(net, other, of if name == "feature-wise" else None):
                 errors[name] = error(net(noisy))
-        with nets.harmonise(net, {"0": to["0"]}, of):  # a layer inside: its output is in the units of the first site
+        mapped = (noisy + 3) / 5  # the same slices as the first site would see them
+        with nets.harmonise(net, {"0": nets.statistics(net, [mapped], ["0"])["0"]}, of):  # a layer inside
             inside = net(noisy)
-        assert float(net(noisy).sub(clean).square().mean() ** 0.5) / 0.3 == plain, "the hooks are gone"
-    assert errors["feature-wise"] < 0.08 < error(noisy) < plain
-    assert errors["sample-wise"] < 0.09
-    mapped = (noisy - 0.4) / 0.3
+        assert float(net(noisy).sub(clean).square().mean() ** 0.5) / 5 == plain, "the hooks are gone"
+    assert max(errors.values()) < 0.075 < error(noisy) < 0.3 < plain  # it denoises again as at home
     with torch.no_grad():
-        assert relative(inside, net(mapped)) < 0.2 * relative(net(noisy), net(mapped))
+        assert relative(inside, net(mapped)) < 1e-4 < 0.1 < relative(net(noisy), net(mapped))
 
 
 def test_statistics_are_means_and_deviations():

@@ -62,11 +62,15 @@ def gradient(replay, weights, kspace, image=None) -> np.ndarray:
     return g
 
 
-def path(replay, weights, steps: int) -> np.ndarray:
-    """The mean of `gradient` over t y, t in 0..1, by Gauss and Legendre's rule of so many points."""
+def path(replay, weights, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of `gradient` over t y, t in 0..1, by Gauss and Legendre's rule of so many points; the image of no data."""
+    import torch
+
     image = replay.tensor_map()
     at, share = np.polynomial.legendre.leggauss(steps)
     total = 0
     for t, part in zip((at + 1) / 2, share / 2):
         total = total + part * gradient(replay, weights, (t * replay.kspace).astype(replay.kspace.dtype), image)
-    return total.astype(replay.kspace.dtype)
+    with torch.no_grad():
+        still = image(torch.from_numpy(np.zeros_like(replay.kspace)))
+    return total.astype(replay.kspace.dtype), still.resolve_conj().cpu().numpy()

@@ -122,15 +122,14 @@ def influence(recipe: Any, scan: Any = None, region: ArrayLike | None = None, *,
     signal = _part(weights, replay.image)
     if not signal > 0:
         raise ValueError("region has no signal: the image is 0 there")
+    by = ("analytic" if is_linear(replay) else "gradient") if by == "auto" else by
     base = 0.0
     try:
-        if by == "analytic" or (by == "auto" and is_linear(replay)):
-            by, g = "analytic", analytic(replay, weights)
-        elif by == "integrated":
-            g = path(replay, weights, steps)
-            base = _part(weights, replay(np.zeros_like(replay.kspace))[0])
+        if by == "integrated":
+            g, still = path(replay, weights, steps)
+            base = _part(weights, still)
         else:
-            by, g = "gradient", gradient(replay, weights, replay.kspace)
+            g = analytic(replay, weights) if by == "analytic" else gradient(replay, weights, replay.kspace)
     except NotImplementedError as error:
         raise ValueError(f"by={by!r} cannot be: {error}") from None
     given = (g.conj() * replay.kspace).real
