@@ -63,7 +63,7 @@ def gradient(replay, weights, kspace, image=None) -> np.ndarray:
 
 
 def path(replay, weights, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """(mean of `gradient` over t y, t in 0..1, by Gauss and Legendre's rule of so many points; the image of no data)."""
+    """(mean of `gradient` over t y for t in 0..1, by Gauss and Legendre's rule of `steps` points; image of no data)."""
     import torch
 
     image = replay.tensor_map()
