@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from pisolve import backend
+from pisolve import _check, backend
 from pisolve.nets._fastmri import centre
 from pisolve.nets.reconstruction import ReconstructionTask
 from pisolve.nets.slices import Slices
@@ -21,14 +22,17 @@ from pisolve.nets.unet import UNet
 class DeepSENSE(nn.Module):
     """S = (L + U(L, m)) / rss: low-resolution maps L, refined coil by coil; `net(kspace, mask)` -> maps, sum |S|^2 = 1.
 
-        x_c = F^-1 h M_c y_c,   L_c = x_c / m,   m = sqrt(sum_c |x_c|^2),   U a `UNet` that begins at 0
+        x_c = F^-1 h M_c y_c,   L_c = x_c conj(v) / m,   m = sqrt(sum_c |x_c|^2),   U a `UNet` that begins at 0
 
-    M_c is the fully sampled centre and h a Hann window over its lines, without which the images ring. So the network
-    begins as the maps that SENSE took before there was anything better, and learns what a few lines leave out. It sees
-    one coil at a time beside the common m; the paper's network sees all coils as channels, whose number is fixed then.
+    M_c is the fully sampled centre, h a Hann window over its lines, without which the images ring, v the phase of the
+    dominant combination of the coils. So the network begins as the maps that SENSE took before there was anything
+    better, and learns what a few lines leave out. Maps are smooth: it works on a grid `shrink` times as coarse, and the
+    result is interpolated (bicubic). It sees one coil at a time beside the common m; the paper's network sees all coils
+    as channels, whose number is fixed then.
 
     Args:
         widths, blocks: as for `UNet`.
+        shrink: pixels of the image along each side of a pixel that the network sees.
 
     Raises:
         ValueError: a mask without a fully sampled centre.
@@ -43,30 +47,54 @@ class DeepSENSE(nn.Module):
 
     makes_maps = True
 
-    def __init__(self, widths: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (1, 1, 1)):
+    def __init__(self, widths: Sequence[int] = (32, 64, 96), blocks: Sequence[int] = (1, 1, 1), shrink: int = 4):
         super().__init__()
         self.network = UNet(2, widths, blocks)
+        self.shrink = _check.integer("shrink", shrink, low=1, high=64)
         nn.init.zeros_(self.network.tail.weight)
-        self.config = {"widths": self.network.config["widths"], "blocks": self.network.config["blocks"]}
+        self.config = {"widths": self.network.config["widths"], "blocks": self.network.config["blocks"],
+                       "shrink": self.shrink}
 
     def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies=None) -> torch.Tensor:
         """Checked k-space (batch, coil, ky, kx) and mask (batch or 1, 1, ky, kx) -> maps of k-space's shape."""
-        low, size = low_resolution(kspace, mask, num_low_frequencies)
+        low, size = low_resolution(kspace, mask, num_low_frequencies, shrink=self.shrink)
         level = size / size.amax((-2, -1), keepdim=True).clamp_min(torch.finfo(size.dtype).tiny)
         planes = torch.stack([low.real, low.imag, level.expand_as(low.real)], 2).flatten(0, 1)
         maps = self.network(planes).unflatten(0, low.shape[:2])
-        maps = torch.complex(*maps.unbind(2))
-        return _normalised(maps)[0]
+        return interpolated(torch.complex(*maps.unbind(2)), kspace.shape[-2:])
 
 
-def low_resolution(kspace, mask, num_low_frequencies=None):
-    """(L, m) of the class: low-resolution maps (batch, coil, y, x), and the root sum of squares (batch, 1, y, x)."""
+def low_resolution(kspace, mask, num_low_frequencies=None, *, shrink: int = 1):
+    """(L, m) of the class on its grid: maps (batch, coil, y, x), and the root sum of squares (batch, 1, y, x)."""
     inside = centre(mask, len(kspace), num_low_frequencies)
     window = torch.ones_like(kspace.real[:, :1])
     for axis in (-2, -1):
         window = window * _hann(inside.any(-3 - axis, keepdim=True), axis, window.dtype)  # over the other axis
-    images = backend.fft(kspace * (inside * window), (-2, -1), inverse=True)
-    return _normalised(images)
+    k = kspace * (inside * window)
+    for axis in (-2, -1):
+        n = k.shape[axis]
+        m = -(-n // shrink)
+        k = k.narrow(axis, n // 2 - m // 2, m)
+    images = backend.fft(k, (-2, -1), inverse=True)
+    values = images.flatten(2)
+    dominant = torch.linalg.eigh(values @ values.mH)[1][..., -1]
+    phase = (dominant[:, :, None, None].conj() * images).sum(1, keepdim=True)
+    maps, size = _normalised(images)
+    return maps * backend.unit(phase).conj(), size
+
+
+def interpolated(maps: torch.Tensor, size) -> torch.Tensor:
+    """Maps (batch, coil, y, x) of a coarse grid of the same field of view at `size`, normalised to sum |S|^2 = 1."""
+    if tuple(maps.shape[-2:]) != tuple(size):
+        y, x = ((torch.arange(n, device=maps.device, dtype=maps.real.dtype) - n // 2) * m / n + m // 2
+                for n, m in zip(size, maps.shape[-2:]))
+        y, x = (2 * p / max(m - 1, 1) - 1 for p, m in zip((y, x), maps.shape[-2:]))
+        grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)
+        planes = torch.view_as_real(maps).movedim(-1, 1).flatten(1, 2)
+        planes = F.grid_sample(planes, grid.expand(len(planes), -1, -1, -1), mode="bicubic", padding_mode="border",
+                               align_corners=True)
+        maps = torch.complex(*planes.unflatten(1, (2, -1)).unbind(1))
+    return _normalised(maps)[0]
 
 
 def _hann(inside, axis, dtype):
