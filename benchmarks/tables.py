@@ -275,10 +275,30 @@ def spokes(results):
         "`OMP_NUM_THREADS=2 python benchmarks/noncartesian.py`.")
 
 
+def learned_maps(results):
+    """NRMSE of CG-SENSE by the way its maps were made: means over the scans, and how often it beat ESPIRiT."""
+    report = json.loads((results / "learned_maps.json").read_text())
+    rows, names = report["rows"], list(report["rows"][0]["nrmse"])
+
+    def line(name):
+        found = {a: [r["nrmse"][name] for r in rows if r["accel"] == a] for a in (3, 4)}
+        wins = sum(r["nrmse"][name] < r["nrmse"]["ESPIRiT"] for r in rows)
+        about = report["networks"].get(name, {})
+        return [name, *(f"{np.mean(v):.4f}" for v in found.values()),
+                "" if name.startswith("ESPIRiT") else f"{wins} of {len(rows)}", about.get("parameters", "")]
+
+    table = rows_of(["maps by", "3x", "4x", "better than ESPIRiT", "parameters"], [line(n) for n in names])
+    return (f"{table}\n\nNRMSE of CG-SENSE's magnitudes inside the body, means over {len(rows) // 2} held-out scans, "
+            f"equispaced lines with {report['lines']} calibration lines (where it says so 24), each way at its best of "
+            f"a grid of Tikhonov strengths; {report['minutes']:g} minutes of training each on {report['threads']} "
+            f"threads. Made by `{report['command']}`.")
+
+
 PAGES = {"docs/command_line.md": {"defaults": lambda results: defaults()},
          "docs/results.md": {"quality": quality, "speed": speed, "minimum": minimum},
          "docs/calibration.md": {"calibration": calibration},
          "docs/networks.md": {"denoising": denoising, "learned": learned, "networks": networks,
+                              "learned_maps": learned_maps,
                               "catalogue": lambda results: catalogue()},
          "docs/scan_specific.md": {"scan_specific": scan_specific},
          "docs/series.md": {"series": series, "volumes": volumes},

@@ -144,6 +144,12 @@ def test_what_does_not_fit_says_why():
     refused(lambda: nets.ViT(width=6, heads=2), ValueError, "width must be a multiple of 4")
     refused(lambda: nets.InDomain(nets.DnCNN(2, 2, 4), "wavelet"), ValueError, "domain must be one of image")
     refused(lambda: nets.InDomain(nets.DnCNN(2, 2, 4), "k-space"), ValueError, "domain must be one of")
+    refused(lambda: nets.GrappaNet(fill="spirit"), ValueError, "fill must be one of grappa, raki")
+    refused(lambda: nets.T2Net(width=6, heads=4), ValueError, "width must be a multiple of heads")
+    refused(lambda: nets.HUMUSBlock(depths=()), ValueError, "depths is empty")
+    refused(lambda: nets.NAFNet(down=(1,), up=(1, 1)), ValueError, "down and up must name the same scales")
+    refused(lambda: nets.DIMENSION(0, 0), ValueError, "kspace_blocks and image_blocks are both 0")
+    refused(lambda: nets.residual_cnn("xt")(torch.zeros(1, 2, 4, 4)), ValueError, "a network in domain 'xt' is for")
     refused(lambda: nets.AUTOMAP((32, 32, 32)), ValueError, "size must be (y, x)")
     refused(lambda: nets.RIM(cell="lstm"), ValueError, "cell must be one of gru, indrnn")
     refused(lambda: nets.Postprocessor("swin"), TypeError, "network must be a torch module")
@@ -160,9 +166,11 @@ def test_the_list_has_all_networks_and_what_ships():
     ships = [name for e in entries for name in e.ships]
     assert sorted(ships) == nets.available()
     large = {"AUTOMAP": "AUTOMAP", "E2E-VarNet": "E2EVarNet", "GrappaNet": "GrappaNet", "VNU": "VNU",
+             "GrappaNet, RAKI": "GrappaNet",
              "RefineGAN": "Adversarial", "PIC-GAN, GANCS": "Adversarial", "DRUNet": "DRUNet", "DIP": "DIP"}
     of = {e.name: large.get(e.name) or type(e.make()).__name__ for e in entries}
-    parts = {"InDomain", "SwinMR", "ViT", "MWCNN", "Critic", "FilterBank", "FastMRIUNet"}  # inside of others
+    parts = {"InDomain", "SwinMR", "ViT", "T2Net", "HUMUSBlock", "MWCNN", "Critic", "FilterBank",
+             "FastMRIUNet"}  # inside of others
     assert set(of.values()) == set(ARCHITECTURES) - parts
     tested = {type(NETWORKS[name](nets)).__name__ for name in NETWORKS}
     whole = {n for n, c in ARCHITECTURES.items() if hasattr(c, "needs_maps")} | {"Adversarial"}
@@ -185,6 +193,9 @@ def test_parameters_are_those_of_the_papers():
     assert count["E2E-VarNet"] == 29_936_966
     with torch.device("meta"):
         assert sum(p.numel() for p in nets.SwinMR(channels=1).parameters()) == 11_497_681
+        for width, number in ((32, 29_159_715), (64, 115_982_915)):  # told as 29.16 and 115.98 M
+            net = nets.NAFNet(3, width, (2, 2, 4, 8), 12, (2, 2, 2, 2), level=False)
+            assert sum(p.numel() for p in net.parameters()) == number
     small = nets.AUTOMAP((8, 6), 5, 3)
     assert sum(p.numel() for p in small.parameters()) == nets.AUTOMAP.count((8, 6), 5, 3)
 

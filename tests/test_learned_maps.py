@@ -7,6 +7,7 @@ from helpers import refused
 
 import pisolve as pi
 from pisolve import masks, nets, phantom
+from pisolve.nets.deepsense import low_resolution, unexplained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CARD = {"data": "none", "licence": "CC0", "noise_range": [0.01, 0.1], "intensity_range": "1", "seed": 0, "figures": []}
@@ -70,9 +71,61 @@ def test_those_of_an_end_to_end_network():
     np.testing.assert_array_equal(nets.LearnedMaps(net)(K * MASK, MASK), nets.LearnedMaps(net.sens_net)(K * MASK, MASK))
 
 
+def slices(seed=0, accel=3):
+    """A simulated slice with its true maps, and 8 lines in the centre."""
+    settings = nets.Simulation(size=32, coils=(4, 4), accel=(accel,), center_fraction=0.26, maps="true", measured=0.0,
+                               noise=(0.01, 0.01))
+    images = [abs(phantom.brain((64, 64), 1, anatomy=n).image) for n in range(3)]
+    return nets.Simulated(images, settings, seed=seed)
+
+
+def test_a_deepsense_begins_as_low_resolution_maps():
+    torch.manual_seed(0)
+    net = nets.DeepSENSE((4, 6), (1, 1), shrink=1).eval()
+    maps = nets.LearnedMaps(net, lines=8)(K * MASK, MASK)
+    low = np.zeros_like(K)
+    band = slice(16, 24)
+    low[:, band] = K[:, band] * np.cos(np.pi * np.arange(-4, 4) / 9)[:, None] ** 2
+    images = pi.backend.fft(low, (-2, -1), inverse=True)
+    expected = images / np.linalg.norm(images, axis=0)
+    turn = (maps * expected.conj()).sum(0)
+    np.testing.assert_allclose(maps, expected * turn / abs(turn), atol=1e-4)  # a phase that the image takes up
+    coarse = nets.LearnedMaps(nets.DeepSENSE((4, 6), (1, 1), shrink=2).eval(), lines=8)(K * MASK, MASK)
+    seen = abs(phantom.brain((40, 36), 1).image) > 0.1
+    assert abs((coarse * maps.conj()).sum(0))[seen].mean() > 0.95  # the same maps through a coarser grid
+    with torch.no_grad():
+        net.network.tail.weight.normal_()
+    changed = nets.LearnedMaps(net, lines=8)(K * MASK, MASK)
+    assert abs(changed - maps).max() > 0.01
+    np.testing.assert_allclose((abs(changed) ** 2).sum(0), 1, rtol=1e-5)
+    order = [2, 0, 3, 1]
+    np.testing.assert_allclose(nets.LearnedMaps(net, lines=8)(K[order] * MASK, MASK), changed[order], atol=1e-5)
+    np.testing.assert_allclose(nets.LearnedMaps(net, lines=8)(K * MASK * 1e-6, MASK), changed, atol=1e-4)
+
+
+def test_maps_are_trained_against_what_they_cannot_explain(tmp_path):
+    one = slices()[0]
+    assert float(unexplained(one.mps, one)) < 1e-5  # the true maps
+    turned = one.mps * torch.exp(1j * torch.rand(one.target.shape))[:, None]
+    assert float(unexplained(turned.to(torch.complex64), one)) < 1e-5  # a phase is the image's
+    low = float(unexplained(low_resolution(one.kspace, one.mask)[0], one))
+    assert low > 0.05
+    torch.manual_seed(0)
+    net = nets.DeepSENSE((8, 12), (1, 1))
+    task = nets.MapsTask([one], [one])
+    before = task.validate(net)["unexplained"]
+    trained = nets.train(net, task, nets.Training(steps=25, lr=3e-3, warmup=2, ema=0.0, every=25), folder=tmp_path)
+    assert task.validate(trained)["unexplained"] < 0.97 * before
+    assert [row["maps"] for row in task.figures(trained)] == ["low resolution", "network"]
+    assert task.picture(trained).shape == (32, 96)
+    refused(lambda: task.loss(nets.DnCNN(2, 2, 4), one), TypeError, "DnCNN makes no coil maps")
+    bare = nets.Slices(one.kspace, one.mask)
+    refused(lambda: unexplained(one.mps, bare), ValueError, "maps are trained on examples with a truth")
+
+
 def test_what_does_not_fit_is_refused():
-    refused(lambda: nets.LearnedMaps(nets.DnCNN()), TypeError, "network must be a SensitivityModel or an E2EVarNet")
-    refused(lambda: nets.LearnedMaps("espirit"), TypeError, "network must be a SensitivityModel")
+    refused(lambda: nets.LearnedMaps(nets.DnCNN()), TypeError, "network must be a DeepSENSE, a SensitivityModel or")
+    refused(lambda: nets.LearnedMaps("espirit"), TypeError, "network must be a DeepSENSE")
     refused(lambda: nets.LearnedMaps(model(), lines=0), ValueError, "lines must be in 1..")
     holed = MASK.copy()
     holed[20] = False

@@ -8,8 +8,8 @@ from torch import nn
 
 import pisolve as pi
 from pisolve import backend, linops, masks, nets, phantom
-from pisolve.nets import domains, swin, vit, xpdnet
-from pisolve.nets.grappanet import GrappaLayer
+from pisolve.nets import consistency, domains, nafnet, swin, t2net, tiled, vit, xpdnet
+from pisolve.nets.grappanet import GrappaLayer, RakiLayer
 from pisolve.priors._module import pad_to_multiple
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -37,7 +37,7 @@ def test_domains_go_there_and_back(domain, shape):
     x[0, 0, :2] = 0
     assert relative(domains.inverse(domains.transform(x, domain), domain), x) < 1e-14
     network = nets.InDomain(zeroed(nets.DnCNN(2, 2, 3)), domain).double()
-    planes = torch.stack([x.real, x.imag], 1)
+    planes = torch.stack([x.real, x.imag])[None] if network.series else torch.stack([x.real, x.imag], 1)
     assert relative(network(planes), planes) < 1e-14
 
 
@@ -48,6 +48,129 @@ def test_domains_have_gradients_where_the_image_is_zero(domain):
     x.requires_grad_()
     (domains.transform(x, domain).sin()).sum().backward()
     assert torch.isfinite(torch.view_as_real(x.grad)).all()
+
+
+def series(frames=6, shape=(18, 16), coils=2):
+    """(operator of a series, its images, their data)."""
+    mps = image(coils, *shape).numpy()
+    mask = np.stack([masks.random(shape, 2, 0.3, seed=n) for n in range(frames)])
+    A = linops.sense(mps / np.linalg.norm(mps, axis=0), mask, axes=("frame", "coil", "ky", "kx"),
+                     shape=(frames, coils, *shape))
+    x = image(frames, *shape, seed=3)
+    return A, x, torch.from_numpy(A(x.numpy()))
+
+
+def test_a_network_on_lines_sees_time():
+    seen = []
+
+    class Watch(nn.Module):
+        def forward(self, planes):
+            seen.append(planes)
+            return planes
+
+    A, _, y = series()
+    network = nets.Postprocessor(nets.InDomain(Watch(), "xt"))
+    x = network(A, y)
+    start = consistency.SliceProblem(A, y).start()
+    assert relative(x, start) < 1e-14  # there and back
+    assert seen[0].shape == (18, 2, 6, 16)
+    assert relative(torch.complex(*seen[0][7]), start[:, 7]) < 1e-14
+    alone = nets.Postprocessor(nets.InDomain(Watch(), "xt"))
+    alone(linops.sense(np.ones((3, 1, 6, 4), complex)), image(3, 1, 6, 4))  # slices, not frames
+    assert seen[1].shape == (18, 2, 1, 4)
+
+
+@pytest.mark.parametrize("make", [lambda: nets.DIMENSION(1, 1, 2, 4),
+                                  lambda: nets.Postprocessor(nets.residual_cnn("xt", 2, 4))], ids=["dimension", "xt"])
+def test_networks_of_series_see_neighbouring_frames(make):
+    torch.manual_seed(0)
+    network, (A, x, y) = make().double(), series()
+    before = network(A, y)
+    assert before.shape == x.shape
+    scan = pi.io.Scan(y.numpy(), mask=A.weight > 0, mps=A.mps[0], axes=("frame", "coil", "ky", "kx"))
+    assert relative(torch.from_numpy(pi.recon(scan, network=network).x), before) < 0.2  # another scale, a bias
+    other = x.clone()
+    other[2, :, 8] += 1
+    change = abs(network(A, torch.from_numpy(A(other.numpy()))) - before).detach().amax((1, 2))
+    assert change[3] > 1e-6
+    assert (change[5] < 1e-9) == hasattr(network, "network")  # two convolutions reach two frames, four reach four
+
+
+def test_dimension_keeps_the_data_and_shows_its_stages():
+    torch.manual_seed(0)
+    network = nets.DIMENSION(1, 2, 2, 4).double()
+    A = linops.sense(np.ones((1, 12, 10), complex), masks.random((12, 10), 2, 0.3, seed=1),
+                     axes=("frame", "coil", "ky", "kx"), shape=(3, 1, 12, 10))
+    y = torch.from_numpy(A(image(3, 12, 10).numpy()))
+    stages = network.stages(A, y)
+    assert len(stages) == 3
+    assert torch.equal(stages[-1], network(A, y))
+    for x in stages:
+        assert relative(torch.from_numpy(A(x.detach().numpy())), y) < 1e-10
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.zero_()
+    start = image(3, 12, 10)
+    assert relative(network(A, torch.from_numpy(A(start.numpy())), start), start) < 1e-10
+
+
+# --- gated, hybrid and joint
+
+
+def test_nafnet_is_homogeneous_and_begins_with_blocks_that_change_nothing():
+    torch.manual_seed(0)
+    net, x = nets.NAFNet(2, 4, (1, 1), 1, (1, 1)).double(), torch.randn(2, 3, 13, 18, dtype=torch.float64)
+    x[:, 2:] = 0.1
+    block = net.middle[0]
+    features = torch.randn(1, 16, 4, 4, dtype=torch.float64)
+    assert torch.equal(block(features), features)
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight += 0.05 * torch.randn_like(weight)
+    assert net(x).shape == (2, 2, 13, 18)
+    assert relative(net(7 * x), 7 * net(x)) < 1e-12
+    y = (features - features.mean(1, keepdim=True)) / (features.var(1, correction=0, keepdim=True) + 1e-6).sqrt()
+    assert relative(nafnet.LayerNorm(16).double()(features), y) < 1e-12
+    D = pi.Denoiser(net, noise_input="auto")
+    assert (D.channels, D.noise_input) == ("complex", "map")
+    assert D(image(13, 18).numpy(), 0.1).shape == (13, 18)
+
+
+def test_resizing_cuts_kspace_and_brings_it_back():
+    x = torch.randn(2, 2, 12, 8, dtype=torch.float64)
+    small = t2net.resized(x, (6, 4))
+    assert relative(t2net.resized(t2net.resized(small, (12, 8)), (6, 4)), small) < 1e-12
+    assert relative(t2net.resized(torch.ones_like(x), (6, 4)), torch.ones_like(small)) < 1e-12
+    k = backend.fft(torch.complex(x[:, 0], x[:, 1]), (-2, -1))[:, 3:9, 2:6]
+    assert relative(torch.complex(small[:, 0], small[:, 1]), backend.fft(k, (-2, -1), inverse=True) / 2) < 1e-12
+
+
+def test_t2net_sees_the_centre_of_kspace_and_one_task_the_other():
+    torch.manual_seed(0)
+    net, x = nets.T2Net(2, 4, 2, 1, 2, 2).double(), torch.randn(1, 2, 16, 16, dtype=torch.float64)
+    fresh, low = net.both(x)
+    assert relative(low, t2net.resized(x, (8, 8))) < 1e-12
+    assert relative(fresh, t2net.resized(low, (16, 16))) < 1e-12
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight += 0.05 * torch.randn_like(weight)
+    inside = t2net.resized(t2net.resized(x, (8, 8)), (16, 16))
+    assert relative(net(inside), net(x)) < 1e-10
+    with torch.no_grad():
+        net.tail.weight.zero_(), net.tail.bias.zero_()
+        plain = net(x)  # without the reconstruction's image
+        net.low[1][0].second.weight += 0.1
+        assert relative(net(x), plain) > 1e-6, "super-resolution takes nothing from reconstruction"
+    assert net(torch.randn(1, 2, 13, 18, dtype=torch.float64)).shape == (1, 2, 13, 18)
+
+
+def test_a_humus_block_begins_as_the_identity_and_crops_exactly():
+    torch.manual_seed(0)
+    net, x = nets.HUMUSBlock(2, 4, (2, 1), 2, 4), torch.randn(1, 2, 21, 30)
+    assert torch.equal(net(x), x)
+    nn.init.normal_(net.last.weight)
+    assert torch.equal(net(x), net(pad_to_multiple(x, 16))[..., :21, :30])
+    assert not torch.equal(net(x), x)
 
 
 def test_a_network_in_kspace_sees_kspace():
@@ -176,6 +299,32 @@ def test_the_grappa_layer_is_grappa_and_has_its_adjoint_as_gradient(axis):
     assert layer(one, one, mask[None, None]) is one
 
 
+@pytest.mark.parametrize("axis", [-2, -1])
+def test_the_raki_layer_is_raki_and_has_gradients(axis):
+    k, layer = brain(coils=4), RakiLayer(2, 20, (16, 8))
+    mask = torch.from_numpy(masks.random((40, 36), 3, 0.3, axis=axis, seed=1))
+    lattice, every = torch.from_numpy(layer.lattice(mask.numpy())), layer.every(mask.numpy())
+    given = torch.where(lattice, k, 0).requires_grad_()
+    with torch.no_grad():  # fits, though nothing outside is differentiated
+        filled = layer(given[None], (k * mask)[None], mask[None, None])[0]
+    middle = pi.calib.region.calibration_data((k * mask).numpy(), mask.numpy(), kernel=(2, 2))
+    weights = pi.calib.raki((k * mask).numpy(), every, middle, per_coil=False, channels=(16, 8), iterations=20)
+    found = torch.from_numpy(weights((given.detach() * torch.from_numpy(every)).numpy()))
+    assert relative(filled, torch.where(lattice, given.detach(), found)) < 1e-6
+    z = image(*k.shape)
+
+    def value(x):
+        return (layer(x[None], (k * mask)[None], mask[None, None])[0].conj() * z).real.sum()
+
+    slope, = torch.autograd.grad(value(given), given)
+    way, step = torch.where(lattice, image(*k.shape, seed=5), 0), 1e-6
+    with torch.no_grad():
+        ends = [float(value(given + sign * step * way)) for sign in (1, -1)]
+    assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(float((slope.conj() * way).real.sum()), rel=1e-4)
+    one = image(1, 1, 40, 36)
+    assert layer(one, one, mask[None, None]) is one
+
+
 def test_grappanet_keeps_what_was_measured_before_the_sum_of_squares():
     torch.manual_seed(0)
     network, k = nets.GrappaNet(2, 2, coils=6).double(), brain()[None]
@@ -248,3 +397,75 @@ def test_a_recurrent_machine_sees_the_gradient_and_remembers():
     assert relative(torch.complex(seen[0][0][0, 2], seen[0][0][0, 3]), gradient) < 1e-12
     assert seen[0][1] is None
     assert all(state.abs().sum() > 0 for state in seen[1][1])
+
+
+# --- data as a class project made them
+
+
+def test_tiles_are_cuts_of_reflections():
+    big = np.random.default_rng(0).random((70, 50)).astype(np.float32)
+    small = tiled.small_magnitude(-1j * big, 16, 64)
+    assert small.shape == (16, 16)
+    assert small.max() == 1
+    assert small.min() == 0
+    assert not small[:, :1].any()  # 50 columns padded to 64
+    same = tiled.small_magnitude(big[:48, :48], 48, 48)
+    np.testing.assert_allclose(same, big[:48, :48] / big[:48, :48].max(), atol=1e-6)
+    tiles = tiled.reflections(same)
+    np.testing.assert_array_equal(tiles[:48, 48:], same[:, ::-1])
+    np.testing.assert_array_equal(tiles[47], tiles[48])
+    np.testing.assert_array_equal(tiles[:, 47], tiles[:, 48])
+    data = nets.Tiled([big], nets.Tiling(size=32, crop=64), length=5, seed=1)
+    one, again = data[3], data[3]
+    assert torch.equal(one.kspace, again.kspace)
+    assert not torch.equal(one.kspace, data[2].kspace)
+    assert one.kspace.shape == (1, 1, 32, 32)
+    assert one.mps is None
+    assert bool(one.mask.all())
+    cut = one.rss[0].numpy() / float(one.scale)
+    whole = tiled.reflections(tiled.small_magnitude(big, 32, 64))
+    assert any(np.allclose(whole[y:y + 32, x:x + 32], cut, atol=1e-5) for y in range(33) for x in range(33))
+    plain = nets.Tiled([big], nets.Tiling(size=32, crop=64, augment=False, accel=2, noise=(0.01, 0.01), maps="true"))
+    np.testing.assert_allclose(plain[0].rss[0] / plain[0].scale, tiled.small_magnitude(big, 32, 64), atol=1e-5)
+    assert plain[0].mps.shape == (1, 1, 32, 32)
+    assert not bool(plain[0].mask.all())
+    with pytest.raises(ValueError, match="images is empty"):
+        nets.Tiled([])
+    with pytest.raises(IndexError):
+        data[5]
+
+
+def moving(frames=6, size=24):
+    """A disc that moves, (frame, y, x)."""
+    y, x = np.mgrid[:size, :size]
+    return np.stack([1.0 * (np.hypot(y - size / 2, x - size / 2 - n) < size / 4) + 0.2 * (abs(y - size / 2) < size / 3)
+                     for n in range(frames)]).astype(np.float32)
+
+
+@pytest.mark.parametrize("make", [lambda: nets.DIMENSION(1, 1, 2, 4),
+                                  lambda: nets.Postprocessor(nets.residual_cnn("xt", 2, 4), consistency=True)],
+                         ids=["dimension", "xt"])
+def test_networks_of_series_are_trained_on_movies(make, tmp_path):
+    settings = nets.Simulation(size=24, coils=(3, 3), accel=(2,), center_fraction=0.3, noise=(0.005, 0.005))
+    data = nets.Movies([moving()], settings, frames=4, seed=1)
+    one = data[0]
+    assert one.kspace.shape == (4, 3, 24, 24)
+    assert one.A.iaxes == ("frame", "y", "x")
+    assert not torch.equal(one.mask[0], one.mask[1])
+    assert torch.equal(data[0].kspace, one.kspace)
+    shown = np.percentile(abs(one.zero_filled()), 99)
+    assert shown == pytest.approx(1, rel=0.02)
+    again = nets.series(one.kspace.numpy(), one.mask[:, 0].numpy(), mps=one.mps[0].numpy())
+    assert relative(again.kspace, one.kspace) < 0.02
+    full = linops.sense(one.mps, axes=("frame", "coil", "ky", "kx"))
+    assert relative(full(one.target) * one.mask, one.kspace) < 0.1  # the truth behind the data
+    torch.manual_seed(0)
+    network, task = make(), nets.ReconstructionTask([one], [one])
+    before = task.validate(network)["psnr"]
+    trained = nets.train(network, task, nets.Training(steps=12, lr=1e-2, warmup=2, ema=0.5, every=12), folder=tmp_path)
+    assert task.validate(trained)["psnr"] > before + 0.3
+    assert task.picture(trained).shape == (24, 72)
+    with pytest.raises(ValueError, match="a series is a batch by itself"):
+        nets.collate([one, one])
+    with pytest.raises(ValueError, match="at least one of"):
+        nets.Movies([moving(3)], frames=4)

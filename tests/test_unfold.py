@@ -4,10 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import refused
 
 import pisolve as pi
-from pisolve import calib, linops
-from pisolve.backend import to_torch
+from pisolve import calib, linops, phantom
+from pisolve.backend import fft, to_torch
 from pisolve.calib._lattice import Lattice, lattice
 from pisolve.testing import distance
 
@@ -173,3 +174,37 @@ def test_bad_input(call, message):
 def test_one_kind_of_array():
     with pytest.raises(TypeError, match="one kind"):
         calib.unfold(K, to_torch(K))
+
+
+# --- SMASH, by spatial harmonics
+
+
+def array_of_coils(coils=8, shape=(48, 20)):
+    """Coils in a row along y: smooth bumps that together make the lowest harmonics, with a phase along x."""
+    y, x = np.mgrid[:shape[0], :shape[1]]
+    centre = (np.arange(coils) + 0.5) * shape[0] / coils
+    away = (y[None] - centre[:, None, None] + shape[0] / 2) % shape[0] - shape[0] / 2
+    return np.exp(-(away / (1.2 * shape[0] / coils)) ** 2) * np.exp(0.1j * x)
+
+
+@pytest.mark.parametrize("accel", [2, 3, 4])
+def test_smash_fills_lines_by_harmonics(accel):
+    mps = array_of_coils()
+    image = abs(phantom.brain((48, 20), 1).image) + 0j
+    k = fft(mps * image, (-2, -1))
+    mask = np.zeros((48, 20), bool)
+    mask[24 % accel::accel] = True
+    found = fft(calib.smash(k * mask, mps, mask, lam=1e-6), (-2, -1), inverse=True)
+    assert np.linalg.norm(found - image) < 0.02 * np.linalg.norm(image)
+    folded = fft((k * mask).sum(0), (-2, -1), inverse=True)
+    assert np.linalg.norm(abs(folded) * accel / 1.6 - image) > 0.2 * np.linalg.norm(image)
+
+
+def test_smash_says_what_it_cannot():
+    mps = array_of_coils()
+    k = fft(mps, (-2, -1))
+    across = np.zeros((48, 20), bool)
+    across[:, ::2] = True
+    refused(lambda: calib.smash(k, mps, across), ValueError, "mask leaves out samples along kx")
+    refused(lambda: calib.smash(k, mps[:3]), ValueError, "mps has shape (3, 48, 20)")
+    refused(lambda: calib.smash(k, mps, np.eye(48, 20) > 0), ValueError, "mask is no regular lattice")

@@ -52,7 +52,8 @@ class RakiWeights:
         """K-space (..., coil, ky, kx) with the missing samples filled; what is measured by the mask stays as it is.
 
         Numpy, cupy or torch; kind and precision are kept, the result is a new array. Only samples of the lattice are
-        read, calibration lines are not. Computed on the device of a torch tensor on CUDA, else on the CPU.
+        read, calibration lines are not. Computed on the device of a torch tensor on CUDA, else on the CPU. Gradients of
+        a torch tensor flow through, the weights are constants.
 
         Raises:
             ValueError: another matrix size or number of coils than the weights are for, NaN or Inf.
@@ -61,13 +62,14 @@ class RakiWeights:
 
         kspace = _check.array("kspace", kspace)
         self.check("kspace", kspace.shape)
-        y = kspace.detach() if is_torch(kspace) else torch.from_numpy(np.ascontiguousarray(to_numpy(kspace)))
+        y = kspace if is_torch(kspace) else torch.from_numpy(np.ascontiguousarray(to_numpy(kspace)))
         mask = torch.from_numpy(self.mask).to(y.device)
         out = torch.where(mask, y, torch.zeros_like(y)).contiguous()  # whose views are filled
         if len(self.net.holes):
-            with torch.no_grad():
-                for source, target in zip(*(a.reshape(-1, *y.shape[-3:]) for a in (y, out))):
-                    self._fill(source, target, torch)
+            with torch.set_grad_enabled(y.requires_grad and torch.is_grad_enabled()):
+                sources, targets = (a.reshape(-1, *y.shape[-3:]) for a in (y, out))
+                for n in range(len(sources)):
+                    self._fill(sources[n], targets[n], torch)
         return out if is_torch(kspace) else like(out.numpy(), kspace)
 
     def __repr__(self):
@@ -86,7 +88,7 @@ class RakiWeights:
         on = torch.from_numpy(lattice.mask(shape).ravel()).to(source.device)
         samples = torch.zeros(on.numel() + 1, len(source), dtype=source.dtype, device=source.device)
         samples[:-1][on] = source.reshape(len(source), -1)[:, on].T
-        size = float(abs(samples).max()) or 1.0  # squares of very large or small data do not occur, products may
+        size = float(abs(samples.detach()).max()) or 1.0  # squares of large or small data do not occur, products may
         samples /= size
         at = nn.anchors(lattice, shape)
         weights = nn.parameters(self.net, self.theta.astype(_check.real_name(source)), source.device)

@@ -7,6 +7,7 @@ from pisolve.evaluate.consistency.consistency import Consistency, consistency
 from pisolve.evaluate.consistency.holdout import HoldoutError, holdout_error
 from pisolve.evaluate.consistency.visibility import Visibility, seen, visibility
 from pisolve.evaluate.crimes.crimes import Crime, Crimes, crimes
+from pisolve.evaluate.influence.influence import Influence, influence
 from pisolve.evaluate.noise_map import NoiseMap, noise_map
 from pisolve.evaluate.reader.blinded import Blinded, blinded
 from pisolve.evaluate.reader.unblind import ReaderStudy, unblind, weighted_kappa
@@ -19,9 +20,9 @@ from pisolve.evaluate.uncertainty.calibration import Calibration, calibration
 from pisolve.evaluate.uncertainty.uncertainty import Uncertainty, uncertainty
 
 __all__ = ["Blinded", "Calibration", "Comparison", "Consistency", "Crime", "Crimes", "Curves", "Details",
-           "HoldoutError", "NoiseMap", "Outcome", "Perturbation", "Picture", "ReaderStudy", "Section", "Setting",
-           "Shift", "Stability", "Uncertainty", "Visibility", "blinded", "calibration", "compare", "consistency",
-           "crimes", "holdout_error", "noise_map", "rerun", "seen", "shift", "stability", "unblind", "uncertainty",
-           "visibility", "weighted_kappa"]
+           "HoldoutError", "Influence", "NoiseMap", "Outcome", "Perturbation", "Picture", "ReaderStudy", "Section",
+           "Setting", "Shift", "Stability", "Uncertainty", "Visibility", "blinded", "calibration", "compare",
+           "consistency", "crimes", "holdout_error", "influence", "noise_map", "rerun", "seen", "shift", "stability",
+           "unblind", "uncertainty", "visibility", "weighted_kappa"]
 
 rooms(globals(), __all__)

@@ -9,7 +9,9 @@ from pisolve.nets.catalogue import networks
 from pisolve.nets.consistency import DataConsistency
 from pisolve.nets.datasets import FastMRI, Scans, Simulated, lines
 from pisolve.nets.decoders import DIP, ConvDecoder, DeepDecoder
+from pisolve.nets.deepsense import DeepSENSE, MapsTask
 from pisolve.nets.denoising import Denoising
+from pisolve.nets.dimension import DIMENSION
 from pisolve.nets.dither import DisplayOnly, dither
 from pisolve.nets.domains import InDomain, residual_cnn
 from pisolve.nets.e2e_varnet import VNU, E2EVarNet, SensitivityModel
@@ -17,36 +19,44 @@ from pisolve.nets.fastmri_unet import FastMRIUNet, ZeroFilledUNet, kspace_correc
 from pisolve.nets.filters import FilterBank
 from pisolve.nets.foreign import foreign
 from pisolve.nets.gradient_step import GradientStep, curvature
-from pisolve.nets.grappanet import GrappaNet
+from pisolve.nets.grappanet import GrappaNet, RakiLayer
+from pisolve.nets.harmonise import harmonise, statistics
+from pisolve.nets.humus import HUMUSBlock
 from pisolve.nets.learned_maps import LearnedMaps
 from pisolve.nets.lipschitz import AveragedDnCNN
 from pisolve.nets.measure import equivariance
+from pisolve.nets.nafnet import NAFNet
 from pisolve.nets.perceptual import Perceptual
 from pisolve.nets.postprocess import Postprocessor
 from pisolve.nets.published import IRCNN, DRUNet, FFDNet
 from pisolve.nets.reconstruction import SSDU, ReconstructionTask
 from pisolve.nets.rim import RIM
+from pisolve.nets.rollout import rollout
 from pisolve.nets.run import Training
+from pisolve.nets.series import Movies, series
 from pisolve.nets.simulate import Simulation, simulate
 from pisolve.nets.slices import Slices, collate
 from pisolve.nets.store import available, build, card, load, rounded, save
 from pisolve.nets.swin import SwinMR
+from pisolve.nets.t2net import T2Net
+from pisolve.nets.tiled import Tiled, Tiling
 from pisolve.nets.train import train
 from pisolve.nets.unet import UNet
 from pisolve.nets.unrolled import Unrolled
-from pisolve.nets.variants import admm_net, cascade, kiki, modl, primal_dual, varnet
+from pisolve.nets.variants import admm_net, cascade, humus, kiki, modl, primal_dual, varnet
 from pisolve.nets.vit import ViT
 from pisolve.nets.xpdnet import MWCNN, XPDNet
 
-__all__ = ["AUTOMAP", "DIP", "IRCNN", "MWCNN", "RIM", "SSDU", "VNU", "Adversarial", "AdversarialTask", "AveragedDnCNN",
-           "ConvDecoder", "Critic", "DRUNet", "DataConsistency", "DeepDecoder", "Denoising", "DisplayOnly", "DnCNN",
-           "E2EVarNet", "FFDNet", "FastMRI", "FastMRIUNet", "FilterBank", "GradientStep", "GrappaNet", "InDomain",
-           "LearnedMaps", "Perceptual", "Postprocessor", "ReconstructionTask", "ResBlock", "Scans", "SensitivityModel",
-           "Simulated", "Simulation", "Slices", "SwinMR", "Training", "UNet", "Unrolled", "ViT", "XPDNet",
-           "ZeroFilledUNet", "admm_net", "adversarial", "available", "build", "card", "cascade", "collate",
-           "curvature", "dagan", "dither", "equivariance", "foreign", "kiki", "kspace_correction", "lines", "load",
-           "losses", "modl", "networks", "pic_gan", "primal_dual", "refine_gan", "residual_cnn", "rounded", "save",
-           "simulate", "train", "varnet"]
+__all__ = ["AUTOMAP", "DIMENSION", "DIP", "IRCNN", "MWCNN", "RIM", "SSDU", "VNU", "Adversarial", "AdversarialTask",
+           "AveragedDnCNN", "ConvDecoder", "Critic", "DRUNet", "DataConsistency", "DeepDecoder", "DeepSENSE",
+           "Denoising", "DisplayOnly", "DnCNN", "E2EVarNet", "FFDNet", "FastMRI", "FastMRIUNet", "FilterBank",
+           "GradientStep", "GrappaNet", "HUMUSBlock", "InDomain", "LearnedMaps", "MapsTask", "Movies", "NAFNet",
+           "Perceptual", "Postprocessor", "RakiLayer", "ReconstructionTask", "ResBlock", "Scans", "SensitivityModel",
+           "Simulated", "Simulation", "Slices", "SwinMR", "T2Net", "Tiled", "Tiling", "Training", "UNet", "Unrolled",
+           "ViT", "XPDNet", "ZeroFilledUNet", "admm_net", "adversarial", "available", "build", "card", "cascade",
+           "collate", "curvature", "dagan", "dither", "equivariance", "foreign", "harmonise", "humus", "kiki",
+           "kspace_correction", "lines", "load", "losses", "modl", "networks", "pic_gan", "primal_dual", "refine_gan",
+           "residual_cnn", "rollout", "rounded", "save", "series", "simulate", "statistics", "train", "varnet"]
 
 
 def __getattr__(name):

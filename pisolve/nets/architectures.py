@@ -6,17 +6,22 @@ from pisolve.nets.adversarial import Adversarial, Critic
 from pisolve.nets.automap import AUTOMAP
 from pisolve.nets.blocks import DnCNN
 from pisolve.nets.decoders import DIP, ConvDecoder, DeepDecoder
+from pisolve.nets.deepsense import DeepSENSE
+from pisolve.nets.dimension import DIMENSION
 from pisolve.nets.domains import InDomain
 from pisolve.nets.e2e_varnet import VNU, E2EVarNet, SensitivityModel
 from pisolve.nets.fastmri_unet import FastMRIUNet, ZeroFilledUNet
 from pisolve.nets.filters import FilterBank
 from pisolve.nets.gradient_step import GradientStep
 from pisolve.nets.grappanet import GrappaNet
+from pisolve.nets.humus import HUMUSBlock
 from pisolve.nets.lipschitz import AveragedDnCNN
+from pisolve.nets.nafnet import NAFNet
 from pisolve.nets.postprocess import Postprocessor
 from pisolve.nets.published import IRCNN, DRUNet, FFDNet
 from pisolve.nets.rim import RIM
 from pisolve.nets.swin import SwinMR
+from pisolve.nets.t2net import T2Net
 from pisolve.nets.unet import UNet
 from pisolve.nets.unrolled import Unrolled
 from pisolve.nets.vit import ViT
@@ -51,4 +56,9 @@ ARCHITECTURES = {
     "Adversarial": Adversarial,
     "Critic": Critic,
     "SensitivityModel": SensitivityModel,
+    "DeepSENSE": DeepSENSE,
+    "DIMENSION": DIMENSION,
+    "NAFNet": NAFNet,
+    "T2Net": T2Net,
+    "HUMUSBlock": HUMUSBlock,
 }

@@ -1,4 +1,4 @@
-"""What transformers on images share: attention of several heads, and the layer around it."""
+"""What transformers on images share: attention of several heads, to oneself and to another, and the layer around."""
 
 from __future__ import annotations
 
@@ -45,9 +45,28 @@ class Attention(nn.Module):
 
     def forward(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """Tokens (..., n, width) -> the same shape; `bias` is added to the scores (..., head, n, n)."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).movedim(-3, 0).transpose(-3, -2).unbind(0)
+        q, k, v = self._heads(x)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.proj(out.transpose(-3, -2).flatten(-2))
+
+    def weights(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """softmax(Q K^T / sqrt(d) + b), the mean of all heads (..., n, n): who looks at whom; for `rollout`."""
+        q, k, _ = self._heads(x)
+        score = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+        return (score if bias is None else score + bias).softmax(-1).mean(-3)
+
+    def _heads(self, x):
+        """Q, K and V (..., head, n, width / heads)."""
+        return self.qkv(x).unflatten(-1, (3, self.heads, -1)).movedim(-3, 0).transpose(-3, -2).unbind(0)
+
+
+class CrossAttention(Attention):
+    """Attention of tokens to those of another task: Q of the one, K and V of the other."""
+
+    def forward(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Tokens (..., n, width) and (..., m, width) -> (..., n, width)."""
+        q, (_, k, v) = self._heads(x)[0], self._heads(other)
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(-3, -2).flatten(-2))
 
 
 class Layer(nn.Module):

@@ -46,6 +46,28 @@ def to_complex(planes: torch.Tensor, shape) -> torch.Tensor:
     return torch.complex(real, imag).reshape(shape)
 
 
+def frames_axis(A) -> int | None:
+    """Which axis of A's image holds the frames of a series, by its name; None: there is none."""
+    names = getattr(A, "iaxes", None) or ()
+    return names.index("frame") if "frame" in names else None
+
+
+def to_series(x: torch.Tensor, frames: int | None) -> torch.Tensor:
+    """Complex images (..., y, x) as planes (B, 2, frame, y, x); `frames` is the axis of the frames, None: one each."""
+    x = x.reshape(-1, 1, *x.shape[-2:]) if frames is None else x.movedim(frames, -3)
+    x = x.reshape(-1, *x.shape[-3:])
+    return torch.stack([x.real, x.imag], 1)
+
+
+def from_series(planes: torch.Tensor, shape, frames: int | None) -> torch.Tensor:
+    """What `to_series` made, as complex images of `shape`."""
+    x = torch.complex(*planes.unbind(1))
+    if frames is None:
+        return x.reshape(shape)
+    moved = [*shape[:frames], *shape[frames + 1:-2], shape[frames], *shape[-2:]]
+    return x.reshape(moved).movedim(-3, frames)
+
+
 def kept_shape(name: str, out, planes: torch.Tensor) -> torch.Tensor:
     """What a network made of `planes`, checked to be of their shape.
 
@@ -89,23 +111,26 @@ class DnCNN(nn.Module):
         depth: number of convolutions, 17 or 20 in the public files.
         width: channels between them.
         bias: convolutions with biases; without them the network is positively homogeneous.
+        ndim: 2; or 3 for volumes and series (B, channels, z or frame, y, x).
 
     Reference:
         Zhang et al., "Beyond a Gaussian denoiser", IEEE Trans. Image Process. 26 (2017).
     """
 
-    def __init__(self, channels: int = 1, depth: int = 17, width: int = 64, bias: bool = True):
+    def __init__(self, channels: int = 1, depth: int = 17, width: int = 64, bias: bool = True, ndim: int = 2):
         super().__init__()
         channels = _check.integer("channels", channels, low=1)
         depth = _check.integer("depth", depth, low=2)
         width = _check.integer("width", width, low=1)
         self.config = {"channels": channels, "depth": depth, "width": width, "bias": bool(bias)}
+        self.config |= {} if _check.choice("ndim", ndim, (2, 3)) == 2 else {"ndim": 3}  # older files say nothing of it
+        convolution = nn.Conv2d if ndim == 2 else nn.Conv3d
         sizes = [channels] + [width] * (depth - 1) + [channels]
         layers: list[nn.Module] = []
         for first, second in pairwise(sizes):
-            layers += [nn.Conv2d(first, second, 3, padding=1, bias=bool(bias)), nn.ReLU(inplace=True)]
+            layers += [convolution(first, second, 3, padding=1, bias=bool(bias)), nn.ReLU(inplace=True)]
         self.model = nn.Sequential(*layers[:-1])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, channels, H, W) float -> the denoised image, the same shape."""
+        """(B, channels, [frame,] y, x) float -> the denoised image, the same shape."""
         return x - self.model(x)

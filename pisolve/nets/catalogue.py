@@ -14,18 +14,22 @@ from pisolve.nets.adversarial import dagan, pic_gan, refine_gan
 from pisolve.nets.automap import AUTOMAP
 from pisolve.nets.blocks import DnCNN
 from pisolve.nets.decoders import DIP, ConvDecoder, DeepDecoder
+from pisolve.nets.deepsense import DeepSENSE
+from pisolve.nets.dimension import DIMENSION
 from pisolve.nets.domains import residual_cnn
 from pisolve.nets.e2e_varnet import VNU, E2EVarNet, SensitivityModel
 from pisolve.nets.fastmri_unet import ZeroFilledUNet
 from pisolve.nets.gradient_step import GradientStep
 from pisolve.nets.grappanet import GrappaNet
 from pisolve.nets.lipschitz import AveragedDnCNN
+from pisolve.nets.nafnet import NAFNet
 from pisolve.nets.postprocess import Postprocessor
 from pisolve.nets.published import IRCNN, DRUNet, FFDNet
 from pisolve.nets.rim import RIM
 from pisolve.nets.swin import SwinMR
+from pisolve.nets.t2net import T2Net
 from pisolve.nets.unet import UNet
-from pisolve.nets.variants import admm_net, cascade, kiki, modl, primal_dual, varnet
+from pisolve.nets.variants import admm_net, cascade, humus, kiki, modl, primal_dual, varnet
 from pisolve.nets.vit import ViT
 from pisolve.nets.xpdnet import XPDNet
 
@@ -82,6 +86,7 @@ _ENTRIES = (
     Entry("IRCNN", "IRCNN()", "denoiser", IMAGE, "Zhang 2017", IRCNN),
     Entry("FFDNet", "FFDNet()", "denoiser", IMAGE, "Zhang 2018", FFDNet),
     Entry("DRUNet", "DRUNet()", "denoiser", IMAGE, "Zhang 2022", DRUNet),
+    Entry("NAFNet", "NAFNet()", "denoiser", IMAGE, "Chen 2022, smaller", NAFNet),
     Entry("Gradient step", "GradientStep(UNet(activation='elu'))", "denoiser", IMAGE, "Hurault 2022",
           lambda: GradientStep(UNet(activation="elu")), ("denoiser-gradient",)),
     Entry("Averaged DnCNN", "AveragedDnCNN()", "denoiser", IMAGE, "Ryu 2019", AveragedDnCNN),
@@ -94,6 +99,8 @@ _ENTRIES = (
     _unrolled("RIM", RIM, "Lonning 2019"),
     Entry("CIRIM", "RIM(cascades=5, cell='indrnn')", "unrolled", MAPS, "Karkalousos 2022",
           lambda: RIM(cascades=5, cell="indrnn")),
+    _unrolled("HUMUS-Net", humus, "Fabian 2022, smaller"),
+    _unrolled("DIMENSION", DIMENSION, "Wang 2022, sizes ours"),
     Entry("XPDNet", "XPDNet(25)", "unrolled", MAPS, "Ramzi 2020, smaller CNN", lambda: XPDNet(25)),
     _unrolled("VNU", VNU, "Sriram 2020"),
     Entry("E2E-VarNet", "E2EVarNet()", "unrolled", PLAIN, "Sriram 2020", E2EVarNet),
@@ -102,10 +109,14 @@ _ENTRIES = (
           lambda: ZeroFilledUNet(correction=True)),
     *(Entry(f"Residual CNN, {domain}", f"Postprocessor(residual_cnn({domain!r}))", "image", MAPS, paper,
             lambda domain=domain: Postprocessor(residual_cnn(domain)))
-      for domain, paper in (("image", "Wang 2016"), ("magnitude-phase", "Lee 2018"), ("kspace", "Han 2020"))),
+      for domain, paper in (("image", "Wang 2016"), ("magnitude-phase", "Lee 2018"), ("kspace", "Han 2020"),
+                            ("xt", "Kofler 2020"))),
     Entry("SwinMR", "Postprocessor(SwinMR())", "image", MAPS, "Huang 2022", lambda: Postprocessor(SwinMR())),
     Entry("ViT", "Postprocessor(ViT())", "image", MAPS, "Lin 2022", lambda: Postprocessor(ViT())),
+    Entry("T2Net", "Postprocessor(T2Net())", "image", MAPS, "Feng 2021", lambda: Postprocessor(T2Net())),
     Entry("GrappaNet", "GrappaNet(coils=15)", "k-space", LINES, "Sriram 2020", lambda: GrappaNet(coils=15)),
+    Entry("GrappaNet, RAKI", "GrappaNet(coils=15, fill='raki')", "k-space", LINES, "Akcakaya 2019 as a layer",
+          lambda: GrappaNet(coils=15, fill="raki")),
     Entry("AUTOMAP", "AUTOMAP((128, 128))", "k-space", f"{PLAIN}; one size", "Zhu 2018", lambda: AUTOMAP((128, 128))),
     Entry("DAGAN", "dagan()", "adversarial", PLAIN, "Yang 2018", dagan),
     Entry("RefineGAN", "refine_gan()", "adversarial", MAPS, "Quan 2018", refine_gan),
@@ -113,6 +124,7 @@ _ENTRIES = (
     Entry("ConvDecoder", "ConvDecoder()", "untrained", "one scan", "Darestani 2021", ConvDecoder),
     Entry("Deep Decoder", "DeepDecoder()", "untrained", "one scan", "Heckel 2019", DeepDecoder),
     Entry("DIP", "DIP()", "untrained", "one scan", "Ulyanov 2018", DIP),
+    Entry("DeepSENSE", "DeepSENSE()", "calibration", PLAIN, "Peng 2022, smaller", DeepSENSE),
     Entry("SME", "SensitivityModel()", "calibration", PLAIN, "Sriram 2020", SensitivityModel),
 )
 

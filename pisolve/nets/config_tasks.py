@@ -12,9 +12,12 @@ from pisolve import _check
 from pisolve.nets import data
 from pisolve.nets.adversarial import AdversarialTask
 from pisolve.nets.datasets import FastMRI, Simulated, lines
+from pisolve.nets.deepsense import MapsTask
 from pisolve.nets.denoising import Denoising
 from pisolve.nets.reconstruction import SSDU, ReconstructionTask, needs_maps
+from pisolve.nets.series import Movies
 from pisolve.nets.simulate import Simulation
+from pisolve.nets.tiled import Tiled, Tiling
 
 PROFILES = slice(16, 32)  # coils of maps/neonatal_32ch.h5 that trainings may use; the others are held out
 
@@ -37,7 +40,7 @@ def _denoising(values, given, loss, network):
 
 
 def _reconstruction(values, given, loss, network, kind=ReconstructionTask):
-    make = {"volumes": _simulated, "fastmri": _files}
+    make = {"volumes": _simulated, "fastmri": _files, "tiled": _tiled, "movies": _movies}
     source = _check.choice("[data] kind", given.pop("kind", "volumes"), make)
     maps = "espirit" if needs_maps(network) else None
     examples, validation = make[source](given, values.get("batch_size", 1), maps)
@@ -50,6 +53,15 @@ def _ssdu(values, given, loss, network):
 
 def _adversarial(values, given, loss, network):
     return _reconstruction(values, given, loss, network, AdversarialTask)
+
+
+def _maps(values, given, loss, network):
+    if loss is not None:
+        raise ValueError("[loss] has no effect on kind = 'maps', which has a loss of its own: leave it out")
+    if given.pop("kind", "volumes") != "volumes":
+        raise ValueError("[data] kind must be 'volumes' for kind = 'maps': only simulated scans have true maps")
+    examples, validation = _simulated(given, values.get("batch_size", 1), "true")
+    return made("task", MapsTask, values, examples=examples, validation=validation)
 
 
 def _simulated(given, group, maps):
@@ -73,6 +85,42 @@ def _files(given, group, maps):
     return FastMRI(folder, pattern, maps=maps), FastMRI(other, pattern, maps=maps) if other else ()
 
 
+def _tiled(given, group, maps):
+    """Cuts of the reflections of training images, or of the slices of fastMRI's files where there are no volumes."""
+    drawn = {f.name: given.pop(f.name) for f in dataclasses.fields(Tiling) if f.name in given}
+    folder, number, seed = _taken(given, folder=os.environ.get("PISOLVE_DATA"), validation=8, seed=0)
+    settings = made("data", Tiling, drawn | {"maps": None if maps is None else "true"})
+    if (Path(folder) / "volumes").is_dir():
+        images = data.training_images(folder, natural=0.0, whole=True)
+        held = [abs(x) for found in data.held_out_images(folder, step=1).values() for x in found[::2]]
+    else:
+        images = held = _Magnitudes(FastMRI(folder, maps=None))
+    return (Tiled(images, settings, length=10000, seed=seed),
+            Tiled(held, dataclasses.replace(settings, augment=False), length=number, seed=seed + 1))
+
+
+def _movies(given, group, maps):
+    """Series of the frames of a movie."""
+    drawn = {f.name: given.pop(f.name) for f in dataclasses.fields(Simulation) if f.name in given}
+    folder, frames, number, seed = _taken(given, folder=os.environ.get("PISOLVE_DATA"), frames=8, validation=2, seed=0)
+    settings, (own, held) = made("data", Simulation, {"maps": maps} | drawn), data.movies(folder)
+    return (Movies(own, settings, frames=frames, seed=seed),
+            Movies(held, settings, frames=frames, length=number, seed=seed + 1))
+
+
+class _Magnitudes:
+    """The true magnitudes of a data set's slices, read one at a time."""
+
+    def __init__(self, slices):
+        self.slices = slices
+
+    def __len__(self):
+        return len(self.slices)
+
+    def __getitem__(self, item):
+        return self.slices[item].rss[0].numpy()
+
+
 def _profiles(folder) -> np.ndarray | None:
     """The measured coil maps of the data folder that a training may use, None where it has none."""
     path = Path(folder) / "maps" / "neonatal_32ch.h5"
@@ -94,4 +142,5 @@ def _taken(given, **defaults) -> list:
     return list(values.values())
 
 
-TASKS = {"denoising": _denoising, "reconstruction": _reconstruction, "ssdu": _ssdu, "adversarial": _adversarial}
+TASKS = {"denoising": _denoising, "reconstruction": _reconstruction, "ssdu": _ssdu, "adversarial": _adversarial,
+         "maps": _maps}

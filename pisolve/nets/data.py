@@ -212,10 +212,34 @@ def _dressed(cut: torch.Tensor, rng, top: float) -> torch.Tensor:
     flat = cut.numpy().ravel()
     now = float(np.partition(flat, int(0.99 * flat.size))[int(0.99 * flat.size)])
     cut = cut * (top / max(now, 1e-3))
+    phase = _phase(rng, size)
+    return torch.stack([cut * torch.cos(phase), cut * torch.sin(phase)])
+
+
+def _phase(rng, size):
+    """A random smooth phase (size, size) in radians."""
     phase = rng.uniform(0, 2 * math.pi) + rng.choice([0.0, 0.5, 1.5, 3.0]) * _smooth(rng, size, 2, 5)
     if rng.random() < 0.25:
         phase = phase + rng.uniform(0.1, 0.6) * _smooth(rng, size, 6, 12)
-    return torch.stack([cut * torch.cos(phase), cut * torch.sin(phase)])
+    return phase
+
+
+def phased(rng: np.random.Generator, size: int) -> np.ndarray:
+    """e^(i phase) of a random smooth phase, complex64 (size, size)."""
+    return torch.polar(torch.ones(size, size), _phase(rng, size).float()).numpy()
+
+
+def movies(folder) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """(for training, held out): the frames (frame, y, x) of `volumes/cardiac_cine.npy` before `HELD_OUT` and of it.
+
+    Raises:
+        ValueError: the file is not in the folder.
+    """
+    found = _volumes(folder).get("cine")
+    if found is None:
+        raise ValueError(f"{Path(folder) / 'volumes'} holds no cardiac_cine.npy, the movie that series are drawn from")
+    held = HELD_OUT["cine"]
+    return [found[:held.start]], [found[held.start:held.stop]]
 
 
 def _contrast(rng, x: torch.Tensor) -> torch.Tensor:

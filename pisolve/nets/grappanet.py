@@ -1,7 +1,8 @@
-"""GrappaNet: networks before and after GRAPPA, which is a fixed linear layer of weights from the scan's own centre."""
+"""GrappaNet: networks before and after a fixed layer of weights from the scan's own centre: GRAPPA, linear, or RAKI."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -47,23 +48,62 @@ class GrappaLayer(nn.Module):
         if k.shape[1] == 1:
             return k
         masks = mask.expand(len(k), 1, *k.shape[-2:])[:, 0].cpu().numpy()
-        out = []
-        for one, data, seen in zip(k, measured.detach(), masks):
-            block = calibration_data(data, seen, kernel=self.kernel, remedy=_REMEDY)
-            weights = calib.grappa(data, self.lattice(seen), block, self.kernel, self.lam)
-            out.append(linops.as_torch(linops.grappa(weights, tuple(one.shape)))(one))
-        return torch.stack(out)
+        return torch.stack([self.filled(*each) for each in zip(k, measured.detach(), masks)])
+
+    def filled(self, k: torch.Tensor, measured: torch.Tensor, mask) -> torch.Tensor:
+        """One slice (coil, ky, kx), its mask (ky, kx) of numpy."""
+        block = calibration_data(measured, mask, kernel=self.kernel, remedy=_REMEDY)
+        weights = calib.grappa(measured, self.lattice(mask), block, self.kernel, self.lam)
+        return linops.as_torch(linops.grappa(weights, tuple(k.shape)))(k)
 
     def lattice(self, mask):
-        """The measured lines of a mask (ky, kx), and every `accel`-th one counted from the centre of k-space."""
-        along_y, along_x = bool((mask != mask[:1]).any()), bool((mask != mask[:, :1]).any())
-        if along_y and along_x:
-            raise ValueError("mask varies along ky and kx: GRAPPA of a GrappaNet fills lines, so give a pattern of "
-                             "lines such as masks.random, or take a network that needs maps")
-        full, axis = mask.copy(), 1 if along_x else 0
+        """The measured lines of a mask (ky, kx), and every `accel`-th one."""
+        return mask | self.every(mask)
+
+    def every(self, mask):
+        """Every `accel`-th line of those that a mask (ky, kx) thins out, counted from the centre of k-space."""
+        lines, axis = np.zeros_like(mask), _across(mask)
         first = mask.shape[axis] // 2 % self.accel
-        full[(slice(None),) * axis + (slice(first, None, self.accel),)] = True
-        return full
+        lines[(slice(None),) * axis + (slice(first, None, self.accel),)] = True
+        return lines
+
+
+def _across(mask) -> int:
+    """The axis along which a mask (ky, kx) of lines varies."""
+    along_y, along_x = bool((mask != mask[:1]).any()), bool((mask != mask[:, :1]).any())
+    if along_y and along_x:
+        raise ValueError("mask varies along ky and kx: GRAPPA of a GrappaNet fills lines, so give a pattern of lines "
+                         "such as masks.random, or take a network that needs maps")
+    return 1 if along_x else 0
+
+
+class RakiLayer(GrappaLayer):
+    """R k: the lines between by RAKI, a small network that is fitted to the fully sampled centre of the measured data.
+
+    As `GrappaLayer`, with a nonlinear function of the lattice's lines in the place of weights: the fit is done anew for
+    each scan, its weights are constants, and gradients flow through what it makes of k. On its own it is `calib.raki`.
+    A fit takes seconds, where GRAPPA's closed form takes milliseconds.
+
+    Args:
+        accel: what is left to fill.
+        iterations: steps of the fit.
+        channels: of its two hidden layers; one network for all coils. What it sees are `calib.raki`'s defaults.
+
+    Reference:
+        Akcakaya et al., Magn Reson Med 81 (2019) 439.
+    """
+
+    def __init__(self, accel: int = 2, iterations: int = 400, channels=(128, 64)):
+        super().__init__(accel, (2, 2))
+        self.iterations, self.channels = _check.integer("iterations", iterations, low=1), tuple(channels)
+
+    def filled(self, k: torch.Tensor, measured: torch.Tensor, mask) -> torch.Tensor:
+        """One slice (coil, ky, kx), its mask (ky, kx) of numpy."""
+        block = calibration_data(measured, mask, kernel=self.kernel, remedy=_REMEDY)
+        with torch.enable_grad():  # a fit, whatever is asked for outside
+            weights = calib.raki(measured, self.every(mask), block, per_coil=False, channels=self.channels,
+                                 iterations=self.iterations)
+        return torch.where(torch.from_numpy(self.lattice(mask)).to(k.device), k, weights(k))
 
 
 class CrossDomain(nn.Module):
@@ -97,6 +137,8 @@ class GrappaNet(nn.Module):
         coils: None: the U-Nets see one coil at a time, and any number of coils goes; a number: they see all coils as
             channels, as in the paper, whose scans were compressed to 15, and only that number goes.
         accel, kernel, lam: as for `GrappaLayer`.
+        fill: "grappa"; or "raki", a `RakiLayer` in its place, which takes no kernel and no lam.
+        iterations: of RAKI's fit.
 
     Raises:
         TypeError: k-space that is not complex, or of another precision than the weights.
@@ -112,14 +154,16 @@ class GrappaNet(nn.Module):
     needs_maps = False
 
     def __init__(self, chans: int = 32, pools: int = 4, coils: int | None = None, *, accel: int = 2, kernel=(5, 5),
-                 lam: float = 0.01):
+                 lam: float = 0.01, fill: str = "grappa", iterations: int = 400):
         super().__init__()
         self.coils = _check.integer("coils", coils, low=1, allow_none=True)
-        self.grappa = GrappaLayer(accel, kernel, lam)
+        plain = _check.choice("fill", fill, ("grappa", "raki")) == "grappa"
+        self.grappa = GrappaLayer(accel, kernel, lam) if plain else RakiLayer(accel, iterations=iterations)
         images = self.coils or 1
         self.before, self.after = CrossDomain(chans, pools, images), CrossDomain(chans, pools, images)
         self.config = {"chans": chans, "pools": pools, "coils": self.coils, "accel": self.grappa.accel,
-                       "kernel": list(self.grappa.kernel), "lam": self.grappa.lam}
+                       "kernel": list(kernel), "lam": lam}
+        self.config |= {} if plain else {"fill": fill, "iterations": self.grappa.iterations}  # older files have none
 
     def forward(self, kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Reconstruct k-space (batch, coil, ky, kx), native complex, of which only what `mask` samples is looked at."""

@@ -14,14 +14,14 @@ from pisolve.priors._module import ready
 
 @dataclass(frozen=True)
 class LearnedMaps(Maps):
-    """Coil maps by a `SensitivityModel`, such as that of an E2E-VarNet: `pi.recon(scan, prior, maps=LearnedMaps(net))`.
+    """Coil maps by a `DeepSENSE` or a `SensitivityModel`: `pi.recon(scan, prior, maps=LearnedMaps(net))`.
 
     The network sees the fully sampled centre of k-space, or lines that were measured apart; the maps have sum |S|^2 = 1
     everywhere, outside of the object, too. One coil gets a map of ones.
 
     Args:
-        network: a `SensitivityModel`, or a network that has one (`E2EVarNet`); from `nets.load` for a recipe that is
-            to be saved.
+        network: a `DeepSENSE`, a `SensitivityModel`, or a network that has one (`E2EVarNet`); from `nets.load` for a
+            recipe that is to be saved.
         lines: of the fully sampled centre; None: found in the mask.
 
     Raises:
@@ -29,7 +29,8 @@ class LearnedMaps(Maps):
         ValueError: 3-D k-space, or no fully sampled centre.
 
     Reference:
-        Sriram et al., "End-to-End Variational Networks for Accelerated MRI Reconstruction", MICCAI 2020, eq. 12.
+        Sriram et al., "End-to-End Variational Networks for Accelerated MRI Reconstruction", MICCAI 2020, eq. 12; Peng
+        et al., "DeepSENSE", Magn Reson Med 87 (2022) 1894.
 
     Example:
         maps = pi.nets.LearnedMaps(pi.nets.SensitivityModel(chans=4, pools=2))
@@ -40,8 +41,8 @@ class LearnedMaps(Maps):
 
     def __post_init__(self):
         if not getattr(self._model, "makes_maps", False):
-            raise TypeError(f"network must be a SensitivityModel or an E2EVarNet, got {_check.brief(self.network)}: "
-                            "another kind makes no coil maps")
+            raise TypeError("network must be a DeepSENSE, a SensitivityModel or an E2EVarNet, got "
+                            f"{_check.brief(self.network)}: another kind makes no coil maps")
         _check.integer("lines", self.lines, low=1, allow_none=True)
 
     @property

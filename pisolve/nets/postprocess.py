@@ -5,7 +5,16 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from pisolve.nets.blocks import as_network, describe, kept_shape, to_complex, to_planes
+from pisolve.nets.blocks import (
+    as_network,
+    describe,
+    frames_axis,
+    from_series,
+    kept_shape,
+    to_complex,
+    to_planes,
+    to_series,
+)
 from pisolve.nets.consistency import DataConsistency, SliceProblem
 
 
@@ -17,7 +26,8 @@ class Postprocessor(nn.Module):
 
     Args:
         network: N, (B, 2, y, x) -> (B, 2, y, x) on real and imaginary part, or its description: `SwinMR`, `ViT`,
-            `DnCNN`, `InDomain` ...
+            `DnCNN`, `InDomain` ... One with an attribute `series` that is True sees (B, 2, frame, y, x), all frames of
+            an operator with an axis "frame" at once.
         consistency: then bring the data back, x = argmin ||x - N(x_0)|| with A^H A x = A^H y, see `DataConsistency`.
         inner: conjugate gradient steps of that with several coils.
 
@@ -47,8 +57,9 @@ class Postprocessor(nn.Module):
     def forward(self, A, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
         """The image: A a linop image -> data, y native complex of A's output shape, x0 in the place of A^H y / c."""
         x = SliceProblem(A, y).start(x0)
-        planes = to_planes(x.reshape(-1, *x.shape[-2:]))
+        series, frames = getattr(self.network, "series", False), frames_axis(A)
+        planes = to_series(x, frames) if series else to_planes(x.reshape(-1, *x.shape[-2:]))
         planes = planes.to(next(self.parameters(), planes).dtype)
         out = kept_shape(type(self.network).__name__, self.network(planes), planes)
-        out = to_complex(out, x.shape).to(x.dtype)
+        out = (from_series(out, x.shape, frames) if series else to_complex(out, x.shape)).to(x.dtype)
         return self.data(A, y, out) if self.consistency else out

@@ -38,6 +38,8 @@ class Slices:
     scale: torch.Tensor | None = None
     coord: torch.Tensor | None = None
 
+    single = False  # whether a batch can hold no more than one item
+
     def __len__(self) -> int:
         return len(self.kspace)
 
@@ -72,7 +74,7 @@ class Slices:
         """The same on another device."""
         if self.kspace.device == torch.device(device):
             return self
-        return Slices(**{name: value.to(device) for name, value in self._parts().items()})
+        return type(self)(**{name: value.to(device) for name, value in self._parts().items()})
 
     def sampled(self, mask: torch.Tensor) -> Slices:
         """The same slices with only the samples in `mask` (slice, 1, ky, kx) kept."""
@@ -91,12 +93,14 @@ def collate(items: Sequence[Slices]) -> Slices:
     """
     if not len(items):
         raise ValueError("items is empty: there is nothing to put together")
+    if items[0].single and len(items) > 1:
+        raise ValueError(f"a series is a batch by itself, got {len(items)} of them: take batch_size = 1")
     for name, value in items[0]._parts().items():
         shapes = {tuple(getattr(item, name).shape[1:]) if getattr(item, name) is not None else None for item in items}
         if len(shapes) > 1:
             raise ValueError(f"slices of several shapes in one batch, {name} {sorted(map(str, shapes))}: take a batch "
                              f"of 1, or slices of one shape (now {len(value)} of the first)")
-    return Slices(**{name: torch.cat([getattr(item, name) for item in items]) for name in items[0]._parts()})
+    return type(items[0])(**{name: torch.cat([getattr(item, name) for item in items]) for name in items[0]._parts()})
 
 
 def measured(kspace, mask, *, coord=None, size=None, clean=None, mps=None, rss=None,

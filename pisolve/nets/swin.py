@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from pisolve import _check
 from pisolve.nets.attention import Attention, Layer, begin, check_heads
+from pisolve.nets.rollout import folded, looked
 from pisolve.priors._module import pad_to_multiple
 
 
@@ -24,10 +26,17 @@ class WindowAttention(Attention):
 
     def forward(self, x: torch.Tensor, apart: torch.Tensor | None = None) -> torch.Tensor:
         """Windows (B, windows, n, width) -> the same shape; `apart` (windows, n, n): pixels not to be seen."""
+        return super().forward(x, self._bias(x, apart))
+
+    def weights(self, x: torch.Tensor, apart: torch.Tensor | None = None) -> torch.Tensor:
+        """As `Attention.weights`, of each window."""
+        return super().weights(x, self._bias(x, apart))
+
+    def _bias(self, x, apart):
         bias = self.table[self.index].permute(2, 0, 1)
         if apart is not None:
             bias = bias.masked_fill(apart[:, None], -torch.inf)
-        return super().forward(x, bias.to(x.dtype))
+        return bias.to(x.dtype)
 
 
 def to_windows(x: torch.Tensor, window: int) -> torch.Tensor:
@@ -51,6 +60,15 @@ def wrapped(size: tuple[int, int], window: int, shift: int, device=None) -> torc
     return label[:, :, None] != label[:, None, :]
 
 
+def in_windows(layer, x: torch.Tensor, window: int, apart: torch.Tensor | None = None) -> torch.Tensor:
+    """What a layer makes of the windows of an image (B, H, W, C); with `apart` of those that are shifted by half."""
+    if apart is None:
+        return from_windows(layer(to_windows(x, window)), window, x.shape[1:3])
+    shift = window // 2
+    y = layer(to_windows(x.roll((-shift, -shift), (1, 2)), window), apart)
+    return from_windows(y, window, x.shape[1:3]).roll((shift, shift), (1, 2))
+
+
 class SwinBlock(nn.Module):
     """x + conv(layers(x)): a residual Swin transformer block, whose odd layers look through shifted windows."""
 
@@ -62,13 +80,9 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: torch.Tensor, apart: torch.Tensor) -> torch.Tensor:
         """(B, H, W, C) -> the same shape; `apart` is `wrapped` of this size."""
-        y, shift, size = x, self.window // 2, x.shape[1:3]
+        y = x
         for number, layer in enumerate(self.layers):
-            if number % 2 == 0:
-                y = from_windows(layer(to_windows(y, self.window)), self.window, size)
-                continue
-            y = to_windows(y.roll((-shift, -shift), (1, 2)), self.window)
-            y = from_windows(layer(y, apart), self.window, size).roll((shift, shift), (1, 2))
+            y = in_windows(layer, y, self.window, apart if number % 2 else None)
         return x + self.conv(y.movedim(-1, 1)).movedim(1, -1)
 
 
@@ -127,3 +141,14 @@ class SwinMR(nn.Module):
             deep = block(deep, apart)
         deep = shallow + self.conv(self.norm2(deep).movedim(-1, 1))
         return (x + self.last(deep))[..., :height, :width]
+
+    def attended(self, weights: list[torch.Tensor], region: torch.Tensor) -> torch.Tensor:
+        """Where a region (B, y, x) looks, by the attention of all layers, for `rollout`; convolutions are left out."""
+        height, width = region.shape[-2:]
+        seen = F.pad(region, (0, -width % self.window, 0, -height % self.window))[..., None]
+        layers = [n for block in self.blocks for n in range(len(block.layers))]
+        shifted = wrapped(seen.shape[1:3], self.window, self.window // 2, seen.device)
+        for number, part in zip(reversed(layers), reversed(weights)):
+            seen = in_windows(lambda v, *_, part=part: looked(v, part), seen, self.window,
+                              shifted if number % 2 else None)
+        return folded(seen[..., 0], height, width)

@@ -15,6 +15,17 @@ from pisolve.priors._module import pad_to_multiple
 _LEAST = 1e-6  # of max|x|: the least noise level that an image is divided by
 
 
+def in_units_of_noise(change, x: torch.Tensor, channels: int) -> torch.Tensor:
+    """image + sigma change(x / sigma) of x (B, channels + 1, H, W), image and noise-level map, sigma the map's mean.
+
+    Whatever `change` is, the result is homogeneous: what it makes of a x is a times what it makes of x.
+    """
+    image = x[:, :channels]
+    least = (_LEAST * image.detach().abs().amax((1, 2, 3), keepdim=True)).clamp_min(torch.finfo(x.dtype).tiny)
+    sigma = torch.maximum(x[:, channels:].mean((1, 2, 3), keepdim=True), least)
+    return image + sigma * change(x / sigma)
+
+
 class UNet(nn.Module):
     """D(x, sigma) = x + U([Re x, Im x, sigma]): residual blocks on three scales, additive skips, no bias, no norm.
 
@@ -63,12 +74,9 @@ class UNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels + 1, H, W) float, the last channel holding sigma -> (B, channels, H, W)."""
-        image = x[:, : self.channels]
-        if not self.smooth:
-            return image + self._change(x)
-        least = (_LEAST * image.detach().abs().amax((1, 2, 3), keepdim=True)).clamp_min(torch.finfo(x.dtype).tiny)
-        sigma = torch.maximum(x[:, self.channels:].mean((1, 2, 3), keepdim=True), least)
-        return image + sigma * self._change(x / sigma)
+        if self.smooth:
+            return in_units_of_noise(self._change, x, self.channels)
+        return x[:, : self.channels] + self._change(x)
 
     def features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """What the scales make of (B, channels + 1, H, W) on the way down, finest first: for perceptual losses."""

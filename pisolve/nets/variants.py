@@ -10,6 +10,7 @@ from pisolve import _check
 from pisolve.nets.blocks import DnCNN
 from pisolve.nets.domains import InDomain
 from pisolve.nets.filters import FilterBank
+from pisolve.nets.humus import HUMUSBlock
 from pisolve.nets.unrolled import Unrolled
 from pisolve.solvers import ADMM, PDHG, DataProx, GradientDescent
 
@@ -62,6 +63,25 @@ def varnet(denoiser: Any = None, iterations: int = 10, *, step_size: float = 1.0
     """
     return Unrolled(GradientDescent(step_size=step_size), DnCNN(2, 3, 24) if denoiser is None else denoiser, iterations,
                     shared_weights=False, checkpoint=checkpoint)
+
+
+def humus(denoiser: Any = None, iterations: int = 8, *, checkpoint: bool = False) -> Unrolled:
+    """HUMUS-Net: a `varnet` whose CNN is a `HUMUSBlock`, convolutions around a U-Net of Swin transformers.
+
+    The paper's steps are those of E2E-VarNet in k-space with learned maps; here the maps are given.
+
+    Args:
+        denoiser: None: `HUMUSBlock()`, smaller than the paper's, whose network has 109 million parameters.
+        iterations: number of steps.
+        checkpoint: see `Unrolled`.
+
+    Reference:
+        Fabian, Tinaz and Soltanolkotabi, NeurIPS 2022.
+
+    Example:
+        net = pi.nets.humus(pi.nets.HUMUSBlock(width=12, depths=(2, 2), heads=2, window=4), 4)
+    """
+    return varnet(HUMUSBlock() if denoiser is None else denoiser, iterations, checkpoint=checkpoint)
 
 
 def cascade(denoiser: Any = None, cascades: int = 5, *, nu: float = math.inf, inner: int = 10,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from pisolve import _check
 from pisolve.nets.attention import Attention, Layer, begin, check_heads
+from pisolve.nets.rollout import folded, looked
 from pisolve.priors._module import pad_to_multiple
 
 
@@ -66,6 +68,17 @@ class ViT(nn.Module):
             tokens = layer(tokens)
         tokens = self.norm(tokens).transpose(1, 2).unflatten(-1, (rows, columns))
         return (x + self.last(tokens))[..., :height, :width]
+
+    def attended(self, weights: list[torch.Tensor], region: torch.Tensor) -> torch.Tensor:
+        """Where a region (B, y, x) looks, by the attention of all layers, for `rollout`; patches are even."""
+        height, width = region.shape[-2:]
+        more = (0, -width % self.patch, 0, -height % self.patch)
+        tokens = F.avg_pool2d(F.pad(region, more)[:, None], self.patch, divisor_override=1)
+        seen = tokens.flatten(2).transpose(1, 2)
+        for part in reversed(weights):
+            seen = looked(seen, part)
+        seen = seen.transpose(1, 2).reshape(tokens.shape).repeat_interleave(self.patch, -1)
+        return folded(seen.repeat_interleave(self.patch, -2)[:, 0] / self.patch**2, height, width)
 
 
 def places(rows: int, columns: int, width: int, *, like: torch.Tensor) -> torch.Tensor:

@@ -11,8 +11,6 @@ from pisolve.evaluate.stability.replay import GOOD, Replay
 from pisolve.linops.solve import cg_solve
 from pisolve.solvers.base import spins
 
-LARGEST = 4e9  # bytes that the derivative of a whole run may hold
-_KEPT = {False: 40, True: 1000}  # images that a step keeps: 26 for TV by ADMM, 200 for a small denoiser were measured
 DAMPING = 1e-4  # of the search's inverse; with 1e-2 it found half of the gain of wavelets
 GROWTH = 1.01  # two steps that gain less together are the last ones
 KINDS = ("auto", "gradient", "search")
@@ -148,9 +146,6 @@ def _gradient_of(replay):
     import torch
 
     image = replay.tensor_map()
-    recipe = replay.recipe
-    if recipe.network is None and replay.image.nbytes * recipe.max_iter * _KEPT[recipe.prior.implicit] > LARGEST:
-        raise NotImplementedError("the derivative of all iterations would take too much memory")
     start = torch.from_numpy(np.ascontiguousarray(replay.image))
 
     def slope(e):

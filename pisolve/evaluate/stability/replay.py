@@ -14,6 +14,8 @@ from pisolve.recipe import Recipe, check_fixed, repeated
 from pisolve.solvers import solve
 
 GOOD = ("converged", "max_iter", "stopped", "done")
+LARGEST = 4e9  # bytes that the derivative of a whole run may hold
+_KEPT = {False: 40, True: 1000}  # images that a step keeps: 26 for TV by ADMM, 200 for a small denoiser were measured
 
 
 class Replay:
@@ -102,6 +104,8 @@ class Replay:
             raise NotImplementedError("weights of the samples are not differentiated")
         if not self.magnitude and self.scan.sets > 1:
             raise NotImplementedError("several sets of maps are not differentiated")
+        if recipe.network is None and self.image.nbytes * recipe.max_iter * _KEPT[recipe.prior.implicit] > LARGEST:
+            raise NotImplementedError("the derivative of all iterations would take too much memory")
         if recipe.consistency:  # eps = 0.01, as in the recipe but for one coil
             from pisolve.nets import DataConsistency
 

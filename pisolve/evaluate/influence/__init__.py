@@ -1,0 +1,1 @@
+"""Which samples of k-space did a region of the image come from?"""
