@@ -66,7 +66,8 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
         spokes: of a simulated trajectory in place of `accel`, a number or a list of them; `mask` is "radial" then where
             nothing is said.
         analyses: further sections of the report, out of "stability" (minutes), "uncertainty" and "visibility", on the
-            middle slice of the first scan under the first sampling.
+            middle slice of the first scan under the first sampling, and "realism", of all of them, which comes by
+            itself where a method is a network that was trained against a critic.
         folder: where everything is kept: a comparison that was stopped or killed goes on there, and what is done is not
             done again. None: a temporary one.
         report: path of an HTML report, or None.

@@ -53,7 +53,11 @@ def gather(plan: Plan, work: Path) -> Comparison:
         if outcome.status in FAILED:
             why = outcome.solver if outcome.status == "failed" else outcome.status
             notes.append(f"{name} has no numbers on {settings[k].label}: {why}")
+    networks = {name: getattr(recipe, "network", None) for name, recipe in plan.methods.items()}
+    warned = {name: network.warning for name, network in networks.items() if getattr(network, "warning", None)}
+    notes += [f"{name}: {warning}" for name, warning in warned.items()]
     about = {"pisolve": __version__, "tune": plan.tune, "trials": plan.trials, "plan": written,
+             **({"warned": warned} if warned else {}),
              "versions": {n: importlib.metadata.version(n) for n in ("numpy", "scipy", "sigpy", "torch")},
              **{n: repr(v) for n, v in plan.common.items() if v and v != "auto"},
              "definitions": {m: DEFINITIONS[m] for o in outcomes.values() for m in o.values if m in DEFINITIONS}}

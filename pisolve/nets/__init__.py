@@ -14,6 +14,7 @@ from pisolve.nets.dither import DisplayOnly, dither
 from pisolve.nets.domains import InDomain, residual_cnn
 from pisolve.nets.e2e_varnet import VNU, E2EVarNet, SensitivityModel
 from pisolve.nets.fastmri_unet import FastMRIUNet, ZeroFilledUNet, kspace_correction
+from pisolve.nets.federated import Federation, Site, federate
 from pisolve.nets.filters import FilterBank
 from pisolve.nets.foreign import foreign
 from pisolve.nets.gradient_step import GradientStep, curvature
@@ -34,19 +35,21 @@ from pisolve.nets.swin import SwinMR
 from pisolve.nets.train import train
 from pisolve.nets.unet import UNet
 from pisolve.nets.unrolled import Unrolled
+from pisolve.nets.unsupervised import DualDomainCycle, EquivariantImaging, Noise2Recon
 from pisolve.nets.variants import admm_net, cascade, kiki, modl, primal_dual, varnet
 from pisolve.nets.vit import ViT
 from pisolve.nets.xpdnet import MWCNN, XPDNet
 
 __all__ = ["AUTOMAP", "DIP", "IRCNN", "MWCNN", "RIM", "SSDU", "VNU", "Adversarial", "AdversarialTask", "AveragedDnCNN",
            "ConvDecoder", "Critic", "DRUNet", "DataConsistency", "DeepDecoder", "Denoising", "DisplayOnly", "DnCNN",
-           "E2EVarNet", "FFDNet", "FastMRI", "FastMRIUNet", "FilterBank", "GradientStep", "GrappaNet", "InDomain",
-           "LearnedMaps", "Perceptual", "Postprocessor", "ReconstructionTask", "ResBlock", "Scans", "SensitivityModel",
-           "Simulated", "Simulation", "Slices", "SwinMR", "Training", "UNet", "Unrolled", "ViT", "XPDNet",
-           "ZeroFilledUNet", "admm_net", "adversarial", "available", "build", "card", "cascade", "collate",
-           "curvature", "dagan", "dither", "equivariance", "foreign", "kiki", "kspace_correction", "lines", "load",
-           "losses", "modl", "networks", "pic_gan", "primal_dual", "refine_gan", "residual_cnn", "rounded", "save",
-           "simulate", "train", "varnet"]
+           "DualDomainCycle", "E2EVarNet", "EquivariantImaging", "FFDNet", "FastMRI", "FastMRIUNet", "Federation",
+           "FilterBank", "GradientStep", "GrappaNet", "InDomain", "LearnedMaps", "Noise2Recon", "Perceptual",
+           "Postprocessor", "ReconstructionTask", "ResBlock", "Scans", "SensitivityModel", "Simulated", "Simulation",
+           "Site", "Slices", "SwinMR", "Training", "UNet", "Unrolled", "ViT", "XPDNet", "ZeroFilledUNet", "admm_net",
+           "adversarial", "available", "build", "card", "cascade", "collate", "curvature", "dagan", "dither",
+           "equivariance", "federate", "foreign", "kiki", "kspace_correction", "lines", "load", "losses", "modl",
+           "networks", "pic_gan", "primal_dual", "refine_gan", "residual_cnn", "rounded", "save", "simulate", "train",
+           "varnet"]
 
 
 def __getattr__(name):

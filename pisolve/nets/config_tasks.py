@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pisolve.nets.datasets import FastMRI, Simulated, lines
 from pisolve.nets.denoising import Denoising
 from pisolve.nets.reconstruction import SSDU, ReconstructionTask, needs_maps
 from pisolve.nets.simulate import Simulation
+from pisolve.nets.unsupervised import DualDomainCycle, EquivariantImaging, Noise2Recon
 
 PROFILES = slice(16, 32)  # coils of maps/neonatal_32ch.h5 that trainings may use; the others are held out
 
@@ -36,20 +38,12 @@ def _denoising(values, given, loss, network):
                 held_out=data.held_out_images(folder), loss_function=loss)
 
 
-def _reconstruction(values, given, loss, network, kind=ReconstructionTask):
+def _reconstruction(kind, values, given, loss, network):
     make = {"volumes": _simulated, "fastmri": _files}
     source = _check.choice("[data] kind", given.pop("kind", "volumes"), make)
     maps = "espirit" if needs_maps(network) else None
     examples, validation = make[source](given, values.get("batch_size", 1), maps)
     return made("task", kind, values, examples=examples, validation=validation, loss_function=loss)
-
-
-def _ssdu(values, given, loss, network):
-    return _reconstruction(values, given, loss, network, SSDU)
-
-
-def _adversarial(values, given, loss, network):
-    return _reconstruction(values, given, loss, network, AdversarialTask)
 
 
 def _simulated(given, group, maps):
@@ -69,7 +63,7 @@ def _files(given, group, maps):
     folder, other, pattern, accel, center, axis = _taken(
         given, folder=None, validation="", pattern="random", accel=4, center_fraction=None, axis=-1)
     accel, center = (tuple(x) if isinstance(x, list) else x for x in (accel, center))
-    pattern = lines(pattern, accel, center, axis=axis)
+    pattern = None if pattern == "own" else lines(pattern, accel, center, axis=axis)  # as they were measured
     return FastMRI(folder, pattern, maps=maps), FastMRI(other, pattern, maps=maps) if other else ()
 
 
@@ -94,4 +88,6 @@ def _taken(given, **defaults) -> list:
     return list(values.values())
 
 
-TASKS = {"denoising": _denoising, "reconstruction": _reconstruction, "ssdu": _ssdu, "adversarial": _adversarial}
+KINDS = {"reconstruction": ReconstructionTask, "adversarial": AdversarialTask, "ssdu": SSDU,
+         "equivariant": EquivariantImaging, "noise2recon": Noise2Recon, "cycle": DualDomainCycle}
+TASKS = {"denoising": _denoising} | {name: partial(_reconstruction, kind) for name, kind in KINDS.items()}
