@@ -133,7 +133,7 @@ def test_no_kspace_leaves_a_site(folders):
     {"update": {}, "examples": 1, "loss": 0.0}, {"kspace": 1, "update": {}, "examples": 1, "loss": 0.0}, [1], None])
 def test_an_answer_of_anything_else_is_refused(monkeypatch, answer):
     if isinstance(answer, dict) and "kspace" in answer:
-        answer["update"] = {k: p for k, p in made().named_parameters()}
+        answer["update"] = dict(made().named_parameters())
     monkeypatch.setattr(federated, "visit", lambda *a: answer)
     refused(lambda: nets.federate(made(), {"A": task(slices())}), ValueError, "site 'A' sent something else")
 
@@ -199,5 +199,7 @@ def test_what_does_not_fit_is_refused():
     refused(lambda: nets.federate("net", {"A": job}), TypeError, "torch module")
     refused(lambda: nets.Federation(noise=1.0), ValueError, "give clip")
     refused(lambda: nets.Federation(optimiser="lbfgs"), ValueError, "optimiser must be one of sgd, adam")
-    refused(lambda: nets.federate(made(), {"A": job}, nets.Federation(lr=1e30, local_steps=3)), ValueError, "not finite")
-    refused(lambda: nets.Site("nowhere", task={"kind": "painting"}).open(made()), ValueError, "task kind must be one of")
+    wild = nets.Federation(lr=1e30, local_steps=3)
+    refused(lambda: nets.federate(made(), {"A": job}, wild), ValueError, "not finite")
+    unknown = nets.Site("nowhere", task={"kind": "painting"})
+    refused(lambda: unknown.open(made()), ValueError, "task kind must be one of")

@@ -1,4 +1,4 @@
-"""Rich but wrong: textures of the right kind in the wrong place look real and are false, smooth images the other way."""
+"""Rich but wrong: the right texture in the wrong place looks real and is false, a smooth image the other way round."""
 
 import numpy as np
 import pytest
