@@ -1,6 +1,6 @@
 """Federated averaging: each site alone, the sites together without sharing a scan, and all scans in one place.
 
-    OMP_NUM_THREADS=1 python benchmarks/federated.py        writes results/federated.json; what is there is not done again
+    OMP_NUM_THREADS=1 python benchmarks/federated.py      writes results/federated.json, and goes on where it was
 
 Three sites, folders of fastMRI's layout: slices of colin27, of MNI152 and frames of a heart, each behind coils and with
 noise of its own, in unequal number. One small unrolled network, the same number of steps of one scan for all: alone at

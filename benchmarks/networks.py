@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/networks.py                 10 minutes each; writes results/networks.json
     OMP_NUM_THREADS=1 python benchmarks/networks.py --minutes 3 --only swinmr,kiki
 
-The networks and losses are those of examples/configs/*.toml; [data] and the seed are the same for all. The budget counts
-seconds of this process on one thread (`time.process_time`), whatever else the machine does: the number of steps is what
-fits into it, measured on the first ones. A network that is in the results with this budget and configuration is not
-trained again: what was stopped goes on where it was. Unsupervised ones (ssdu, ei, noise2recon, cycle) train the network
-of modl-small on undersampled scans alone.
+The networks and losses are those of examples/configs/*.toml; [data] and the seed are the same for all. The budget
+counts seconds of this process on one thread (`time.process_time`), whatever else the machine does: the number of steps
+is what fits into it, measured on the first ones. A network that is in the results with this budget and configuration is
+not trained again: what was stopped goes on where it was. Unsupervised ones (ssdu, ei, noise2recon, cycle) train the
+network of modl-small on undersampled scans alone.
 
 Three held-out scans of `small.py`, 144 x 120 and one real (AUTOMAP: their centre of 64 x 64, its only size, with
 zero-filling and TV beside it), 4x random lines: PSNR and HFEN over the body and SSIM of magnitudes, after one scale;

@@ -129,7 +129,7 @@ class Painted(torch.nn.Module):
 
     def __init__(self, size):
         super().__init__()
-        self.paint = torch.nn.Parameter(torch.zeros(size, 2))
+        self.paint = torch.nn.Parameter(torch.zeros(*size, 2))
 
     def forward(self, A, y):
         A, free = linops.as_torch(A), torch.view_as_complex(self.paint)[None].to(y.dtype)
@@ -139,7 +139,7 @@ class Painted(torch.nn.Module):
 
 def test_agreement_alone_teaches_nothing_about_what_was_not_measured():
     mask = pattern((24, 24), 1)
-    one = nets.simulate(FULL[0].rss()[0] + 0j, np.ones((1, 24, 24), complex), mask, maps="true")
+    one = nets.simulate(phantom.brain((24, 24), 1).image, np.ones((1, 24, 24), complex), mask, maps="true")
     network, gradients = Painted((24, 24)), {}
     for weight in (0.0, 1.0):
         torch.manual_seed(0)

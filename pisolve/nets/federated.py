@@ -210,10 +210,10 @@ def _checked(name, answer, network) -> dict:
     if not told or {k: v.shape for k, v in answer["update"].items()} != {k: v.shape for k, v in weights.items()}:
         raise ValueError(f"site {name!r} sent something else than an update of the weights of "
                          f"{type(network).__name__}: do all sites run this version?")
+    if not all(bool(torch.isfinite(u).all()) for u in answer["update"].values()):
+        raise ValueError(f"the update of site {name!r} is not finite: take a smaller lr")
     _check.integer(f"examples of site {name!r}", answer["examples"], low=1)
     _check.number(f"loss of site {name!r}", answer["loss"])
-    if not all(bool(torch.isfinite(u).all()) for u in answer["update"].values()):
-        raise ValueError(f"the update of site {name!r} is not finite: take a smaller lr, or clip")
     return answer
 
 
