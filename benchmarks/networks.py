@@ -88,8 +88,8 @@ def given(name):
 def trained(found, minutes):
     """A configuration's network after so many minutes of CPU time, its steps and the seconds they took."""
     network, task, settings = config.build(found)
-    few, more = (_run(copy.deepcopy(network), task, settings, n) for n in (3, 15))  # their difference has no warm-up
-    steps = max(8, int(60 * minutes * 12 / max(more - few, 1e-3)))
+    _, few, more = (_run(copy.deepcopy(network), task, settings, n) for n in (1, 2, 8))  # the first one warms up
+    steps = max(8, int(60 * minutes * 6 / max(more - few, 1e-3)))
     seconds = _run(network, task, settings, steps)
     return network, steps, seconds
 
