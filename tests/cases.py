@@ -373,10 +373,11 @@ NETWORKS = {
     "grappanet": lambda n: n.GrappaNet(2, 2),
     "grappanet-raki": lambda n: n.GrappaNet(2, 2, fill="raki", iterations=3),
     "automap": lambda n: n.AUTOMAP((32, 32), 16, 4),
+    "automap-maps": lambda n: n.AUTOMAP((32, 32), 16, 4, maps=True),
     "adversarial": lambda n: n.adversarial(n.modl(n.DnCNN(2, 2, 4), 2), n.Critic(2, 4, 2)),
     "adversarial-magnitude": lambda n: n.adversarial(n.ZeroFilledUNet(2, 2, residual=True), n.Critic(1, 4, 2)),
 }
-ONE_SIZE = {"automap": (32, 32)}
+ONE_SIZE = {"automap": (32, 32), "automap-maps": (32, 32)}
 
 SOLVERS = {
     "cg": pi.CG(),

@@ -356,6 +356,24 @@ def test_automap_has_no_units_and_sees_the_samples_alone():
     assert relative(network(k[:, [2, 0, 1]], mask), x) < 1e-12
 
 
+def test_automap_with_maps_is_the_complex_image_of_the_same_weights():
+    torch.manual_seed(0)
+    network, k = nets.AUTOMAP((20, 18), 12, 3).double(), brain((20, 18), 1)[None]
+    other = nets.AUTOMAP((20, 18), 12, 3, maps=True).double()
+    other.load_state_dict(network.state_dict())
+    mask = torch.from_numpy(masks.random((20, 18), 2, 0.3, seed=1))
+    maps = np.full((1, 20, 18), 1j)
+    x = other(linops.sense(maps[None], mask.numpy()[None]), k * mask)
+    assert relative(x.abs(), network(k, mask)) < 1e-12
+    assert relative(other(linops.sense(maps, mask.numpy()), (k * mask)[0]), x[0]) < 1e-12
+    assert relative(other(linops.sense(1j * maps, mask.numpy()), (k * mask)[0]), -1j * x[0]) < 1e-12
+    alike, both = (torch.cat([k, k], 1) * mask)[0], [np.concatenate([maps, n * maps]) for n in (1, 2)]
+    one, more = (other(linops.sense(m, mask.numpy()), alike) for m in both)
+    assert relative(more, 1.5 * one) < 1e-12
+    with pytest.raises(TypeError, match="A must be SENSE"):
+        other(linops.fft((20, 18)), k[0])
+
+
 # --- unrolled
 
 

@@ -11,6 +11,7 @@ from pisolve.evaluate.influence.influence import Influence, influence
 from pisolve.evaluate.noise_map import NoiseMap, noise_map
 from pisolve.evaluate.reader.blinded import Blinded, blinded
 from pisolve.evaluate.reader.unblind import ReaderStudy, unblind, weighted_kappa
+from pisolve.evaluate.realism import realism
 from pisolve.evaluate.section import Curves, Picture, Section
 from pisolve.evaluate.shift import Shift, shift
 from pisolve.evaluate.stability.details import Details
@@ -22,7 +23,7 @@ from pisolve.evaluate.uncertainty.uncertainty import Uncertainty, uncertainty
 __all__ = ["Blinded", "Calibration", "Comparison", "Consistency", "Crime", "Crimes", "Curves", "Details",
            "HoldoutError", "Influence", "NoiseMap", "Outcome", "Perturbation", "Picture", "ReaderStudy", "Section",
            "Setting", "Shift", "Stability", "Uncertainty", "Visibility", "blinded", "calibration", "compare",
-           "consistency", "crimes", "holdout_error", "influence", "noise_map", "rerun", "seen", "shift", "stability",
-           "unblind", "uncertainty", "visibility", "weighted_kappa"]
+           "consistency", "crimes", "holdout_error", "influence", "noise_map", "realism", "rerun", "seen", "shift",
+           "stability", "unblind", "uncertainty", "visibility", "weighted_kappa"]
 
 rooms(globals(), __all__)

@@ -16,6 +16,7 @@ from pisolve.evaluate.job import chosen, jobs_of, prepared
 from pisolve.evaluate.outcome import FAILED
 from pisolve.evaluate.plan import Plan
 from pisolve.evaluate.planes import one_part, told, which
+from pisolve.evaluate.realism import TITLE, compared
 from pisolve.evaluate.section import Curves, Picture, Section
 from pisolve.evaluate.stability.stability import stability
 from pisolve.evaluate.uncertainty.uncertainty import uncertainty
@@ -57,7 +58,12 @@ def explained(comparison: Comparison) -> list[Section]:
 
 
 def analyse(names, plan: Plan, work: Path, comparison: Comparison, progress: bool = False) -> list[Section]:
-    """The sections of the analyses, on the middle slice of the first setting, at the strengths that were chosen."""
+    """The sections of the analyses, on the middle slice of the first setting, at the strengths that were chosen.
+
+    "realism" is of all settings, and comes by itself where a network says that it may invent detail.
+    """
+    if comparison.about.get("warned") and "realism" not in names:
+        names = (*names, "realism")
     if not names:
         return []
     scan, out = prepared(work, 0), []
@@ -68,7 +74,10 @@ def analyse(names, plan: Plan, work: Path, comparison: Comparison, progress: boo
     where = f" On {comparison.settings[0].label}" + (f", {label}." if label else ".")
     for name in names:
         try:
-            if name == "visibility":
+            if name == "realism":
+                out += compared(comparison) or [Section(TITLE, warnings=["realism needs a reference, and a method that "
+                                                                       "did not fail"])]
+            elif name == "visibility":
                 found = visibility(one).section()
                 out.append(replace(found, title="Where could something hide?", text=found.text + where))
             elif name == "gfactor":

@@ -73,7 +73,8 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
         spokes: of a simulated trajectory in place of `accel`, a number or a list of them; `mask` is "radial" then where
             nothing is said.
         analyses: further sections of the report, out of "stability" (minutes), "uncertainty", "visibility" and
-            "gfactor" (of linear methods), on the middle slice of the first scan under the first sampling.
+            "gfactor" (of linear methods), on the middle slice of the first scan under the first sampling, and "realism"
+            of all of them, which comes by itself where a method is a network that was trained against a critic.
         lpips: (network, weights) as `metrics.lpips` takes them, or the paths of torchvision's AlexNet and of LPIPS's
             `alex.pth`: LPIPS is one of the metrics then, where there is a reference.
         folder: where everything is kept: a comparison that was stopped or killed goes on there, and what is done is not

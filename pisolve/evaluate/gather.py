@@ -59,8 +59,12 @@ def gather(plan: Plan, work: Path, further: dict | None = None) -> Comparison:
         if outcome.status in FAILED:
             why = outcome.solver if outcome.status == "failed" else outcome.status
             notes.append(f"{name} has no numbers on {settings[k].label}: {why}")
+    networks = {name: getattr(recipe, "network", None) for name, recipe in plan.methods.items()}
+    warned = {name: network.warning for name, network in networks.items() if getattr(network, "warning", None)}
+    notes += [f"{name}: {warning}" for name, warning in warned.items()]
     time = {} if plan.minutes is None else {"folds": plan.folds, "minutes": plan.minutes}
     about = {"pisolve": __version__, "tune": plan.tune, "trials": plan.trials, **time, "plan": written,
+             **({"warned": warned} if warned else {}),
              "versions": {n: importlib.metadata.version(n) for n in ("numpy", "scipy", "sigpy", "torch")},
              **{n: repr(v) for n, v in plan.common.items() if v and v != "auto"},
              "definitions": {m: DEFINITIONS[m] for o in outcomes.values() for m in o.values if m in DEFINITIONS}}

@@ -16,6 +16,7 @@ from pisolve.nets.dither import DisplayOnly, dither
 from pisolve.nets.domains import InDomain, residual_cnn
 from pisolve.nets.e2e_varnet import VNU, E2EVarNet, SensitivityModel
 from pisolve.nets.fastmri_unet import FastMRIUNet, ZeroFilledUNet, kspace_correction
+from pisolve.nets.federated import Federation, Site, federate
 from pisolve.nets.filters import FilterBank
 from pisolve.nets.foreign import foreign
 from pisolve.nets.gradient_step import GradientStep, curvature
@@ -43,20 +44,22 @@ from pisolve.nets.tiled import Tiled, Tiling
 from pisolve.nets.train import train
 from pisolve.nets.unet import UNet
 from pisolve.nets.unrolled import Unrolled
+from pisolve.nets.unsupervised import DualDomainCycle, EquivariantImaging, Noise2Recon
 from pisolve.nets.variants import admm_net, cascade, humus, kiki, modl, primal_dual, varnet
 from pisolve.nets.vit import ViT
 from pisolve.nets.xpdnet import MWCNN, XPDNet
 
 __all__ = ["AUTOMAP", "DIMENSION", "DIP", "IRCNN", "MWCNN", "RIM", "SSDU", "VNU", "Adversarial", "AdversarialTask",
            "AveragedDnCNN", "ConvDecoder", "Critic", "DRUNet", "DataConsistency", "DeepDecoder", "DeepSENSE",
-           "Denoising", "DisplayOnly", "DnCNN", "E2EVarNet", "FFDNet", "FastMRI", "FastMRIUNet", "FilterBank",
-           "GradientStep", "GrappaNet", "HUMUSBlock", "InDomain", "LearnedMaps", "MapsTask", "Movies", "NAFNet",
-           "Perceptual", "Postprocessor", "RakiLayer", "ReconstructionTask", "ResBlock", "Scans", "SensitivityModel",
-           "Simulated", "Simulation", "Slices", "SwinMR", "T2Net", "Tiled", "Tiling", "Training", "UNet", "Unrolled",
-           "ViT", "XPDNet", "ZeroFilledUNet", "admm_net", "adversarial", "available", "build", "card", "cascade",
-           "collate", "curvature", "dagan", "dither", "equivariance", "foreign", "harmonise", "humus", "kiki",
-           "kspace_correction", "lines", "load", "losses", "modl", "networks", "pic_gan", "primal_dual", "refine_gan",
-           "residual_cnn", "rollout", "rounded", "save", "series", "simulate", "statistics", "train", "varnet"]
+           "Denoising", "DisplayOnly", "DnCNN", "DualDomainCycle", "E2EVarNet", "EquivariantImaging", "FFDNet",
+           "FastMRI", "FastMRIUNet", "Federation", "FilterBank", "GradientStep", "GrappaNet", "HUMUSBlock", "InDomain",
+           "LearnedMaps", "MapsTask", "Movies", "NAFNet", "Noise2Recon", "Perceptual", "Postprocessor", "RakiLayer",
+           "ReconstructionTask", "ResBlock", "Scans", "SensitivityModel", "Simulated", "Simulation", "Site", "Slices",
+           "SwinMR", "T2Net", "Tiled", "Tiling", "Training", "UNet", "Unrolled", "ViT", "XPDNet", "ZeroFilledUNet",
+           "admm_net", "adversarial", "available", "build", "card", "cascade", "collate", "curvature", "dagan",
+           "dither", "equivariance", "federate", "foreign", "harmonise", "humus", "kiki", "kspace_correction", "lines",
+           "load", "losses", "modl", "networks", "pic_gan", "primal_dual", "refine_gan", "residual_cnn", "rollout",
+           "rounded", "save", "series", "simulate", "statistics", "train", "varnet"]
 
 
 def __getattr__(name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from pisolve.nets.reconstruction import SSDU, ReconstructionTask, needs_maps
 from pisolve.nets.series import Movies
 from pisolve.nets.simulate import Simulation
 from pisolve.nets.tiled import Tiled, Tiling
+from pisolve.nets.unsupervised import DualDomainCycle, EquivariantImaging, Noise2Recon
 
 PROFILES = slice(16, 32)  # coils of maps/neonatal_32ch.h5 that trainings may use; the others are held out
 
@@ -39,20 +41,12 @@ def _denoising(values, given, loss, network):
                 held_out=data.held_out_images(folder), loss_function=loss)
 
 
-def _reconstruction(values, given, loss, network, kind=ReconstructionTask):
+def _reconstruction(kind, values, given, loss, network):
     make = {"volumes": _simulated, "fastmri": _files, "tiled": _tiled, "movies": _movies}
     source = _check.choice("[data] kind", given.pop("kind", "volumes"), make)
     maps = "espirit" if needs_maps(network) else None
     examples, validation = make[source](given, values.get("batch_size", 1), maps)
     return made("task", kind, values, examples=examples, validation=validation, loss_function=loss)
-
-
-def _ssdu(values, given, loss, network):
-    return _reconstruction(values, given, loss, network, SSDU)
-
-
-def _adversarial(values, given, loss, network):
-    return _reconstruction(values, given, loss, network, AdversarialTask)
 
 
 def _maps(values, given, loss, network):
@@ -81,7 +75,7 @@ def _files(given, group, maps):
     folder, other, pattern, accel, center, axis = _taken(
         given, folder=None, validation="", pattern="random", accel=4, center_fraction=None, axis=-1)
     accel, center = (tuple(x) if isinstance(x, list) else x for x in (accel, center))
-    pattern = lines(pattern, accel, center, axis=axis)
+    pattern = None if pattern == "own" else lines(pattern, accel, center, axis=axis)  # as they were measured
     return FastMRI(folder, pattern, maps=maps), FastMRI(other, pattern, maps=maps) if other else ()
 
 
@@ -142,5 +136,7 @@ def _taken(given, **defaults) -> list:
     return list(values.values())
 
 
-TASKS = {"denoising": _denoising, "reconstruction": _reconstruction, "ssdu": _ssdu, "adversarial": _adversarial,
-         "maps": _maps}
+KINDS = {"reconstruction": ReconstructionTask, "adversarial": AdversarialTask, "ssdu": SSDU,
+         "equivariant": EquivariantImaging, "noise2recon": Noise2Recon, "cycle": DualDomainCycle}
+TASKS = {"denoising": _denoising, "maps": _maps} | {
+    name: partial(_reconstruction, kind) for name, kind in KINDS.items()}

@@ -42,10 +42,11 @@ class Perceptual(losses.Loss):
         own.eval()
 
     def value(self, output, target, data_range):
-        seen, wanted = self._features(output), self._features(target)
+        seen, wanted = self.seen(output), self.seen(target)
         return sum((a - b).square().mean() for a, b in zip(seen, wanted)) / len(seen)
 
-    def _features(self, x):
+    def seen(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The features f_l (B, c_l, y_l, x_l) of images (..., y, x), complex or magnitudes."""
         x = x.reshape(-1, *x.shape[-2:])
         planes = to_planes(x if x.is_complex() else torch.complex(x, torch.zeros_like(x)))
         weight = next(self.own.parameters(), planes)

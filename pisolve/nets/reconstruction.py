@@ -174,15 +174,16 @@ class SSDU(ReconstructionTask):
 
     def loss(self, network: Any, batch: Any) -> torch.Tensor:
         """The loss of a batch: a scalar."""
+        return self.split(network, batch)[1]
+
+    def split(self, network: Any, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """f(A_Theta, y_Theta), and the loss of it on Lambda."""
         slices, held = batch
-        if not needs_maps(network):
-            raise ValueError("SSDU compares k-space through the coil maps: it needs a network with needs_maps = True")
+        through_maps(self, network)
         seen = slices.sampled(~held)
         x = network(seen.A, seen.kspace)
         there = linops.as_torch(slices.sampled(held).A)(x)
-        if self.loss_function is not None:
-            return self.loss_function(there, slices.kspace * held)
-        return normalised(there, slices.kspace * held)
+        return x, (self.loss_function or normalised)(there, slices.kspace * held)
 
 
 def held_out_samples(mask: np.ndarray, rho: float = 0.4, rng=0, *, selection: str = "gaussian",
@@ -242,6 +243,17 @@ def needs_maps(network) -> bool:
     if not isinstance(found, bool):
         raise TypeError(f"{type(network).__name__} is no reconstruction network: it has no needs_maps = True or False")
     return found
+
+
+def through_maps(task, network) -> None:
+    """Refuse a network without maps for a task that compares k-space.
+
+    Raises:
+        ValueError: it returns a magnitude, of which no k-space can be made.
+    """
+    if not needs_maps(network):
+        raise ValueError(f"{type(task).__name__} compares k-space through the coil maps: it needs a network with "
+                         "needs_maps = True")
 
 
 def _cropped(x, size):

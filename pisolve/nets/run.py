@@ -122,7 +122,7 @@ class Run:
         with torch.random.fork_rng(devices):  # what dropout draws depends on the step only
             torch.manual_seed((s.seed * s.steps + self.step) * self.group.world + self.group.rank)
             with torch.autocast(self.device.type, kind, enabled=low):
-                value = _scalar(self.task.loss(self.network, _moved(batch, self.device)), self.task)
+                value = _scalar(self.task.loss(self.network, on_device(batch, self.device)), self.task)
         self.scaler.scale(value).backward()
         stop = self.group.average_gradients(self.network, asked)
         self.scaler.unscale_(self.optimiser)
@@ -270,11 +270,11 @@ def _scalar(value, task):
     return value.reshape(())
 
 
-def _moved(batch, device):
+def on_device(batch, device):
     """A batch, or the tensors in a tuple, on a device."""
     if hasattr(batch, "to"):
         return batch.to(device)
-    return tuple(_moved(part, device) for part in batch) if isinstance(batch, tuple) else batch
+    return tuple(on_device(part, device) for part in batch) if isinstance(batch, tuple) else batch
 
 
 def _difference(was, now, name) -> str:
