@@ -8,6 +8,7 @@ from reports import Page
 import pisolve as pi
 from pisolve import io, signals
 from pisolve.evaluate import MapsOf, compare_maps
+from pisolve.evaluate.draw import draw
 from pisolve.evaluate.report.images import colours, picture
 from pisolve.evaluate.section import Picture
 
@@ -92,7 +93,7 @@ def test_the_report_has_pictures_with_bars(tmp_path):
     assert all(t.endswith("ms") for t in shown)
     assert not [e for e in page.elements if e["attrs"].get("src", "data:").split(":")[0] != "data"]
     assert files[0].read_text().splitlines()[0].startswith("map,region,method,unit")
-    pi.evaluate.draw.draw(done.section(), tmp_path / "maps.png")
+    draw(done.section(), tmp_path / "maps.png")
     assert (tmp_path / "maps.png").stat().st_size > 5000
 
 
