@@ -1,6 +1,7 @@
 """Maps from undersampled k-space: images first against one step, on a numerical brain with known T1, T2 and field.
 
-    python benchmarks/quantitative.py [--only t2] [--accel 4] [--way "one step, joint TV"] [--picture a.png] [--quick]
+    python benchmarks/quantitative.py [--only t2] [--accel 4] [--way "one step, joint TV"] [--strengths 2e-3 4e-3]
+                                      [--coarse] [--picture a.png] [--quick]
 
 maps/brain_properties.h5 (PISOLVE_DATA; T1, T2 at 1.5 T) on 2 mm pixels (108 x 90, --quick 4 mm), 8 coils, noise for an
 SNR of 50 in white matter at the first time, fully sampled; random lines, others in every frame, with 8 in the centre at
@@ -143,14 +144,16 @@ def main():
     parser.add_argument("--only", choices=tuple(TIMES))
     parser.add_argument("--accel", type=int, nargs="*", default=[4, 8])
     parser.add_argument("--way", help='one row, such as "one step, joint TV"')
+    parser.add_argument("--strengths", type=float, nargs="*", default=STRENGTHS, help="the grid")
+    parser.add_argument("--coarse", action="store_true", help="4 mm pixels")
     parser.add_argument("--picture")
     args = parser.parse_args()
     report = {"command": "python benchmarks/quantitative.py", "rows": []}
     if OUT.exists() and not args.quick:
         report = json.loads(OUT.read_text())
-    strengths = STRENGTHS[1::2] if args.quick else STRENGTHS
+    strengths = STRENGTHS[1::2] if args.quick else args.strengths
     for name in TIMES if args.only is None else (args.only,):
-        images, truth, label = object_of(name, 8 if args.quick else 4)
+        images, truth, label = object_of(name, 8 if args.quick or args.coarse else 4)
         report.setdefault("floor", {})[name] = round(floor(name, images, truth, label), 4)
         for accel in args.accel:
             scans = [scan_of(images, label == WHITE, accel, seed) for seed in (0, 1)]
@@ -166,7 +169,9 @@ def main():
                 start = time.perf_counter()
                 found = pi.quantify(scans[1], name, prior(lam), **how)
                 seconds = time.perf_counter() - start
-                new.append({"signal": name, "accel": accel, "way": way, "seconds": round(seconds, 1), "strength": lam,
+                new.append({"signal": name, "accel": accel, "pixels_mm": 2 * (1 + (args.quick or args.coarse)),
+                            "way": way, "seconds": round(seconds, 1), "strength": lam,
+                            "grid": [float(f"{v:.2g}") for v in grid],
                             "error": round(error(name, found, truth, label), 4),
                             "by_tissue": by_tissue(name, found, truth, label),
                             "tuning": [round(e, 4) for e in tuning]})
@@ -174,6 +179,7 @@ def main():
                 drawn[way] = found[MAP[name]]
             report["rows"] = [r for r in report["rows"] if (r["signal"], r["accel"]) != (name, accel)
                               or r["way"] not in drawn] + new
+            report["rows"].sort(key=lambda r: (r["signal"], r["accel"]))
             if args.picture:
                 picture(args.picture, name, drawn, truth)
             if not args.quick:
