@@ -1,14 +1,15 @@
 """Ways to reconstruct a cine, one table: Cartesian 6x and 12x, radial 13 and 21 spokes a frame.
 
-    python benchmarks/dynamic.py [--only "radial 13"] [--quick] [--denoiser denoiser-brain]
+    python benchmarks/dynamic.py [--only "radial 13"] [--method LLR] [--frames 30] [--quick] [--denoiser denoiser-fast]
 
 The 30 frames, coils and noise of benchmarks/cine.py, with other lines, or other golden-angle spokes, in every frame;
 true maps. Each method has its strength from a grid of factors around the command line's, chosen by PSNR on the sampling
 and noise of seed 0, and is measured with those of seed 1: PSNR and SSIM of magnitudes over the series, and the seconds
-of that run, its operator included. 40 iterations; plug-and-play 20 of HQS, each frame through the network by itself.
+of that run, its operator included. 40 iterations; plug-and-play 20 of HQS, each frame through the network by itself, or
+planes (y, t) of all of them: a network of images in both, which has seen no time. Temporal TV on spokes is GRASP.
 BART's `pics -R L:...` (locally low rank, by ADMM: its default diverges on spokes) and `-R T:...` over time run as
-processes with their files, with a grid of strengths of their own, 100 iterations. Writes
-benchmarks/results/dynamic.json; a sampling that is there is made again by --only.
+processes with their files, with a grid of strengths of their own, 100 iterations. --frames takes the first of them.
+Writes benchmarks/results/dynamic.json; what is there is made again by --only, a row of it by --method.
 """
 
 import argparse
@@ -33,10 +34,10 @@ AXES = ("frame", "coil", "ky", "kx")
 METHODS = {  # row: (word for the prior, other arguments)
     "SENSE, frame by frame": ("zero", {"each": ("slice", "frame"), "max_iter": 12}),
     "wavelet, frame by frame": ("wavelet", {"each": ("slice", "frame")}),
-    "temporal TV": ("temporal-tv", {}),
+    "temporal TV (on spokes: GRASP)": ("temporal-tv", {}),
     "temporal Fourier (k-t SPARSE-SENSE)": ("temporal-fft", {}),
     "L+S": ("l+s", {}), "LLR": ("llr", {})}
-PNP = "PnP, frame by frame"
+PNP, PNP_TIME = "PnP, frame by frame", "PnP, planes (y, t)"
 PNP_LEVELS = (0.02, 0.05, 0.1, 0.2)
 
 
@@ -75,11 +76,15 @@ def of_word(word, options):
     return (1,) if word == "zero" else FACTORS, run
 
 
-def of_network(name):
-    D = pi.nets.load(name)
+def of_network(name, *, time=False):
+    D, each = pi.nets.load(name), ("slice",) if time else ("slice", "frame")
+
+    def along_time(x, sigma):  # (frame, y, x) -> (x, y, frame)
+        return np.moveaxis(D(np.ascontiguousarray(np.moveaxis(x, (1, 0), (-2, -1))), sigma), (-2, -1), (1, 0))
 
     def run(scan, level):
-        return pi.recon(scan, pi.PnP(D, sigma=level), pi.HQS(coupling=0), each=("slice", "frame"), max_iter=20).x
+        prior = pi.PnP(along_time if time else D, sigma=level)
+        return pi.recon(scan, prior, pi.HQS(coupling=0), each=each, max_iter=20).x
 
     return PNP_LEVELS, run
 
@@ -102,15 +107,17 @@ def of_bart(folder, words):
     return BART_LAMS, run
 
 
-def rows(image, mps, sampling, denoiser, folder, every):
+def rows(image, mps, sampling, denoiser, folder, every, only=None):
     scans = {seed: scan_of(image, mps, sampling, seed) for seed in (0, 1)}
     ways = {name: of_word(*how) for name, how in METHODS.items()}
     if denoiser in pi.nets.available():
-        ways[PNP] = of_network(denoiser)
+        ways |= {PNP: of_network(denoiser), PNP_TIME: of_network(denoiser, time=True)}
     if shutil.which("bart"):
         ways["BART, locally low rank"] = of_bart(folder, ["-m", "-RL:3:3:{:g}", "-b8"])
         ways["BART, temporal TV"] = of_bart(folder, ["-RT:1024:0:{:g}", "-u0.1"])
     for name, (strengths, run) in ways.items():
+        if only not in (None, name):
+            continue
         strengths = strengths[::every]
         tuning = [] if len(strengths) == 1 else [round(float(pi.metrics.psnr(image, run(scans[0], s))), 2)
                                                  for s in strengths]
@@ -141,21 +148,25 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="10 small frames, fewer strengths; nothing is written")
     parser.add_argument("--only", help='one sampling, such as "radial 13"')
-    parser.add_argument("--denoiser", default="denoiser-brain")
+    parser.add_argument("--method", help='one row, such as "LLR"')
+    parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--denoiser", default="denoiser-fast")
     args = parser.parse_args()
     image, mps = cine.heart(args.quick)
+    image = image[:args.frames]
     report = {"command": "python benchmarks/dynamic.py", "shape": list(image.shape), "coils": len(mps), "rows": []}
     if OUT.exists() and not args.quick:
         report = json.loads(OUT.read_text()) | {k: v for k, v in report.items() if k != "rows"}
     for sampling in (("cartesian", 6), ("cartesian", 12), ("radial", 13), ("radial", 21)):
         word = " ".join(map(str, sampling))
         done = any(r["sampling"] == word for r in report["rows"])
-        if args.only not in (None, word) or (done and args.only is None):
+        if args.only not in (None, word) or (done and args.only is None and args.method is None):
             continue
         with tempfile.TemporaryDirectory() as folder:
             every = 3 if args.quick else 1
-            new = list(rows(image, mps, sampling, args.denoiser, folder, every))
-        report["rows"] = [r for r in report["rows"] if r["sampling"] != word] + new
+            new = list(rows(image, mps, sampling, args.denoiser, folder, every, args.method))
+        made = {r["method"] for r in new}
+        report["rows"] = [r for r in report["rows"] if r["sampling"] != word or r["method"] not in made] + new
         if not args.quick:
             keep(OUT, report)
     print(table(report["rows"]))

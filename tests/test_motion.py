@@ -86,6 +86,55 @@ def test_a_real_head_with_simulated_motion():
     assert abs(found.shifts - SHIFTS).max() < 0.15
 
 
+SAID = "do not fit those beside them"
+
+
+def moved_scan(k, size, order):
+    """k-space (coil, ky, kx) of a head that moved between shots: `order` is the shot of each line."""
+    images = pi.backend.fft(k, (-2, -1), inverse=True)
+    mps = pi.calib.espirit(k, crop=0)
+    shown = (mps.conj() * images).sum(0)
+    rng, count = np.random.default_rng(0), order.max() + 1
+    shifts, angles = size * rng.standard_normal((count, 2)), size * rng.standard_normal(count)
+    states = pi.backend.fft(mps * linops.rigid(shown.shape, shifts, angles)(shown)[:, None], (-2, -1))
+    return pi.io.Scan(states[order, :, np.arange(len(order))].swapaxes(0, 1).astype(np.complex64))
+
+
+@pytest.mark.parametrize("name", ["brain_moco_7ch", "invivo_brain_cimax_16ch"])
+def test_a_scan_says_that_its_shots_moved(name):
+    """Interleaved shots; not the same scan as it was, nor with its readout along ky."""
+    k = pi.io.load(data_path(f"kspace/{name}.h5")).kspace
+    k = k.reshape(k.shape[-3:])
+    order = np.arange(k.shape[1]) % 4
+    told = moved_scan(k, 2 * k.shape[1] / 256, order).warnings()
+    assert [SAID in w and "along ky" in w for w in told] == [True]
+    turned = moved_scan(k, 2 * k.shape[1] / 256, order).kspace.swapaxes(-1, -2)
+    assert any(SAID in w and "along kx" in w for w in pi.io.Scan(np.ascontiguousarray(turned)).warnings())
+    assert not [w for w in moved_scan(k, 0, order).warnings() if SAID in w]
+
+
+@pytest.mark.parametrize(("tight", "wide", "noise"), [(False, True, 0), (True, True, 0), (True, False, 0),
+                                                      (False, False, 2e-3)])
+@pytest.mark.parametrize("name", ["brain_moco_7ch", "invivo_brain_cimax_16ch", "phantom_cimax_16ch"])
+def test_fields_of_view_and_noise_are_no_motion(name, tight, wide, noise):
+    """A field that the object fills along y, and that is twice as wide along x, makes lines less alike, too."""
+    k = pi.io.load(data_path(f"kspace/{name}.h5")).kspace
+    images = pi.backend.fft(k.reshape(k.shape[-3:]), (-2, -1), inverse=True)
+    seen = (abs(images) ** 2).sum((0, 2))
+    rows = np.flatnonzero(seen > 0.01 * seen.max())
+    images = images[:, rows[0]:rows[-1] + 1] if tight else images
+    images = np.pad(images, [(0, 0), (0, 0), (images.shape[-1] // 2,) * 2]) if wide else images
+    k = pi.backend.fft(np.ascontiguousarray(images), (-2, -1))
+    rng = np.random.default_rng(0)
+    k = k + noise * abs(k).max() * (rng.standard_normal(k.shape) + 1j * rng.standard_normal(k.shape))
+    assert not [w for w in pi.io.Scan(k.astype(np.complex64)).warnings() if SAID in w]
+
+
+def test_no_shared_scan_is_said_to_have_moved():
+    for path in sorted(data_path("kspace").glob("*.h5")):
+        assert not [w for w in pi.io.load(path).warnings() if SAID in w], path
+
+
 @pytest.mark.parametrize(("call", "message"), [
     (lambda A, y: linops.rigid((4, 5, 6), [[0, 0]]), "is needed"),
     (lambda A, y: linops.rigid((4, 5), [[0, 0, 1]]), "shifts has shape"),

@@ -1,6 +1,16 @@
 """The word `compare`: methods on the same scans, on equal terms."""
 
-from pisolve.cli.options import accelerations, add_each, add_methods, add_progress, add_select, add_vary, given, names
+from pisolve.cli.options import (
+    accelerations,
+    add_each,
+    add_methods,
+    add_progress,
+    add_select,
+    add_vary,
+    flag,
+    given,
+    names,
+)
 from pisolve.cli.parser import add_word
 from pisolve.cli.say import say, show, table, warn
 
@@ -13,12 +23,14 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
+    from pisolve.cli.signal import add_times
     from pisolve.prepare import SAMPLINGS
     from pisolve.recipe.named import ANALYSES
     from pisolve.tuning import CRITERIA, TRIALS
 
     add = new.add_argument
-    add("scans", nargs="*", metavar="scan", help="as for recon; several are compared together")
+    add("scans", nargs="*", metavar="scan", help="as for recon; several are compared together; or .h5 of maps, as "
+        "recon --signal writes them: then these are compared")
     add("-o", "--output", required=True, metavar="FOLDER", help="for report.html, tables and what is done "
         "so far: a comparison that was stopped goes on there")
     add_methods(new, "zero-filled,sense,wavelet,tv,pnp")
@@ -42,6 +54,12 @@ def _options(new) -> None:
         f"{', '.join(ANALYSES)}")
     add("--lpips", type=names, metavar="ALEXNET,WEIGHTS", help="LPIPS beside the other metrics, by files of yours: "
         "torchvision's AlexNet and LPIPS's alex.pth")
+    maps = new.add_argument_group("maps of quantities")
+    add_times(maps, "compare maps of it as well, made of the images of each method, by bias and precision")
+    maps.add_argument("--regions", metavar="FILE", help="an image of labels, 0 for what belongs to no region: bias and "
+                      "precision in each; default: everywhere")
+    maps.add_argument("--true-maps", metavar="FILE", help="an .h5 of maps that are right; default: those of the "
+                      "reference images, of files of maps none")
     add("--workers", type=int, default=1, metavar="N", help="processes beside each other; default: 1")
     add("--cluster", metavar="ADDRESS", help="a Dask cluster instead, as for recon, which "
         "sees FOLDER under the same path")
@@ -60,10 +78,12 @@ def run(a) -> int:
     folder = Path(a.output)
     if folder.is_file():
         raise FileExistsError(f"{folder} is a file: give the name of a folder")
+    if _maps_alone(a):
+        return _compare_maps(a, folder)
     compare = _asked(a)
     folder.mkdir(parents=True, exist_ok=True)
-    done = compare(folder=folder, report=folder / REPORT, analyses=a.analyses, lpips=a.lpips, workers=a.workers,
-                   client=a.cluster, progress=a.progress)
+    done = compare(folder=folder, report=folder / REPORT, analyses=a.analyses, lpips=a.lpips, signal=_signal(a),
+                   workers=a.workers, client=a.cluster, progress=a.progress)
     warn(dict.fromkeys([*done.warnings, *(f"{s.label}: {w}" for s in done.settings for w in s.warnings)]))
     show(done.markdown())
     files = (REPORT, "comparison.json", "summary.md", "records.csv", "slices.csv")
@@ -95,3 +115,43 @@ def _asked(a):
         asked["tune"] = None
     methods = [asked.pop("methods")] if "methods" in asked else []
     return partial(compare, a.scans, *methods, **asked)
+
+
+def _signal(a):
+    """What --signal and its options say, None without it."""
+    from pisolve.cli.signal import without_signal
+    from pisolve.evaluate import MapsOf
+
+    if a.signal is None:
+        without_signal(a)
+        if word := next(iter(given(a, ("regions", "true_maps"))), None):
+            raise ValueError(f"--{word.replace('_', '-')} is for maps: give --signal, or files of maps")
+        return None
+    return MapsOf(a.signal, a.times, a.along, regions=a.regions, truth=a.true_maps, field_strength=a.field_strength)
+
+
+def _maps_alone(a) -> bool:
+    """Whether all files hold maps; some of them beside scans are refused."""
+    from pisolve.io.quantity import holds_maps
+
+    kinds = [holds_maps(path) for path in a.scans]
+    if any(kinds) and not all(kinds):
+        raise ValueError(f"{a.scans[kinds.index(True)]} holds maps, and {a.scans[kinds.index(False)]} does not: "
+                         "compare scans, or files of maps")
+    return bool(kinds) and all(kinds)
+
+
+def _compare_maps(a, folder) -> int:
+    """Compare files of maps with each other, or with those that are right."""
+    from pisolve.evaluate import compare_maps
+
+    taken = ("methods", "accel", "mask", "vary", "spokes", "seeds", "center_fraction", "tune", "trials", "slices",
+             "select", "axes", "each", "cluster", "recipe", "signal", "times", "along", "field_strength")
+    if word := next(iter(given(a, taken)), "analyses" if a.analyses else None):
+        raise ValueError(f"{flag(word)} is for scans, and these are files of maps: leave it out")
+    done = compare_maps(a.scans, a.true_maps, regions=a.regions)
+    written = done.save(folder)
+    warn(done.warnings)
+    show(done)
+    table([("written", ", ".join(map(str, written)))])
+    return 0

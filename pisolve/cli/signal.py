@@ -11,19 +11,25 @@ OPTIONS = ("times", "along", "one_step", "replicas", "field_strength")  # of --s
 
 def add_signal(group) -> None:
     """The options of maps, for `recon`."""
-    from pisolve._words import SIGNALS
-    from pisolve.cli.options import seconds
-
     add = group.add_argument
-    add("--signal", choices=SIGNALS, help="write maps of it, with units and standard deviations, in the place of an "
-        "image: .h5 holds all, .nii(.gz) one each by BIDS' names")
-    add("--echo-times", "--inversion-times", "--times", dest="times", type=seconds, metavar="T,...", help="of the "
-        "images: 0.01,0.02 in s, or 10,20ms; default: as the scan says")
-    add("--along", metavar="AXIS", help="which axis they are along; default: echo, or the only one there is")
+    add_times(group, "write maps of it, with units and standard deviations, in the place of an image: .h5 holds all, "
+              ".nii(.gz) one each by BIDS' names")
     add("--one-step", action="store_const", const=True, help="maps straight from k-space, by Gauss-Newton; --prior is "
         "left out then, or acts on the maps")
     add("--replicas", type=int, metavar="N", help="reconstructions with further noise, for standard deviations that "
         "know the prior and the coils; default: those of the images' noise")
+
+
+def add_times(group, text: str) -> None:
+    """--signal, with this help, and what says its times."""
+    from pisolve._words import SIGNALS
+    from pisolve.cli.options import seconds
+
+    add = group.add_argument
+    add("--signal", choices=SIGNALS, help=text)
+    add("--echo-times", "--inversion-times", "--times", dest="times", type=seconds, metavar="T,...", help="of the "
+        "images: 0.01,0.02 in s, or 10,20ms; default: as the scan says")
+    add("--along", metavar="AXIS", help="which axis they are along; default: echo, or the only one there is")
     add("--field-strength", type=float, metavar="T", help="for water_fat; default: as the scan says")
 
 
@@ -34,14 +40,23 @@ def check(a) -> None:
         ValueError: with the option.
     """
     if a.signal is None:
-        if word := next(iter(given(a, OPTIONS)), None):
-            flag = {"times": "--echo-times"}.get(word, f"--{word.replace('_', '-')}")
-            raise ValueError(f"{flag} is for --signal: say which, such as --signal t2")
+        without_signal(a)
         return
     if a.component:
         raise ValueError("--component is for images, and --signal writes maps: leave it out")
     if a.one_step and a.checkpoint:
         raise ValueError("--checkpoint is for images: leave it or --one-step out")
+
+
+def without_signal(a) -> None:
+    """Refuse what only --signal takes.
+
+    Raises:
+        ValueError: with the option.
+    """
+    if word := next(iter(given(a, OPTIONS)), None):
+        flag = {"times": "--echo-times"}.get(word, f"--{word.replace('_', '-')}")
+        raise ValueError(f"{flag} is for --signal: say which, such as --signal t2")
 
 
 def check_output(a) -> None:

@@ -22,6 +22,7 @@ from pisolve.evaluate.gather import gather
 from pisolve.evaluate.job import jobs_of
 from pisolve.evaluate.perceptual import judge
 from pisolve.evaluate.plan import Plan, make
+from pisolve.evaluate.quantities import of_images
 from pisolve.io.door import json_of, mapping, reading
 from pisolve.many.processes import begin
 from pisolve.many.sizes import available
@@ -36,7 +37,7 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
             minutes: float | None = None, reference: Any = None, slices: Any = None, select: Any = None,
             axes: Axes | None = None,
             each: Axes | None = None, vary: Any = None, spokes: Any = None, analyses: Any = (),
-            lpips: Any = None, folder: PathLike | None = None, report: Any = None, workers: int = 1,
+            lpips: Any = None, signal: Any = None, folder: PathLike | None = None, report: Any = None, workers: int = 1,
             client: Any = None, progress: bool = False) -> Comparison:
     """Compressed sensing, learned priors and networks on the same scans, on equal terms.
 
@@ -77,6 +78,8 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
             of all of them, which comes by itself where a method is a network that was trained against a critic.
         lpips: (network, weights) as `metrics.lpips` takes them, or the paths of torchvision's AlexNet and of LPIPS's
             `alex.pth`: LPIPS is one of the metrics then, where there is a reference.
+        signal: maps of a signal model from the images of each method, compared by bias and precision in further
+            sections: a word such as "t2", a `signals.Model`, or `evaluate.MapsOf("t2", times=..., regions=labels)`.
         folder: where everything is kept: a comparison that was stopped or killed goes on there, and what is done is not
             done again. None: a temporary one.
         report: path of an HTML report, or None.
@@ -102,24 +105,25 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
     plan = make(scans, methods, accel=accel, mask=mask, seeds=seeds, center_fraction=center_fraction, tune=tune,
                 trials=trials, minutes=minutes, reference=reference, slices=slices, select=select, axes=axes,
                 each=each, vary=vary, spokes=spokes)
-    return execute(plan, analyses=analyses, lpips=lpips, folder=folder, report=report, workers=workers, client=client,
-                   progress=progress)
+    return execute(plan, analyses=analyses, lpips=lpips, signal=signal, folder=folder, report=report, workers=workers,
+                   client=client, progress=progress)
 
 
-def rerun(file: PathLike, *, scans: Any = None, analyses: Any = (), lpips: Any = None, folder: PathLike | None = None,
-          report: Any = None, workers: int = 1, client: Any = None, progress: bool = False) -> Comparison:
+def rerun(file: PathLike, *, scans: Any = None, analyses: Any = (), lpips: Any = None, signal: Any = None,
+          folder: PathLike | None = None, report: Any = None, workers: int = 1, client: Any = None,
+          progress: bool = False) -> Comparison:
     """Run a comparison again from the comparison.json that it wrote: the same bits on the same machine.
 
     Args:
         file: comparison.json, or the folder that it is in.
         scans: name -> scan, for those that were not read from files.
-        analyses, lpips, folder, report, workers, client, progress: as for `compare`.
+        analyses, lpips, signal, folder, report, workers, client, progress: as for `compare`.
 
     Raises:
         FileNotFoundError, ValueError: no comparison, or one with a method that cannot be written down.
     """
-    return execute(planned(file, scans), analyses=analyses, lpips=lpips, folder=folder, report=report, workers=workers,
-                   client=client, progress=progress)
+    return execute(planned(file, scans), analyses=analyses, lpips=lpips, signal=signal, folder=folder, report=report,
+                   workers=workers, client=client, progress=progress)
 
 
 def planned(file, scans=None) -> Plan:
@@ -143,8 +147,8 @@ def planned(file, scans=None) -> Plan:
     return plan
 
 
-def execute(plan: Plan, *, analyses=(), lpips=None, folder=None, report=None, workers: int = 1, client=None,
-            progress: bool = False) -> Comparison:
+def execute(plan: Plan, *, analyses=(), lpips=None, signal=None, folder=None, report=None, workers: int = 1,
+            client=None, progress: bool = False) -> Comparison:
     """Run a plan; see `compare`."""
     workers = _check.integer("workers", workers, low=1)
     if client is not None and workers > 1:
@@ -154,14 +158,14 @@ def execute(plan: Plan, *, analyses=(), lpips=None, folder=None, report=None, wo
         _check.choice("the suffix of report", Path(report).suffix, (".html",))
         if not Path(report).resolve().parent.is_dir() and Path(report).parent != Path(folder or "."):
             raise FileNotFoundError(f"the folder of {report} does not exist: make it first")
-    analyses = check(analyses)
+    analyses, signal = check(analyses), of_images.check(signal, plan)
     further = judge(lpips, [scan.image_shape[-2:] for scan in plan.scans.values()])
     start = time.perf_counter()
     with parts_of(folder, plan) as work:
         plan = decided(plan, work, start, workers)
         _run(plan, work, workers, client, progress)
         result = gather(plan, work, further)
-        result = result.with_sections(*explained(result))
+        result = result.with_sections(*of_images.mapped(signal, plan, result), *explained(result))
         if folder is not None:
             result.save(folder)
         result = result.with_sections(*analyse(analyses, plan, work, result, progress))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pisolve import _check
+from pisolve.evaluate.report.images import QUANTITIES
 from pisolve.evaluate.report.svg import number, ticks
 from pisolve.evaluate.section import Section
 from pisolve.figure import SUFFIXES
 from pisolve.io.atomic import atomic
 from pisolve.io.words import caption
 
-_MAPS = {"gray": "gray", "heat": "magma", "signed": "RdBu_r"}
+_MAPS = {"gray": "gray", "heat": "magma", "signed": "RdBu_r", **QUANTITIES}
 
 
 def draw(section: Section, path) -> None:
@@ -26,6 +27,7 @@ def draw(section: Section, path) -> None:
     if not section.pictures and not section.curves:
         raise ValueError(f"section {section.title!r} has nothing to draw: print it")
     _check.extra("matplotlib", "plot")
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     rows = [r for r in (section.pictures, section.curves) if r]
@@ -36,7 +38,9 @@ def draw(section: Section, path) -> None:
         axis.set_visible(False)
     for axis, (name, p) in zip(axes[0], section.pictures.items()):
         axis.set_visible(True)
-        shown = axis.imshow(p.image, cmap=_MAPS[p.map], vmin=p.low, vmax=p.high, interpolation="nearest",
+        colours = colormaps[_MAPS[p.map]]
+        colours = colours.with_extremes(bad="black") if p.map in QUANTITIES else colours
+        shown = axis.imshow(p.image, cmap=colours, vmin=p.low, vmax=p.high, interpolation="nearest",
                             aspect=p.pixel[0] / p.pixel[1])
         axis.set(xticks=[], yticks=[])
         axis.set_title(caption(name), fontsize=9)

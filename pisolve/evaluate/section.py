@@ -59,7 +59,8 @@ class Picture:
         image: (y, x), real.
         low, high: what is black and what is white, in the image's units.
         unit: of the image, for the legend.
-        map: "gray" for anatomy, "heat" for what is large where it is bad, "signed" for what has a sign (low = -high).
+        map: "gray" for anatomy, "heat" for what is large where it is bad, "signed" for what has a sign (low = -high);
+            of quantities, whose NaN is black: "relaxation" for times, "share" for fractions, "field" for Hz.
         pixel: how large a pixel is along y and x, see `Section.on`.
         place: whether it shows places of the object; k-space and tables of colours have square cells.
     """

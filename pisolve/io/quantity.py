@@ -170,6 +170,15 @@ def load_maps(path, *, max_bytes: int | None = None) -> dict[str, Quantity]:
     return found
 
 
+def holds_maps(path) -> bool:
+    """Whether a file is an .h5 that `save_maps` wrote, so far as its head says; False where there is none."""
+    path = path_of(path)
+    if suffix_of(path) not in SUFFIXES[:2] or not path.is_file():
+        return False
+    with reading(path), open_hdf5(path) as file:
+        return bool(_units(attributes(file).get(_SAID)))
+
+
 def _units(said) -> dict[str, str]:
     """{name: unit} of the attribute of an .h5; nothing where it is none."""
     try:

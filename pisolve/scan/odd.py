@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _axes
-from pisolve.scan import field, spoilt
+from pisolve.scan import field, moved, spoilt
 from pisolve.scan.look import Look
 
 CALIB = 8  # lines: what ESPIRiT's and GRAPPA's usual kernels need at the very least
@@ -30,7 +30,8 @@ def faults(look: Look, maps: bool = False) -> list[str]:
         return [*_coils(look), *field.doubts(scan)]
     found = _permuted(look) or _coils(look)  # lines are no coils that are dead or loud
     found = [*found, *_sampling(scan, look), *_origin(look)]
-    return [*found, *spoilt.sentences(look), *field.doubts(scan), *(_uncalibrated(scan) if maps else [])]
+    found += [*spoilt.sentences(look), *moved.sentences(look)]
+    return [*found, *field.doubts(scan), *(_uncalibrated(scan) if maps else [])]
 
 
 def _scale(peak: float) -> list[str]:

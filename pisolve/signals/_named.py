@@ -12,7 +12,7 @@ from pisolve._words import SIGNALS as NAMES
 from pisolve.signals import dixon, relaxation
 from pisolve.signals.fit import fit
 from pisolve.signals.maps import Maps
-from pisolve.signals.model import Model, decay_model, inversion_model, look_locker_model, turning_model
+from pisolve.signals.model import GRADIENT, Model, decay_model, inversion_model, look_locker_model, turning_model
 
 _RANGES = relaxation.RANGES
 
@@ -70,9 +70,10 @@ def named(signal, *, field_strength: float | None = None) -> Signal:
                       lambda x, t, axis, noise: function(x, t, axis=axis, noise=noise), model,
                       _field_and_decay if signal == "t2star" else None)
     if signal == "b0":
-        return Signal(signal, "echo_times", 2, 2.0, lambda x, t, axis, noise: dixon.b0(x, t, axis=axis, noise=noise),
-                      _turning, _field_and_decay, ("frequency",))
-    return Signal(signal, "echo_times", 3, 2.0,
+        return Signal(signal, "echo_times", 2, GRADIENT,
+                      lambda x, t, axis, noise: dixon.b0(x, t, axis=axis, noise=noise), _turning,
+                      _field_and_decay, ("frequency",))
+    return Signal(signal, "echo_times", 3, GRADIENT,
                   lambda x, t, axis, noise: dixon.water_fat(x, t, field_strength=field_strength, axis=axis,
                                                                 noise=noise),
                   lambda t: dixon.water_fat_model(field_strength, float(t[-1] - t[0])))

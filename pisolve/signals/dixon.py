@@ -11,7 +11,7 @@ from pisolve.calib import field_map
 from pisolve.signals._times import checked_times
 from pisolve.signals.fit import fit
 from pisolve.signals.maps import Maps
-from pisolve.signals.model import Model, Parameter
+from pisolve.signals.model import GRADIENT, Model, Parameter
 
 GAMMA = 42.577478518  # MHz/T of protons
 PEAKS = ((-3.80, -3.40, -2.60, -1.94, -0.39, 0.60), (0.087, 0.693, 0.128, 0.004, 0.039, 0.048))  # ppm, shares
@@ -57,7 +57,7 @@ def water_fat_model(field_strength: float, span: float, low: float = 2e-3, high:
     return Model(signal, (Parameter("fat_fraction", "", -0.2, 1.2, (0.02, 0.3, 0.6, 0.95), _TELLS),
                           Parameter("t2star", "s", low, high, (0.01, 0.03, 0.1)),
                           Parameter("frequency", "Hz", -np.inf, np.inf, (-0.05 / span, 0.0, 0.05 / span),
-                                    0.05 / span)), signal.slope, least=3, clock="echo_times")
+                                    0.05 / span)), signal.slope, least=3, longest=GRADIENT, clock="echo_times")
 
 
 def water_fat(images, echo_times, *, field_strength: float, axis: int = 0, noise: float | None = None, peaks=PEAKS,
@@ -164,7 +164,7 @@ def _complex_series(images, echo_times, axis, least):
     if not -images.ndim <= axis < images.ndim:
         raise ValueError(f"axis {axis} does not fit images of {images.ndim} axes")
     y = np.moveaxis(images, axis, 0)
-    return y, checked_times("echo_times", echo_times, count=len(y), least=least)
+    return y, checked_times("echo_times", echo_times, count=len(y), least=least, longest=GRADIENT)
 
 
 def _rough(y, times, c, shift: float, smooth: bool):

@@ -152,7 +152,7 @@ def fit(model: Model, images: ArrayLike, times: ArrayLike, *, axis: int = 0, noi
     y = np.moveaxis(images, axis, 0)
     times = checked_times(name, times, count=len(y), least=model.least, longest=model.longest)
     noise = _check.number("noise", noise, low=0, allow_none=True)
-    _warn(model, times, name)
+    tell_apart(model, times, name)
     shape, complex_ = y.shape[1:], y.dtype.kind == "c"
     y = y.reshape(len(y), -1).astype("complex128" if complex_ else "float64")
     size = np.sqrt((abs(y) ** 2).sum(0).max())  # so that no square leaves the range
@@ -194,8 +194,8 @@ def _of_pixels(pixels):
     return p, slope, covariance(pixels.steps(u, of)[0]), amplitude, cost, inside
 
 
-def _warn(model, times, name):
-    """Warn of each parameter that is told by these times for none of its values."""
+def tell_apart(model, times, name: str, shown=None) -> None:
+    """Warn of each parameter (of those `shown`; None: of all) that these times tell for none of its values."""
     grid = starts(model)
     y = model.value(times, grid)
     size = abs(y).max(0)
@@ -207,7 +207,7 @@ def _warn(model, times, name):
     for p, v, s in zip(model.parameters, grid, std):
         limit = _TELLS * abs(v) if p is first else _TELLS / _SHARE * p.limit(v)
         best = float(np.min(s / np.maximum(limit, 1e-300)))
-        if best > 1:
+        if best > 1 and (shown is None or p.name in shown):
             told.append((p.name, _TELLS * best if p is first else _SHARE * best))
     if told:
         which = " and ".join(n for n, _ in told)

@@ -13,7 +13,7 @@ from pisolve.signals._linearised import Linearised, Pixelwise
 from pisolve.signals._named import named
 from pisolve.signals._times import checked_times
 from pisolve.signals.dictionary import basis
-from pisolve.signals.fit import TimesWarning, covariance, starts
+from pisolve.signals.fit import TimesWarning, covariance, starts, tell_apart
 from pisolve.signals.maps import Maps
 from pisolve.signals.subspace import encoding
 from pisolve.solvers import CG, solve
@@ -130,6 +130,9 @@ def one_step(A, y, signal, times, prior=None, *, start: Maps | None = None, iter
         TypeError, ValueError: data that do not fit A, times as for `signals.fit`, a start of another shape, one
             replica.
 
+    Warns:
+        TimesWarning: as `signals.fit`.
+
     Reference:
         Bauer and Kannengiesser, Math Methods Appl Sci 30 (2007) 437; Wang et al., Magn Reson Med 79 (2018) 730 (T1).
 
@@ -149,6 +152,7 @@ def one_step(A, y, signal, times, prior=None, *, start: Maps | None = None, iter
     if replicas == 1:
         raise ValueError("replicas is 1: a standard deviation needs two, and 16 are of use; 0 makes none")
     model, zero = signal.model(times), backend.zeros(A.ishape, y)
+    tell_apart(model, times, signal.clock, signal.shown)
     images, maps = first_maps(A, y, signal, model, times) if start is None else (None, start)
     amplitude, p = _start(maps, model, zero.shape[1:], images, times)
     chart = Pixelwise(model, times, zero, np.median(p.reshape(len(p), -1), axis=1))

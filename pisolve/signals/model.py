@@ -11,6 +11,7 @@ import numpy as np
 from pisolve import _check
 from pisolve._types import ArrayLike
 
+GRADIENT = 0.5  # s: no gradient echo is later; a later one is taken for milliseconds
 SHARE = 0.3  # of a map's value: a larger standard deviation does not determine it
 _START = 24  # values from which a fit may start, where none are given
 
@@ -41,11 +42,21 @@ class Parameter:
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise ValueError(f"a parameter's name is {_check.brief(self.name)}: one word is needed, such as 't2'")
+        numbers = [getattr(self, n) for n in ("low", "high", "tells", "scale")]
+        if any(isinstance(v, bool | str | complex) or np.ndim(v) for v in numbers) or None in numbers[:2]:
+            raise TypeError(f"{self.name}: low, high, tells and scale must be numbers, got "
+                            f"{', '.join(map(_check.brief, numbers))}")
         if not self.low < self.high:
             raise ValueError(f"{self.name}: low={self.low} must be below high={self.high}")
+        for n in ("tells", "scale"):
+            if getattr(self, n) is not None:
+                _check.number(f"{self.name}: {n}", getattr(self, n), low=0, strict=True)
         if (self.start is None or self.tells is None) and not np.isfinite([self.low, self.high]).all():
             raise ValueError(f"{self.name} has the range {self.low}..{self.high}: give start=(...) and tells=... where "
                              "it is open")
+        start = [] if self.start is None else [_check.number(f"{self.name}: start", v) for v in np.ravel(self.start)]
+        if self.start is not None and not all(self.low <= v <= self.high for v in start or [np.nan]):
+            raise ValueError(f"{self.name}: start={self.start} must be values within {self.low}..{self.high}")
 
     @property
     def logarithmic(self) -> bool:
@@ -104,6 +115,11 @@ class Model:
         wrong = [p for p in self.parameters if not hasattr(p, "logarithmic")]
         if wrong or not self.parameters:
             raise TypeError(f"parameters must be of pi.signals.Parameter, got {_check.brief(self.parameters)}")
+        names = [p.name for p in self.parameters]
+        if len(set(names)) < len(names):
+            raise ValueError(f"parameters are called {', '.join(names)}: each needs a name of its own")
+        _check.integer("least", self.least, low=1, allow_none=True)
+        _check.number("longest", self.longest, low=0, strict=True)
         object.__setattr__(self, "parameters", tuple(self.parameters))
         object.__setattr__(self, "least", len(self.parameters) + 1 if self.least is None else self.least)
 
@@ -163,16 +179,16 @@ def _recovering_slope(t, t1, k):
     return -k * (k - 1) * t / t1**2 * e, (k * t / t1 - 1) * e
 
 
-def decay_model(name: str, low: float, high: float) -> Model:
+def decay_model(name: str, low: float, high: float, longest: float = 2.0) -> Model:
     """a exp(-t / T)."""
-    return Model(_decay, (Parameter(name, "s", low, high),), _decay_slope, clock="echo_times")
+    return Model(_decay, (Parameter(name, "s", low, high),), _decay_slope, longest=longest, clock="echo_times")
 
 
 def turning_model(low: float, high: float, starts, tells: float) -> Model:
     """a exp(-t / T2* + 2 pi i f t); f starts from some values and is determined up to a standard deviation."""
     frequency = Parameter("frequency", "Hz", -np.inf, np.inf, tuple(starts), tells)
     return Model(_turning, (Parameter("t2star", "s", low, high), frequency), _turning_slope, least=2,
-                 clock="echo_times")
+                 longest=GRADIENT, clock="echo_times")
 
 
 def inversion_model(low: float, high: float) -> Model:

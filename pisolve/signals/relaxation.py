@@ -10,17 +10,25 @@ from pisolve import _check, backend
 from pisolve._types import ArrayLike
 from pisolve.signals._times import checked_times
 from pisolve.signals.fit import Maps, fit
-from pisolve.signals.model import decay_model, inversion_model, look_locker_model, turning_model
+from pisolve.signals.model import GRADIENT, decay_model, inversion_model, look_locker_model, turning_model
 
 _TURNS, _FAVOUR = 1.5, 0.02  # frequencies that are tried, in turns between the nearest echoes; what each turn costs
 _PIXELS = 1 << 14  # of a batch
 RANGES = {"t2": (1e-3, 5.0), "t2star": (3e-4, 2.0), "t1": (1e-2, 10.0)}  # s
 
 
+_LONGEST = 100.0  # s: no tissue has a longer time, and milliseconds are larger
+
+
 def _range(name, given):
-    low, high = RANGES[name] if given is None else given
-    low = _check.number("range", low, low=0, strict=True)
-    return low, _check.number("range", high, low=low, strict=True)
+    pair = RANGES[name] if given is None else given
+    if np.shape(pair) != (2,):
+        raise TypeError(f"range must be (low, high) in s, such as {RANGES[name]}, got {_check.brief(given)}")
+    low = _check.number("range", pair[0], low=0, strict=True)
+    high = _check.number("range", pair[1], low=low, strict=True)
+    if high > _LONGEST:
+        raise ValueError(f"range reaches {high:g} s: this looks like milliseconds, multiply it by 1e-3")
+    return low, high
 
 
 def t2(images: ArrayLike, echo_times: ArrayLike, *, axis: int = 0, noise: float | None = None,
@@ -72,11 +80,12 @@ def t2star(images: ArrayLike, echo_times: ArrayLike, *, axis: int = 0, noise: fl
     low, high = _range("t2star", range)
     images = backend.to_numpy(_check.array("images", images, complex_=False, nonzero=True))
     if images.dtype.kind != "c":
-        return fit(decay_model("t2star", low, high), images, echo_times, axis=axis, noise=noise, name="echo_times")
+        model = decay_model("t2star", low, high, GRADIENT)
+        return fit(model, images, echo_times, axis=axis, noise=noise, name="echo_times")
     if not -images.ndim <= axis < images.ndim:
         raise ValueError(f"axis {axis} does not fit images of {images.ndim} axes")
     y = np.moveaxis(images, axis, 0)
-    times = checked_times("echo_times", echo_times, count=len(y), least=2)
+    times = checked_times("echo_times", echo_times, count=len(y), least=2, longest=GRADIENT)
     rough = _loudest(y, times)
     still = y * np.exp(-2j * np.pi * rough * times.reshape(-1, *(1,) * rough.ndim))
     span = times[-1] - times[0]

@@ -15,6 +15,7 @@ from pisolve.priors.base import Prior
 from pisolve.signals._times import checked_times
 from pisolve.signals.gauss_newton import GaussNewton
 from pisolve.signals.maps import Maps
+from pisolve.signals.model import GRADIENT
 from pisolve.solvers import CG, solve
 from pisolve.solvers.base import Solver
 
@@ -110,7 +111,7 @@ class IRGNM(GaussNewton):
         y = backend.from_torch(y) if _check.is_torch(y) else y
         if len(A.ishape) < 3:
             raise ValueError(f"A takes images of shape {tuple(A.ishape)}: (echo, y, x) is needed")
-        self.times = checked_times("echo_times", echo_times, count=A.ishape[0], least=2)
+        self.times = checked_times("echo_times", echo_times, count=A.ishape[0], least=2, longest=GRADIENT)
         super().__init__(A, y, Turning(self.times, backend.zeros(A.ishape, y)), prior, damping, max_iter, solver)
 
     def run(self, start, iterations) -> Maps:

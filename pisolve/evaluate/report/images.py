@@ -15,6 +15,8 @@ from pisolve.figure import error_limit
 BUDGET = 24e6  # bytes of image data in a report, as text
 HEADROOM = {12: 2.0, 8: 1.25}  # bits -> the largest value that is kept, in units of the window's white
 LEAST = 64  # pixels: no image is made smaller than this on its shorter side
+QUANTITIES = {"relaxation": "viridis", "share": "cividis", "field": "coolwarm"}  # in which black is not determined
+MAPS = ("gray", "heat", "signed", *QUANTITIES)  # of a `Picture`
 
 
 def png(pixels, *, palette=None) -> bytes:
@@ -70,20 +72,26 @@ def colours(name: str) -> np.ndarray:
         return (np.where(share < 0, (90, 170, 255), (255, 160, 60)) * abs(share) + 0.5).astype(np.uint8)
     import matplotlib
 
-    return (matplotlib.colormaps["magma"](np.arange(256))[:, :3] * 255 + 0.5).astype(np.uint8)
+    found = (matplotlib.colormaps[QUANTITIES.get(name, "magma")](np.arange(256))[:, :3] * 255 + 0.5).astype(np.uint8)
+    if name in QUANTITIES:
+        found[0] = 0
+    return found
 
 
 def bar(name: str) -> str:
     """The colours of a map from low to high as a data URL."""
-    return address(png(np.arange(256, dtype=np.uint8)[None], palette=colours(name)))
+    return address(png(np.arange(name in QUANTITIES, 256, dtype=np.uint8)[None], palette=colours(name)))
 
 
 def picture(shown) -> str:
-    """A `Picture` as a data URL; what is not finite is drawn as its lowest value."""
+    """A `Picture` as a data URL; what is not finite is black in a map of a quantity, else drawn as its lowest value."""
     span = shown.high - shown.low
-    share = (np.nan_to_num(np.asarray(shown.image, float), nan=shown.low, posinf=shown.high, neginf=shown.low)
+    values = np.asarray(shown.image, float)
+    share = (np.nan_to_num(values, nan=shown.low, posinf=shown.high, neginf=shown.low)
              - shown.low) / (span if span > 0 else 1.0)
     index = (255 * np.clip(share, 0, 1) + 0.5).astype(np.uint8)
+    if shown.map in QUANTITIES:
+        index = np.where(np.isfinite(values), np.maximum(index, 1), 0).astype(np.uint8)
     return address(png(index, palette=None if shown.map == "gray" else colours(shown.map)))
 
 

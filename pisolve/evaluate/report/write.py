@@ -62,24 +62,21 @@ def render(comparison, title: str = "") -> str:
     jinja2 = _check.extra("jinja2", "report")
     _check.extra("matplotlib", "report")
     images = pictures.sources(comparison)
-    sections = [_section(s, comparison) for s in comparison.sections]
+    sections = [drawn(s, list(comparison.methods)) for s in comparison.sections]
     spent = sum(len(p["address"]) for s in sections for p in s["pictures"])
     budget = max(pictures.BUDGET - spent, pictures.BUDGET / 4)
     chosen = replace(pictures.plan(images, budget), what=tuple(map(what, comparison.settings)))
     data, scales, plan = pictures.encode(images, chosen, budget)
     notes = [*plan.notes, *_clipped(comparison, scales)]
-    style, script = ("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
-                     for names in (STYLES, SCRIPTS))
+    style, script = joined(STYLES), joined(SCRIPTS)
     paper = sheets(comparison, images, scales, plan, _caption)
-    style += _proportions(sections, paper)
+    style += proportions(sections, paper)
     scans = list(dict.fromkeys(s.scan for s in comparison.settings))
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
-                                     lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=_shown)
-    environment.filters["markup"] = jinja2.utils.markupsafe.Markup  # of what is made and escaped here
+    environment = environment_of(jinja2)
     parts = [_part(kind, part) for kind, part in comparison.by_sampling().items()]
     return environment.get_template("report.html").render(
         title=title or "Comparison: " + ", ".join(scans), comparison=comparison, words=words, style=style,
-        script=script, style_hash=_hash(style), script_hash=_hash(script), parts=parts,
+        script=script, style_hash=digest(style), script_hash=digest(script), parts=parts,
         oracle=comparison.about.get("tune") == "reference", warnings=words.warnings(comparison, notes),
         terms=words.terms(comparison), settings=words.settings(comparison),
         split=words.by_setting(comparison) if len(comparison.settings) > len(parts) else None,
@@ -91,12 +88,11 @@ def render(comparison, title: str = "") -> str:
         if comparison.about.get("plan") is not None else "",
         versions=words.versions(comparison), bits=plan.bits, images=sorted(data.items()),
         data=_json(_viewer(comparison, images, scales, plan)),
-        paper=paper, pixels=words.pixels(comparison),
-        bars={name: pictures.bar(name) for name in ("gray", "heat", "signed")},
+        paper=paper, pixels=words.pixels(comparison), bars=bars_of(comparison.sections),
         unreferenced=[s.label for s in comparison.settings if s.reference is None])
 
 
-def _proportions(sections, paper) -> str:
+def proportions(sections, paper=()) -> str:
     """The rules that draw pixels as large as they are, where they are not square."""
     rules = [f".picture-{s}-{p} {{ aspect-ratio: {picture['ratio']:.6g}; }}" for s, section in enumerate(sections, 1)
              for p, picture in enumerate(section["pictures"], 1) if picture["ratio"]]
@@ -118,7 +114,27 @@ def _shown(value):
     return printable(value, lines=True) if type(value) is str else value
 
 
-def _hash(text: str) -> str:
+def environment_of(jinja2):
+    """jinja2 as the templates want it."""
+    made = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
+                              lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=_shown)
+    made.filters["markup"] = jinja2.utils.markupsafe.Markup  # of what is made and escaped here
+    return made
+
+
+def joined(names) -> str:
+    """Files of the templates' folder, one behind the other."""
+    return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
+
+
+def bars_of(sections) -> dict:
+    """The bars of all colours that pictures of sections may have: {name: data URL}."""
+    used = {p.map for s in sections for p in s.pictures.values()}
+    return {name: pictures.bar(name) for name in pictures.MAPS if name in (*pictures.MAPS[:3], *used)}
+
+
+def digest(text: str) -> str:
+    """What a content security policy calls a text."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -170,8 +186,8 @@ def _caption(comparison, k, name, s) -> str:
     return "  ·  ".join(f"{words.METRICS.get(m, (m,))[0]} {words.value(m, x, unit=True) or 'none'}" for m, x in shown)
 
 
-def _section(section, comparison) -> dict:
-    """A `Section` as what the template draws."""
+def drawn(section, methods=()) -> dict:
+    """A `Section` as what the template draws; methods have their colours in its curves."""
     return {"title": section.title, "warnings": section.warnings,
             "paragraphs": [p.strip() for p in section.text.split("\n\n") if p.strip()],
             "table": words.table(section.rows) if section.rows else None,
@@ -180,7 +196,7 @@ def _section(section, comparison) -> dict:
                           "ratio": None if p.pixel[0] == p.pixel[1] else
                           p.image.shape[1] * p.pixel[1] / (p.image.shape[0] * p.pixel[0])}
                          for name, p in section.pictures.items()],
-            "curves": [svg.lines(c, list(comparison.methods)) for c in section.curves]}
+            "curves": [svg.lines(c, list(methods)) for c in section.curves]}
 
 
 def _own(comparison, k):

@@ -51,4 +51,4 @@ addEventListener("beforeprint", () => { before = document.documentElement.datase
 addEventListener("afterprint", () => { document.documentElement.dataset.theme = before; });
 
 $("theme").addEventListener("click", toggleTheme);
-$("help-open").addEventListener("click", () => $("help").showModal());
+$("help-open")?.addEventListener("click", () => $("help").showModal());

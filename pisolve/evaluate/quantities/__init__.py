@@ -1,0 +1,1 @@
+"""Maps of quantities compared: bias and precision by region, with units."""
