@@ -5,10 +5,10 @@
 
 The scans of `heldout.py` at 4x random, 8 draws each with `denoiser-fast`, beside plug-and-play with the same denoiser.
 Over the body, of magnitudes, after one gain that fits all: `held` is the share of pixels whose truth lies in the 50 and
-90 % intervals of `Samples.interval`; `ranks` how many of the 8 draws are below the truth, the share of pixels for 0 ... 8,
-1/9 each where draws and truth are alike; `ratio` the rms error of the mean over the rms standard deviation that is
-claimed for it. The lesion, a disc of 3 pixels' radius, is added to a held-out slice before it is sampled: `shown` is its
-contrast with the ring around it over the true one, in each draw.
+90 % intervals of `Samples.interval`; `ranks` how many of the 8 draws are below the truth, the share of pixels for each
+of 0 to 8, 1/9 where draws and truth are alike; `ratio` the rms error of the mean over the rms standard deviation that
+is claimed for it. The lesion, a disc of 3 pixels' radius, is added to a held-out slice before it is sampled: `shown` is
+its contrast with the ring around it over the true one, in each draw.
 """
 
 import json

@@ -65,8 +65,8 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
         vary: the axis whose parts have a pattern each, such as "frame", see `Sampling`.
         spokes: of a simulated trajectory in place of `accel`, a number or a list of them; `mask` is "radial" then where
             nothing is said.
-        analyses: further sections of the report, out of "stability" (minutes), "uncertainty" and "visibility", on the
-            middle slice of the first scan under the first sampling.
+        analyses: further sections of the report, out of "stability" (minutes), "uncertainty", "visibility" and
+            "posterior" (minutes), on the middle slice of the first scan under the first sampling.
         folder: where everything is kept: a comparison that was stopped or killed goes on there, and what is done is not
             done again. None: a temporary one.
         report: path of an HTML report, or None.
