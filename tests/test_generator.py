@@ -44,7 +44,7 @@ def test_an_image_in_the_range_is_found_in_any_unit_and_phase(planes):
     before = {k: v.clone() for k, v in G.state_dict().items()}
     image = 30j * made(G, 5)
     A, y = problem(image)
-    done = pi.solve(A, y, pi.Generator(G, latent=6, restarts=3), max_iter=30)
+    done = pi.solve(A, y, pi.Generator(G, latent=6, restarts=2), max_iter=16)
     assert pi.metrics.psnr(abs(image), abs(done.x)) > 40
     assert np.linalg.norm(done.x - image) < 0.02 * np.linalg.norm(image)
     assert done.state.aux["best"].min() < 0.01
@@ -55,7 +55,7 @@ def test_an_image_in_the_range_is_found_in_any_unit_and_phase(planes):
 def test_the_image_is_that_of_the_best_restart_and_one_out_of_range_says_so():
     G = Tiny()
     A, y = problem(pi.phantom.brain(SHAPE, 4).image)
-    done = pi.solve(A, y, pi.Generator(G, latent=6, restarts=3), max_iter=4)
+    done = pi.solve(A, y, pi.Generator(G, latent=6, restarts=3), max_iter=1)
     best = done.state.aux["best"]
     assert np.ptp(best) > 0
     assert np.array_equal(done.x, done.state.aux["images"][int(best.argmin())])
