@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import sigpy
 import torch
-from cases import quadratic_denoiser
+from cases import SAMPLERS, quadratic_denoiser
 
 import pisolve as pi
 from pisolve.solvers import draws, posterior
 
 SIZE, NOISE = 12, 0.3
-EXACT = pi.ImplicitLangevin(levels=120, first=2.0, last=0.03, heat=1.0)
+EXACT = SAMPLERS["implicit-langevin"]
 
 
 def covariance_of_prior():
@@ -59,14 +59,10 @@ def derived():
     return pi.Score(pi.Denoiser(Wiener(), channels="parts", noise_input="float"))
 
 
-@pytest.mark.parametrize(("sampler", "score"), [
-    (EXACT, None),
-    (pi.SplitGibbs(levels=120, first=2.0, last=0.03, steps=6, spread=1.0, inner=30), None),
-    (pi.Langevin(levels=100, first=2.0, last=0.05, steps=20, step=0.2), None),
-    (pi.DPS(levels=150, first=4.0, last=0.03, inner=16), derived)], ids=["implicit", "gibbs", "langevin", "dps"])
-def test_a_gaussian_prior_has_its_closed_form(sampler, score):
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_gaussian_prior_has_its_closed_form(name):
     n = 600
-    found, sample, mean, covariance = moments(sampler, score and score(), n)
+    found, sample, mean, covariance = moments(SAMPLERS[name], derived() if name == "dps" else None, n)
     spread = np.sqrt(2 * covariance.diagonal().real)  # of both parts
     assert (abs(found - mean) < 0.1 * spread).all()  # three times the Monte Carlo error
     total = np.trace(covariance).real
@@ -121,12 +117,12 @@ def test_units_and_slices():
     assert not np.array_equal(two.samples[:, 0], two.samples[:, 1])  # each slice has noise of its own
 
 
-@pytest.mark.parametrize("sampler", [pi.ImplicitLangevin(levels=3), pi.SplitGibbs(levels=3), pi.Langevin(levels=3),
-                                     pi.DPS(levels=3), pi.DPS(levels=3, zeta=0.5)])
+@pytest.mark.parametrize("sampler", [*SAMPLERS.values(), pi.DPS(zeta=0.5)], ids=[*SAMPLERS, "dps-published"])
 def test_torch_gives_what_numpy_gives(sampler):
     mps = pi.phantom.brain((12, 8), 2).mps.astype(complex)
     A = pi.linops.sense(mps, np.arange(8) % 2 == np.ones((12, 1)))
     y, shrink = A(np.ones((12, 8), complex)), pi.Score(lambda x, sigma: x / (1 + sigma**2))
+    sampler = replace(sampler, levels=3)
     here = draws(pi.Problem(A, y), shrink, sampler, noise=NOISE, n=1)[0]
     there = draws(pi.Problem(A, torch.from_numpy(y)), shrink, sampler, noise=NOISE, n=1)[0]
     assert torch.is_tensor(there)
