@@ -72,10 +72,13 @@ def smooth_phase(shape, seed) -> np.ndarray:
     return a[0] + a[1] * y + a[2] * x + a[3] * x * y + a[4] * y * y
 
 
-def simulate(volume, index, which, noise, seed) -> pi.io.Scan:
-    """Fully sampled k-space (1, coil, ky, kx) of a slice with a smooth phase; the reference is its noise-free RSS."""
+def simulate(volume, index, which, noise, seed, added=0.0) -> pi.io.Scan:
+    """Fully sampled k-space (1, coil, ky, kx) of a slice with a smooth phase; the reference is its noise-free RSS.
+
+    `added` is a picture (y, x) that is added to the slice.
+    """
     rng = np.random.default_rng([seed, index])
-    image = picture(volume, index)
+    image = picture(volume, index) + added
     clean = coils(which, image.shape) * (image * np.exp(1j * smooth_phase(image.shape, seed)))
     white = rng.standard_normal((*clean.shape, 2)).view(complex)[..., 0]
     kspace = pi.backend.fft(clean, (-2, -1)) + noise * white

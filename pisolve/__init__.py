@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pisolve.priors import *
     from pisolve.problem import Problem
     from pisolve.recipe import Recipe, Samples, ScanNoise, device, quantify, recon, sample, scan_noise
-    from pisolve.scan_specific import Fit, Untrained, ZeroShot
+    from pisolve.scan_specific import Fit, Generator, Untrained, ZeroShot
     from pisolve.server import serve
     from pisolve.solvers import *
     from pisolve.tuning import Tuning, tune
@@ -57,11 +57,11 @@ _NAMES = {  # room: what of it is a public name here; all of `priors` and `solve
                "as_sigpy"],
     "problem": ["Problem"],
     "recipe": ["Recipe", "Samples", "ScanNoise", "device", "quantify", "recon", "sample", "scan_noise"],
-    "scan_specific": ["Fit", "Untrained", "ZeroShot"],
+    "scan_specific": ["Fit", "Generator", "Untrained", "ZeroShot"],
     "server": ["serve"],
-    "solvers": ["ADMM", "CG", "FISTA", "GMRES", "HQS", "LSMR", "LSQR", "PDHG", "POGM", "DataProx", "GradientDescent",
-                "Langevin", "Relaxed", "Result", "Solver", "SplitGibbs", "State", "choose", "draws",
-                "iterate", "load_state", "save_state", "solve"],
+    "solvers": ["ADMM", "CG", "DPS", "FISTA", "GMRES", "HQS", "LSMR", "LSQR", "PDHG", "POGM", "DataProx",
+                "GradientDescent", "ImplicitLangevin", "Langevin", "Relaxed", "Result", "Solver", "SplitGibbs", "State",
+                "choose", "draws", "iterate", "load_state", "save_state", "solve"],
     "tuning": ["Tuning", "tune"],
 }
 _ROOM = {name: room for room, names in _NAMES.items() for name in names}

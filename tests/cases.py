@@ -379,6 +379,13 @@ NETWORKS = {
 }
 ONE_SIZE = {"automap": (32, 32), "automap-maps": (32, 32)}
 
+SAMPLERS = {  # with settings at which a Gaussian prior has the moments of the closed form, see test_posterior.py
+    "implicit-langevin": pi.ImplicitLangevin(levels=120, first=2.0, last=0.03, heat=1.0),
+    "split-gibbs": pi.SplitGibbs(levels=120, first=2.0, last=0.03, steps=6, spread=1.0, inner=30),
+    "langevin": pi.Langevin(levels=100, first=2.0, last=0.05, steps=20, step=0.2),
+    "dps": pi.DPS(levels=150, first=4.0, last=0.03, inner=16),
+}
+
 SOLVERS = {
     "cg": pi.CG(),
     "gradient-descent": pi.GradientDescent(),

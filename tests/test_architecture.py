@@ -17,6 +17,7 @@ from pisolve import _words, linops, priors, solvers
 from pisolve.cli.main import WORDS
 from pisolve.recipe import named
 from pisolve.solvers.base import walk
+from pisolve.solvers.posterior import Sampler
 
 ROOT = Path(pi.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -301,7 +302,8 @@ def test_every_linop_stands_in_the_table():
 
 
 @pytest.mark.parametrize(("room", "base", "table"), [
-    (priors, pi.Prior, cases.PRIORS), (solvers, solvers.Solver, cases.SOLVERS)])
+    (priors, pi.Prior, cases.PRIORS), (solvers, solvers.Solver, cases.SOLVERS),
+    (solvers, Sampler, cases.SAMPLERS)])
 def test_every_prior_and_solver_stands_in_the_table(room, base, table):
     classes = {c for c in vars(room).values() if inspect.isclass(c) and issubclass(c, base) and c is not base}
     used = {type(q) for entry in table.values() for q in (walk(entry) if base is pi.Prior else [entry])}

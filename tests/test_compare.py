@@ -478,6 +478,16 @@ def test_an_analysis_that_fails_loses_nothing(scan, tmp_path):
     assert "Where could something hide?" in [s.title for s in result.sections]
 
 
+def test_draws_from_the_posterior_are_a_section_of_each_method_with_a_denoiser(scan):
+    options = {"accel": 2, "slices": 0, "tune": None, "analyses": ["posterior"]}
+    methods = {"pnp": pi.Recipe(pi.PnP(lambda x, s: x / (1 + s * s), 0.1), max_iter=2), "sense": "sense"}
+    section = pi.compare(scan, methods, **options).sections[-1]
+    assert section.title == "Uncertainty: draws from the posterior, pnp"
+    assert {"std", "mean", "sample 3"} <= set(section.pictures)
+    section = pi.compare(scan, ["sense"], **options).sections[-1]
+    assert "no method here has a denoiser" in str(section.warnings)
+
+
 def test_oracle_with_several_sets_of_maps(scan):
     sets = pi.io.Scan(scan.kspace[0], mps=pi.calib.espirit(scan.kspace[0], sets=2))
     with pytest.raises(ValueError, match="several"):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from cases import quadratic_denoiser
 from conftest import data_path
 from helpers import refused
 from scipy import special
@@ -259,6 +260,21 @@ def test_dropout_layers_stay_active(kind):
         np.testing.assert_allclose(spread, expected, rtol=0.03)
 
 
+def test_draws_from_the_posterior_by_the_denoiser_of_a_recipe_or_a_score():
+    recipe = pi.Recipe(pi.PnP(quadratic_denoiser, 0.1), max_iter=5)
+    found = uncertainty(recipe, FOURTH, by="posterior", n=3)
+    assert found.samples.shape == (3, *found.image.shape)
+    drawn = pi.sample(FOURTH, pi.Score(quadratic_denoiser), n=3, recipe=recipe)
+    np.testing.assert_array_equal(found.samples, drawn.samples)
+    np.testing.assert_allclose(found.mean, drawn.mean, rtol=1e-5, atol=1e-7)
+    given = uncertainty(WAVELET, FOURTH, by="posterior", n=3, score=pi.Score(quadratic_denoiser))
+    np.testing.assert_array_equal(given.samples, found.samples)
+    section = found.section()
+    assert list(section.pictures) == ["image", "std", "mean", "sample 1", "sample 2", "sample 3"]
+    assert "drawn from the posterior" in section.text
+    assert "unlike its training" in section.text
+
+
 def test_a_unet_with_dropout(one_thread):
     torch.manual_seed(0)
     unet = pi.nets.ZeroFilledUNet(chans=4, pools=1, drop_prob=0.2)
@@ -320,6 +336,9 @@ def test_failed_images_are_left_out():
     (pi.Recipe(method=pi.Spirit()), {"by": "sure"}, ValueError, "by='sure' needs SENSE"),
     (pi.Recipe(method=pi.Grappa()), {"by": "sure"}, ValueError, "by='sure' needs SENSE"),
     (WAVELET, {"by": "masks", "n": 2, "reference": TRUTH[1:]}, ValueError, "reference has shape"),
+    (WAVELET, {"by": "posterior"}, ValueError, "needs a denoiser for any level: score=pi.Score"),
+    (WAVELET, {"by": "posterior", "score": quadratic_denoiser}, TypeError, "score must be"),
+    (WAVELET, {"score": pi.Score(quadratic_denoiser)}, ValueError, "score has no effect on by='replicas'"),
     (WAVELET, {"seed": 1.5}, TypeError, "seed must be"),
 ])
 def test_bad_input(recipe, options, kind, message):

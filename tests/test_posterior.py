@@ -1,15 +1,18 @@
 """Draws from the posterior: for a Gaussian prior mean and covariance are those of the closed form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sigpy
 import torch
-from cases import quadratic_denoiser
+from cases import SAMPLERS, quadratic_denoiser
 
 import pisolve as pi
-from pisolve.solvers import draws
+from pisolve.solvers import draws, posterior
 
 SIZE, NOISE = 12, 0.3
+EXACT = SAMPLERS["implicit-langevin"]
 
 
 def covariance_of_prior():
@@ -35,22 +38,55 @@ def gaussian(n=1):
     return pi.Problem(A, np.repeat(y[:, None], n, axis=1)), mean, covariance
 
 
-@pytest.mark.parametrize("sampler", [
-    pi.SplitGibbs(levels=120, first=2.0, last=0.03, steps=6, spread=1.0, inner=30),
-    pi.Langevin(levels=100, first=2.0, last=0.05, steps=20, step=0.2)], ids=["gibbs", "langevin"])
-def test_a_gaussian_prior_has_its_closed_form(sampler):
-    n = 600
+class Wiener(torch.nn.Module):
+    """`wiener` for torch, which differentiates it."""
+
+    def forward(self, x, sigma):
+        C = torch.from_numpy(covariance_of_prior())
+        return torch.matmul(C @ torch.linalg.inv(C + float(sigma) ** 2 * torch.eye(SIZE)), x)
+
+
+def moments(sampler, score=None, n=600):
+    """(mean and covariance of n draws, those of the closed form) of the Gaussian problem."""
     problem, mean, covariance = gaussian(n)
-    found = draws(problem, pi.Score(wiener), sampler, noise=NOISE, n=1)[0]
+    found = draws(problem, score or pi.Score(wiener), sampler, noise=NOISE, n=1)[0]
+    centred = (found - found.mean(1, keepdims=True)) / np.sqrt(2)  # of each part
+    return found.mean(1), centred @ centred.conj().T / n, mean, covariance
+
+
+def derived():
+    """The same denoiser with a derivative."""
+    return pi.Score(pi.Denoiser(Wiener(), channels="parts", noise_input="float"))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_gaussian_prior_has_its_closed_form(name):
+    n = 600
+    found, sample, mean, covariance = moments(SAMPLERS[name], derived() if name == "dps" else None, n)
     spread = np.sqrt(2 * covariance.diagonal().real)  # of both parts
-    assert (abs(found.mean(1) - mean) < 0.1 * spread).all()  # three times the Monte Carlo error
-    centred = (found - found.mean(1, keepdims=True)) / np.sqrt(2)
-    sample = centred @ centred.conj().T / n
+    assert (abs(found - mean) < 0.1 * spread).all()  # three times the Monte Carlo error
     total = np.trace(covariance).real
     assert np.linalg.norm(sample - covariance) < 1.5 * total / np.sqrt(n)  # Monte Carlo: total / sqrt(n)
     assert np.trace(sample).real == pytest.approx(total, rel=0.08)
     prior = np.linalg.norm(covariance_of_prior() - covariance)
     assert prior > 0.5 * np.linalg.norm(covariance)  # what was measured matters
+
+
+def test_noise_averaged_over_two_steps_is_what_makes_the_variance_right(monkeypatch):
+    monkeypatch.setattr(posterior, "mixed", lambda before, now, heat: now)
+    fresh, covariance = (np.trace(m).real for m in moments(EXACT)[1::2])
+    assert fresh < 0.8 * covariance
+
+
+def test_heat_multiplies_the_covariance():
+    found, sample, mean, covariance = moments(replace(EXACT, heat=2.0))
+    assert np.trace(sample).real == pytest.approx(2 * np.trace(covariance).real, rel=0.08)
+    assert (abs(found - mean) < 0.15 * np.sqrt(2 * covariance.diagonal().real)).all()
+
+
+def test_the_published_step_of_dps_draws_from_no_posterior():
+    found, _, mean, covariance = moments(pi.DPS(levels=150, first=4.0, last=0.03, zeta=1.0), derived())
+    assert (abs(found - mean) / np.sqrt(2 * covariance.diagonal().real)).max() > 0.3  # ten times the Monte Carlo error
 
 
 def scan_of(seed=0):
@@ -81,15 +117,39 @@ def test_units_and_slices():
     assert not np.array_equal(two.samples[:, 0], two.samples[:, 1])  # each slice has noise of its own
 
 
-@pytest.mark.parametrize("sampler", [pi.SplitGibbs(levels=3), pi.Langevin(levels=3)])
+@pytest.mark.parametrize("sampler", [*SAMPLERS.values(), pi.DPS(zeta=0.5)], ids=[*SAMPLERS, "dps-published"])
 def test_torch_gives_what_numpy_gives(sampler):
     mps = pi.phantom.brain((12, 8), 2).mps.astype(complex)
     A = pi.linops.sense(mps, np.arange(8) % 2 == np.ones((12, 1)))
     y, shrink = A(np.ones((12, 8), complex)), pi.Score(lambda x, sigma: x / (1 + sigma**2))
+    sampler = replace(sampler, levels=3)
     here = draws(pi.Problem(A, y), shrink, sampler, noise=NOISE, n=1)[0]
     there = draws(pi.Problem(A, torch.from_numpy(y)), shrink, sampler, noise=NOISE, n=1)[0]
     assert torch.is_tensor(there)
     assert np.allclose(there.numpy(), here, atol=1e-6)
+
+
+def test_the_derivative_of_a_score_is_the_network_s():
+    x, v = (np.random.default_rng(k).standard_normal((2, SIZE, 1)).view() for k in (0, 1))
+    x, v = x[0] + 1j * x[1], v[0] + 1j * v[1]
+    mean, pulled = derived().linear(x, 0.3)
+    assert np.allclose(mean, wiener(x, 0.3))
+    assert np.allclose(pulled(v), wiener(v, 0.3))  # symmetric
+    assert np.allclose(pulled(1j * v), 1j * wiener(v, 0.3))  # and once more
+    with pytest.raises(TypeError, match="derivative of quadratic_denoiser"):
+        pi.Score(quadratic_denoiser).linear(x, 0.3)
+
+
+def test_intervals_hold_for_what_is_drawn_alike():
+    rng = np.random.default_rng(0)
+    images = 5 + rng.standard_normal((9, 50, 60)).astype(complex)
+    found = pi.Samples(images[:8], None, None, None, None, None, 0, 0.0)
+    for share in (0.5, 0.9):
+        low, high = found.interval(share)
+        held = ((low < images[8].real) & (images[8].real < high)).mean()
+        assert held == pytest.approx(share, abs=0.02)  # 3 times 0.5 / sqrt(3000) is 0.027
+    with pytest.raises(ValueError, match="share must be"):
+        found.interval(1.0)
 
 
 def test_a_score_is_tweedie_s():
@@ -105,6 +165,7 @@ def test_a_score_is_tweedie_s():
     (lambda: pi.sample(scan_of(), pi.Score(quadratic_denoiser), n=0), ValueError, "n must be"),
     (lambda: pi.sample(scan_of(), pi.Score(quadratic_denoiser), recipe=pi.Recipe(method=pi.Grappa())), ValueError,
      "sample is for"),
+    (lambda: pi.sample(scan_of(), pi.Score(quadratic_denoiser), pi.DPS(levels=3), n=1), TypeError, "ImplicitLangevin"),
     (lambda: pi.SplitGibbs(first=0.1, last=0.2), ValueError, "first must be"),
     (lambda: pi.Langevin(levels=1), ValueError, "levels must be")])
 def test_what_is_refused(call, error, message):

@@ -3,7 +3,7 @@
 from pisolve.cli.options import add_method
 from pisolve.cli.parser import add_word
 
-KINDS = ("replicas", "sure", "masks", "dropout")
+KINDS = ("replicas", "sure", "masks", "dropout", "posterior")
 
 
 def add(words) -> None:
@@ -12,9 +12,9 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
-    add_method(new, image=True, noise=True, seed="the pattern, noise, probes and masks")
+    add_method(new, image=True, noise=True, seed="the pattern, noise, probes, masks and draws")
     new.add_argument("--by", choices=KINDS, default="replicas", help="default: replicas")
-    new.add_argument("-n", type=int, help="images to make; default: 30 replicas, 4 probes, 8 masks")
+    new.add_argument("-n", type=int, help="images to make; default: 30 replicas, 4 probes, 8 masks, 8 draws")
 
 
 def run(a) -> None:

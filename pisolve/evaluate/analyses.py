@@ -19,6 +19,7 @@ from pisolve.evaluate.planes import one_part, told, which
 from pisolve.evaluate.realism import TITLE, compared
 from pisolve.evaluate.section import Curves, Picture, Section
 from pisolve.evaluate.stability.stability import stability
+from pisolve.evaluate.uncertainty.posterior import score_of
 from pisolve.evaluate.uncertainty.uncertainty import uncertainty
 from pisolve.prepare import Sampling, fully_sampled
 
@@ -83,7 +84,7 @@ def analyse(names, plan: Plan, work: Path, comparison: Comparison, progress: boo
             elif name == "gfactor":
                 out += gfactors(recipes, one, where, progress)
             elif recipes:
-                out += (_stability if name == "stability" else _uncertainty)(recipes, plan, one, where, progress)
+                out += _EACH[name](recipes, plan, one, where, progress)
         except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:  # the others are worth it
             out.append(Section(name.capitalize(), warnings=[f"{name} could not be done: {error}"]))
     return [section.on(comparison.settings[0].pixel) for section in out]
@@ -147,3 +148,18 @@ def _uncertainty(recipes, plan, one, where, progress) -> list[Section]:
     left = [n for n in recipes if n not in pictures]
     text += where + (f" Not done for {', '.join(left)}: k-space methods." if left else "")
     return [Section("Uncertainty: noise in the image", text, rows, pictures, warnings=notes)]
+
+
+def _posterior(recipes, plan, one, where, progress) -> list[Section]:
+    """Draws by the denoiser of each method that has one."""
+    out = []
+    for name, recipe in recipes.items():
+        if score_of(recipe) is not None:
+            part = uncertainty(recipe, one, by="posterior", progress=progress).section()
+            out.append(replace(part, title=f"Uncertainty: draws from the posterior, {name}", text=part.text + where))
+    if not out:
+        raise ValueError("no method here has a denoiser for any level, such as pnp: there is nothing to draw with")
+    return out
+
+
+_EACH = {"stability": _stability, "uncertainty": _uncertainty, "posterior": _posterior}

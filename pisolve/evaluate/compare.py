@@ -74,8 +74,9 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
         spokes: of a simulated trajectory in place of `accel`, a number or a list of them; `mask` is "radial" then where
             nothing is said.
         analyses: further sections of the report, out of "stability" (minutes), "uncertainty", "visibility" and
-            "gfactor" (of linear methods), on the middle slice of the first scan under the first sampling, and "realism"
-            of all of them, which comes by itself where a method is a network that was trained against a critic.
+            "gfactor" (of linear methods), "posterior" (minutes), on the middle slice of the first scan under the first
+            sampling, and "realism" of all of them, which comes by itself where a method is a network that was trained
+            against a critic.
         lpips: (network, weights) as `metrics.lpips` takes them, or the paths of torchvision's AlexNet and of LPIPS's
             `alex.pth`: LPIPS is one of the metrics then, where there is a reference.
         signal: maps of a signal model from the images of each method, compared by bias and precision in further

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from pisolve import backend
+from pisolve._check import is_torch
 from pisolve._types import Array, ArrayLike
 from pisolve.priors.adapter import as_denoiser
 
@@ -41,6 +44,34 @@ class Score:
 
     def __call__(self, x: ArrayLike, sigma: float) -> Array:
         return (self.denoiser(x, sigma) - x) / sigma**2
+
+    def linear(self, x: ArrayLike, sigma: float) -> tuple[Array, Callable]:
+        """(D(x, sigma), v -> J^H v) with J the derivative of D at x, over real and imaginary parts.
+
+        Raises:
+            TypeError: a denoiser that torch cannot differentiate.
+        """
+        import torch
+
+        with torch.enable_grad(), backend.joined(x):
+            there = backend.to_torch(x).detach().requires_grad_()
+            try:
+                mean = self.denoiser(there, sigma)
+            except (RuntimeError, TypeError) as error:
+                raise TypeError(self._underived()) from error
+        if not mean.requires_grad:
+            raise TypeError(self._underived())
+
+        def pulled(v):
+            with backend.joined(x):
+                found, = torch.autograd.grad(mean, there, backend.to_torch(v), retain_graph=True)
+            return found if is_torch(x) else backend.from_torch(found, x)
+
+        return mean.detach() if is_torch(x) else backend.from_torch(mean, x), pulled
+
+    def _underived(self):
+        return (f"the derivative of {self.denoiser.name} is asked for, and torch cannot take it: give a torch module, "
+                "or a sampler without it, pi.ImplicitLangevin()")
 
     def __repr__(self):
         return f"Score({self.denoiser.name})"

@@ -19,7 +19,7 @@ _KNOWN = {cls.__name__: cls for module in (priors, solvers) for cls in vars(modu
 _KNOWN |= {"Scaled": Scaled, "Sum": Sum}
 _FORMER = {cls.__name__: cls.former for cls in (Compress, Espirit)}  # what arguments were called in older files
 _LATER = ("weights", "spokes")  # arguments that are written where they are not None
-_FITTED = ("Fit", "Untrained", "ZeroShot")  # of `scan_specific`, which loads torch
+_FITTED = ("Fit", "Generator", "Untrained", "ZeroShot")  # of `scan_specific`, which loads torch
 _NETWORKS = ("LearnedMaps",)  # parts of `nets`, which loads torch
 
 

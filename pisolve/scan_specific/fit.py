@@ -27,9 +27,10 @@ class Task:
     Attributes:
         runs: number of independent fits.
         steps, lr, keep, clip, patience, slack: what `Fit` takes where it is given None.
+        chooses: whether the image is that of the run with the least score; else it is the mean of all runs.
     """
 
-    runs = 1
+    runs, chooses = 1, False
     steps, lr, keep, clip, patience, slack = 25, 1e-3, 0.9, 1.0, 20, 0.0
 
     def module(self, run: int) -> torch.nn.Module:
@@ -194,9 +195,11 @@ class Fit(Solver):
             if aux["since"][run] < patience:
                 self._advance(task, run, aux)
         images, xp = aux["images"], backend.namespace(aux["images"])
-        x = images[0] if task.runs == 1 else images.mean(0)
+        x = mean = images[0] if task.runs == 1 else images.mean(0)
+        if task.chooses:
+            x = images[int(aux["best"].argmin())]
         if task.runs > 1:
-            spread = abs(images - x) ** 2
+            spread = abs(images - mean) ** 2
             aux["std"] = xp.sqrt(spread.sum(0) / (task.runs - 1))
         left = 1 - aux["since"] / patience
         return state.next(x, float(left.max()) if np.isfinite(aux["loss"]).all() else math.inf, **aux)

@@ -45,6 +45,57 @@ class Sampler:
 
 
 @dataclass(frozen=True)
+class ImplicitLangevin(Sampler):
+    """Annealed Langevin dynamics whose steps are implicit in the data: one denoising and one solve by CG for a step.
+
+        x <- argmin_u 1/(2 s^2) ||A u - y - s m_1||^2 + 1/(2 r^2) ||u - D(x, r) - r m_2||^2
+        m = sqrt(T) (n + n_before) / sqrt(2),    n ~ N(0, I)
+
+    with s the noise of y, r the level, which falls at each step, and n_before the n of the step before. This is a step
+    x <- x + P grad log p_r(x | y) + noise, with P = (A^H A / s^2 + I / r^2)^-1: as long as it can be, since P takes all
+    directions at once, those that were measured and those that were not. With fresh noise at each step the variance
+    would be too small by up to a half where the data say little; with noise averaged over two steps (Leimkuhler and
+    Matthews) it is that of p_r(x | y), exactly for a Gaussian prior, whatever the step.
+
+    Use:
+        where the image's uncertainty is asked for: what `sample` takes by itself. It costs `levels` + 1 calls of the
+        denoiser for a draw.
+
+    Args:
+        levels, first, last: how many levels r, which is how many steps, from which to which, in the image's units.
+            For a Gaussian prior std is 4 % too large with 60, 1.5 % with 120.
+        heat: T, the variance of the noise in m: draws are from p(x | y)^(1 / T), whose covariance is T times as large.
+            1 is the posterior by the score as it is. A network's score is a little too sure, and with 1.1 intervals
+            held on the tuning scans.
+        inner: most conjugate gradient steps of each.
+
+    Reference:
+        Jalal et al., NeurIPS 2021 (annealing); Leimkuhler and Matthews, Appl Math Res Express (2013) 34 (the averaged
+        noise); Papandreou and Yuille, NeurIPS 2010 (Gaussian draws by CG); Song, Meng and Ermon, ICLR 2021 (few steps).
+
+    Example:
+        pi.sample(scan, pi.Score(D), pi.ImplicitLangevin(levels=50), n=2)
+    """
+
+    levels: int = 60
+    last: float = 0.003
+    heat: float = 1.1
+    inner: int = 15
+
+    def draw(self, problem: Problem, score: Any, noise: ArrayLike, rng: Any) -> Any:
+        integer("inner", self.inner, low=1)
+        number("heat", self.heat, low=0, strict=True)
+        x = problem.AHy + self.first * normal(problem.AHy, rng)
+        before = _white(problem, rng)
+        for r in self.falling():
+            now = _white(problem, rng)
+            n_data, n_image = mixed(before, now, self.heat)
+            x = _consistent(problem, score.mean(x, r) + r * n_image, n_data, noise, r, self.inner)
+            before = now
+        return score.mean(x, self.last)
+
+
+@dataclass(frozen=True)
 class SplitGibbs(Sampler):
     """Annealed split Gibbs sampling, exact data consistency by conjugate gradients and a few denoising steps in turns.
 
@@ -57,7 +108,8 @@ class SplitGibbs(Sampler):
     the steps become many, z is a draw from the posterior, whatever k; with few steps k says how wide the draws are.
 
     Use:
-        where the image's uncertainty is asked for, at `levels` times `steps` calls of the denoiser for a draw.
+        as the reference for `ImplicitLangevin`, at `levels` times `steps` calls of the denoiser for a draw: right with
+        many of both only.
 
     Args:
         levels, first, last: how many levels r, from which to which, in the image's units.
@@ -82,11 +134,10 @@ class SplitGibbs(Sampler):
         integer("steps", self.steps, low=1)
         integer("inner", self.inner, low=1)
         number("spread", self.spread, low=0, high=1)
-        x = z = problem.AHy
+        z = problem.AHy
         for r in self.falling():
-            ratio = (noise / r) ** 2
-            b = problem.AHy + noise * problem.A.H(normal(problem.y, rng)) + ratio * (z + r * normal(z, rng))
-            x = cg_solve(lambda u, w=ratio: problem.normal(u) + w * u, b, x, iterations=self.inner, tol=1e-4)
+            n_data, n_image = _white(problem, rng)
+            x = _consistent(problem, z + r * n_image, n_data, noise, r, self.inner)
             z = self._denoised(score, x, r, rng)
         return z
 
@@ -112,7 +163,7 @@ class Langevin(Sampler):
     from the posterior.
 
     Use:
-        as the reference of the field: right, and many times slower than `SplitGibbs`.
+        as the reference of the field: right, and many times slower than `ImplicitLangevin`.
 
     Args:
         levels, first, last: how many levels r, from which to which, in the image's units.
@@ -143,6 +194,26 @@ class Langevin(Sampler):
         return score.mean(x, self.last)
 
 
+def _consistent(problem, z, n_data, noise, r, inner):
+    """argmin_u 1/(2 s^2) ||A u - y - s n||^2 + 1/(2 r^2) ||u - z||^2 by CG from z, for n_data = A^H n.
+
+    The start is right where A sees nothing, so that CG is left with what was measured.
+    """
+    ratio = (noise / r) ** 2
+    b = problem.AHy + noise * n_data + ratio * z
+    return cg_solve(lambda u: problem.normal(u) + ratio * u, b, z, iterations=inner, tol=1e-3)
+
+
+def mixed(before, now, heat):
+    """The noise of two steps, averaged to the variance of one, times the heat."""
+    return [(heat / 2) ** 0.5 * (a + b) for a, b in zip(before, now)]
+
+
+def _white(problem, rng):
+    """(A^H n_1, n_2) of new white noise of the data and of the image."""
+    return problem.A.H(normal(problem.y, rng)), normal(problem.AHy, rng)
+
+
 def normal(x, rng):
     """White noise of the shape, kind and precision of x, its real and imaginary part of standard deviation 1."""
     n = rng.standard_normal((2, *x.shape))
@@ -154,7 +225,7 @@ def draws(problem: Problem, score: Any, sampler: Sampler, *, noise: float, n: in
 
     Args:
         problem, score, noise: as for `Sampler.draw`.
-        sampler: `SplitGibbs()` or `Langevin()`.
+        sampler: `ImplicitLangevin()`, `SplitGibbs()`, `Langevin()` or `DPS()`.
         n: how many.
         seed: of what is random, an integer or several.
     """

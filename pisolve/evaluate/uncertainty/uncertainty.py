@@ -14,17 +14,19 @@ from pisolve.evaluate.planes import middle
 from pisolve.evaluate.section import Curves, Picture, Section, Told
 from pisolve.evaluate.uncertainty import ensembles
 from pisolve.evaluate.uncertainty.calibration import Calibration, calibration
+from pisolve.evaluate.uncertainty.posterior import drawn
 from pisolve.evaluate.uncertainty.risk import Risk, smoothed
 from pisolve.evaluate.uncertainty.words import DONE, LACKS
 from pisolve.prepare import fully_sampled, like_rss, models_of, spread_maps
 from pisolve.recipe import in_order
 from pisolve.recipe.reconstruction import empty
 
-KINDS = ("replicas", "sure", "masks", "seeds", "dropout")
-_COUNT = {"replicas": 30, "sure": 4, "masks": 8, "dropout": 20}
+KINDS = ("replicas", "sure", "masks", "seeds", "dropout", "posterior")
+_COUNT = {"replicas": 30, "sure": 4, "masks": 8, "dropout": 20, "posterior": 8}
 _SHARE, _WINDOW = 0.25, 11
+_SHOWN = 3  # samples in the pictures
 _USED = {"noise": ("replicas", "sure"), "share": ("masks",), "window": ("sure",), "keep": ("masks", "seeds", "dropout"),
-         "seed": ("replicas", "sure", "masks", "dropout")}
+         "seed": ("replicas", "sure", "masks", "dropout", "posterior"), "score": ("posterior",)}
 
 
 @_check.renamed(method="by")
@@ -39,7 +41,7 @@ class Uncertainty(Told):
         mean: of the samples, complex; None for "sure".
         by, n: as given, or chosen.
         region: where std is meant, bool: inside the coil maps; for "sure" the body.
-        samples: (n, ...) complex with `keep`, else None.
+        samples: (n, ...) complex for "posterior" and with `keep`, else None.
         failed: samples that diverged or became non-finite; they are left out.
         noise: where the noise level is from, for "replicas" and "sure".
         mse: "sure": the estimated mean squared error of one component over the region, else None.
@@ -101,13 +103,16 @@ class Uncertainty(Told):
         std, image = (middle(x) for x in (self.std * self.region, abs(self.image)))
         high = max(100 * float(np.percentile(std, 99.5)) / level, 1e-9)
         pictures = {"image": Picture(image, 0.0, level), "std": Picture(100 * std / level, 0.0, high, "%", "heat")}
+        if self.samples is not None:
+            shown = {"mean": self.mean, **{f"sample {k + 1}": x for k, x in enumerate(self.samples[:_SHOWN])}}
+            pictures |= {name: Picture(middle(abs(x)), 0.0, level) for name, x in shown.items()}
         return Section(f"Uncertainty: {self.by}", text, rows, pictures, curves, warn)
 
 
 @_check.renamed(method="by")
 def uncertainty(recipe: Any, scan: Any = None, *, by: str = "replicas", n: int | None = None,
                 noise: float | None = None, share: float | None = None, window: int | None = None, keep: bool = False,
-                seed: int = 0, reference: Any = None, progress: bool = False) -> Uncertainty:
+                score: Any = None, seed: int = 0, reference: Any = None, progress: bool = False) -> Uncertainty:
     """How much the image of a recipe could have come out otherwise, as a standard deviation at every pixel.
 
     * "replicas": noise of the scan's covariance added to its samples, by `noise_map`: the noise in the image.
@@ -118,6 +123,7 @@ def uncertainty(recipe: Any, scan: Any = None, *, by: str = "replicas", n: int |
       samples there are, each without a `share` of the lines outside the centre.
     * "seeds": `recipe` is a list of recipes, such as one network trained from several seeds.
     * "dropout": a network with dropout layers, n passes with them active.
+    * "posterior": n draws of `sample`, with `score`, else with the denoiser of the recipe's prior.
 
     None of them holds every error, and the section says which are left out. Where there is a reference, std is compared
     with the true error.
@@ -127,19 +133,20 @@ def uncertainty(recipe: Any, scan: Any = None, *, by: str = "replicas", n: int |
             list of recipes.
         scan: a `Scan`, the path of one, or k-space. The two may be changed for each other.
         by: see above.
-        n: images to make (probes for "sure"); None: 30 replicas, 4 probes, 8 masks, 20 passes.
+        n: images to make (probes for "sure"); None: 30 replicas, 4 probes, 8 masks, 20 passes, 8 draws.
         noise: "replicas" and "sure": standard deviation of the real and of the imaginary part of a sample; None: the
             scan's noise samples, else an estimate.
         share: "masks", without a `sampling`: of the lines to leave out; None: 0.25.
         window: "sure": side of the window in pixels that the map is smoothed over; None: 11.
-        keep: keep the images of "masks", "seeds" and "dropout".
-        seed: of noise, probes, patterns, dropout; the same call gives the same bits.
+        keep: keep the images of "masks", "seeds" and "dropout"; "posterior" does.
+        score: "posterior": a `Score`; None: by the denoiser D of a recipe with `PnP(D)`.
+        seed: of noise, probes, patterns, dropout, draws; the same call gives the same bits.
         reference: the true image, complex or magnitude; None: that of the scan, which undersampling a full scan makes.
         progress: show a bar.
 
     Raises:
         TypeError, ValueError: no recipe, one that tunes, an option of another kind, fewer than two good images, a
-            network without dropout, no SENSE for "sure".
+            network without dropout, no SENSE for "sure", no denoiser for "posterior".
 
     Reference:
         Robson et al., Magn Reson Med 60 (2008) 895 (replicas); Ramani et al., IEEE Trans Image Process 17 (2008) 1540,
@@ -151,7 +158,7 @@ def uncertainty(recipe: Any, scan: Any = None, *, by: str = "replicas", n: int |
     """
     _check.choice("by", by, KINDS)
     given = {"noise": noise is not None, "share": share is not None, "window": window is not None, "keep": keep,
-             "seed": seed != 0}
+             "seed": seed != 0, "score": score is not None}
     for name, used in _USED.items():
         if given[name] and by not in used:
             raise ValueError(f"{name} has no effect on by={by!r}: it is for {' and '.join(used)}")
@@ -171,7 +178,7 @@ def uncertainty(recipe: Any, scan: Any = None, *, by: str = "replicas", n: int |
         window = _WINDOW if window is None else _check.integer("window", window, low=1)
         found = _sure(recipe, prepared, n, noise, window, seed, progress)
     else:
-        found = _ensemble(recipe, scan, prepared, by, n, share, keep, seed, progress)
+        found = _ensemble(recipe, scan, prepared, by, n, share, keep, seed, progress, score)
     return _calibrated(found, scan, prepared, reference)
 
 
@@ -231,7 +238,7 @@ def _sure(recipe, prepared, n, noise, window, seed, progress) -> Uncertainty:
                        details={"window": window})
 
 
-def _ensemble(recipe, scan, prepared, by, n, share, keep, seed, progress) -> Uncertainty:
+def _ensemble(recipe, scan, prepared, by, n, share, keep, seed, progress, score) -> Uncertainty:
     from tqdm import tqdm
 
     details, total = {}, n or len(recipe)
@@ -240,6 +247,8 @@ def _ensemble(recipe, scan, prepared, by, n, share, keep, seed, progress) -> Unc
     with tqdm(total=total, desc="uncertainty", disable=not progress, leave=False) as bar:
         if by == "seeds":
             images = ensembles.members(recipe, scan, bar=bar)
+        elif by == "posterior":
+            images = drawn(recipe, scan, score, n=n, seed=seed)
         elif by == "masks" and recipe.sampling is not None:
             details = {"how": f"with other random patterns of the same kind, {recipe.sampling}, maps included"}
             images = ensembles.patterns(recipe, scan, n=n, seed=recipe.sampling.seed + seed, bar=bar)
@@ -261,8 +270,8 @@ def _ensemble(recipe, scan, prepared, by, n, share, keep, seed, progress) -> Unc
     mean = samples.mean(0)
     std = (samples * backend.unit(mean).conj()).real.std(0, ddof=1)
     image = good[0] if by == "seeds" else ensembles.plain(recipe, prepared)
-    return Uncertainty(std, image, mean, by, len(good), _inside(prepared), samples if keep else None,
-                       len(made) - len(good), details=details)
+    kept = samples if keep or by == "posterior" else None
+    return Uncertainty(std, image, mean, by, len(good), _inside(prepared), kept, len(made) - len(good), details=details)
 
 
 def _calibrated(found: Uncertainty, scan, prepared, reference) -> Uncertainty:

@@ -9,6 +9,8 @@ DONE = {
     "masks": "{n} images were made {how}: std is what they differ by.",
     "seeds": "The images of {n} recipes were compared: std is what they differ by.",
     "dropout": "The network ran {n} times with its dropout layers active: std is what its images differ by.",
+    "posterior": "{n} images were drawn from the posterior, the images that both the samples with their noise and the "
+                 "denoiser, as what is known of images, allow for: std is what they differ by.",
 }
 LACKS = {
     "replicas": "Not contained: artefacts of undersampling, wrong coil maps, motion, and whatever the prior always "
@@ -26,4 +28,6 @@ LACKS = {
     "dropout": "Not contained: noise of the scan, and every error that all passes of the network share. The "
                "size of std follows the dropout rate, so it is an order of places rather than a number. A network that "
                "always gives the same picture has none.",
+    "posterior": "Not contained: wrong coil maps and a wrong noise level, and what the denoiser does not know of "
+                 "images: where the anatomy is unlike its training images, all draws may be wrong together.",
 }
