@@ -44,5 +44,5 @@ RECONSTRUCTIONS = ("sense", "grappa", "raki", "spirit")
 WORDS = (ZERO_FILLED, *(w for w in DEFAULTS if w != "zero"), *RECONSTRUCTIONS, *FITTED, "pnp-hqs")
 SHORT = {"modl": "modl-brain", "varnet": "varnet-brain"}
 NETWORKS = ("denoiser", "unrolled", "image", "k-space", "adversarial", "untrained", "calibration")  # kinds of them
-ANALYSES = ("stability", "uncertainty", "visibility", "gfactor", "posterior", "realism")  # further sections of a comparison
+ANALYSES = ("stability", "uncertainty", "visibility", "gfactor", "posterior", "realism")  # sections of a comparison
 TESTS = ("perturbation", "details", "samples")  # of stability
