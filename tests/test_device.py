@@ -208,7 +208,7 @@ def test_a_denoisers_step_copies_nothing(counts, one_thread):
         assert copies[0].get(name) == copies[3].get(name)
 
 
-@pytest.mark.parametrize("name", GPU_LINOPS)
+@pytest.mark.parametrize("name", ["sense-points", "wavelet-odd", "composed", "blocks", "coil-filter", "subspace-sense"])
 def test_derivatives_go_through_operators_on_the_gpu(name, kernels, monkeypatch):
     testing.check_torch(made_on(put, monkeypatch, name, "complex128"), numpys=LINOPS[name]("complex128"))
 
