@@ -28,7 +28,7 @@ _TUNE = {"holdout": "by withheld samples; the reference was not seen", "sure": "
          "discrepancy": "by the discrepancy principle; the reference was not seen",
          "reference": "by the reference itself, an oracle", None: "strengths as they were given"}
 _TERMS = {"pisolve": "pisolve", "tune": "strengths chosen", "trials": "most trials for each prior",
-          "folds": "folds that judge each trial", "minutes": "minutes allowed, which decided these"}
+          "folds": "folds that judge each trial", "minutes": "minutes allowed: they decide both"}
 
 
 def label(metric: str) -> str:
