@@ -78,7 +78,8 @@ def low_resolution(kspace, mask, num_low_frequencies=None, *, shrink: int = 1):
     images = backend.fft(k, (-2, -1), inverse=True)
     values = images.flatten(2)
     dominant = torch.linalg.eigh(values @ values.mH)[1][..., -1]
-    phase = (dominant[:, :, None, None].conj() * images).sum(1, keepdim=True)
+    largest = dominant.gather(1, dominant.abs().argmax(1, keepdim=True))  # whose phase is that of the combination
+    phase = ((dominant.conj() * largest)[:, :, None, None] * images).sum(1, keepdim=True)
     maps, size = _normalised(images)
     return maps * backend.unit(phase).conj(), size
 
