@@ -85,7 +85,7 @@ def test_a_deepsense_begins_as_low_resolution_maps():
     maps = nets.LearnedMaps(net, lines=8)(K * MASK, MASK)
     low = np.zeros_like(K)
     band = slice(16, 24)
-    low[:, band] = K[:, band] * np.cos(np.pi * np.arange(-4, 4) / 9)[:, None] ** 2
+    low[:, band] = K[:, band] * np.cos(np.pi * np.arange(-4, 4) / 18)[:, None] ** 2
     images = pi.backend.fft(low, (-2, -1), inverse=True)
     expected = images / np.linalg.norm(images, axis=0)
     turn = (maps * expected.conj()).sum(0)
