@@ -32,7 +32,7 @@ SITES = {  # volume, slices, coils, noise
     "heart": ("cardiac_cine.npy", range(0, 18, 3), slice(16, 32, 2), 0.010),
 }
 DATA = {"kind": "fastmri", "accel": 4, "center_fraction": 0.1, "axis": -2}
-SETTINGS = {"rounds": 5, "local_steps": 16, "lr": 2e-3, "optimiser": "adam"}
+SETTINGS = {"rounds": 4, "local_steps": 12, "lr": 5e-4, "optimiser": "adam"}
 SIDE = 80  # samples of a side
 
 
