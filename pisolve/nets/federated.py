@@ -59,7 +59,8 @@ class Federation:
         rounds: how often weights go out and updates come back.
         local_steps: steps of each site in a round, a batch each.
         lr: learning rate of these steps.
-        optimiser: of these steps, "sgd" or "adam"; its memory begins anew in each round and stays at the site.
+        optimiser: of these steps, "sgd" or "adam"; its memory begins anew in each round and stays at the site, so Adam
+            wants many local steps (a fresh one moves every weight by lr, whatever its gradient is).
         clip: largest norm of a site's update, all weights together; None: as it is.
         noise: standard deviation of the noise that a site adds to each weight of its clipped update, in units of
             `clip`; 0: none.
