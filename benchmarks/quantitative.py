@@ -173,7 +173,7 @@ def main():
                 grid = (1.0,) if one is None else strengths
                 tuning = [error(name, pi.quantify(scans[0], name, prior(lam), **how), truth, label)
                           for lam in (grid if len(grid) > 1 else ())]
-                lam = float(grid[int(np.argmin(tuning))] if tuning else 1)
+                lam = float(grid[int(np.argmin(tuning))] if tuning else grid[0])
                 start = time.perf_counter()
                 found = pi.quantify(scans[1], name, prior(lam), **how)
                 seconds = time.perf_counter() - start
