@@ -1,6 +1,6 @@
 """Ways to reconstruct a cine, one table: Cartesian 6x and 12x, radial 13 and 21 spokes a frame.
 
-    python benchmarks/dynamic.py [--only "radial 13"] [--method LLR] [--frames 30] [--quick] [--denoiser denoiser-fast]
+    python benchmarks/dynamic.py [--only "radial 13"] [--method LLR] [--frames 30] [--every 2] [--quick]
 
 The 30 frames, coils and noise of benchmarks/cine.py, with other lines, or other golden-angle spokes, in every frame;
 true maps. Each method has its strength from a grid of factors around the command line's, chosen by PSNR on the sampling
@@ -124,7 +124,7 @@ def rows(image, mps, sampling, denoiser, folder, every, only=None):
         best = strengths[int(np.argmax(tuning))] if tuning else 1
         start = time.perf_counter()
         x = run(scans[1], best)
-        row = {"sampling": " ".join(map(str, sampling)), "method": name,
+        row = {"sampling": " ".join(map(str, sampling)), "method": name, "frames": len(image),
                **measured(image, x, time.perf_counter() - start)}
         if tuning:
             row |= {"strength": float(best), "tuning_psnr": tuning,
@@ -150,6 +150,7 @@ def main():
     parser.add_argument("--only", help='one sampling, such as "radial 13"')
     parser.add_argument("--method", help='one row, such as "LLR"')
     parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--every", type=int, default=1, help="take every n-th strength of the grids")
     parser.add_argument("--denoiser", default="denoiser-fast")
     args = parser.parse_args()
     image, mps = cine.heart(args.quick)
@@ -163,7 +164,7 @@ def main():
         if args.only not in (None, word) or (done and args.only is None and args.method is None):
             continue
         with tempfile.TemporaryDirectory() as folder:
-            every = 3 if args.quick else 1
+            every = 3 if args.quick else args.every
             new = list(rows(image, mps, sampling, args.denoiser, folder, every, args.method))
         made = {r["method"] for r in new}
         report["rows"] = [r for r in report["rows"] if r["sampling"] != word or r["method"] not in made] + new

@@ -1,5 +1,7 @@
 """Maps of any model straight from k-space: real laws, dense Gauss-Newton, exact data, error bars against replicas."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cases import coord, frames, maps, points, quadratic_denoiser
@@ -203,3 +205,27 @@ def test_what_does_not_fit_is_named(change, error, message):
     arguments = {"signal": "t2", "times": ECHOES} | change
     with pytest.raises(error, match=message):
         signals.one_step(A, y, **arguments)
+
+
+def test_the_inversion_takes_little_from_t1():
+    """It varies little over space; on the scale of T1 it would take up what noise and sampling leave."""
+    side, times = 32, np.array([0.05, 0.2, 0.5, 1.0, 1.8, 3.0])
+    head = pi.phantom.brain((side, side), 4)
+    t1 = np.where(np.arange(side)[:, None] < side // 2, 0.7, 1.2) + np.zeros((side, side))
+    images = head.image * np.moveaxis(signals.inversion_recovery(t1, times), -1, 0)
+    rng = np.random.default_rng(0)
+    mask = rng.random((6, side, 1)) < 0.25
+    mask[:, 14:18] = True
+    A = pi.linops.sense(head.mps / np.linalg.norm(head.mps, axis=0), mask, shape=(6, 4, side, side),
+                        axes=("echo", "coil", "ky", "kx"))
+    y = A(images + 0j)
+    y = y + 0.02 * (y != 0) * (rng.standard_normal(y.shape) + 1j * rng.standard_normal(y.shape))
+    prior = 3e-3 * pi.L21(axis=(0, 1)) @ pi.linops.gradient((3, side, side), axes=(-2, -1), boundary="neumann")
+    model = signals.named("t1_ir").model(times)
+    free = replace(model, parameters=(model.parameters[0], replace(model.parameters[1], scale=1.0)))
+    seen, errors = abs(head.image) > 0.2, []
+    for one in (model, free):
+        found = signals.one_step(A, y, one, times, prior, iterations=6, max_iter=12)
+        errors.append(np.median(abs(found["t1"] / t1 - 1)[seen]))
+    assert errors[0] < 0.85 * errors[1]  # 0.029 and 0.037 measured
+    assert errors[0] < 0.033

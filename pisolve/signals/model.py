@@ -13,6 +13,7 @@ from pisolve._types import ArrayLike
 
 GRADIENT = 0.5  # s: no gradient echo is later; a later one is taken for milliseconds
 SHARE = 0.3  # of a map's value: a larger standard deviation does not determine it
+_EVEN = 0.1  # of log k: what counts as one of an inversion, which is the same in all tissues but for B1
 _START = 24  # values from which a fit may start, where none are given
 
 
@@ -192,9 +193,10 @@ def turning_model(low: float, high: float, starts, tells: float) -> Model:
 
 
 def inversion_model(low: float, high: float) -> Model:
-    """a (1 - k exp(-t / T1)), k about 2."""
-    return Model(_inverted, (Parameter("t1", "s", low, high), Parameter("inversion", "", 0.5, 2.5, (1.5, 1.8, 2.0))),
-                 _inverted_slope, longest=30.0, clock="inversion_times")
+    """a (1 - k exp(-t / T1)), k about 2; it varies little over space, and what it takes is lost to T1."""
+    inversion = Parameter("inversion", "", 0.5, 2.5, (1.5, 1.8, 2.0), scale=_EVEN)
+    return Model(_inverted, (Parameter("t1", "s", low, high), inversion), _inverted_slope, longest=30.0,
+                 clock="inversion_times")
 
 
 def look_locker_model(low: float, high: float) -> Model:
