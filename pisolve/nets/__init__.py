@@ -18,6 +18,7 @@ from pisolve.nets.filters import FilterBank
 from pisolve.nets.foreign import foreign
 from pisolve.nets.gradient_step import GradientStep, curvature
 from pisolve.nets.grappanet import GrappaNet
+from pisolve.nets.informed import Informed
 from pisolve.nets.learned_maps import LearnedMaps
 from pisolve.nets.lipschitz import AveragedDnCNN
 from pisolve.nets.measure import equivariance
@@ -41,9 +42,9 @@ from pisolve.nets.xpdnet import MWCNN, XPDNet
 __all__ = ["AUTOMAP", "DIP", "IRCNN", "MWCNN", "RIM", "SSDU", "VNU", "Adversarial", "AdversarialTask", "AveragedDnCNN",
            "ConvDecoder", "Critic", "DRUNet", "DataConsistency", "DeepDecoder", "Denoising", "DisplayOnly", "DnCNN",
            "E2EVarNet", "FFDNet", "FastMRI", "FastMRIUNet", "FilterBank", "GradientStep", "GrappaNet", "InDomain",
-           "LearnedMaps", "Perceptual", "Postprocessor", "ReconstructionTask", "ResBlock", "Scans", "SensitivityModel",
-           "Simulated", "Simulation", "Slices", "SwinMR", "Training", "UNet", "Unrolled", "ViT", "XPDNet",
-           "ZeroFilledUNet", "admm_net", "adversarial", "available", "build", "card", "cascade", "collate",
+           "Informed", "LearnedMaps", "Perceptual", "Postprocessor", "ReconstructionTask", "ResBlock", "Scans",
+           "SensitivityModel", "Simulated", "Simulation", "Slices", "SwinMR", "Training", "UNet", "Unrolled", "ViT",
+           "XPDNet", "ZeroFilledUNet", "admm_net", "adversarial", "available", "build", "card", "cascade", "collate",
            "curvature", "dagan", "dither", "equivariance", "foreign", "kiki", "kspace_correction", "lines", "load",
            "losses", "modl", "networks", "pic_gan", "primal_dual", "refine_gan", "residual_cnn", "rounded", "save",
            "simulate", "train", "varnet"]

@@ -12,6 +12,7 @@ from pisolve.nets.fastmri_unet import FastMRIUNet, ZeroFilledUNet
 from pisolve.nets.filters import FilterBank
 from pisolve.nets.gradient_step import GradientStep
 from pisolve.nets.grappanet import GrappaNet
+from pisolve.nets.informed import Informed
 from pisolve.nets.lipschitz import AveragedDnCNN
 from pisolve.nets.postprocess import Postprocessor
 from pisolve.nets.published import IRCNN, DRUNet, FFDNet
@@ -32,6 +33,7 @@ ARCHITECTURES = {
     "AveragedDnCNN": AveragedDnCNN,
     "FilterBank": FilterBank,
     "Unrolled": Unrolled,
+    "Informed": Informed,
     "FastMRIUNet": FastMRIUNet,
     "ZeroFilledUNet": ZeroFilledUNet,
     "E2EVarNet": E2EVarNet,
