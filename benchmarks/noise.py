@@ -2,11 +2,11 @@
 
     python benchmarks/noise.py                       writes results/noise.json; about 20 minutes of one core
     python benchmarks/noise.py --tune                the same on the tuning scans, for choosing settings; writes nothing
-    python benchmarks/noise.py --only informed       methods whose name contains this; the others stay as they were
+    python benchmarks/noise.py --only informed,modl  methods whose name contains one; the others stay as they were
 
 The six simulated held-out scans of `heldout.py` at 144 x 120 (`small.py`), and three real ones, which hold their own
 noise already; 4x random lines. Noise has the same standard deviation in the real and the imaginary part of every
-sample of every coil. TV is at the best of 7 strengths by the very image; the others are not told anything by hand.
+sample of every coil. TV is at the best of 6 strengths by the very image; the others are not told anything by hand.
 `PnP` is `PnP(D)` by its own schedule of 60 steps. PSNR in dB is of magnitudes over the body, seconds are of one core.
 """
 
@@ -24,7 +24,7 @@ import pisolve as pi
 
 OUT = Path(__file__).parent / "results" / "noise.json"
 SHARES = (0.0, 0.01, 0.02, 0.04)
-LAMS = np.geomspace(3e-4, 3e-2, 7)
+LAMS = np.geomspace(5e-4, 3e-2, 6)
 REAL = (("head, sagittal, 1 coil, real", "head_sag_1ch.h5"), ("brain, 7 coils, real", "brain_moco_7ch.h5"),
         ("brain in vivo, 16 coils, real", "invivo_brain_cimax_16ch.h5"))
 
@@ -84,13 +84,16 @@ def summary(rows):
 
 
 def main():
-    args = asked(__doc__, only="methods whose name contains this; the others stay as they were")
+    args = asked(__doc__, only="parts of methods' names, with commas; the others stay as they were",
+                 scans="part of the names of scans; the others stay as they were")
     warnings.simplefilter("ignore", UserWarning)
-    rows = json.loads(OUT.read_text())["rows"] if args.only and OUT.exists() and not args.tune else []
+    rows = json.loads(OUT.read_text())["rows"] if (args.only or args.scans) and OUT.exists() and not args.tune else []
     for name, share, full in scans(args.tune):
+        if args.scans not in name:
+            continue
         scan = pi.Recipe().prepare(full.undersample(small.pattern(full.kspace.shape[-2:])))
         new = [{"scan": name, "noise": share, "method": m, **judged(scan, *how)} for m, how in methods().items()
-               if args.only in m]
+               if any(part in m for part in args.only.split(","))]
         print(name, f"{share:.0%}", {r["method"]: (r["psnr"], r["seconds"]) for r in new}, flush=True)
         key = {(r["scan"], r["noise"], r["method"]): r for r in rows + new}
         rows = sorted(key.values(), key=lambda r: (r["scan"], r["noise"]))

@@ -43,7 +43,7 @@ FITTED = ("convdecoder", "zs-ssl")  # networks fitted to the scan: minutes a sli
 RECONSTRUCTIONS = ("sense", "grappa", "raki", "spirit")
 WORDS = (ZERO_FILLED, *(w for w in DEFAULTS if w != "zero"), *RECONSTRUCTIONS, *FITTED, "pnp-hqs")
 FALLBACKS = ("pnp", "tv", "tgv", "wavelet")  # what may stand in for a network
-SHORT = {"modl": "modl-brain", "varnet": "varnet-brain"}
+SHORT = {"informed": "informed-brain", "modl": "modl-brain", "varnet": "varnet-brain"}
 NETWORKS = ("denoiser", "unrolled", "image", "k-space", "adversarial", "untrained", "calibration")  # kinds of them
 ANALYSES = ("stability", "uncertainty", "visibility")  # further sections of a comparison
 TESTS = ("perturbation", "details", "samples")  # of stability

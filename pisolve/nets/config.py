@@ -170,8 +170,11 @@ def card(config, task, settings) -> dict:
     remark = given.pop("remark", "")
     card = {"seed": settings.seed, **task.card(), **given}
     low = "" if settings.precision == "float32" else f", the first {settings.low_share:.0%} in {settings.precision}"
-    card["training"] = (f"{settings.steps} steps, {card['training']}Adam at {settings.lr:g} with a cosine{low}, "
-                        f"average of the weights ({settings.ema:g}). {remark}").strip()
+    if settings.steps:
+        card["training"] = (f"{settings.steps} steps, {card['training']}Adam at {settings.lr:g} with a cosine{low}, "
+                            f"average of the weights ({settings.ema:g}). {remark}").strip()
+    else:
+        card["training"] = f"no step of its own. {remark}".strip()
     source = config.get("data", {})
     if source.get("kind", "volumes") == "volumes":
         folder = source.get("folder", os.environ.get("PISOLVE_DATA"))
