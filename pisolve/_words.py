@@ -42,7 +42,8 @@ ZERO_FILLED = "zero-filled"
 FITTED = ("convdecoder", "zs-ssl")  # networks fitted to the scan: minutes a slice
 RECONSTRUCTIONS = ("sense", "grappa", "raki", "spirit")
 WORDS = (ZERO_FILLED, *(w for w in DEFAULTS if w != "zero"), *RECONSTRUCTIONS, *FITTED, "pnp-hqs")
-SHORT = {"modl": "modl-brain", "varnet": "varnet-brain"}
+FALLBACKS = ("pnp", "tv", "tgv", "wavelet")  # what may stand in for a network
+SHORT = {"informed": "informed-brain", "modl": "modl-brain", "varnet": "varnet-brain"}
 NETWORKS = ("denoiser", "unrolled", "image", "k-space", "adversarial", "untrained", "calibration")  # kinds of them
 ANALYSES = ("stability", "uncertainty", "visibility", "gfactor", "posterior", "realism")  # sections of a comparison
 TESTS = ("perturbation", "details", "samples")  # of stability

@@ -349,6 +349,7 @@ def prior_shape(name):
 NETWORKS = {
     "modl": lambda n: n.modl(n.DnCNN(2, 2, 4), 2),
     "varnet": lambda n: n.varnet(n.DnCNN(2, 2, 4), 2),
+    "informed": lambda n: n.Informed(n.UNet(2, (4, 6), (1, 1)), 2),
     "cascade": lambda n: n.cascade(n.DnCNN(2, 2, 4), 2, nu=10.0),
     "admm-net": lambda n: n.admm_net(n.FilterBank(knots=6), 2),
     "primal-dual": lambda n: n.primal_dual(n.FilterBank("differences", knots=6), 2),

@@ -21,7 +21,7 @@ from pisolve.recipe.named import DEFAULTS, DENOISER, FITTED, named, prior
 RECONSTRUCTIONS = {"sense": Sense, "grappa": Grappa, "raki": Raki, "spirit": Spirit}  # --method
 ARGUMENTS = ("prior", "lam", "sigma", "denoiser", "level", "scale", "offset", "rescale", "solver", "max_iter", "tol",
              "map_crop", "sets", "maps", "method", "variant", "coils", "gcc", "prewhiten", "tune", "accel", "mask",
-             "center_fraction", "seed", "vary", "spokes", "network", "consistency", "each", "delays",
+             "center_fraction", "seed", "vary", "spokes", "network", "consistency", "fallback", "each", "delays",
              "shot_factors", "minutes")  # those that a recipe holds
 PATTERN = ("accel", "mask", "center_fraction", "seed", "vary", "spokes")  # those of the undersampling
 AUTO = "auto"  # for --lam and --sigma: choose it
@@ -50,6 +50,8 @@ def _recipe(a) -> Recipe:
         return Recipe(sampling=drawn, **run, **_network(asked))
     if "consistency" in asked:
         raise ValueError("--consistency is for --network: a prior's image has the data term")
+    if "fallback" in asked:
+        raise ValueError("--fallback is for --network: it stands in for a network's image")
     run |= {n: asked.pop(n) for n in ("max_iter", "tol") if n in asked}
     if asked.get("method") in FITTED:
         return _fitted(asked.pop("method"), asked, {"sampling": drawn, **run})
@@ -110,11 +112,13 @@ def _fitted(word: str, asked: dict, run: dict) -> Recipe:
 
 
 def _network(asked: dict) -> dict:
-    """Recipe's `network` and `consistency`; everything else that was given has no effect on a network."""
+    """Recipe's `network`, `consistency` and `fallback`; nothing else that is given has an effect on a network."""
     network, consistency = nets_room().load(asked.pop("network")), asked.pop("consistency", False)
+    word = asked.pop("fallback", None)
+    fallback = None if word is None else make_prior(word, sigma=NOISE if word == "pnp" else None)
     if asked:
         raise ValueError(f"{flag(next(iter(asked)))} has no effect on --network")
-    return {"network": network, "consistency": consistency, "name": "network"}
+    return {"network": network, "consistency": consistency, "fallback": fallback, "name": "network"}
 
 
 def _channels(asked: dict) -> dict:

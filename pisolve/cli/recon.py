@@ -23,6 +23,7 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
+    from pisolve._words import FALLBACKS
     from pisolve.cli.many import add_many
     from pisolve.cli.signal import add_signal
 
@@ -35,6 +36,7 @@ def _options(new) -> None:
     add = new.add_argument_group("network", "instead of prior and solver").add_argument
     add("--network", metavar="NAME|FILE", help="a reconstruction network: a shipped one or weights")
     add("--consistency", action="store_const", const=True, help="bring the measured data back into its image")
+    add("--fallback", choices=FALLBACKS, help="what stands in for its image where that is doubtful")
     _solver(new.add_argument_group("solver"))
     _scan(new.add_argument_group("scan"))
 

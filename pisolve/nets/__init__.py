@@ -23,6 +23,7 @@ from pisolve.nets.gradient_step import GradientStep, curvature
 from pisolve.nets.grappanet import GrappaNet, RakiLayer
 from pisolve.nets.harmonise import harmonise, statistics
 from pisolve.nets.humus import HUMUSBlock
+from pisolve.nets.informed import Informed
 from pisolve.nets.learned_maps import LearnedMaps
 from pisolve.nets.lipschitz import AveragedDnCNN
 from pisolve.nets.measure import equivariance
@@ -53,13 +54,13 @@ __all__ = ["AUTOMAP", "DIMENSION", "DIP", "IRCNN", "MWCNN", "RIM", "SSDU", "VNU"
            "AveragedDnCNN", "ConvDecoder", "Critic", "DRUNet", "DataConsistency", "DeepDecoder", "DeepSENSE",
            "Denoising", "DisplayOnly", "DnCNN", "DualDomainCycle", "E2EVarNet", "EquivariantImaging", "FFDNet",
            "FastMRI", "FastMRIUNet", "Federation", "FilterBank", "GradientStep", "GrappaNet", "HUMUSBlock", "InDomain",
-           "LearnedMaps", "MapsTask", "Movies", "NAFNet", "Noise2Recon", "Perceptual", "Postprocessor", "RakiLayer",
-           "ReconstructionTask", "ResBlock", "Scans", "SensitivityModel", "Simulated", "Simulation", "Site", "Slices",
-           "SwinMR", "T2Net", "Tiled", "Tiling", "Training", "UNet", "Unrolled", "ViT", "XPDNet", "ZeroFilledUNet",
-           "admm_net", "adversarial", "available", "build", "card", "cascade", "collate", "curvature", "dagan",
-           "dither", "equivariance", "federate", "foreign", "harmonise", "humus", "kiki", "kspace_correction", "lines",
-           "load", "losses", "modl", "networks", "pic_gan", "primal_dual", "refine_gan", "residual_cnn", "rollout",
-           "rounded", "save", "series", "simulate", "statistics", "train", "varnet"]
+           "Informed", "LearnedMaps", "MapsTask", "Movies", "NAFNet", "Noise2Recon", "Perceptual", "Postprocessor",
+           "RakiLayer", "ReconstructionTask", "ResBlock", "Scans", "SensitivityModel", "Simulated", "Simulation",
+           "Site", "Slices", "SwinMR", "T2Net", "Tiled", "Tiling", "Training", "UNet", "Unrolled", "ViT", "XPDNet",
+           "ZeroFilledUNet", "admm_net", "adversarial", "available", "build", "card", "cascade", "collate", "curvature",
+           "dagan", "dither", "equivariance", "federate", "foreign", "harmonise", "humus", "kiki", "kspace_correction",
+           "lines", "load", "losses", "modl", "networks", "pic_gan", "primal_dual", "refine_gan", "residual_cnn",
+           "rollout", "rounded", "save", "series", "simulate", "statistics", "train", "varnet"]
 
 
 def __getattr__(name):

@@ -15,6 +15,7 @@ from pisolve.nets.filters import FilterBank
 from pisolve.nets.gradient_step import GradientStep
 from pisolve.nets.grappanet import GrappaNet
 from pisolve.nets.humus import HUMUSBlock
+from pisolve.nets.informed import Informed
 from pisolve.nets.lipschitz import AveragedDnCNN
 from pisolve.nets.nafnet import NAFNet
 from pisolve.nets.postprocess import Postprocessor
@@ -37,6 +38,7 @@ ARCHITECTURES = {
     "AveragedDnCNN": AveragedDnCNN,
     "FilterBank": FilterBank,
     "Unrolled": Unrolled,
+    "Informed": Informed,
     "FastMRIUNet": FastMRIUNet,
     "ZeroFilledUNet": ZeroFilledUNet,
     "E2EVarNet": E2EVarNet,

@@ -80,6 +80,36 @@ def kept_shape(name: str, out, planes: torch.Tensor) -> torch.Tensor:
     return out
 
 
+def denoised(part: nn.Module, x: torch.Tensor, level: torch.Tensor | None, *, channels: str, noise_input: str | None,
+             name: str = "the network") -> torch.Tensor:
+    """D(x, sigma) of a module on planes for complex images (..., y, x), of the same shape.
+
+    Args:
+        part: (B, 2 [+ 1 noise map], y, x) -> (B, 2, y, x), or on one channel that sees both parts as two images.
+        x: complex images.
+        level: sigma, a scalar or one for each image, in the order of x; None where `noise_input` is.
+        channels: "complex" or "parts".
+        noise_input: None, "map" or "scalar".
+        name: of the module, for messages.
+
+    Raises:
+        ValueError: the module does not keep the shape.
+    """
+    weight = next(part.parameters(), x.real)
+    planes = torch.view_as_real(x.resolve_conj().reshape(-1, *x.shape[-2:])).movedim(-1, 1).to(weight.dtype)
+    planes = planes.reshape(-1, 1, *x.shape[-2:]) if channels == "parts" else planes
+    if noise_input:
+        level = level.to(weight.dtype).reshape(-1, 1, 1, 1)
+        level = level.expand(len(planes), 1, 1, 1) if len(level) == 1 else level.repeat_interleave(
+            len(planes) // len(level), 0)
+    if noise_input == "map":
+        out = part(torch.cat([planes, level.expand(-1, 1, *x.shape[-2:])], 1))
+    else:  # a copy: a network may change its input
+        out = part(planes.clone(), level) if noise_input else part(planes.clone())
+    out = kept_shape(name, out, planes).reshape(-1, 2, *x.shape[-2:]).movedim(1, -1).to(x.real.dtype)
+    return torch.view_as_complex(out.contiguous()).reshape(x.shape)
+
+
 class ResBlock(nn.Module):
     """x + conv(act(conv(x))), 3x3 without biases: with relu positively homogeneous, it scales with its input.
 

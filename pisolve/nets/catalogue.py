@@ -21,6 +21,7 @@ from pisolve.nets.e2e_varnet import VNU, E2EVarNet, SensitivityModel
 from pisolve.nets.fastmri_unet import ZeroFilledUNet
 from pisolve.nets.gradient_step import GradientStep
 from pisolve.nets.grappanet import GrappaNet
+from pisolve.nets.informed import Informed
 from pisolve.nets.lipschitz import AveragedDnCNN
 from pisolve.nets.nafnet import NAFNet
 from pisolve.nets.postprocess import Postprocessor
@@ -92,6 +93,8 @@ _ENTRIES = (
     Entry("Averaged DnCNN", "AveragedDnCNN()", "denoiser", IMAGE, "Ryu 2019", AveragedDnCNN),
     _unrolled("MoDL", modl, "Aggarwal 2019", ("modl-brain",)),
     _unrolled("VarNet", varnet, "Hammernik 2018", ("varnet-brain",)),
+    Entry("Informed", "Informed(UNet())", "unrolled", "coil maps, the noise", "Zhang 2022 (DPIR), told the noise",
+          lambda: Informed(UNet()), ("informed-brain",)),
     _unrolled("Deep cascade", cascade, "Schlemper 2018"),
     _unrolled("ADMM-Net", admm_net, "Yang 2020"),
     _unrolled("Primal-dual", primal_dual, "Adler 2018"),

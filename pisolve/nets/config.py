@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import sys
 import tomllib
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import torch
 from pisolve import _check
 from pisolve.io.door import reading
 from pisolve.io.held import refuse_busy
-from pisolve.nets import data, losses, parallel, store
+from pisolve.nets import data, losses, minutes, parallel, store
 from pisolve.nets.config_tasks import TASKS, made
 from pisolve.nets.run import Training
 from pisolve.nets.train import train
@@ -19,6 +21,14 @@ from pisolve.nets.weights import building
 
 SECTIONS = ("network", "data", "task", "loss", "training", "card")
 _MOST = 1 << 20  # bytes of a configuration
+OWN = {  # of a folder alone: the smaller shipped denoiser, trained further
+    "network": {"weights": "denoiser-fast"},
+    "data": {"natural": 0.0},
+    "task": {"kind": "denoising"},
+    "training": {"lr": 2e-4, "warmup": 50},
+    "card": {"dtype": "float16", "note": "denoiser-fast, trained further on a user's own images"},
+}
+MINUTES = 30  # of it
 _CARD = ("title", "data", "licence", "limits", "note", "remark", "dtype")
 
 
@@ -47,8 +57,9 @@ def _sections(path: Path) -> dict:
         if not isinstance(section, dict):
             raise ValueError(f"{name} must be a section [{name}] with keys, got {_check.brief(section)}")
     for name, key, known in (("network", "architecture", store.ARCHITECTURES), ("task", "kind", TASKS)):
-        if key not in config.get(name, {}):
-            raise ValueError(f"{path} lacks {key} in [{name}]: one of {', '.join(known)}")
+        if key not in config.get(name, {}) and "weights" not in config.get(name, {}):
+            or_weights = ", or weights = those of a network to begin with" * (name == "network")
+            raise ValueError(f"{path} lacks {key} in [{name}]: one of {', '.join(known)}{or_weights}")
     return config
 
 
@@ -65,7 +76,8 @@ def build(config: dict):
         torch.manual_seed(settings.seed)
         try:
             with building():
-                network = store.build(values.pop("architecture"), values)
+                network = (store.begun(**values) if "architecture" not in values else
+                           store.build(values.pop("architecture"), values))
         except (TypeError, ValueError) as error:
             raise ValueError(f"[network]: {error}") from error
     values = dict(config["task"])
@@ -74,32 +86,50 @@ def build(config: dict):
     return network, TASKS[kind](values, dict(config.get("data", {})), loss, network), settings
 
 
-def run(path, *, out=None, resume: bool = False, progress: bool = False) -> Path | None:
+def run(path, *, out=None, resume: bool = False, progress: bool = False, folder=None,
+        time_limit: float | None = None) -> Path | None:
     """Train what the file at `path` says; in the folder `out` NAME.safetensors and its card NAME.md are written.
 
     Args:
-        path: the configuration; NAME is its stem.
+        path: the configuration; NAME is its stem. Or a folder of volumes, pictures or fully sampled scans, on which
+            denoiser-fast is trained further for half an hour (`OWN`).
         out: folder of the checkpoint, the log and the weights; None: a folder NAME here.
-        resume: go on from the checkpoint in `out`.
-        progress: show a bar.
+        resume: go on from the checkpoint in `out`. Of a training that is finished nothing is measured again.
+        progress: show a bar, and say when the figures of the card are measured.
+        folder: of the training data, in place of [data] folder.
+        time_limit: minutes that the training may take, see `minutes.settled`, in place of [training] steps.
 
     Returns:
         the path of the weights, in the process that wrote them; None in others of the same training.
     """
-    path, config = Path(path), read(path)
-    folder = Path(out) if out is not None else Path(path.stem)
-    weights = folder / f"{path.stem}.safetensors"
+    path, name = Path(path), Path(path).stem
+    if path.is_dir():
+        name, config = f"denoiser-{path.resolve().name}", copy.deepcopy(OWN)
+        folder, time_limit = folder or path, time_limit or MINUTES
+    else:
+        config = read(path)
+    if folder is not None:
+        config["data"] = {**config.get("data", {}), "folder": os.fspath(folder)}
+    folder = Path(out) if out is not None else Path(name)
+    weights = folder / f"{name}.safetensors"
     _refuse_overwriting(weights, config)
     refuse_busy(folder)
     with reading(path, "a training"):
         device = Training(device=config.get("training", {}).get("device", "cpu")).resolved_device()
     with parallel.processes(device) as group:
-        network, task, settings, about = ready(path, config)
+        network, task, settings = _built(path, config)
+        settings = minutes.settled(network, task, settings, time_limit, folder, resume=resume)
+        with reading(path, "a training"):
+            about = card(config, task, settings)
         network = train(network, task, settings, folder=folder, resume=resume, progress=progress)
         if not group.first:
             return None
         dtype = about.pop("dtype", None)
-        about["figures"] = task.figures(network if dtype is None else store.rounded(network, dtype))
+        before = store.figures_of(network, weights, dtype) if resume else None
+        if before is None and progress:
+            print("trained; now the figures of the card are measured on what was held out", file=sys.stderr, flush=True)
+        about["figures"] = task.figures(network if dtype is None else store.rounded(network, dtype)) if (
+            before is None) else before
         store.save(network, weights, about, dtype=dtype)
         return weights
 
@@ -110,9 +140,15 @@ def ready(path, config: dict):
     Raises:
         As `build`; the message names the file.
     """
+    network, task, settings = _built(path, config)
     with reading(path, "a training"):
-        network, task, settings = build(config)
         return network, task, settings, card(config, task, settings)
+
+
+def _built(path, config: dict):
+    """`build`; the message names the file."""
+    with reading(path, "a training"):
+        return build(config)
 
 
 def _refuse_overwriting(weights: Path, value) -> None:
@@ -134,11 +170,16 @@ def card(config, task, settings) -> dict:
     remark = given.pop("remark", "")
     card = {"seed": settings.seed, **task.card(), **given}
     low = "" if settings.precision == "float32" else f", the first {settings.low_share:.0%} in {settings.precision}"
-    card["training"] = (f"{settings.steps} steps, {card['training']}Adam at {settings.lr:g} with a cosine{low}, "
-                        f"average of the weights ({settings.ema:g}). {remark}").strip()
+    if settings.steps:
+        card["training"] = (f"{settings.steps} steps, {card['training']}Adam at {settings.lr:g} with a cosine{low}, "
+                            f"average of the weights ({settings.ema:g}). {remark}").strip()
+    else:
+        card["training"] = f"no step of its own. {remark}".strip()
     source = config.get("data", {})
     if source.get("kind", "volumes") == "volumes":
-        card = {"data": data.describe(source.get("natural", 0.05)), "licence": data.LICENCE} | card
+        folder = source.get("folder", os.environ.get("PISOLVE_DATA"))
+        licence = data.LICENCE if data.is_ours(folder) else "that of the images in the folder, which nobody stated"
+        card = {"data": data.describe(source.get("natural", 0.05), folder), "licence": licence} | card
     for key in ("data", "licence"):
         if key not in card:
             raise ValueError(f"[card] lacks {key}: say what the training data are, and under which licence")

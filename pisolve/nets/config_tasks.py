@@ -30,8 +30,8 @@ def made(section: str, make, values: dict, **more):
     Raises:
         ValueError: an unknown key.
     """
-    for key in values:
-        _check.choice(f"a key of [{section}]", key, [f.name for f in dataclasses.fields(make) if f.name not in more])
+    usual = {f.name: f.default for f in dataclasses.fields(make) if f.name not in more}
+    _known(section, values, {n: None if v is dataclasses.MISSING else v for n, v in usual.items()})
     return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}, **more)
 
 
@@ -128,12 +128,28 @@ def _profiles(folder) -> np.ndarray | None:
 
 def _taken(given, **defaults) -> list:
     """The values of [data] by name, with defaults; any other key is an error, and so is no folder."""
-    for key in given:
-        _check.choice("a key of [data]", key, defaults)
+    _known("data", given, defaults)
     values = defaults | given
     if values["folder"] is None:
-        raise ValueError("[data] lacks folder: give it, or set PISOLVE_DATA to the folder of the training data")
+        raise ValueError("[data] lacks folder: give it, here or as --data, or set PISOLVE_DATA to the folder of the "
+                         f"training data; {_told(defaults)}")
     return list(values.values())
+
+
+def _known(section, values, defaults) -> None:
+    """Refuse a key that a section does not know, with those that it does and what they are where they are left out."""
+    for key in values:
+        try:
+            _check.choice(f"a key of [{section}]", key, defaults)
+        except ValueError as error:
+            raise ValueError(f"{error}; {_told(defaults)}") from None
+
+
+def _told(defaults) -> str:
+    """Defaults in words, those of plain values."""
+    plain = [f"{name} = {list(value) if isinstance(value, tuple) else value!r}" for name, value in defaults.items()
+             if isinstance(value, bool | int | float | str | tuple)]
+    return f"left out they are {', '.join(plain)}"
 
 
 KINDS = {"reconstruction": ReconstructionTask, "adversarial": AdversarialTask, "ssdu": SSDU,

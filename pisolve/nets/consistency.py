@@ -86,10 +86,11 @@ class _Prox(torch.autograd.Function):
     def backward(ctx, g):
         move, rho = ctx.saved_tensors
         q = g - ctx.solve(ctx.normal(g), rho)
-        of_rho = -dot(q, move, 0).reshape(rho.shape) / rho if ctx.needs_input_grad[1] else None
+        own = max((a + 1 for a, n in enumerate(rho.shape) if n > 1), default=0)  # a penalty of each slice
+        of_rho = -dot(q, move, own).reshape(rho.shape) / rho if ctx.needs_input_grad[1] else None
         of_b = None
         if ctx.needs_input_grad[2]:  # A^H y sees the range of A^H only; without it, conjugate gradients go astray
-            of_b = ctx.solve(g - q if float(rho) < _HARD else g, rho)
+            of_b = ctx.solve(g - q if float(rho.min()) < _HARD else g, rho)
         return q, of_rho, of_b, None, None
 
 
@@ -136,7 +137,10 @@ class SliceProblem(Problem):
         return conjugate_gradients(H, b, x, lead, iterations=iterations, tol=tol)
 
     def data_prox(self, v, rho, x, iterations):
-        """v + (A^H A + rho)^-1 A^H (y - A v): right for every rho; at 0 the closest image with A^H A x = A^H y."""
+        """v + (A^H A + rho)^-1 A^H (y - A v): right for every rho; at 0 the closest image with A^H A x = A^H y.
+
+        rho is a number, or one for each slice, (slice, 1, 1).
+        """
         if self.tol is not None:
             return super().data_prox(v, rho, x, iterations)
         if self._inverse is not None:

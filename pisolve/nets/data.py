@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from pisolve import _check
+from pisolve.nets import folders
 
 HELD_OUT = {"colin27": range(97, 112), "mni152": range(90, 105), "cine": range(20, 30)}  # axial slices, frames
 MARGIN = 3  # slices beside them that no training image contains either
@@ -19,11 +20,21 @@ LICENCE = ("BSD-3-Clause (colin27 from mricron-data, MNI152 from nilearn, cine f
            "public domain (scikit-image's pictures)")
 _NATURAL = ("astronaut", "brick", "camera", "chelsea", "coffee", "grass", "gravel", "rocket")  # in scikit-image's wheel
 _VIEWS = {"colin27": (1.0, 0.7, 0.5), "mni152": (0.7, 0.5), "cine": (1.0, 0.7)}  # resolutions; MNI152 is an average
+_OWN, _MOST = 0.7, 10  # second resolution of other images; how many of them are held out
 _TIMES = {"colin27": 2, "mni152": 1, "cine": 3}  # how often each enters the list
 
 
-def describe(natural: float = 0.05) -> str:
-    """What `training_images` reads, for a model card."""
+def is_ours(folder) -> bool:
+    """Whether a folder is that which the shipped networks were trained on, as far as its files go."""
+    return bool(_paths(folder))
+
+
+def describe(natural: float = 0.05, folder=None) -> str:
+    """What `training_images` reads, for a model card; of another folder than ours how many files."""
+    if folder is not None and not _paths(folder):
+        return (f"{len(folders.files(folder))} files of the folder {Path(folder).resolve().name}; of long stacks the "
+                f"middle tenth and {folders.GAP} slices beside it held out, of short ones every fifth; {natural:.0%} "
+                "pictures of scikit-image; random crops, turns, zooms, contrasts, shading and smooth phase")
     held = {name: f"{r.start} to {r.stop - 1}" for name, r in HELD_OUT.items()}
     return (f"colin27 T1 (MNI, one head averaged over 27 scans, without its axial slices {held['colin27']}), MNI152 T1 "
             f"(nilearn, without {held['mni152']}), cardiac cine frames (without {held['cine']}); {MARGIN} slices of "
@@ -34,21 +45,27 @@ def describe(natural: float = 0.05) -> str:
 def training_images(folder, *, natural: float = 0.05, whole: bool = False) -> list[np.ndarray]:
     """Magnitude images (y, x) float32, 99th percentile of their volume 1, for `draw` and `draw_whole`.
 
-    All slices of three orientations that hold something, of `volumes/colin27_t1.nii.gz` and `mni152_t1.nii.gz`, and the
+    Of a folder of your own: the slices of all volumes, pictures and fully sampled scans below it, at two resolutions,
+    but for what is held out (`folders.parted`). Of the data folder that the shipped networks were trained on: all
+    slices of three orientations that hold something, of `volumes/colin27_t1.nii.gz` and `mni152_t1.nii.gz`, and the
     frames of `volumes/cardiac_cine.npy`, without `HELD_OUT` and `MARGIN` slices beside it. Smaller copies are
     antialiased. Images that weigh more stand in the list several times (the same array, no copy).
 
     Args:
-        folder: the data folder, which holds `volumes/`; files that are missing there are left out.
+        folder: the data folder, which holds `volumes/` with some of the files above, or any other folder.
         natural: share of the list that are grey pictures out of scikit-image's own files (nothing is downloaded).
         whole: only axial slices and frames at full resolution, for `draw_whole`.
 
     Raises:
-        ValueError: none of the files is in the folder.
+        ValueError: nothing in the folder that can be trained on.
         ImportError: nibabel or, with `natural`, scikit-image is missing.
     """
     natural = _check.number("natural", natural, low=0, high=0.9)
     out = []
+    if not _paths(folder):
+        images = folders.parted(folders.stacks(folder))[0]
+        small = [] if whole else [shrunk(i, _OWN) for i in images if min(i.shape) >= 90]
+        out = images + small
     for name, volume in _volumes(folder).items():
         gap = HELD_OUT[name]
         if name == "cine":
@@ -67,21 +84,29 @@ def training_images(folder, *, natural: float = 0.05, whole: bool = False) -> li
 def held_out_images(folder, *, step: int = 3) -> dict[str, list[np.ndarray]]:
     """Every `step`-th image of the `HELD_OUT` parts, complex64 (y, x) with a fixed smooth phase, by the file's name.
 
-    Every second one is at half resolution. The 99th percentile of |x| is 1.
+    Every second one is at half resolution. The 99th percentile of |x| is 1. Of a folder of your own at most ten of what
+    `folders.parted` holds out, as they are.
 
     Raises:
-        ValueError: none of the files is in the folder.
+        ValueError: nothing in the folder that can be trained on.
     """
+    if not _paths(folder):
+        held = folders.parted(folders.stacks(folder))[1]
+        every = max(1, math.ceil(sum(map(len, held.values())) / _MOST))
+        return {name: [_phased(i, n) for n, i in enumerate(images[::every])] for name, images in held.items()}
     out = {}
     for name, volume in _volumes(folder).items():
         numbers = HELD_OUT[name][step // 2:: step] if name == "cine" else HELD_OUT[name][step:: step]
-        out[name] = []
-        for place, n in enumerate(numbers):
-            image = shrunk(volume[n] if name == "cine" else volume[:, :, n], (1.0, 0.5)[place % 2])
-            y, x = np.meshgrid(*[np.linspace(-1, 1, k) for k in image.shape], indexing="ij")
-            phase = np.exp(1j * (1.5 * x * y + y - 0.7 * x**2 + n))
-            out[name].append((image / np.percentile(image, 99) * phase).astype(np.complex64))
+        out[name] = [_phased(shrunk(volume[n] if name == "cine" else volume[:, :, n], (1.0, 0.5)[place % 2]), n)
+                     for place, n in enumerate(numbers)]
     return out
+
+
+def _phased(image, n) -> np.ndarray:
+    """A magnitude with the n-th fixed smooth phase, its 99th percentile 1."""
+    y, x = np.meshgrid(*[np.linspace(-1, 1, k) for k in image.shape], indexing="ij")
+    phase = np.exp(1j * (1.5 * x * y + y - 0.7 * x**2 + n))
+    return (image / np.percentile(image, 99) * phase).astype(np.complex64)
 
 
 def natural_images() -> list[np.ndarray]:
@@ -164,20 +189,21 @@ def draw_native(images: Sequence[np.ndarray], rng: np.random.Generator, *, size:
 
 def _volumes(folder) -> dict[str, np.ndarray]:
     """The volumes (x, y, z) and the cine (frame, y, x) of a data folder, float32, scaled to a percentile of 1."""
-    folder, out = Path(folder) / "volumes", {}
-    for name in HELD_OUT:
-        path = folder / ("cardiac_cine.npy" if name == "cine" else f"{name}_t1.nii.gz")
-        if not path.exists():
-            continue
+    out = {}
+    for name, path in _paths(folder).items():
         if name == "cine":
             volume = np.load(path).astype(np.float32)
         else:
             volume = np.asarray(_check.extra("nibabel", "train").load(path).dataobj, np.float32)
         out[name] = volume / np.percentile(volume[volume > 0], 99)
-    if not out:
-        raise ValueError(f"{folder} holds none of colin27_t1.nii.gz, mni152_t1.nii.gz, cardiac_cine.npy: give the "
-                         "folder that holds volumes/")
     return out
+
+
+def _paths(folder) -> dict[str, Path]:
+    """The files of `HELD_OUT` that a data folder has; none of another folder."""
+    paths = {name: Path(folder) / "volumes" / ("cardiac_cine.npy" if name == "cine" else f"{name}_t1.nii.gz")
+             for name in HELD_OUT}
+    return {name: path for name, path in paths.items() if path.exists()}
 
 
 def _slices(parts, axes) -> list[np.ndarray]:

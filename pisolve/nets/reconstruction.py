@@ -74,7 +74,7 @@ class ReconstructionTask:
         if target is None:
             raise ValueError(f"the examples have no {'maps or no ' * maps}truth: give fully sampled scans and a pattern"
                              f"{', with maps=' + repr('espirit') if maps else ''}")
-        x = network(batch.A, batch.kspace) if maps else network(batch.kspace, batch.mask)
+        x = called(network, batch)
         return _cropped(x, target.shape[-2:]), target
 
     def validate(self, network: Any) -> dict[str, float]:
@@ -181,7 +181,7 @@ class SSDU(ReconstructionTask):
         slices, held = batch
         through_maps(self, network)
         seen = slices.sampled(~held)
-        x = network(seen.A, seen.kspace)
+        x = called(network, seen)
         there = linops.as_torch(slices.sampled(held).A)(x)
         return x, (self.loss_function or normalised)(there, slices.kspace * held)
 
@@ -243,6 +243,14 @@ def needs_maps(network) -> bool:
     if not isinstance(found, bool):
         raise TypeError(f"{type(network).__name__} is no reconstruction network: it has no needs_maps = True or False")
     return found
+
+
+def called(network: Any, slices: Slices) -> torch.Tensor:
+    """What a network makes of slices; it is told their noise where it wants to know it and they do."""
+    if not needs_maps(network):
+        return network(slices.kspace, slices.mask)
+    told = getattr(network, "needs_noise", False) and slices.noise is not None
+    return network(slices.A, slices.kspace, **({"noise": slices.noise} if told else {}))
 
 
 def through_maps(task, network) -> None:

@@ -24,7 +24,7 @@ class Training:
     """Settings of one training run; the same settings, task and network give the same weights.
 
     Args:
-        steps: steps of the optimiser in all.
+        steps: steps of the optimiser in all; 0: the network as it begins.
         lr: learning rate of Adam at its highest.
         warmup: steps over which it rises from 0; from the first step on it also falls along a cosine.
         final_lr: what the cosine falls to.
@@ -56,9 +56,8 @@ class Training:
     tensorboard: bool = False
 
     def __post_init__(self):
-        for name in ("steps", "every"):
-            _check.integer(name, getattr(self, name), low=1)
-        for name in ("warmup", "seed", "prefetch"):
+        _check.integer("every", self.every, low=1)
+        for name in ("steps", "warmup", "seed", "prefetch"):
             _check.integer(name, getattr(self, name), low=0)
         for name in ("lr", "clip", "save_seconds"):
             _check.number(name, getattr(self, name), low=0, strict=True)

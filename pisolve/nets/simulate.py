@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,7 @@ def simulate(image: ArrayLike, coils: Any, mask: ArrayLike | None = None, *, coo
         maps: as in `slices.measured`; "true": the given ones, made to a root sum of squares of 1.
 
     Returns:
-        `Slices` of one slice, with the noiseless image as target.
+        `Slices` of one slice, with the noiseless image as target and the noise as it is.
 
     Raises:
         ValueError: shapes that do not fit, or k-space that no maps can be made of.
@@ -146,7 +146,8 @@ def simulate(image: ArrayLike, coils: Any, mask: ArrayLike | None = None, *, coo
     if maps == "true":
         own = coils[(..., *(slice(n % fine, None, fine) for n in shape))]
         own = own / np.maximum(np.sqrt((abs(own) ** 2).sum(0)), 1e-6)
-    return measured(y * mask, mask, coord=coord, size=size, clean=clean, mps=own, maps=None if maps == "true" else maps)
+    made = measured(y * mask, mask, coord=coord, size=size, clean=clean, mps=own, maps=None if maps == "true" else maps)
+    return replace(made, noise=noise * made.scale)
 
 
 def smooth_coils(rng: np.random.Generator, number: int, size: int) -> np.ndarray:

@@ -28,6 +28,8 @@ class Slices:
             a truth.
         scale: (slice,), what the file's k-space was multiplied by; the zero-filled image has a 99th percentile of 1.
         coord: (slice, shot, sample, 2) of samples anywhere in k-space, or None: samples of the grid.
+        noise: (slice,), what a network is told of the noise of a sample: the standard deviation of its real and of its
+            imaginary part, in the units of `kspace`; None: not known.
     """
 
     kspace: torch.Tensor
@@ -37,6 +39,7 @@ class Slices:
     rss: torch.Tensor | None = None
     scale: torch.Tensor | None = None
     coord: torch.Tensor | None = None
+    noise: torch.Tensor | None = None
 
     single = False  # whether a batch can hold no more than one item
 

@@ -42,7 +42,7 @@ def card(name: str) -> str:
 
 def load(name_or_path: Any, *, channels: str = "auto", level: float | str | None = None, scale: float = 1.0,
          offset: float = 0.0, rescale: bool = False, phases: int = 1,
-         architecture: str | None = None) -> Denoiser | torch.nn.Module:
+         architecture: str | None = None, noise: float | None = None) -> Denoiser | torch.nn.Module:
     """A trained network, in eval mode, from a shipped name or a weights file.
 
     Of a denoiser it is the `Denoiser` D(x, sigma) on complex images; a reconstruction network (with an attribute
@@ -62,6 +62,8 @@ def load(name_or_path: Any, *, channels: str = "auto", level: float | str | None
             of the image (the network's own divided by `scale`); "blind" for one trained on a range of sigmas. None:
             from the file, else from a name such as dncnn_gray_25, which is 25/255. Of IRCNN's file of 25 networks
             that for this level is taken.
+        noise: of a reconstruction network that is told the noise (`needs_noise`): this one, the standard deviation of
+            the real and of the imaginary part of a sample in a recipe's units; None: that of each scan.
         architecture: "DnCNN" or "IRCNN" for a file of seven convolutions whose name does not tell, since its tensors
             do not.
 
@@ -87,7 +89,9 @@ def load(name_or_path: Any, *, channels: str = "auto", level: float | str | None
         network = _made(path, given, architecture=architecture, channels=channels, level=level, scale=scale,
                         offset=offset, rescale=rescale, phases=phases)
     network.source = {"name_or_path": str(name_or_path), **given}
-    return network
+    if noise is not None and not getattr(network, "needs_noise", False):
+        raise ValueError(f"noise has no effect on {path.name}, which is not told it: leave it out")
+    return network if noise is None else network.told(noise)
 
 
 def _made(path: Path, given: dict, *, architecture, level, scale, **options) -> Denoiser | torch.nn.Module:
@@ -138,12 +142,16 @@ def _inner(value):
     if isinstance(value, list | tuple):
         return [_inner(v) for v in value]
     if isinstance(value, dict) and "weights" in value:
-        return _begun(**value)
+        return begun(**value)
     return build(**value) if isinstance(value, dict) and set(value) == {"architecture", "config"} else value
 
 
-def _begun(weights, **changes):
-    """The denoiser with these weights, to be trained further, in a configuration with these changes."""
+def begun(weights: str, **changes: Any) -> torch.nn.Module:
+    """The denoiser with these weights, to be trained further, in a configuration with these changes.
+
+    Raises:
+        ValueError: no such weights, or changes that they do not fit.
+    """
     network = load(weights)
     network = network.parts[0] if isinstance(network, Unrolled) else getattr(network, "network", network)
     if changes:
@@ -169,6 +177,16 @@ def rounded(module: torch.nn.Module, dtype: str = "float16") -> torch.nn.Module:
     new = copy.deepcopy(module)
     new.load_state_dict(_stored(module, dtype))
     return new
+
+
+def figures_of(module: torch.nn.Module, path: Path, dtype: str | None) -> list[dict] | None:
+    """The figures of the card in the file at `path`, where it holds this module's weights as `save` stores them."""
+    if not path.is_file():
+        return None
+    weights, about = _read(path)
+    now = _stored(module, dtype)
+    same = weights.keys() == now.keys() and all(torch.equal(weights[n], now[n]) for n in now)
+    return about.get("figures") if same else None
 
 
 def _stored(module, dtype: str | None) -> dict:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint as recompute
 
 from pisolve import _check, solvers
-from pisolve.nets.blocks import as_network, describe
+from pisolve.nets.blocks import as_network, denoised, describe
 from pisolve.nets.consistency import SliceProblem
 from pisolve.nets.filters import FilterBank
 from pisolve.priors import Denoiser, Prior
@@ -240,20 +240,8 @@ class Unrolled(nn.Module):
         part = self.part(k)
         if self.filters:
             return part.shrink(x)
-        weight = next(part.parameters(), x.real)
-        planes = torch.view_as_real(x.resolve_conj().reshape(-1, *x.shape[-2:])).movedim(-1, 1).to(weight.dtype)
-        planes = planes.reshape(-1, 1, *x.shape[-2:]) if self.channels == "parts" else planes
-        level = self._at("level", k).to(weight.dtype).expand(len(planes), 1, 1, 1) if self.noise_input else None
-        if self.noise_input == "map":
-            out = part(torch.cat([planes, level.expand(-1, 1, *x.shape[-2:])], 1))
-        else:  # a copy: a network may change its input
-            out = part(planes.clone(), level) if self.noise_input else part(planes.clone())
-        if not torch.is_tensor(out) or out.shape != planes.shape:
-            got = tuple(out.shape) if torch.is_tensor(out) else type(out).__name__
-            raise ValueError(f"the network of step {k + 1} returned {got} for {tuple(planes.shape)}: it must keep the "
-                             "shape")
-        out = out.reshape(-1, 2, *x.shape[-2:]).movedim(1, -1).to(x.real.dtype)
-        return torch.view_as_complex(out.contiguous()).reshape(x.shape)
+        return denoised(part, x, self._at("level", k) if self.noise_input else None, channels=self.channels,
+                        noise_input=self.noise_input, name=f"the network of step {k + 1}")
 
     def extra_repr(self) -> str:
         """The solver and the number of iterations, for `print`."""

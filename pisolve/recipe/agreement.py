@@ -96,6 +96,7 @@ class Watch:
         found = [(m, r) for m, r in zip(misfits, results) if m is not None]
         if found and not self.doubts:  # else the cause is known, and this its effect
             self._say(self._judged(found))
+        self._say(_not_known(results))
         left, energy, noise = (sum(m[i] for m, _ in found) for i in range(3))
         return Agreement((left / noise) ** 0.5 if noise else None, (left / energy) ** 0.5 if energy else None,
                          self.sigma, self.measured, tuple(self.doubts))
@@ -134,6 +135,17 @@ def _undetermined(scan, recipe) -> list[str]:
         return []
     return [f"{samples:,} samples of {scan.coils} coil{'s' * (scan.coils > 1)} are fewer than the {pixels:,} pixels, "
             "and no prior chooses among the images that explain them: give one, such as pi.TV() (--prior tv)"]
+
+
+def _not_known(results) -> list[str]:
+    """Images of a network that did not predict what it was not given."""
+    bad = [r for r in results if getattr(r, "doubtful", False)]
+    if not bad:
+        return []
+    worst, taken = max(bad, key=lambda r: r.missed), [r for r in bad if r.fallback is not None]
+    of = f", in {len(bad)} of {len(results)} parts" if len(results) > 1 else ""
+    stands = f"{taken[0].fallback} misses less and stands in its place" if taken else "its fallback misses no less"
+    return [f"doubtful: the network's image misses {worst.missed:.0%} of samples that it was not given{of}; {stands}"]
 
 
 _UNITS = "for data of a 99th percentile of 1 (--lam, --sigma)"

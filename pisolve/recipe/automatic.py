@@ -1,4 +1,4 @@
-"""A denoiser's level by the scan's noise: how much noise there is, and what plug-and-play makes of it."""
+"""A denoiser's level by the scan's noise: how much there is, what plug-and-play makes of it, what networks are told."""
 
 from __future__ import annotations
 
@@ -69,14 +69,21 @@ def of_model(recipe, model, scale: float):
     """The same by the data of one part alone."""
     if not is_open(recipe):
         return recipe
+    return _chosen(recipe, noise_of(recipe, model, scale))
+
+
+def noise_of(recipe, model, scale: float) -> float:
+    """The noise in one part's data, in the recipe's units: the smaller of both estimates."""
     outer = noise_level(backend.to_numpy(model.y), ndim=getattr(model.A, "ndim", 2)) * scale
     left = _residual(model, scale) if recipe.method.tunable and model.bare is None else None
-    return _chosen(recipe, outer if left is None else min(left, outer))
+    return outer if left is None else min(left, outer)
 
 
 def is_open(recipe) -> bool:
-    """Whether a level is still to be chosen by the scan's noise."""
-    return recipe.network is None and any(getattr(p, "auto", False) for p in walk(recipe.prior))
+    """Whether a level is still to be chosen by the scan's noise, or a network to be told it."""
+    if recipe.network is not None:
+        return getattr(recipe.network, "needs_noise", False) and recipe.network.noise is None
+    return any(getattr(p, "auto", False) for p in walk(recipe.prior))
 
 
 def _at(prior, sigma: float):
@@ -87,7 +94,12 @@ def _at(prior, sigma: float):
 
 
 def _chosen(recipe, noise: float):
-    """Level and, where no solver is given, a schedule that falls to it, in steps of `max_iter`, 60 if it is 100."""
+    """Level and, where no solver is given, a schedule that falls to it, in steps of `max_iter`, 60 if it is 100.
+
+    A network is told the noise itself.
+    """
+    if recipe.network is not None:
+        return replace(recipe, network=recipe.network.told(noise))
     sigma, rho = level(noise)
     changes = {"prior": _at(recipe.prior, sigma)}
     if recipe.solver is None:

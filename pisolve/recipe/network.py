@@ -12,7 +12,7 @@ import numpy as np
 from pisolve import _check, backend
 from pisolve.linops.solve import drawn_to_data
 from pisolve.prepare import CoilImages, Model
-from pisolve.priors import Denoiser
+from pisolve.priors import Denoiser, Prior
 from pisolve.priors._module import is_module, ready
 from pisolve.solvers import State
 
@@ -33,6 +33,10 @@ class NetworkResult:
         solver: None.
         interrupted: False, as Ctrl-C in a network is passed on.
         warning: what its network says of all of its images, such as that an adversarial one may invent detail, or None.
+        missed: with a fallback, the share of withheld samples' signal that the network's image lacks, see
+            `doubt.Trial`; None where nothing was withheld.
+        doubtful: whether that is too much.
+        fallback: the prior whose image x is, where it took the network's place, in words; None: x is the network's.
     """
 
     interrupted = False
@@ -45,10 +49,13 @@ class NetworkResult:
     history: list = field(default_factory=list)
     solver: None = None
     warning: str | None = None
+    missed: float | None = None
+    doubtful: bool = False
+    fallback: str | None = None
 
     @property
     def ok(self) -> bool:
-        """True where the image is the network's."""
+        """True where the image is the network's, or its fallback's."""
         return self.status == "done"
 
     @property
@@ -60,6 +67,7 @@ class NetworkResult:
         """The attributes as plain values; `show`: print them, too."""
         out = {n: getattr(self, n) for n in ("status", "ok", "network", "seconds", "data_residual")}
         out |= {} if self.warning is None else {"warning": self.warning}
+        out |= {} if self.missed is None else {n: getattr(self, n) for n in ("missed", "doubtful", "fallback")}
         if show:
             print("\n".join(f"{name.replace('_', ' '):14}{value}" for name, value in out.items()))
         return out
@@ -82,6 +90,21 @@ def refuse_beside(recipe, defaults) -> None:
     given += [n for n in ("max_iter", "tol") if getattr(recipe, n) != getattr(defaults, n)]
     if given:
         raise ValueError(f"{given[0]} has no effect on a network, which needs no prior and no solver: leave it out")
+
+
+def beside_network(recipe) -> None:
+    """Refuse what is for a network alone, of a recipe without one, and what no network takes notice of."""
+    if recipe.network is None:
+        for name, why in (("consistency", "a prior's image has the data term"), ("fallback", "a prior is none's")):
+            if getattr(recipe, name):
+                raise ValueError(f"{name} is for a network: {why}")
+        return
+    for name in ("x0", "weights"):
+        if getattr(recipe, name) is not None:
+            raise ValueError(f"{name} has no effect on a network, which needs no solver: leave it out")
+    if recipe.fallback is not None and not (isinstance(recipe.fallback, Prior) and recipe.network.needs_maps):
+        raise TypeError("fallback must be a prior such as pi.PnP(D) or 1.5e-3 * pi.TV(), beside a network with maps, "
+                        f"got {_check.brief(recipe.fallback)}")
 
 
 def check_network(network) -> None:

@@ -36,12 +36,12 @@ from pisolve.prepare import (
 from pisolve.prepare.shots import AUTO, check_delays
 from pisolve.priors import Prior, Wavelet, Zero, as_prior
 from pisolve.priors._names import check_axes
-from pisolve.recipe import automatic, file, first
+from pisolve.recipe import automatic, doubt, file, first
 from pisolve.recipe.agreement import Watch
 from pisolve.recipe.checkpoint import check_folder
 from pisolve.recipe.device import session
 from pisolve.recipe.format import decode, encode
-from pisolve.recipe.network import NetworkResult, accept
+from pisolve.recipe.network import NetworkResult, accept, beside_network
 from pisolve.recipe.network import run as run_network
 from pisolve.recipe.reconstruction import WORST, Reconstruction
 from pisolve.recipe.run import run
@@ -84,6 +84,8 @@ class Recipe:
         compress: coil compression, such as `Compress(8)`, or None.
         network: a reconstruction network, `pi.nets.load(name)`, instead of prior and solver. One that `needs_maps`
             is called with the SENSE operator of each slice, another with k-space and mask, and no maps are made.
+        fallback: beside a network, the prior whose image is taken where the network's is doubtful and misses more of
+            samples that both were not given, see `doubt.judged`: `pi.PnP(D)`, `1.5e-3 * pi.TV()`.
         consistency: bring the measured data back into the network's image: for one coil they replace its samples; for
             maps argmin 1/2 ||A x - y||^2 + 0.005 ||x - x_net||^2. A network without maps gives a magnitude, which for
             this gets the phase of the zero-filled image: at 4x that took 5 % off a perfect one. One coil only.
@@ -116,6 +118,7 @@ class Recipe:
     whiten: bool = False
     compress: Compress | None = None
     network: object = None
+    fallback: Prior | None = None
     consistency: bool = False
     device: str = "cpu"
     each: tuple = EACH
@@ -150,8 +153,7 @@ class Recipe:
                 raise TypeError(f"{name} must be {what}, got {brief(given)}{instead(name, given)}")
         for name in ("x0", "weights"):
             first.check(name, getattr(self, name))
-            if getattr(self, name) is not None and self.network is not None:
-                raise ValueError(f"{name} has no effect on a network, which needs no solver: leave it out")
+        beside_network(self)
         if self.x0 is not None and self.prior.solver() is not None:
             raise ValueError("x0 has no effect on a network that is fitted to the scan: leave it out")
         check_tune(self.tune, self.minutes)
@@ -164,8 +166,6 @@ class Recipe:
                              "prior a strength, or take Sense()")
         if self.tune is not None and not (self.method.tunable and getattr(self.maps, "sets", 1) == 1):
             raise ValueError(f"tune={self.tune!r} is for SENSE with one set of maps: give the prior a strength")
-        if self.consistency and self.network is None:
-            raise ValueError("consistency is for a network: a prior's image has the data term")
 
     def prepare(self, scan: Any) -> io.Scan:
         """The scan after undersampling, with a mask and maps: all that solving needs, shared between recipes.
@@ -261,7 +261,8 @@ class Recipe:
         """The same with what `solvers.solve` takes, and Ctrl-C ends a fit with what there is."""
         self = automatic.of_model(self, model, scale)  # where no whole scan was there to choose by
         if self.network is not None:
-            return run_network(self.network, model, scale, self.consistency)
+            result = run_network(self.network, model, scale, self.consistency)
+            return result if self.fallback is None else doubt.judged(self, model, scale, result)
         y = model.y * backend.number(scale, model.y)
         x0 = None if x0 is None else first.scaled(x0, model, scale)
         result = solve(model.A, y, self.prior, self.solver, callbacks=callbacks, tol=self.tol, progress=progress,
@@ -278,8 +279,8 @@ class Recipe:
         """
         given = {n: first.written(n, getattr(self, n)) for n in ("x0", "weights")}
         out = {"pisolve": __version__, **encode(replace(self, x0=None, weights=None))}
-        left = (("device", "cpu"), ("each", list(EACH)), *((n, None) for n in (*given, "minutes")), ("check", True),
-                ("off_resonance", True), ("delays", AUTO), ("shot_factors", AUTO))  # as before there were these
+        left = (("device", "cpu"), ("each", list(EACH)), *((n, None) for n in (*given, "minutes", "fallback")),
+                ("check", True), ("off_resonance", True), ("delays", AUTO), ("shot_factors", AUTO))  # as before
         return {k: v for k, v in (out | given).items() if (k, v) not in left}
 
     def save(self, path: PathLike) -> None:

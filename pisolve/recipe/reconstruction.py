@@ -93,6 +93,11 @@ class Reconstruction:
         return self.status in _GOOD
 
     @property
+    def doubtful(self) -> bool:
+        """True where a network, which has a `fallback`, did not predict the samples that it was not given."""
+        return any(getattr(r, "doubtful", False) for r in self.results)
+
+    @property
     def failed(self) -> dict[str, str]:
         """{part: status} of those that diverged or became non-finite, a part as "slice 3"."""
         labels = self.scan.labels(self.recipe.each)
