@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pisolve import backend, io
-from pisolve._check import brief, choice, integer, number
+from pisolve._check import brief, choice, integer, number, renamed
 from pisolve._hints import hinted, instead
 from pisolve._types import PathLike
 from pisolve._version import __version__
@@ -56,6 +56,7 @@ _PARTS = {c.__name__: c for c in (CoilImages, Compress, Espirit, Grappa, Inati, 
 
 
 @hinted
+@renamed(espirit="maps")
 @dataclass(frozen=True)
 class Recipe:
     """From k-space to image: whiten?, undersample?, compress?, maps, scale, solve, scale back.
