@@ -6,11 +6,10 @@ import functools
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
+from pisolve._types import What
 from pisolve._version import __version__
-
-What = TypeVar("What", bound=Callable[..., Any])
 
 
 def renamed(since: str = "0.3", **names: str) -> Callable[[What], What]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pisolve import backend, linops
-from pisolve._types import Array, ArrayLike, Seed
+from pisolve._types import Array, ArrayLike, Numbers, Seed
 from pisolve.priors import Prior
 from pisolve.priors._dual import squared_norm
 from pisolve.problem import Problem
@@ -88,7 +88,7 @@ def check_linop(A: Any, *, dtype: Any = "complex64", tol: float | None = None, s
             _close("dense adjoint", linops.dense(A.H, dtype), M.conj().T, 10 * tol)
 
 
-def check_signal(model, times, *, tol: float = 1e-4, seed: int = 0):
+def check_signal(model: Any, times: Numbers, *, tol: float = 1e-4, seed: int = 0) -> None:
     """The derivatives of a `signals.Model` against differences, finite signals and one for each time.
 
     Args:

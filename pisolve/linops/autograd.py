@@ -7,7 +7,7 @@ from typing import Any
 
 from pisolve import backend
 from pisolve._check import array, is_torch, linop
-from pisolve._types import Array
+from pisolve._types import Array, ArrayLike
 
 
 @cache
@@ -48,21 +48,21 @@ def _function():
 class TorchLinop:
     """What `as_torch` returns: the operator on torch tensors, with the same `.H`, `.N` and shapes."""
 
-    def __init__(self, A):
+    def __init__(self, A: Any):
         self.A = A
         self.ishape, self.oshape = tuple(A.ishape), tuple(A.oshape)
 
     @property
-    def H(self):
+    def H(self) -> TorchLinop:
         """The adjoint, on torch tensors."""
         return TorchLinop(self.A.H)
 
     @property
-    def N(self):
+    def N(self) -> TorchLinop:
         """The normal operator, on torch tensors."""
         return TorchLinop(self.A.N)
 
-    def __call__(self, x):
+    def __call__(self, x: ArrayLike) -> Array:
         if not is_torch(x):
             raise TypeError(f"this operator takes torch tensors, got {type(x).__name__}")
         if tuple(x.shape) != self.ishape:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -74,7 +75,7 @@ class Adversarial(nn.Module):
 
     warning = INVENTS
 
-    def __init__(self, generator, critic=None):
+    def __init__(self, generator: torch.nn.Module, critic: torch.nn.Module | None = None):
         super().__init__()
         self.generator = as_network("generator", generator)
         self.needs_maps = needs_maps(self.generator)
@@ -85,7 +86,7 @@ class Adversarial(nn.Module):
         """What rebuilds this network, as plain values."""
         return {"generator": describe(self.generator), "critic": describe(self.critic)}
 
-    def forward(self, *arguments) -> torch.Tensor:
+    def forward(self, *arguments: Any) -> torch.Tensor:
         """The generator's image."""
         return self.generator(*arguments)
 
@@ -95,7 +96,7 @@ class Adversarial(nn.Module):
         return self.critic(planes.to(self.critic.last.weight.dtype))
 
 
-def adversarial(generator, critic=None) -> Adversarial:
+def adversarial(generator: torch.nn.Module, critic: torch.nn.Module | None = None) -> Adversarial:
     """Any reconstruction network to be trained against a critic, see `Adversarial` and `AdversarialTask`.
 
     Example:
@@ -196,14 +197,14 @@ class AdversarialTask(ReconstructionTask):
         turn = "generator" if step % (self.critic_steps + 1) == self.critic_steps else "critic"
         return super().batch(step, rank, world), turn
 
-    def loss(self, network, batch) -> torch.Tensor:
+    def loss(self, network: Any, batch: Any) -> torch.Tensor:
         """The loss of the one whose turn it is: a scalar that depends on its weights alone."""
         if not hasattr(network, "judged"):
             raise TypeError(f"{type(network).__name__} has no critic: nets.adversarial(network) gives it one")
         slices, turn = batch
         return (self.critic if turn == "critic" else self.generator)(network, slices)
 
-    def critic(self, network, slices: Slices) -> torch.Tensor:
+    def critic(self, network: Any, slices: Slices) -> torch.Tensor:
         """The critic's loss."""
         with torch.no_grad():
             made, true = self.output(network, slices)
@@ -221,7 +222,7 @@ class AdversarialTask(ReconstructionTask):
             slope, = torch.autograd.grad(score.sum(), between, create_graph=True)
         return ((_norm(slope) - 1) ** 2).mean()
 
-    def generator(self, network, slices: Slices) -> torch.Tensor:
+    def generator(self, network: Any, slices: Slices) -> torch.Tensor:
         """The generator's loss, all terms of it; the critic's weights count as constants."""
         made, true = self.output(network, slices)
         content = self.loss_function or (losses.L1() if true.is_complex() else losses.SSIM(data_range="image"))
@@ -244,7 +245,7 @@ class AdversarialTask(ReconstructionTask):
         share = slices.mask.expand(len(error), -1, *error.shape[-2:]).to(error.real.dtype).mean().clamp_min(1e-6)
         return backend.magnitude(error).mean() / share + backend.magnitude(A.H(error)).mean()
 
-    def validate(self, network) -> dict[str, float]:
+    def validate(self, network: Any) -> dict[str, float]:
         """As `ReconstructionTask.validate`, with "critic" and "generator", the losses of both."""
         device, found = next(network.parameters()).device, {"critic": [], "generator": []}
         slices: Sequence[Slices] = self.validation if len(self.validation) else [self._item(0)]

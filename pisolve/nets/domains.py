@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -53,7 +55,7 @@ class InDomain(nn.Module):
         net = pi.nets.InDomain(pi.nets.DnCNN(2, 5, 32), "kspace")
     """
 
-    def __init__(self, network, domain: str = "image"):
+    def __init__(self, network: Any, domain: str = "image"):
         super().__init__()
         self.network = as_network("network", network)
         self.domain = _check.choice("domain", domain, DOMAINS)

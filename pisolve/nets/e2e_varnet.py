@@ -72,7 +72,7 @@ class SensitivityModel(nn.Module):
         self.config = {"chans": chans, "pools": pools, "mask_center": self.mask_center}
         self.norm_unet = NormUnet(chans, pools)
 
-    def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies=None) -> torch.Tensor:
+    def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies: Any = None) -> torch.Tensor:
         """Checked k-space (batch, coil, ky, kx) and mask (batch or 1, 1, ky, kx) -> maps of k-space's shape."""
         if self.mask_center:
             kspace = torch.where(centre(mask, len(kspace), num_low_frequencies), kspace, 0)
@@ -262,7 +262,7 @@ def _same(x):
     return x
 
 
-def mask_of(A, user: str, instead: str = "") -> torch.Tensor:
+def mask_of(A: Any, user: str, instead: str = "") -> torch.Tensor:
     """The mask of a `linops.sense`, True where it samples, as a tensor that broadcasts to its data.
 
     Args:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -28,7 +31,7 @@ class GrappaLayer(nn.Module):
         Griswold et al., Magn Reson Med 47 (2002) 1202; Sriram et al., CVPR 2020, 14315.
     """
 
-    def __init__(self, accel: int = 2, kernel=(5, 5), lam: float = 0.01):
+    def __init__(self, accel: int = 2, kernel: Sequence[int] = (5, 5), lam: float = 0.01):
         super().__init__()
         self.accel = _check.integer("accel", accel, low=2)
         self.kernel, self.lam = _check.shape("kernel", tuple(kernel)), _check.number("lam", lam, low=0)
@@ -54,7 +57,7 @@ class GrappaLayer(nn.Module):
             out.append(linops.as_torch(linops.grappa(weights, tuple(one.shape)))(one))
         return torch.stack(out)
 
-    def lattice(self, mask):
+    def lattice(self, mask: Any):
         """The measured lines of a mask (ky, kx), and every `accel`-th one counted from the centre of k-space."""
         along_y, along_x = bool((mask != mask[:1]).any()), bool((mask != mask[:, :1]).any())
         if along_y and along_x:
@@ -111,8 +114,8 @@ class GrappaNet(nn.Module):
 
     needs_maps = False
 
-    def __init__(self, chans: int = 32, pools: int = 4, coils: int | None = None, *, accel: int = 2, kernel=(5, 5),
-                 lam: float = 0.01):
+    def __init__(self, chans: int = 32, pools: int = 4, coils: int | None = None, *, accel: int = 2,
+                 kernel: Sequence[int] = (5, 5), lam: float = 0.01):
         super().__init__()
         self.coils = _check.integer("coils", coils, low=1, allow_none=True)
         self.grappa = GrappaLayer(accel, kernel, lam)

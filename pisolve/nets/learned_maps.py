@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from pisolve import _check, backend
+from pisolve._types import Array, ArrayLike
 from pisolve.prepare import Maps
 from pisolve.priors._module import ready
 
@@ -48,7 +50,7 @@ class LearnedMaps(Maps):
     def _model(self):
         return getattr(self.network, "sens_net", self.network)
 
-    def __call__(self, kspace, mask=None, separate=None, *, ndim: int = 2):
+    def __call__(self, kspace: ArrayLike, mask: Any = None, separate: Any = None, *, ndim: int = 2) -> Array:
         """Coil maps of (..., coil, ky, kx), numpy, of the precision of k-space; see `Maps`."""
         if kspace.shape[-1 - ndim] == 1:
             return np.ones_like(kspace)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -29,7 +31,7 @@ class Perceptual(losses.Loss):
         Johnson, Alahi and Fei-Fei, ECCV 2016; Yang et al., "DAGAN", IEEE Trans Med Imaging 37 (2018) 1310.
     """
 
-    def __init__(self, *, features="denoiser-fast", level: float = 0.05):
+    def __init__(self, *, features: Any = "denoiser-fast", level: float = 0.05):
         super().__init__()
         self.level = _check.number("level", level, low=0, strict=True)
         self.name = features if isinstance(features, str) else type(features).__name__
@@ -41,7 +43,7 @@ class Perceptual(losses.Loss):
             weight.requires_grad_(False)
         own.eval()
 
-    def value(self, output, target, data_range):
+    def value(self, output: torch.Tensor, target: torch.Tensor, data_range: Any) -> torch.Tensor:
         seen, wanted = self._features(output), self._features(target)
         return sum((a - b).square().mean() for a, b in zip(seen, wanted)) / len(seen)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -92,7 +94,7 @@ class RIM(nn.Module):
         self.config = {"steps": self.steps, "width": width, "cascades": cascades, "cell": cell}
         self.machines = nn.ModuleList([_Machine(width, cell) for _ in range(cascades)])
 
-    def forward(self, A, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, A: Any, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
         """The image: A a linop image -> data, y native complex of its output shape, x0 in the place of A^H y / c."""
         problem = SliceProblem(A, y)
         x, kind = problem.start(x0), next(self.parameters()).dtype

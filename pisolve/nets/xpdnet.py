@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -111,7 +112,7 @@ class XPDNet(nn.Module):
         inner = self.parts[0].config
         self.config = {"iterations": iterations, "primal": primal, "widths": inner["widths"], "convs": inner["convs"]}
 
-    def forward(self, A, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, A: Any, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
         """The image: A a linop image -> data, y native complex of its output shape, x0 in the place of A^H y / c."""
         problem = SliceProblem(A, y)
         x, kind = problem.start(x0), next(self.parameters()).dtype

@@ -186,7 +186,7 @@ class Recipe:
         return prepare(scan, self.maps, self.sampling, whiten=self.whiten, compress=self.compress, method=self.method,
                        each=self.each, delays=self.delays, shot_factors=self.shot_factors, stacklevel=4)
 
-    def replace(self, **changes) -> Recipe:
+    def replace(self, **changes: Any) -> Recipe:
         """The same recipe with other arguments: `recipe.replace(sampling=None)` for a scan as it was measured."""
         return replace(self, **changes)
 

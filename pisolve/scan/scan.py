@@ -182,7 +182,7 @@ class Scan:
         """The phase-encoding axis of a 2-D scan: -2 (ky), or -1 (kx) where ky is the readout."""
         return -1 if self.readout == self.encoding.encoded[0] else -2
 
-    def select(self, slices: slice | int | list | None = None, **named) -> Scan:
+    def select(self, slices: slice | int | list | None = None, **named: Any) -> Scan:
         """A new scan of some slices, frames, ...; the axes stay.
 
         Args:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from pisolve.nets.decoders import ConvDecoder
 from pisolve.nets.reconstruction import held_out_samples, normalised
 from pisolve.nets.store import ARCHITECTURES
 from pisolve.priors import Prior
+from pisolve.problem import Problem
 from pisolve.scan_specific.fit import Fitted, Task, zero_filled
 from pisolve.solvers import solve
 
@@ -65,7 +68,7 @@ class Untrained(Fitted):
         done = pi.recon(scan, pi.Untrained(start=1e-3 * pi.TV()))
     """
 
-    def __init__(self, network=None, *, holdback: float = 0.05, runs: int = 3, seed: int = 0,
+    def __init__(self, network: Any = None, *, holdback: float = 0.05, runs: int = 3, seed: int = 0,
                  start: Prior | str | None = None):
         with torch.random.fork_rng(devices=[]):  # weights made here are not used, and cost the caller no random number
             network = ConvDecoder() if network is None else network
@@ -80,10 +83,10 @@ class Untrained(Fitted):
         self.runs, self.seed = _check.integer("runs", runs, low=1), _check.integer("seed", seed, low=0)
         self.start = _start(start)
 
-    def task(self, problem):
+    def task(self, problem: Problem) -> Any:
         return _Fitting(self, problem)
 
-    def rehearsal(self, shape):
+    def rehearsal(self, shape: Sequence[int]) -> Any:
         module = self.fresh(0)
         return module, module.latent(shape, np.random.default_rng(0)), lambda z: module(z, shape), 1
 

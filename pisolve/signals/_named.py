@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Signal:
     shown: tuple | None = None
 
 
-def named(signal, *, field_strength: float | None = None) -> Signal:
+def named(signal: Any, *, field_strength: float | None = None) -> Signal:
     """A word, a `Model` or a `Signal` as a `Signal`.
 
     Args:

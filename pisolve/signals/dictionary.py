@@ -36,7 +36,7 @@ class Dictionary:
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "values", values)
 
-    def compress(self, basis: ArrayLike) -> Dictionary:
+    def compress(self, basis: Any) -> Dictionary:
         """The dictionary of coefficients Phi^+ d, to be matched with coefficient images."""
         vectors = checked_basis(basis)
         if len(vectors) != self.atoms.shape[1]:
@@ -44,7 +44,7 @@ class Dictionary:
         return replace(self, atoms=self.atoms @ np.linalg.pinv(vectors).T)
 
 
-def dictionary(simulate: Any, **values) -> Dictionary:
+def dictionary(simulate: Any, **values: Any) -> Dictionary:
     """The signals of all combinations of some values.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pisolve import _check
-from pisolve._types import ArrayLike
+from pisolve._types import ArrayLike, Numbers
 
 SHARE = 0.3  # of a map's value: a larger standard deviation does not determine it
 _START = 24  # values from which a fit may start, where none are given
@@ -107,7 +107,7 @@ class Model:
         object.__setattr__(self, "parameters", tuple(self.parameters))
         object.__setattr__(self, "least", len(self.parameters) + 1 if self.least is None else self.least)
 
-    def value(self, times: ArrayLike, p: ArrayLike) -> np.ndarray:
+    def value(self, times: Numbers, p: ArrayLike) -> np.ndarray:
         """The signal (time, pixel) of parameters p (parameter, pixel)."""
         if self.derivative is not None:
             return self.signal(times[:, None], *p)
@@ -115,7 +115,7 @@ class Model:
 
         return self.signal(torch.from_numpy(times)[:, None], *torch.from_numpy(p)).numpy()
 
-    def both(self, times: ArrayLike, p: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def both(self, times: Numbers, p: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """The signal (time, pixel) and its derivatives (parameter, time, pixel)."""
         if self.derivative is not None:
             s = self.signal(times[:, None], *p)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from pisolve import _check, backend
-from pisolve._types import ArrayLike
+from pisolve._types import ArrayLike, Numbers
 from pisolve.signals._times import checked_times
 from pisolve.signals.fit import Maps, fit
 from pisolve.signals.model import decay_model, inversion_model, look_locker_model, turning_model
@@ -23,7 +23,7 @@ def _range(name, given):
     return low, _check.number("range", high, low=low, strict=True)
 
 
-def t2(images: ArrayLike, echo_times: ArrayLike, *, axis: int = 0, noise: float | None = None,
+def t2(images: ArrayLike, echo_times: Numbers, *, axis: int = 0, noise: float | None = None,
        range: tuple | None = None) -> Maps:
     """T2 in s of spin echoes: x_e = a exp(-TE_e / T2).
 
@@ -48,7 +48,7 @@ def t2(images: ArrayLike, echo_times: ArrayLike, *, axis: int = 0, noise: float 
     return fit(decay_model("t2", *_range("t2", range)), images, echo_times, axis=axis, noise=noise, name="echo_times")
 
 
-def t2star(images: ArrayLike, echo_times: ArrayLike, *, axis: int = 0, noise: float | None = None,
+def t2star(images: ArrayLike, echo_times: Numbers, *, axis: int = 0, noise: float | None = None,
            range: tuple | None = None) -> Maps:
     """T2* in s of gradient echoes, and of complex images the frequency: x_e = a exp((2 pi i f - 1 / T2*) TE_e).
 
@@ -98,7 +98,7 @@ def _loudest(y, times):
     return grid[np.concatenate(best)].reshape(y.shape[1:])
 
 
-def t1_ir(images: ArrayLike, inversion_times: ArrayLike, *, axis: int = 0, noise: float | None = None,
+def t1_ir(images: ArrayLike, inversion_times: Numbers, *, axis: int = 0, noise: float | None = None,
           range: tuple | None = None) -> Maps:
     """T1 in s after an inversion: x_i = a (1 - k exp(-TI_i / T1)).
 
@@ -124,7 +124,8 @@ def t1_ir(images: ArrayLike, inversion_times: ArrayLike, *, axis: int = 0, noise
     return _inverted(inversion_model(*_range("t1", range)), images, inversion_times, axis, noise)
 
 
-def molli(images, inversion_times, *, axis: int = 0, noise: float | None = None, range: tuple | None = None) -> Maps:
+def molli(images: ArrayLike, inversion_times: Numbers, *, axis: int = 0, noise: float | None = None,
+          range: tuple | None = None) -> Maps:
     """T1 in s of a recovery that is read while it goes on (Look-Locker, MOLLI, IR-FLASH), corrected for the reading.
 
         x_i = a (1 - k exp(-TI_i / T1*)),    T1 = T1* (k - 1)
