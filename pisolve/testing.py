@@ -197,7 +197,8 @@ def check_gradient(prior: Prior, x: ArrayLike, rng: Any, *, h: Any = 1e-6) -> No
     assert slope <= prior.lipschitz * (1 + 1e-9), f"lipschitz {prior.lipschitz} is below a measured slope {slope}"
 
 
-def denoiser_report(denoiser: Any, images: ArrayLike, sigma: Any, *, seed: Seed = 0, step: Any = 1e-2) -> dict:
+def denoiser_report(denoiser: Any, images: ArrayLike, sigma: Any, *, seed: Seed = 0, step: Any = 1e-2) -> dict[str,
+                    Any]:
     """How a denoiser behaves, as a record and not as pass or fail.
 
     Args:

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -44,13 +45,13 @@ class Plan:
         common: what prepares the data, the same in all recipes: maps, whiten, compress, ...
     """
 
-    scans: dict
-    sources: dict
-    methods: dict
-    samplings: tuple
+    scans: dict[str, Any]
+    sources: dict[str, Any]
+    methods: dict[str, Any]
+    samplings: tuple[Any, ...]
     tune: str | None
     trials: int
-    common: dict
+    common: dict[str, Any]
 
     def settings(self) -> list[tuple[str, object]]:
         """(name of the scan, sampling), in their order."""
@@ -60,7 +61,7 @@ class Plan:
         """Whether a strength is chosen for this method."""
         return self.tune is not None and has_strength(self.methods[name])
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` makes the same plan of, given the scans where they have no file.
 
         Raises:
@@ -72,7 +73,7 @@ class Plan:
                               for s in self.samplings], "tune": self.tune, "trials": self.trials}
 
     @staticmethod
-    def from_dict(d: dict, scans=None) -> Plan:
+    def from_dict(d: dict[str, Any], scans=None) -> Plan:
         """The plan that `to_dict` described.
 
         Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class Curves:
     title: str
     xlabel: str
     ylabel: str
-    lines: dict[str, tuple]
+    lines: dict[str, tuple[Any, ...]]
     log: str = ""
 
 
@@ -84,7 +85,7 @@ class Section:
 
     title: str
     text: str = ""
-    rows: list[dict] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
     pictures: dict[str, Picture] = field(default_factory=dict)
     curves: list[Curves] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -76,8 +76,8 @@ def check(path: PathLike, names: Any) -> None:
             refuse_foreign(sidecar(one))
 
 
-def save_maps(path: PathLike, maps: dict, *, amplitude: Any = None, axes: Axes | None = None, meta: dict | None = None,
-              recipe: Any = None, told: dict | None = None) -> list[Path]:
+def save_maps(path: PathLike, maps: dict[str, Any], *, amplitude: Any = None, axes: Axes | None = None,
+              meta: dict[str, Any] | None = None, recipe: Any = None, told: dict[str, Any] | None = None) -> list[Path]:
     """Write maps of quantities, complete or not there.
 
     An .h5 has the amplitude as `reconstruction`, which every reader of images reads, and `maps/t2`, `std/t2`, ... with

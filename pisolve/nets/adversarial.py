@@ -82,7 +82,7 @@ class Adversarial(nn.Module):
         self.critic = Critic(2 if self.needs_maps else 1) if critic is None else as_network("critic", critic)
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What rebuilds this network, as plain values."""
         return {"generator": describe(self.generator), "critic": describe(self.critic)}
 
@@ -187,7 +187,7 @@ class AdversarialTask(ReconstructionTask):
         _check.integer("critic_steps", self.critic_steps, low=1)
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """Plain values that tell this task from another."""
         own = ("game", "weight", "matching", "cyclic", "penalty", "critic_steps")
         return super().config | {name: getattr(self, name) for name in own}
@@ -258,7 +258,7 @@ class AdversarialTask(ReconstructionTask):
                     rows.append(float(getattr(self, name)(network, one)))
         return values | {name: sum(rows) / len(rows) for name, rows in found.items()}
 
-    def card(self) -> dict:
+    def card(self) -> dict[str, Any]:
         """What a model card says of this task."""
         return {**super().card(), "limits": INVENTS}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from pisolve import _check
 ACTIVATIONS = {"relu": torch.relu, "elu": F.elu, "softplus": F.softplus, "silu": F.silu}
 
 
-def describe(module: nn.Module) -> dict:
+def describe(module: nn.Module) -> dict[str, Any]:
     """A network as plain values, for the `config` of a network that contains it; `as_network` makes it again."""
     if not hasattr(module, "config"):
         raise TypeError(f"{type(module).__name__} has no config that would rebuild it: take a network of pisolve.nets")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -91,8 +92,8 @@ class Scans(Dataset):
         seed: of the patterns; item i has the seed (seed, i).
     """
 
-    def __init__(self, scans: Sequence[io.Scan], pattern: Callable | None = None, *, maps: str | None = "espirit",
-                 seed: int = 0):
+    def __init__(self, scans: Sequence[io.Scan], pattern: Callable[..., Any] | None = None, *,
+                 maps: str | None = "espirit", seed: int = 0):
         self.scans = [s if isinstance(s, io.Scan) else _not_a_scan(s) for s in scans]
         self.pattern, self.maps = pattern, _check.choice("maps", maps, ("espirit", None))
         self.seed = _check.integer("seed", seed, low=0)
@@ -135,7 +136,7 @@ class FastMRI(Dataset):
         Zbontar et al., fastMRI: An Open Dataset and Benchmarks for Accelerated MRI, arXiv:1811.08839.
     """
 
-    def __init__(self, folder: PathLike, pattern: Callable | None = None, *, maps: str | None = "espirit"):
+    def __init__(self, folder: PathLike, pattern: Callable[..., Any] | None = None, *, maps: str | None = "espirit"):
         self.files = sorted(Path(folder).rglob("*.h5"))
         if not self.files:
             raise ValueError(f"{folder} holds no .h5 file: give the folder of fastMRI's files")
@@ -167,7 +168,7 @@ class FastMRI(Dataset):
 
 
 def lines(kind: str = "random", accel: float | Sequence[float] = 4, center_fraction: float | None = None, *,
-          axis: int = -1) -> Callable:
+          axis: int = -1) -> Callable[..., Any]:
     """A `pattern` for `Scans` and `FastMRI`: one of `pisolve.masks`' line patterns; fastMRI's lines vary along kx."""
     make = getattr(masks, _check.choice("kind", kind, ("random", "equispaced", "equispaced_fraction")))
 

@@ -61,7 +61,7 @@ class InDomain(nn.Module):
         self.domain = _check.choice("domain", domain, DOMAINS)
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What rebuilds this network, as plain values."""
         return {"network": describe(self.network), "domain": self.domain}
 

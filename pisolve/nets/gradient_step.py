@@ -49,7 +49,7 @@ class GradientStep(nn.Module):
         self.multiple = _check.integer("multiple", multiple, low=1)
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What rebuilds this network, as plain values."""
         return {"network": describe(self.network), "channels": self.channels, "multiple": self.multiple}
 

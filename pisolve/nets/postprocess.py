@@ -42,7 +42,7 @@ class Postprocessor(nn.Module):
         self.data = DataConsistency(inner=inner)
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What rebuilds this network, as plain values."""
         return {"network": describe(self.network), "consistency": self.consistency, "inner": self.data.inner}
 

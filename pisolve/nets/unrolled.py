@@ -110,10 +110,10 @@ class Unrolled(nn.Module):
 
     needs_maps = True
 
-    def __init__(self, solver: Solver | dict, denoiser: Any, iterations: int = 10, *, shared_weights: bool = True,
-                 shared_steps: bool = False, learn_steps: bool = True, sigma: float | Sequence[float] = 0.05,
-                 channels: str = "auto", noise_input: str | None = "auto", tol: float | None = None,
-                 implicit: bool = True, checkpoint: bool = False):
+    def __init__(self, solver: Solver | dict[str, Any], denoiser: Any, iterations: int = 10, *,
+                 shared_weights: bool = True, shared_steps: bool = False, learn_steps: bool = True,
+                 sigma: float | Sequence[float] = 0.05, channels: str = "auto", noise_input: str | None = "auto",
+                 tol: float | None = None, implicit: bool = True, checkpoint: bool = False):
         super().__init__()
         self.solver = _solver(solver)
         self.kind = type(self.solver).__name__
@@ -178,7 +178,7 @@ class Unrolled(nn.Module):
                                               if f.name in ("rho", "sigma", "tau", "step_size")})
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What rebuilds this network but for its weights, as plain values."""
         if self.prior is not None:
             raise TypeError(f"a network around {self.prior!r} cannot be written down: its denoiser must be a module")

@@ -27,7 +27,7 @@ class Grappa(Method):
     Args: as for `calib.grappa`.
     """
 
-    kernel: tuple = (5, 5)
+    kernel: tuple[Any, ...] = (5, 5)
     lam: float = 0.01
     padded: bool = False
     fits = fills = corrects = True
@@ -60,10 +60,10 @@ class Raki(Method):
     variant: str = "raki"
     per_coil: bool = True
     complex_valued: bool = False
-    kernel: tuple | None = None
-    last: tuple | None = None
-    channels: tuple = (32, 8)
-    window: tuple | None = None
+    kernel: tuple[Any, ...] | None = None
+    last: tuple[Any, ...] | None = None
+    channels: tuple[Any, ...] = (32, 8)
+    window: tuple[Any, ...] | None = None
     lam: float = 0.01
     iterations: int = 1000
     lr: float = 3e-3
@@ -114,7 +114,7 @@ class Spirit(Method):
         weight: of self-consistency beside consistency with the data.
     """
 
-    kernel: tuple = (5, 5)
+    kernel: tuple[Any, ...] = (5, 5)
     lam: float = 0.01
     weight: float = 1.0
     needs_maps = False

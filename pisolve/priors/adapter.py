@@ -72,9 +72,9 @@ class Denoiser:
         D = pi.Denoiser(pi.nets.DnCNN(channels=1, depth=3, width=8), channels="parts", noise_input=None)
     """
 
-    source: dict | None = None
+    source: dict[str, Any] | None = None
 
-    def __init__(self, network: Callable, *, channels: str = "auto", level: float | None = None,
+    def __init__(self, network: Callable[..., Any], *, channels: str = "auto", level: float | None = None,
                  noise_input: str | None = "auto", residual: bool = False, scale: float = 1.0, offset: float = 0.0,
                  multiple: int | None = None, rescale: bool = False, phases: int = 1, ndim: int | None = None,
                  note: str = ""):
@@ -143,7 +143,7 @@ class Denoiser:
         """The phase factors to average over; python numbers keep an array's precision."""
         return [cmath.exp(2j * cmath.pi * k / self.phases) if k else 1 for k in range(self.phases)]
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """What this denoiser does with an image, as a plain dict: every setting, and which were chosen by itself."""
         keys = ("name", "channels", "noise_input", "level", "residual", "scale", "offset", "multiple", "rescale",
                 "phases", "ndim", "note")

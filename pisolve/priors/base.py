@@ -35,7 +35,7 @@ class Prior(Weighable):
     implicit = pointwise = False  # pointwise: the prox acts on each pixel by itself, with a step of its own for each
     homogeneous = False  # g(a x) = |a| g(x), a norm: its conjugate is the indicator of a ball
     lipschitz = 0.0
-    names: tuple | None = None  # of the unknown's axes, of a prior that acts along certain ones, see `ByName`
+    names: tuple[Any, ...] | None = None  # of the unknown's axes, of a prior that acts along certain ones, see `ByName`
     __array_ufunc__ = None  # lets numpy scalars leave `lam * prior` to us
 
     def parts(self) -> tuple[Prior, ...]:

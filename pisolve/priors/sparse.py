@@ -152,7 +152,7 @@ class L21(ByName, _Magnitudes):
         pi.recon(scan, 1e-3 * pi.L21() @ pi.linops.gradient(shape, boundary="neumann"))
     """
 
-    def __init__(self, axis: str | int | tuple = 0, *, delta: float = 0.0, weights: ArrayLike | None = None):
+    def __init__(self, axis: str | int | tuple[Any, ...] = 0, *, delta: float = 0.0, weights: ArrayLike | None = None):
         super().__init__(delta, weights)
         self.axis = axis_tuple("axis", axis) if isinstance(axis, tuple | list) else one_axis("axis", axis)
 

@@ -194,7 +194,7 @@ def _fit(prior, shape) -> int:
     return int(_SLACK * times * sum(saved.values())) + _KEPT * prior.runs * weights
 
 
-def networks(recipe: Any) -> list:
+def networks(recipe: Any) -> list[Any]:
     """The torch modules that a recipe runs: its network, or the denoisers in its prior and its fit's start."""
     found = [] if recipe.network is None else [recipe.network]
     for part in (*walk(recipe.prior), *walk(getattr(recipe.prior, "start", None))):

@@ -58,7 +58,7 @@ class Quantified:
     recipe: Recipe
     prior: Prior
     status: str
-    seconds: dict = field(default_factory=dict)
+    seconds: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.maps[name]

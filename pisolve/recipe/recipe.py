@@ -118,7 +118,7 @@ class Recipe:
     network: object = None
     consistency: bool = False
     device: str = "cpu"
-    each: tuple = EACH
+    each: tuple[Any, ...] = EACH
     x0: object = field(default=None, repr=False, compare=False)
     weights: object = field(default=None, repr=False, compare=False)
     off_resonance: bool = True
@@ -202,7 +202,7 @@ class Recipe:
             sizes = dict(zip(scan.image_axes, scan.image_shape))
             check_axes(self.prior, names, tuple(sizes[a] for a in names))
 
-    def __call__(self, scan: Any, *, callbacks: tuple[Callable, ...] = (), progress: bool = False,
+    def __call__(self, scan: Any, *, callbacks: tuple[Callable[..., Any], ...] = (), progress: bool = False,
                  checkpoint: PathLike | None = None) -> Reconstruction:
         """Reconstruct a scan.
 
@@ -254,8 +254,8 @@ class Recipe:
             raise KeyboardInterrupt
         return result
 
-    def solve_model(self, model: Any, scale: float, callbacks: tuple = (), progress: bool = False, state: Any = None,
-                    max_iter: int | None = None, x0: Any = None,
+    def solve_model(self, model: Any, scale: float, callbacks: tuple[Any, ...] = (), progress: bool = False,
+                    state: Any = None, max_iter: int | None = None, x0: Any = None,
                     check: bool | None = None) -> Result | NetworkResult:
         """The same with what `solvers.solve` takes, and Ctrl-C ends a fit with what there is."""
         self = automatic.of_model(self, model, scale)  # where no whole scan was there to choose by
@@ -268,7 +268,7 @@ class Recipe:
                        check=self.check if check is None else check)
         return replace(result, status=min(result.status, model.status or "done", key=WORST.index))
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` makes the same recipe of.
 
         Raises:
@@ -303,7 +303,7 @@ class Recipe:
             raise ValueError(f"{path} holds no recipe: {error}") from error
 
     @staticmethod
-    def from_dict(d: dict) -> Recipe:
+    def from_dict(d: dict[str, Any]) -> Recipe:
         """The recipe that `to_dict` described; run on the same scan it gives the same bits.
 
         Raises:

@@ -121,7 +121,7 @@ class Reconstruction:
             plain = str(path).endswith((".npy", ".cfl", ".mat"))
             io.save(path, image, axes=self.axes, component=component, meta=None if plain else meta | self._said())
 
-    def _said(self) -> dict:
+    def _said(self) -> dict[str, Any]:
         """What a format says of its image that has no place for a recipe."""
         found = {"done": repr(self), "status": self.status, "scale": self.scale}
         with suppress(TypeError, ValueError):  # a recipe of parts that cannot be written

@@ -204,7 +204,7 @@ class Fit(Solver):
         left = 1 - aux["since"] / patience
         return state.next(x, float(left.max()) if np.isfinite(aux["loss"]).all() else math.inf, **aux)
 
-    def _towards(self, task, run, x, part) -> dict:
+    def _towards(self, task, run, x, part) -> dict[str, Any]:
         """The state of Adam after the steps towards a first image."""
         module = task.module(run)
         loss = self._low(module, lambda t: task.towards(run, x))

@@ -36,10 +36,10 @@ class Signal:
     clock: str
     least: int
     longest: float
-    fit: Callable
-    model: Callable
-    start: Callable | None = None
-    shown: tuple | None = None
+    fit: Callable[..., Any]
+    model: Callable[..., Any]
+    start: Callable[..., Any] | None = None
+    shown: tuple[Any, ...] | None = None
 
 
 def named(signal: Any, *, field_strength: float | None = None) -> Signal:

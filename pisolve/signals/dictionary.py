@@ -25,7 +25,7 @@ class Dictionary:
     """
 
     atoms: np.ndarray
-    values: dict = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
         atoms = backend.to_numpy(_check.array("atoms", self.atoms, ndim=2, complex_=False, nonzero=True))
@@ -124,7 +124,7 @@ class Match:
         index: which signal, -1 where an image is zero.
     """
 
-    values: dict
+    values: dict[str, Any]
     amplitude: object
     correlation: object
     index: object

@@ -30,10 +30,10 @@ class Maps:
         axes: the names of the maps' axes, such as ("slice", "y", "x"); None: not known.
     """
 
-    values: dict
-    std: dict
-    units: dict
-    mask: dict
+    values: dict[str, Any]
+    std: dict[str, Any]
+    units: dict[str, Any]
+    mask: dict[str, Any]
     amplitude: np.ndarray
     noise: float | None
     misfit: np.ndarray
@@ -47,8 +47,8 @@ class Maps:
         std = {n: s for n, s in self.std.items() if np.isfinite(s).any()}
         return {n: Quantity(v, self.units[n], std.get(n)) for n, v in self.values.items()}
 
-    def save(self, path: PathLike, *, meta: dict | None = None, recipe: Any = None,
-             told: dict | None = None) -> list[Path]:
+    def save(self, path: PathLike, *, meta: dict[str, Any] | None = None, recipe: Any = None,
+             told: dict[str, Any] | None = None) -> list[Path]:
         """Write the maps, see `io.save_maps`, or draw them.
 
         Args:

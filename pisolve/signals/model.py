@@ -34,7 +34,7 @@ class Parameter:
     unit: str
     low: float
     high: float
-    start: tuple | None = None
+    start: tuple[Any, ...] | None = None
     tells: float | None = None
     scale: float | None = None
 
@@ -93,9 +93,9 @@ class Model:
         maps = pi.signals.fit(model, images, times)
     """
 
-    signal: Callable
-    parameters: tuple
-    derivative: Callable | None = None
+    signal: Callable[..., Any]
+    parameters: tuple[Any, ...]
+    derivative: Callable[..., Any] | None = None
     least: int | None = None
     longest: float = 2.0
     clock: str = "times"

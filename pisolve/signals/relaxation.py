@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def _range(name, given):
 
 
 def t2(images: ArrayLike, echo_times: Numbers, *, axis: int = 0, noise: float | None = None,
-       range: tuple | None = None) -> Maps:
+       range: tuple[Any, ...] | None = None) -> Maps:
     """T2 in s of spin echoes: x_e = a exp(-TE_e / T2).
 
     Args:
@@ -49,7 +50,7 @@ def t2(images: ArrayLike, echo_times: Numbers, *, axis: int = 0, noise: float | 
 
 
 def t2star(images: ArrayLike, echo_times: Numbers, *, axis: int = 0, noise: float | None = None,
-           range: tuple | None = None) -> Maps:
+           range: tuple[Any, ...] | None = None) -> Maps:
     """T2* in s of gradient echoes, and of complex images the frequency: x_e = a exp((2 pi i f - 1 / T2*) TE_e).
 
     f is known up to whole turns from echo to echo where these are evenly spaced, else it is looked for within 1.5 turns
@@ -99,7 +100,7 @@ def _loudest(y, times):
 
 
 def t1_ir(images: ArrayLike, inversion_times: Numbers, *, axis: int = 0, noise: float | None = None,
-          range: tuple | None = None) -> Maps:
+          range: tuple[Any, ...] | None = None) -> Maps:
     """T1 in s after an inversion: x_i = a (1 - k exp(-TI_i / T1)).
 
     k is 2 for a perfect inversion of full magnetisation; that it is free takes up imperfect ones, and a short
@@ -125,7 +126,7 @@ def t1_ir(images: ArrayLike, inversion_times: Numbers, *, axis: int = 0, noise: 
 
 
 def molli(images: ArrayLike, inversion_times: Numbers, *, axis: int = 0, noise: float | None = None,
-          range: tuple | None = None) -> Maps:
+          range: tuple[Any, ...] | None = None) -> Maps:
     """T1 in s of a recovery that is read while it goes on (Look-Locker, MOLLI, IR-FLASH), corrected for the reading.
 
         x_i = a (1 - k exp(-TI_i / T1*)),    T1 = T1* (k - 1)

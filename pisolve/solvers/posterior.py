@@ -149,7 +149,7 @@ def normal(x: ArrayLike, rng: Any):
     return backend.like((n[0] + 1j * n[1]).astype(dtype_name(x)), x)
 
 
-def draws(problem: Problem, score: Any, sampler: Sampler, *, noise: float, n: int, seed: Seed = 0) -> list:
+def draws(problem: Problem, score: Any, sampler: Sampler, *, noise: float, n: int, seed: Seed = 0) -> list[Any]:
     """n images drawn from the posterior; the k-th is the same whatever n.
 
     Args:

@@ -54,7 +54,7 @@ class Result:
     solver: Solver
     problem: Problem = field(repr=False)
 
-    def report(self, *, noise: float | None = None, show: bool = True) -> dict:
+    def report(self, *, noise: float | None = None, show: bool = True) -> dict[str, Any]:
         """What the run did and how far its result can be trusted, see `solvers.report.report`."""
         return report(self, noise=noise, show=show)
 

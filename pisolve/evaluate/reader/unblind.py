@@ -29,12 +29,12 @@ class ReaderStudy(Told):
         weights: of kappa.
     """
 
-    rows: list[dict]
-    agreement: list[dict]
+    rows: list[dict[str, Any]]
+    agreement: list[dict[str, Any]]
     missing: int
     weights: str
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values; what is not defined is None."""
         def plain(rows):
             return [{k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()} for row in rows]
