@@ -1,4 +1,4 @@
-"""A user's file passes mypy, and mistakes in it are found: names that do not exist, arguments of another kind."""
+"""A user's file passes mypy, strictly too, mistakes in it are found, and the public names have whole types."""
 
 import subprocess
 import sys
@@ -8,7 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 USER = '''
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pisolve as pi
 
 scan = pi.io.load("scan.h5")
@@ -28,7 +31,8 @@ watch = [lambda problem, state: {"size": abs(state.x).max()}]
 result = pi.solve(A, kspace, 1e-3 * pi.TV(), max_iter=50, callbacks=watch)
 if not result.ok:
     print(result.status, result.state.k, result.history[-1]["residual"])
-middle: np.ndarray = result.x[10:20, 10:20] * 2
+middle: npt.NDArray[Any] = result.x[10:20, 10:20] * 2
+moved: npt.NDArray[Any] = np.roll(result.state.x, 1, axis=0)
 tuning = pi.tune(thin, pi.TV(), criterion="holdout")
 report = pi.compare(thin, ["sense", "tv"], accel=4)
 report.to_html("report.html")
@@ -36,6 +40,8 @@ pi.io.save("again.npy", result.x)
 noise = pi.noise_map(done, replicas=4)
 print(noise.std.shape, pi.evaluate.consistency(done).chi)
 pi.testing.check_linop(A)
+maps = pi.signals.t2(np.zeros((4, 64, 64)), [0.02, 0.04, 0.06, 0.08])
+points = pi.masks.poisson((64, 64), 4, calib=16)
 '''
 WRONG = {
     "pi.Wavlet()": 'has no attribute "Wavlet"',
@@ -46,7 +52,9 @@ WRONG = {
     "result.statsu": 'has no attribute "statsu"',
     "(1e-3 * pi.TV()).valeu": 'has no attribute "valeu"',
     "pi.recon(thin, priors[0]).ok()": "not callable",
+    "pi.tune(thin, pi.TV(), max_iter='many')": 'Argument "max_iter"',  # through a decorator
 }
+ARRAYS = ("result.x", "result.state.x", "done.x", "mps")  # what a checker takes them for
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +62,22 @@ def checked(tmp_path_factory):
     """mypy's lines on the user's file, and on one with a mistake in each line."""
     pytest.importorskip("mypy", reason="needs mypy")
     folder = tmp_path_factory.mktemp("types")
-    (folder / "user.py").write_text(USER)
+    (folder / "user.py").write_text(USER + "".join(f"reveal_type({a})\n" for a in ARRAYS))
     (folder / "wrong.py").write_text(USER + "\n".join(WRONG) + "\n")
-    done = subprocess.run([sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--cache-dir",
-                           str(folder / "cache"), "user.py", "wrong.py"], cwd=folder, capture_output=True, text=True,
-                          check=False, env={"MYPYPATH": str(ROOT), "PATH": ""})
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml"),
+                           "--cache-dir", str(folder / "cache"), "user.py", "wrong.py"], cwd=folder,
+                          capture_output=True, text=True, check=False, env={"MYPYPATH": str(ROOT), "PATH": ""})
     assert done.stderr == ""
     return done.stdout.splitlines()
 
 
 def test_a_users_file_type_checks(checked):
-    assert [line for line in checked if line.startswith("user.py")] == []
+    assert [line for line in checked if line.startswith("user.py") and "note: Revealed" not in line] == []
+
+
+def test_images_are_arrays(checked):
+    told = [line.partition("type is ")[2] for line in checked if line.startswith("user.py") and "Revealed" in line]
+    assert told == ['"pisolve._types.Array"'] * len(ARRAYS)
 
 
 @pytest.mark.parametrize("mistake", WRONG)
