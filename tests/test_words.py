@@ -81,13 +81,13 @@ def test_parts_with_an_old_word_are_those_with_the_new_one():
     with pytest.warns(FutureWarning, match="method is called by now: by='gcc'"):
         assert pi.Compress(4, method="gcc") == pi.Compress(4, by="gcc")
     with pytest.warns(FutureWarning, match="espirit is called maps now"):
-        assert pi.Recipe(espirit=pi.Espirit(8)) == pi.Recipe(maps=pi.Espirit(8))
+        assert pi.Recipe(espirit=pi.Espirit(8)).maps == pi.Espirit(8)
     with pytest.warns(FutureWarning, match="nets.Reconstruction is called ReconstructionTask now"):
         assert pi.nets.Reconstruction is pi.nets.ReconstructionTask
     kspace = SCAN.kspace
     with pytest.warns(FutureWarning, match="method is called by now"):
-        old = pi.calib.compress(kspace, 3, method="gcc")
-    np.testing.assert_array_equal(old, pi.calib.compress(kspace, 3, by="gcc"))
+        old = pi.calib.compress(kspace, coils=3, method="gcc")
+    np.testing.assert_array_equal(old, pi.calib.compress(kspace, coils=3, by="gcc"))
 
 
 def test_warnings_name_the_users_line():
