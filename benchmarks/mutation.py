@@ -7,7 +7,8 @@ dropped, a condition turned. Not changed are messages, defaults of arguments, nu
 compiled kernels. The tests first run once and record which of them reach which line; a mutant then meets those that
 reach its line, until one fails. Each runs in a process of its own, forked where the packages are loaded and pisolve is
 not; no file is changed. --again runs the survivors of the results once more. A note that was written beside a survivor
-is kept.
+is kept. The tests are the rooms' own formulas, one file each: those of solvers, priors and operators that are left out
+here, such as the laws of solvers and priors, would find more, and take ten times as long.
 """
 
 import argparse
@@ -28,9 +29,7 @@ from mutants import Change, changes, label
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "mutation.json"
-SOLVERS = ["test_contract_solvers.py", "test_solvers_gradient.py", "test_solvers_status.py", "test_primal_dual.py"]
-PRIORS = ["test_contract_priors.py", "test_priors_classical.py", "test_tgv.py"]
-LINOPS = ["test_contract_linops.py", "test_kernels.py", "test_preconditioner.py"]
+SOLVERS, PRIORS, LINOPS = ["test_solvers_gradient.py"], ["test_priors_classical.py"], ["test_contract_linops.py"]
 CORE = {  # room: (its files, the tests that are theirs)
     "solvers": (["base", "cg", "dataprox", "distance", "gradient", "guard", "krylov", "primal_dual", "relaxed", "solve",
                  "splitting"], SOLVERS),
@@ -39,7 +38,7 @@ CORE = {  # room: (its files, the tests that are theirs)
     "linops": (["_encode", "base", "blocks", "circulant", "cosine", "difference", "fourier", "sense", "symmetric",
                 "util", "wavelet"], LINOPS)}
 TESTS = [*SOLVERS, *PRIORS, *LINOPS]
-LEFT_OUT = "not (minimiser and (tgv or infimal)) and not peers"  # seconds each
+LEFT_OUT = "not peers"
 
 
 def forked(work, seconds: float) -> int | None:

@@ -54,7 +54,9 @@ def imports(module: str, *, top: bool) -> list:
     found, left = [], [tree(module)]
     while left:
         node = left.pop()
-        if not (top and isinstance(node, FUNCTIONS)):
+        if top and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":  # which is never run
+            left.extend(node.orelse)
+        elif not (top and isinstance(node, FUNCTIONS)):
             left.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
             found += [(name.name, node.lineno) for name in node.names]

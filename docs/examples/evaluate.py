@@ -79,7 +79,7 @@ moved = pi.evaluate.shift({"tikhonov": recipe}, whole, accels=(2, 3), baseline="
 assert moved.matrix().shape == (2, 1)
 
 # ## Stability
-print(tested.runs, tested.warnings())
+print(tested.runs, tested.notes)
 
 # ## Uncertainty
 unsure = pi.evaluate.uncertainty(recipe, scan, n=3)

@@ -42,10 +42,11 @@ pi.linops.as_torch(A)(t).abs().square().sum().backward()  # the gradient is 2 A^
 assert torch.allclose(t.grad, 2 * torch.from_numpy(A.N(np.ones((64, 64), np.complex64))), atol=1e-4)
 
 # ## circulant
-P = pi.linops.circulant(A, lam=0.01)
-quick = pi.solve(A, y, 0.01 * pi.Tikhonov(), pi.CG(), preconditioner=P, tol=1e-6)
-plain = pi.solve(A, y, 0.01 * pi.Tikhonov(), pi.CG(), tol=1e-6)
-assert pi.testing.distance(quick.x, plain.x) < 1e-4
+R = pi.linops.sense(brain.mps, coord=pi.trajectories.radial((64, 64), spokes=40))
+P = pi.linops.circulant(R, lam=0.01)
+quick = pi.solve(R, R(brain.image), 0.01 * pi.Tikhonov(), pi.CG(), preconditioner=P, tol=1e-5)
+plain = pi.solve(R, R(brain.image), 0.01 * pi.Tikhonov(), pi.CG(), tol=1e-5)
+assert pi.testing.distance(quick.x, plain.x) < 0.01
 
 # ## coil_filter
 kernel = np.zeros((6, 6, 3, 3), complex)
@@ -75,7 +76,7 @@ M = pi.linops.from_matrix(np.array([[1.0, 2], [3, 4]]))
 assert np.allclose(M.H(np.array([1.0, 0])), [1, 2])
 
 # ## gradient
-D = pi.linops.gradient((4, 5), axes=-1, boundary="neumann")
+D = pi.linops.gradient((4, 5), axes=(-1,), boundary="neumann")
 assert np.allclose(D(x)[0, :, :-1], 1)
 
 # ## grappa
@@ -91,15 +92,15 @@ assert np.array_equal(pi.linops.identity((4, 5))(x), x)
 # ## nufft
 coord = pi.trajectories.radial((64, 64), spokes=40)
 N = pi.linops.nufft((64, 64), coord)
-assert N.oshape == coord.shape[:-1]
+assert N(brain.image).shape == coord.shape[:-1]
 
 # ## off_resonance
-times = np.linspace(0, 0.01, 64)[:, None] * np.ones((1, 64))
+times = 0.005 + 1e-5 * np.arange(64)  # s, of the samples of each readout
 still = pi.linops.off_resonance(A, np.zeros((64, 64)), times)
 assert pi.testing.distance(still(brain.image), A(brain.image)) < 1e-4
 
 # ## opnorm
-assert np.isclose(pi.linops.opnorm(2 * pi.linops.identity((4, 5))), 2)
+assert 2 <= pi.linops.opnorm(2 * pi.linops.identity((4, 5))) < 2.1  # a bound from above
 
 # ## rigid
 R = pi.linops.rigid((64, 64), [(0, 0), (3, 0)])  # two states; in the second one three pixels down
@@ -111,19 +112,19 @@ assert pi.testing.distance(S(images), y) < 1e-6
 
 # ## sense
 noiseless = pi.phantom.brain((64, 64), 6)
-assert A.ishape == (64, 64)
-assert A.oshape == (6, 64, 64)
+assert A(brain.image).shape == (6, 64, 64)
+assert A.H(y).shape == (64, 64)
 assert pi.testing.distance(pi.linops.sense(noiseless.mps)(noiseless.image), noiseless.kspace) < 0.15  # edges ring
 
 # ## sms
 bands = np.stack([brain.mps, brain.mps[:, ::-1]])
 B = pi.linops.sms(bands, mask, caipi_shift=(0, 0.5))
-assert (B.ishape, B.oshape) == ((2, 64, 64), (6, 64, 64))
+assert B.H(y).shape == (2, 64, 64)
 
 # ## soft_sense
 sets = pi.calib.espirit(brain.kspace, sets=2)
 soft = pi.linops.soft_sense(sets, mask)
-assert soft.ishape == (2, 64, 64)
+assert soft.H(y).shape == (2, 64, 64)
 
 # ## spirit
 kernel = pi.calib.spirit_kernel(brain.kspace)
@@ -132,11 +133,11 @@ assert np.linalg.norm(wrong) < 0.1 * np.linalg.norm(brain.kspace)  # k-space obe
 
 # ## spirit_encoding
 E = pi.linops.spirit_encoding(kernel, mask, (6, 64, 64))
-assert E.ishape == (6, 64, 64)
+assert tuple(E.ishape) == (6, 64, 64)
 
 # ## spirit_missing
 missing = pi.linops.spirit_missing(kernel, mask, (6, 64, 64))
-assert missing.oshape == (6, 64, 64)
+assert tuple(missing.oshape) == (6, 64, 64)
 
 # ## stack
 both = pi.linops.stack([pi.linops.identity((4, 5)), 2 * pi.linops.identity((4, 5))])

@@ -17,7 +17,8 @@ task = pi.nets.AdversarialTask([item], game="wasserstein")
 task.loss(net, task.batch(0)).backward()
 
 # ## Critic
-assert pi.nets.Critic(width=4)(planes).shape[0] == 1
+score, features = pi.nets.Critic(width=4)(planes)
+assert score.shape[0] == 1
 
 # ## DIP
 small = pi.nets.DIP(inputs=4, chans=4, pools=2)
@@ -52,7 +53,8 @@ net = pi.nets.E2EVarNet(num_cascades=1, chans=4, pools=2, sens_chans=2, sens_poo
 assert net(kspace, lines).shape == (1, 64, 64)
 
 # ## FFDNet
-assert pi.nets.FFDNet(channels=1, depth=3, width=8).channels == 1
+D = pi.Denoiser(pi.nets.FFDNet(channels=2, depth=3, width=8))
+assert D(brain.image, 0.05).shape == (64, 64)
 
 # ## FastMRI
 pi.io.save_scan("folder.h5", full)
@@ -104,15 +106,15 @@ assert slices[0].kspace.shape[-1] == 32
 print(pi.nets.Simulation(size=64, masks=("random",), accel=(4,)))
 
 # ## Slices
-print(item.kspace.shape, item.target.shape, item.zero_filled.shape)
+print(item.kspace.shape, item.target.shape)
 
 # ## Training
 settings = pi.nets.Training(steps=2, warmup=1, every=2)
 print(settings.rate(0), settings.rate(1))
 
 # ## UNet
-net = pi.nets.UNet(widths=(4, 8), blocks=(1, 1))
-assert net(planes, torch.tensor([0.05])).shape == planes.shape
+D = pi.Denoiser(pi.nets.UNet(widths=(4, 8), blocks=(1, 1)))
+assert D(brain.image, 0.05).shape == (64, 64)
 
 # ## VNU
 net = pi.nets.VNU(num_cascades=1, chans=4, pools=2)

@@ -26,7 +26,7 @@ batch = torch.tensor([3.0, 0.5, -2.0], dtype=torch.complex64).reshape(1, 1, 1, 3
 assert torch.allclose(theirs.prox(batch, gamma=1.0).real.flatten(), torch.tensor([2.0, 0.0, -1.0]))
 
 # ## as_denoiser
-D = pi.as_denoiser(lambda x: 0.9 * x)
+D = pi.as_denoiser(lambda x, sigma: 0.9 * x)
 assert np.allclose(D(np.ones((8, 8), np.complex64), 0.1), 0.9)
 
 # ## as_prior

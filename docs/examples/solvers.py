@@ -42,4 +42,4 @@ assert pi.load_state("state.h5").k == 7
 
 # ## solve
 done = pi.solve(A, y, 1e-3 * pi.TV(), max_iter=30)
-assert done.x.shape == A.ishape
+assert done.x.shape == tuple(A.ishape)

@@ -250,6 +250,6 @@ class Comparison:
         """The same comparison with more sections in its report."""
         return replace(self, sections=(*self.sections, *sections))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         best = f", best: {self.ranking()[0]}" if self.ranked_by else ""
         return f"Comparison({len(self.methods)} methods on {len(self.settings)} settings{best})"

@@ -73,7 +73,7 @@ class Plan:
                               for s in self.samplings], "tune": self.tune, "trials": self.trials}
 
     @staticmethod
-    def from_dict(d: dict[str, Any], scans=None) -> Plan:
+    def from_dict(d: dict[str, Any], scans: Any = None) -> Plan:
         """The plan that `to_dict` described.
 
         Args:

@@ -13,7 +13,7 @@ from pisolve._check import brief
 class Told:
     """Base of results that are printed as words and a table, and shown as one line: never as arrays."""
 
-    def __str__(self):
+    def __str__(self) -> str:
         """Title, verdict, table and warnings of the section, without its paragraphs."""
         from pisolve.evaluate.tables import markdown
 
@@ -21,7 +21,7 @@ class Told:
         return "\n\n".join(["\n".join([s.title, "=" * len(s.title)]), *filter(None, (verdict, s.rows and markdown(
             s.rows))), *(f"warning: {w}" for w in s.warnings)])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         told = (f"{f.name}={_short(getattr(self, f.name))}" for f in fields(self) if f.repr)
         return f"{type(self).__name__}({', '.join(told)})"
 
@@ -90,7 +90,7 @@ class Section:
     curves: list[Curves] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def __str__(self):
+    def __str__(self) -> str:
         """The section as text, without its pictures."""
         from pisolve.evaluate.tables import markdown
 

@@ -48,6 +48,9 @@ def _function():
 class TorchLinop:
     """What `as_torch` returns: the operator on torch tensors, with the same `.H`, `.N` and shapes."""
 
+    ishape: Any
+    oshape: Any
+
     def __init__(self, A: Any):
         self.A = A
         self.ishape, self.oshape = tuple(A.ishape), tuple(A.oshape)
@@ -71,7 +74,7 @@ class TorchLinop:
         own = getattr(self.A, "of_tensor", lambda x: None)(x)
         return _function().apply(x, self.A) if own is None else own
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"as_torch({self.A!r})"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pisolve import _check, backend
 from pisolve._check import array
 from pisolve._types import ArrayLike
@@ -20,7 +22,10 @@ def reflect(x):
 class VirtualCoils(Linop):
     """The class behind `virtual_coils`; `real` and `virtual` are its two SENSE operators."""
 
-    def __init__(self, mps, phase, mask=None):
+    real: Any
+    virtual: Any
+
+    def __init__(self, mps: Any, phase: Any, mask: Any = None) -> None:
         mps = array("mps", mps, ndim=3, nonzero=True)
         phase = array("phase", phase, shape=mps.shape[-2:])
         mps = backend.from_torch(mps) if _check.is_torch(mps) else mps
@@ -33,7 +38,7 @@ class VirtualCoils(Linop):
         self.real, self.virtual = Sense(turned, mask), Sense(turned.conj(), flipped)
         super().__init__((2 * len(mps), *mps.shape[1:]), mps.shape[1:])
 
-    def norm_bound(self):
+    def norm_bound(self) -> Any:
         return (self.real.norm_bound() ** 2 + self.virtual.norm_bound() ** 2) ** 0.5
 
     def _apply(self, input):

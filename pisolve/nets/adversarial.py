@@ -38,14 +38,18 @@ class Critic(nn.Module):
         Isola et al., "Image-to-image translation with conditional adversarial networks", CVPR 2017.
     """
 
+    config: Any
+    layers: Any
+    last: Any
+
     def __init__(self, channels: int = 2, width: int = 32, depth: int = 3):
         super().__init__()
         channels, width = _check.integer("channels", channels, low=1), _check.integer("width", width, low=1)
         depth = _check.integer("depth", depth, low=1, high=12)
-        self.config = {"channels": channels, "width": width, "depth": depth}
+        self.config: Any = {"channels": channels, "width": width, "depth": depth}
         sizes = [channels, *(width * 2**level for level in range(depth))]
-        self.layers = nn.ModuleList([nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(sizes)])
-        self.last = nn.Conv2d(sizes[-1], 1, 3, padding=1)
+        self.layers: Any = nn.ModuleList([nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(sizes)])
+        self.last: Any = nn.Conv2d(sizes[-1], 1, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Planes (B, channels, y, x) -> (score of each image (B,), features of each layer)."""
@@ -73,13 +77,17 @@ class Adversarial(nn.Module):
         TypeError: a generator that is no reconstruction network.
     """
 
+    generator: Any
+    needs_maps: bool
+    critic: Any
+
     warning = INVENTS
 
     def __init__(self, generator: torch.nn.Module, critic: torch.nn.Module | None = None):
         super().__init__()
-        self.generator = as_network("generator", generator)
-        self.needs_maps = needs_maps(self.generator)
-        self.critic = Critic(2 if self.needs_maps else 1) if critic is None else as_network("critic", critic)
+        self.generator: Any = as_network("generator", generator)
+        self.needs_maps: bool = needs_maps(self.generator)
+        self.critic: Any = Critic(2 if self.needs_maps else 1) if critic is None else as_network("critic", critic)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -179,7 +187,7 @@ class AdversarialTask(ReconstructionTask):
     penalty: float = 10.0
     critic_steps: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _check.choice("game", self.game, GAMES)
         for name in ("weight", "matching", "cyclic", "penalty"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,19 +42,24 @@ class AUTOMAP(nn.Module):
         net = pi.nets.AUTOMAP((64, 64), hidden=1024)
     """
 
+    size: Any
+    config: Any
+    dense: Any
+    convolutions: Any
+
     needs_maps = False
 
     def __init__(self, size: Sequence[int] = (64, 64), hidden: int | None = None, width: int = 64):
         super().__init__()
-        self.size = _check.shape("size", tuple(size) if isinstance(size, list) else size)
+        self.size: Any = _check.shape("size", tuple(size) if isinstance(size, list) else size)
         if len(self.size) != 2:
             raise ValueError(f"size must be (y, x), got {self.size}")
         pixels = self.size[0] * self.size[1]
         hidden = pixels if hidden is None else _check.integer("hidden", hidden, low=1)
         width = _check.integer("width", width, low=1)
-        self.config = {"size": list(self.size), "hidden": hidden, "width": width}
-        self.dense = nn.Sequential(nn.Linear(2 * pixels, hidden), nn.Tanh(), nn.Linear(hidden, pixels), nn.Tanh())
-        self.convolutions = nn.Sequential(nn.Conv2d(1, width, 5, padding=2), nn.ReLU(),
+        self.config: Any = {"size": list(self.size), "hidden": hidden, "width": width}
+        self.dense: Any = nn.Sequential(nn.Linear(2 * pixels, hidden), nn.Tanh(), nn.Linear(hidden, pixels), nn.Tanh())
+        self.convolutions: Any = nn.Sequential(nn.Conv2d(1, width, 5, padding=2), nn.ReLU(),
                                           nn.Conv2d(width, width, 5, padding=2), nn.ReLU(),
                                           nn.ConvTranspose2d(width, 1, 7, padding=3))
 

@@ -67,11 +67,15 @@ class ResBlock(nn.Module):
         activation: "relu", "elu", "softplus" or "silu"; the smooth ones are not homogeneous, see `UNet`.
     """
 
+    activation: Any
+    first: Any
+    second: Any
+
     def __init__(self, width: int, activation: str = "relu"):
         super().__init__()
-        self.activation = ACTIVATIONS[_check.choice("activation", activation, tuple(ACTIVATIONS))]
-        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.activation: Any = ACTIVATIONS[_check.choice("activation", activation, tuple(ACTIVATIONS))]
+        self.first: Any = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.second: Any = nn.Conv2d(width, width, 3, padding=1, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, width, H, W) -> the same shape."""
@@ -95,17 +99,20 @@ class DnCNN(nn.Module):
         Zhang et al., "Beyond a Gaussian denoiser", IEEE Trans. Image Process. 26 (2017).
     """
 
+    config: Any
+    model: Any
+
     def __init__(self, channels: int = 1, depth: int = 17, width: int = 64, bias: bool = True):
         super().__init__()
         channels = _check.integer("channels", channels, low=1)
         depth = _check.integer("depth", depth, low=2)
         width = _check.integer("width", width, low=1)
-        self.config = {"channels": channels, "depth": depth, "width": width, "bias": bool(bias)}
+        self.config: Any = {"channels": channels, "depth": depth, "width": width, "bias": bool(bias)}
         sizes = [channels] + [width] * (depth - 1) + [channels]
         layers: list[nn.Module] = []
         for first, second in pairwise(sizes):
             layers += [nn.Conv2d(first, second, 3, padding=1, bias=bool(bias)), nn.ReLU(inplace=True)]
-        self.model = nn.Sequential(*layers[:-1])
+        self.model: Any = nn.Sequential(*layers[:-1])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels, H, W) float -> the denoised image, the same shape."""

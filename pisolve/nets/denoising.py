@@ -49,7 +49,7 @@ class Denoising:
     loss_function: Callable[..., Any] | None = None
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not len(self.images):
             raise ValueError("images is empty: give at least one magnitude image to train on")
         _check.integer("batch_size", self.batch_size, low=1, high=1 << 14)

@@ -55,10 +55,13 @@ class InDomain(nn.Module):
         net = pi.nets.InDomain(pi.nets.DnCNN(2, 5, 32), "kspace")
     """
 
+    network: Any
+    domain: Any
+
     def __init__(self, network: Any, domain: str = "image"):
         super().__init__()
-        self.network = as_network("network", network)
-        self.domain = _check.choice("domain", domain, DOMAINS)
+        self.network: Any = as_network("network", network)
+        self.domain: Any = _check.choice("domain", domain, DOMAINS)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -112,16 +112,22 @@ class GrappaNet(nn.Module):
         net = pi.nets.GrappaNet(chans=8, pools=3)
     """
 
+    coils: int | None
+    grappa: Any
+    before: Any
+    after: Any
+    config: Any
+
     needs_maps = False
 
     def __init__(self, chans: int = 32, pools: int = 4, coils: int | None = None, *, accel: int = 2,
                  kernel: Sequence[int] = (5, 5), lam: float = 0.01):
         super().__init__()
-        self.coils = _check.integer("coils", coils, low=1, allow_none=True)
-        self.grappa = GrappaLayer(accel, kernel, lam)
+        self.coils: int | None = _check.integer("coils", coils, low=1, allow_none=True)
+        self.grappa: Any = GrappaLayer(accel, kernel, lam)
         images = self.coils or 1
         self.before, self.after = CrossDomain(chans, pools, images), CrossDomain(chans, pools, images)
-        self.config = {"chans": chans, "pools": pools, "coils": self.coils, "accel": self.grappa.accel,
+        self.config: Any = {"chans": chans, "pools": pools, "coils": self.coils, "accel": self.grappa.accel,
                        "kernel": list(self.grappa.kernel), "lam": self.grappa.lam}
 
     def forward(self, kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

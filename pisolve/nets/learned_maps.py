@@ -40,7 +40,7 @@ class LearnedMaps(Maps):
     network: object
     lines: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not getattr(self._model, "makes_maps", False):
             raise TypeError(f"network must be a SensitivityModel or an E2EVarNet, got {_check.brief(self.network)}: "
                             "another kind makes no coil maps")

@@ -68,16 +68,16 @@ class Loss(nn.Module):
         with torch.no_grad():
             return {repr(loss): float(loss(output, target, data_range)) for _, loss in self.terms}
 
-    def __mul__(self, weight):
+    def __mul__(self, weight: Any) -> Any:
         weight = _check.number("weight", weight, low=0)
         return Sum([(weight * w, loss) for w, loss in self.terms])
 
     __rmul__ = __mul__
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> Any:
         return Sum(self.terms + other.terms) if isinstance(other, Loss) else NotImplemented
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 

@@ -33,13 +33,17 @@ class Postprocessor(nn.Module):
         net = pi.nets.Postprocessor(pi.nets.SwinMR(width=24, depths=(2, 2), heads=2))
     """
 
+    network: Any
+    consistency: bool
+    data: Any
+
     needs_maps = True
 
     def __init__(self, network: Any, consistency: bool = False, inner: int = 10):
         super().__init__()
-        self.network = as_network("network", network)
-        self.consistency = bool(consistency)
-        self.data = DataConsistency(inner=inner)
+        self.network: Any = as_network("network", network)
+        self.consistency: bool = bool(consistency)
+        self.data: Any = DataConsistency(inner=inner)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class ReconstructionTask:
     loss_function: Callable[..., Any] | None = None
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check.integer("batch_size", self.batch_size, low=1, high=1 << 14)
         _check.integer("seed", self.seed, low=0)
         if not len(self.examples):
@@ -150,7 +150,7 @@ class SSDU(ReconstructionTask):
     selection: str = "gaussian"
     centre: int = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < _check.number("rho", self.rho) < 1:
             raise ValueError(f"rho must be between 0 and 1, got {self.rho}")

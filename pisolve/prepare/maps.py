@@ -28,7 +28,7 @@ class Maps:
 
     _checks: ClassVar[dict[str, Any]] = {}  # of the fields, by name
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, check in self._checks.items():
             check(name, getattr(self, name))
 

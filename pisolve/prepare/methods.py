@@ -32,7 +32,7 @@ class Grappa(Method):
     padded: bool = False
     fits = fills = corrects = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         kernel = shape("kernel", self.kernel)
         if len(kernel) != 2 or kernel == (1, 1) or max(kernel) > LARGEST:
             raise ValueError(f"kernel must be two sizes (ky, kx) up to {LARGEST}, such as (5, 5), got {kernel}")
@@ -71,7 +71,7 @@ class Raki(Method):
     fits = fills = corrects = True
     predicts = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_options(**self._options())
         for name in ("kernel", "last", "channels", "window"):
             if getattr(self, name) is not None:
@@ -120,7 +120,7 @@ class Spirit(Method):
     needs_maps = False
     fits = magnitude = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "kernel", odd_kernel("kernel", self.kernel))
         number("lam", self.lam, low=0)
         number("weight", self.weight, low=0)

@@ -29,8 +29,10 @@ class Score:
         pi.sample(scan, pi.Score(D), n=2)
     """
 
+    denoiser: Any
+
     def __init__(self, denoiser: Any):
-        self.denoiser = as_denoiser(denoiser)
+        self.denoiser: Any = as_denoiser(denoiser)
         if self.denoiser.level is not None and not self.denoiser.rescale:
             raise ValueError(f"{self.denoiser.name} knows one noise level only, and sampling goes through many: give a "
                              "denoiser for any, or load it with rescale=True")
@@ -42,5 +44,5 @@ class Score:
     def __call__(self, x: ArrayLike, sigma: float) -> Array:
         return (self.denoiser(x, sigma) - x) / sigma**2
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Score({self.denoiser.name})"

@@ -102,7 +102,7 @@ class Quantified:
     def _repr_html_(self) -> str:
         return self.maps._repr_html_()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         by = f"{'one step' if self.reconstruction is None else 'images'} by {self.prior!r}"
         return f"Quantified({self.signal}: {', '.join(self.maps.values)}; {self.maps.amplitude.shape}, {by})"
 

@@ -126,7 +126,7 @@ class Recipe:
     shot_factors: bool | str = AUTO
     check: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "each", check_each(self.each))
         object.__setattr__(self, "delays", check_delays(self.delays))
         choice("shot_factors", self.shot_factors, (AUTO, True, False))

@@ -154,7 +154,7 @@ class Reconstruction:
                 ("seconds", f"{sum(self.seconds.values()):.2f}")]
         return page(repr(self), rows, pictures)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         what = f"{self.recipe.prior!r} by {self.recipe.solver}"
         network = self.recipe.network
         return f"Reconstruction({self.x.shape}, {self.status}, {what if network is None else name_of(network)})"

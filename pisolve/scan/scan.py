@@ -80,7 +80,7 @@ class Scan:
     field_map: np.ndarray | None = None
     times: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in checked(self).items():
             object.__setattr__(self, name, value)
 

@@ -65,6 +65,12 @@ class Task:
 class Fitted(Prior):
     """A prior that is a network with weights fitted to the problem's own data: `Fit` is its solver."""
 
+    has_prox: bool
+    convex: bool
+    implicit: bool
+    seed: int
+    runs: int
+
     has_prox, convex, implicit = False, False, True
     seed, runs = 0, 1
 
@@ -96,7 +102,10 @@ class Fitted(Prior):
         raise TypeError(f"{self!r} stands alone: it has no strength, and there is no sum of a fitted network and "
                         "another prior")
 
-    __mul__ = __rmul__ = __add__ = __matmul__ = _alone
+    __mul__: Any = _alone
+    __rmul__: Any = _alone
+    __add__: Any = _alone
+    __matmul__: Any = _alone
 
 
 @dataclass(frozen=True, repr=False)
@@ -147,7 +156,7 @@ class Fit(Solver):
     averages = False
     interruptible = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("steps", "patience"):
             if getattr(self, name) is not None:
                 _check.integer(name, getattr(self, name), low=1)
@@ -157,7 +166,7 @@ class Fit(Solver):
         _check.number("slack", self.slack, low=0, allow_none=True)
         _check.number("keep", self.keep, low=0, high=1, allow_none=True)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return _check.called(self)
 
     def init(self, problem: Problem, x0: Any = None) -> State:

@@ -68,18 +68,23 @@ class Untrained(Fitted):
         done = pi.recon(scan, pi.Untrained(start=1e-3 * pi.TV()))
     """
 
+    network: Any
+    holdback: float | None
+    runs: int | None
+    seed: int | None
+
     def __init__(self, network: Any = None, *, holdback: float = 0.05, runs: int = 3, seed: int = 0,
                  start: Prior | str | None = None):
         with torch.random.fork_rng(devices=[]):  # weights made here are not used, and cost the caller no random number
             network = ConvDecoder() if network is None else network
             ours = ARCHITECTURES.get(type(network).__name__) is type(network)
-            self.network = describe(network) if ours else network
+            self.network: Any = describe(network) if ours else network
             if isinstance(network, dict):
                 network = as_network("network", network)
         if not isinstance(network, torch.nn.Module) or not callable(getattr(network, "latent", None)):
             raise TypeError("network must be a pi.nets.ConvDecoder(), or a torch module with latent(shape, rng) and "
                             f"forward(z, shape), got {_check.brief(network)}")
-        self.holdback = _check.number("holdback", holdback, low=0, high=0.5, strict=True)
+        self.holdback: float | None = _check.number("holdback", holdback, low=0, high=0.5, strict=True)
         self.runs, self.seed = _check.integer("runs", runs, low=1), _check.integer("seed", seed, low=0)
         self.start = _start(start)
 
@@ -98,7 +103,7 @@ class Untrained(Fitted):
             torch.manual_seed(self.seed + run)
             return as_network("network", self.network)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name = self.network["architecture"] if isinstance(self.network, dict) else type(self.network).__name__
         start = "" if self.start is None else f", start={self.start!r}"
         return f"Untrained({name}, runs={self.runs}{start})"

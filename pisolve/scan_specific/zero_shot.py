@@ -64,17 +64,23 @@ class ZeroShot(Fitted):
         done = pi.recon(scan, pi.ZeroShot("modl-brain"), max_iter=20)
     """
 
+    seed: int | None
+    network: Any
+    splits: int | None
+    rho: float | None
+    validation: float | None
+
     def __init__(self, network: Any = None, *, splits: int = 25, rho: float = 0.4, validation: float = 0.2,
                  seed: int = 0):
-        self.seed = _check.integer("seed", seed, low=0)
-        self.network = DEFAULT if network is None else network
+        self.seed: int | None = _check.integer("seed", seed, low=0)
+        self.network: Any = DEFAULT if network is None else network
         module = self.fresh()
         if not getattr(module, "needs_maps", False) or next(module.parameters(), None) is None:
             raise TypeError("network must be called net(A, y) and have weights, such as pi.nets.Unrolled(...), got "
                             f"{_check.brief(module)}")
-        self.splits = _check.integer("splits", splits, low=1)
-        self.rho = _check.number("rho", rho, low=0, high=0.9, strict=True)
-        self.validation = _check.number("validation", validation, low=0, high=0.9, strict=True)
+        self.splits: int | None = _check.integer("splits", splits, low=1)
+        self.rho: float | None = _check.number("rho", rho, low=0, high=0.9, strict=True)
+        self.validation: float | None = _check.number("validation", validation, low=0, high=0.9, strict=True)
 
     def fresh(self) -> torch.nn.Module:
         """The network before the first step, its weights to be fitted."""
@@ -111,7 +117,7 @@ class ZeroShot(Fitted):
     def task(self, problem: Problem) -> Any:
         return _Training(self, problem)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         given = self.network
         name = given["architecture"] if isinstance(given, dict) else repr(given) if isinstance(
             given, str | PnP) else type(given).__name__

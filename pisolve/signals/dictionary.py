@@ -27,7 +27,7 @@ class Dictionary:
     atoms: np.ndarray
     values: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         atoms = backend.to_numpy(_check.array("atoms", self.atoms, ndim=2, complex_=False, nonzero=True))
         values = {name: np.asarray(v, float) for name, v in self.values.items()}
         for name, v in values.items():

@@ -106,5 +106,5 @@ class Maps:
 
         return page(repr(self), self.rows(), planes(self))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Maps({', '.join(self.values)}; shape {self.amplitude.shape})"

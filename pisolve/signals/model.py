@@ -38,7 +38,7 @@ class Parameter:
     tells: float | None = None
     scale: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise ValueError(f"a parameter's name is {_check.brief(self.name)}: one word is needed, such as 't2'")
         if not self.low < self.high:
@@ -100,7 +100,7 @@ class Model:
     longest: float = 2.0
     clock: str = "times"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         wrong = [p for p in self.parameters if not hasattr(p, "logarithmic")]
         if wrong or not self.parameters:
             raise TypeError(f"parameters must be of pi.signals.Parameter, got {_check.brief(self.parameters)}")

@@ -52,7 +52,9 @@ class Solver:
     averages = True  # whether averaged steps make sense, which recurrences of conjugate directions do not allow
     preconditions = False  # whether it takes `solve(..., preconditioner=)`
     penalised = False  # minimises another function than the problem's own
-    keeps_images, keeps_data = 0, 0  # how many arrays of the size of the image and of the data, beside the usual few
+    # how many arrays of the size of the image and of the data it keeps, beside the usual few
+    keeps_images: ClassVar[int] = 0
+    keeps_data: ClassVar[int] = 0
 
     # what an unrolled network learns of each step: its first value, by the state's name
     learnable: ClassVar[dict[str, Any]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pisolve import backend
 from pisolve._check import dtype_name, number
@@ -83,7 +83,7 @@ class GradientDescent(Solver):
         pi.solve(A, y, 0.01 * pi.Tikhonov(), pi.GradientDescent())
     """
 
-    learnable = {"step": 1.0}
+    learnable: ClassVar[dict[str, Any]] = {"step": 1.0}
     steps = preconditions = True
     step_size: float | None = None
 
@@ -136,7 +136,7 @@ class FISTA(Solver):
         pi.solve(A, y, 0.02 * pi.Wavelet(), pi.FISTA())
     """
 
-    learnable = {"step": 1.0}
+    learnable: ClassVar[dict[str, Any]] = {"step": 1.0}
     steps = preconditions = True
     step_size: float | None = None
     momentum: bool = True

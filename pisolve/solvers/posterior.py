@@ -23,7 +23,7 @@ class Sampler:
     first: float = 0.5
     last: float = 0.01
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         integer("levels", self.levels, low=2)
         number("last", self.last, low=0, strict=True)
         number("first", self.first, low=self.last, strict=True)

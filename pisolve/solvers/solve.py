@@ -74,7 +74,7 @@ class Result:
         rows = [("status", self.status), ("iterations", self.state.k), ("solver", repr(self.solver))]
         return page(f"Result {tuple(x.shape)}", rows, planes(x, names))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (f"Result({self.status} after {self.state.k} iterations of {self.solver}, "
                 f"residual {real(self.state.residual):.2e})")
 

@@ -82,6 +82,6 @@ class Tuning:
         with atomic(path) as temporary:
             figure.savefig(temporary, dpi=150)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (f"Tuning({self.kind}={self.strength:.3g} by {self.criterion}, {self.status}, {len(self.curve)} "
                 f"strengths from {self.curve[0][0]:.3g} to {self.curve[-1][0]:.3g})")

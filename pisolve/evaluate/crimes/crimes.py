@@ -29,7 +29,7 @@ class Crime:
     value: float | None
     remedy: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.name}: {self.evidence}; {self.remedy}"
 
 

@@ -40,7 +40,7 @@ class Calibration:
     sparsification: dict[str, Any] = field(repr=False)
     pixels: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         """What the numbers say, in a line."""
         found = {c["k"]: c["found"] for c in self.coverage}
         return (f"the error is {self.ratio:.2f} times as large as claimed; |error| < std at {found[1.0]:.1%} of "
