@@ -24,6 +24,7 @@ ROOMS = ["linops", "priors", "solvers", "calib", "io", "masks", "metrics", "nets
 TOP = [name for name in pi.__all__ if name not in (*ROOMS, "__version__") and not hasattr(
     importlib.import_module("pisolve.priors"), name) and not hasattr(importlib.import_module("pisolve.solvers"), name)]
 TOP += ["solve"]
+EXAMPLES = Path(__file__).parent / "examples"  # what runs, for names whose docstring has no example
 PICTURES = {"quickstart": "demo", "cine": "series", "radial_cine": "radial_cine", "own_prior": "priors",
             "own_denoiser": "learned"}
 NOT_RUN = {"train_denoiser": "It trains a network for minutes, and is not run when this site is built."}
@@ -51,8 +52,14 @@ def heading(name: str, obj) -> str:
     return "```python\n{}\n```".format("\n".join(lines))
 
 
-def body(obj) -> list[str]:
-    """A docstring as Markdown, section by section."""
+def examples(page: str) -> dict[str, str]:
+    """{name: code} of docs/examples/PAGE.py, whose sections begin with `# ## name`; "" is what comes before them."""
+    first, *rest = re.split(r"^# ## (\w+)$", (EXAMPLES / f"{page}.py").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {"": first.strip(), **{name: code.strip() for name, code in zip(rest[::2], rest[1::2])}}
+
+
+def body(obj, example: str = "") -> list[str]:
+    """A docstring as Markdown, section by section; an example in place of its own."""
     parts = make.sections(obj)
     out = [make.prose(parts["text"])]
     if "Use" in parts:
@@ -63,8 +70,8 @@ def body(obj) -> list[str]:
     for title in ("Returns", "Raises", "Reference"):
         if title in parts:
             out.append(f"{title}: {make.prose(' '.join(parts[title].split()))}")
-    if "Example" in parts:
-        out.append(f"```python\n{parts['Example']}\n```")
+    if example or "Example" in parts:
+        out.append(f"```python\n{example or parts['Example']}\n```")
     return out
 
 
@@ -86,19 +93,23 @@ def members(cls) -> list[str]:
 
 def reference(title: str, told: str, names: dict[str, object], prefix: str) -> str:
     """A page of the reference."""
-    out = [f"# {title}", make.prose(told)]
+    shown = examples(title.rpartition(".")[2])
+    start = "\n".join(filter(None, [examples("start")[""], shown[""]]))
+    out = [f"# {title}", make.prose(told), f"The examples of this page begin with\n\n```python\n{start}\n```"]
     for name, obj in names.items():
         out.append(f"## {name}")
+        example = shown.get(name, "")
+        code = f"```python\n{example}\n```" if example else ""
         if inspect.ismodule(obj):
-            out.append(make.prose(inspect.getdoc(obj) or ""))
+            out += [make.prose(inspect.getdoc(obj) or ""), code]
             for inner, value in vars(obj).items():
                 if not inner.startswith("_") and getattr(value, "__module__", "") == obj.__name__:
                     out += [f"### {name}.{inner}", heading(f"{prefix}.{name}.{inner}", value), *body(value)]
             continue
         if not callable(obj):
-            out.append(f"```python\n{prefix}.{name} = {repr(obj)[:300]}\n```")
+            out += [f"```python\n{prefix}.{name} = {repr(obj)[:300]}\n```", code]
             continue
-        out += [heading(f"{prefix}.{name}", obj), *body(obj), *(members(obj) if inspect.isclass(obj) else [])]
+        out += [heading(f"{prefix}.{name}", obj), *body(obj, example), *(members(obj) if inspect.isclass(obj) else [])]
     return "\n\n".join(filter(None, out)) + "\n"
 
 

@@ -6,41 +6,66 @@
 name below loads its room when it is first asked for: `import pisolve` alone loads nothing.
 """
 
-# ruff: noqa: F401, F403 - the imports below are read by editors, and never run
+# ruff: noqa: F403 - the imports below are read by editors and checkers, and never run; `a as a` says that a is public
 
 from typing import TYPE_CHECKING
 
-from pisolve._version import __version__
+from pisolve._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from pisolve import (
-        calib,
-        evaluate,
-        io,
-        linops,
-        masks,
-        metrics,
-        nets,
-        phantom,
-        priors,
-        scan_specific,
-        signals,
-        solvers,
-        testing,
-        trajectories,
+        calib as calib,
+        evaluate as evaluate,
+        io as io,
+        linops as linops,
+        masks as masks,
+        metrics as metrics,
+        nets as nets,
+        phantom as phantom,
+        priors as priors,
+        scan_specific as scan_specific,
+        signals as signals,
+        solvers as solvers,
+        testing as testing,
+        trajectories as trajectories,
     )
-    from pisolve.evaluate.compare import compare
-    from pisolve.evaluate.noise_map import NoiseMap, noise_map
-    from pisolve.linops import as_torch
-    from pisolve.many import recon_many
-    from pisolve.prepare import Compress, Espirit, Grappa, Inati, JSense, Raki, Sampling, Sense, Spirit, Walsh
+    from pisolve.evaluate.compare import compare as compare
+    from pisolve.evaluate.noise_map import NoiseMap as NoiseMap, noise_map as noise_map
+    from pisolve.linops import as_torch as as_torch
+    from pisolve.many import recon_many as recon_many
+    from pisolve.prepare import (
+        Compress as Compress,
+        Espirit as Espirit,
+        Grappa as Grappa,
+        Inati as Inati,
+        JSense as JSense,
+        Raki as Raki,
+        Sampling as Sampling,
+        Sense as Sense,
+        Spirit as Spirit,
+        Walsh as Walsh,
+    )
     from pisolve.priors import *
-    from pisolve.problem import Problem
-    from pisolve.recipe import Recipe, Samples, ScanNoise, device, quantify, recon, sample, scan_noise
-    from pisolve.scan_specific import Fit, Generator, Untrained, ZeroShot
-    from pisolve.server import serve
+    from pisolve.problem import Problem as Problem
+    from pisolve.recipe import (
+        Recipe as Recipe,
+        Samples as Samples,
+        ScanNoise as ScanNoise,
+        device as device,
+        quantify as quantify,
+        recon as recon,
+        sample as sample,
+        scan_noise as scan_noise,
+    )
+    from pisolve.scan_specific import (
+        Fit as Fit,
+        Generator as Generator,
+        Untrained as Untrained,
+        ZeroShot as ZeroShot,
+    )
+    from pisolve.server import serve as serve
     from pisolve.solvers import *
-    from pisolve.tuning import Tuning, tune
+    from pisolve.tuning import Tuning as Tuning, tune as tune
 
 _ROOMS = ["calib", "evaluate", "io", "linops", "masks", "metrics", "nets", "phantom", "priors", "scan_specific",
           "signals", "solvers", "testing", "trajectories"]

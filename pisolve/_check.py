@@ -8,13 +8,12 @@ native-endian array of the precision the library computes in.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import numbers
-import sys
 
 import numpy as np
 
+from pisolve._former import brief, outside, renamed  # noqa: F401 - `_check` is where others look for them
 from pisolve._hints import meant
 
 COMPLEX = ("complex64", "complex128")
@@ -255,45 +254,10 @@ def choice(name: str, x, options):
     return x
 
 
-def brief(x) -> str:
-    """`repr` in one line of at most 60 characters, for messages."""
-    text = " ".join(repr(x).split())
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def called(part) -> str:
     """A dataclass as it would be called: `Fit(lr=0.005)`, with what is not at its default."""
     given = ((f.name, getattr(part, f.name)) for f in dataclasses.fields(part) if getattr(part, f.name) != f.default)
     return f"{type(part).__name__}({', '.join(f'{name}={value!r}' for name, value in given)})"
-
-
-def renamed(**names):
-    """Decorate a function or a class, some of whose arguments are called otherwise now: an old word says the new one.
-
-    Args:
-        names: old="new". They stay with what is decorated, as `former`: files that have the old words are read by it.
-    """
-    def decorate(what):
-        call = what.__init__ if isinstance(what, type) else what
-
-        @functools.wraps(call)
-        def checked(*args, **kwargs):
-            for old in names.keys() & kwargs.keys():
-                raise TypeError(f"{old} is called {names[old]} now: {names[old]}={brief(kwargs[old])}")
-            return call(*args, **kwargs)
-
-        def attribute(self, name):
-            if name in names:
-                raise AttributeError(f"{name} is called {names[name]} now")
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-        if isinstance(what, type):
-            what.__init__, what.__getattr__ = checked, attribute
-        done = what if isinstance(what, type) else checked
-        done.former = names
-        return done
-
-    return decorate
 
 
 def extra(module: str, name: str):
@@ -304,11 +268,3 @@ def extra(module: str, name: str):
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(f"{module} is needed here: pip install 'pisolve[{name}]'") from error
-
-
-def outside() -> int:
-    """The `stacklevel` of a warning of the caller's that is to name the user's line, however it came there."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pisolve":
-        frame, level = frame.f_back, level + 1
-    return level

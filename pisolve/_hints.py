@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+from typing import Any
+
+from pisolve._types import What
 
 _STRENGTH = ("lam", "lamda", "lambd", "lambda_", "strength", "weight", "reg")  # what others call the factor of a prior
 _OF_A_RUN = ("max_iter", "tol", "x0", "callbacks", "progress", "gap", "preconditioner")  # arguments of `solve`
@@ -42,12 +45,12 @@ def meant(word, options) -> str:
     return f": did you mean {found!r}?" if found else ""
 
 
-def hinted(what):
+def hinted(what: What) -> What:
     """Decorate a function or a class: an unknown keyword argument is told with what was meant, or those there are."""
-    call = what.__init__ if isinstance(what, type) else what
+    call: Any = what.__init__ if isinstance(what, type) else what
 
     @functools.wraps(call)
-    def checked(*args, **kwargs):
+    def checked(*args: Any, **kwargs: Any) -> Any:
         try:
             return call(*args, **kwargs)
         except (TypeError, ValueError) as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 
 class ArrayLike(Protocol):
@@ -33,3 +33,5 @@ else:
 PathLike: TypeAlias = "str | os.PathLike[str]"
 Axes: TypeAlias = "int | str | Sequence[int] | Sequence[str]"
 Seed: TypeAlias = "int | Sequence[int] | None"
+Numbers: TypeAlias = "ArrayLike | Sequence[float] | float"
+What = TypeVar("What", bound=Callable[..., Any])  # what a decorator gives back as it was

@@ -34,12 +34,15 @@ class Split:
         ValueError: the prior has neither a prox nor a split.
     """
 
+    f: Prior
+    linop: Any
+
     def __init__(self, prior: Prior, shape: Sequence[int]):
         self.f, self.linop = prior.split(shape)
         if not self.f.has_prox and not self.f.slow_prox:
             raise ValueError(f"{prior!r} has no prox to split off")
         lifted = isinstance(self.linop, Blocks) and len(self.linop.domain.shapes) > 1
-        self.domain = self.linop.domain if lifted else None
+        self.domain: Any = self.linop.domain if lifted else None
         self._norm2 = {}
 
     def lift(self, x: ArrayLike) -> Array:
@@ -91,9 +94,16 @@ class Problem:
         ValueError: y of another shape than A's output, empty, not finite, or too large or small for its precision.
     """
 
+    y: Any
+    A: Any
+    linop: Any
+    ishape: Any
+    prior: Prior
+    metric: Metric
+
     def __init__(self, A: Any, y: ArrayLike, prior: Prior | None = None, preconditioner: Any = None):
         A = A.A if isinstance(A, TorchLinop) else _check.linop("A", as_linop(A, y))
-        self.y = array("y", y)
+        self.y: Any = array("y", y)
         if tuple(self.y.shape) != tuple(A.oshape):
             raise ValueError(f"y has shape {tuple(self.y.shape)}, but A makes data of shape {tuple(A.oshape)}")
         size = real(backend.norm(self.y))
@@ -103,10 +113,10 @@ class Problem:
         if not isinstance(prior, Prior):
             told = instead("prior", prior) or ": a denoiser or network goes in as pi.PnP(D, sigma) or pi.RED(D, sigma)"
             raise TypeError(f"prior must be a pisolve prior, got {type(prior).__name__}{told}")
-        self.A = as_torch(A) if is_torch(self.y) else A
-        self.linop = A
-        self.ishape = tuple(A.ishape)
-        self.prior = prior.bind(_axes.of_linop(A))
+        self.A: Any = as_torch(A) if is_torch(self.y) else A
+        self.linop: Any = A
+        self.ishape: Any = tuple(A.ishape)
+        self.prior: Prior = prior.bind(_axes.of_linop(A))
         self.metric, self._smoothness = Metric(preconditioner, self.ishape), None
         self.prior.split(self.ishape)  # an operator inside the prior, or an axis, that does not fit is refused here
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from pisolve import backend, linops
 from pisolve._check import dtype_name
-from pisolve._types import Array, ArrayLike, Seed
+from pisolve._types import Array, ArrayLike, Numbers, Seed
 from pisolve.priors import Prior
 from pisolve.priors._dual import squared_norm
 from pisolve.problem import Problem
@@ -89,7 +89,7 @@ def check_linop(A: Any, *, dtype: Any = "complex64", tol: float | None = None, s
             _close("dense adjoint", linops.dense(A.H, dtype), M.conj().T, 10 * tol)
 
 
-def check_signal(model, times, *, tol: float = 1e-4, seed: int = 0):
+def check_signal(model: Any, times: Numbers, *, tol: float = 1e-4, seed: int = 0) -> None:
     """The derivatives of a `signals.Model` against differences, finite signals and one for each time.
 
     Args:
@@ -203,7 +203,8 @@ def check_gradient(prior: Prior, x: ArrayLike, rng: Any, *, h: Any = 1e-6) -> No
     assert slope <= prior.lipschitz * (1 + 1e-9), f"lipschitz {prior.lipschitz} is below a measured slope {slope}"
 
 
-def denoiser_report(denoiser: Any, images: ArrayLike, sigma: Any, *, seed: Seed = 0, step: Any = 1e-2) -> dict:
+def denoiser_report(denoiser: Any, images: ArrayLike, sigma: Any, *, seed: Seed = 0, step: Any = 1e-2) -> dict[str,
+                    Any]:
     """How a denoiser behaves, as a record and not as pass or fail.
 
     Args:

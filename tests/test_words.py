@@ -28,35 +28,66 @@ def told(data, *, criterion="holdout"):
     return data, criterion
 
 
-def test_old_words_say_the_new_ones():
+def test_old_words_mean_the_new_ones_for_one_version():
     assert (told(3), told(3, criterion="sure")) == ((3, "holdout"), (3, "sure"))
     assert (told.former, told.__name__) == ({"method": "criterion"}, "told")
     assert (Part("gcc"), Part.former) == (Part(by="gcc"), {"method": "by"})
-    with pytest.raises(TypeError, match=r"^method is called criterion now: criterion='sure'$"):
-        told(3, method="sure")
-    with pytest.raises(TypeError, match=r"^method is called by now: by='gcc'$"):
-        Part(method="gcc")
-    with pytest.raises(AttributeError, match=r"^method is called by now$"):
-        assert Part().method
+    with pytest.warns(FutureWarning, match=r"^method is called criterion now: criterion='sure'. The next") as w:
+        assert told(3, method="sure") == (3, "sure")
+    assert w[0].filename == __file__
+    with pytest.warns(FutureWarning, match=r"^method is called by now: by='gcc'"):
+        part = Part(method="gcc")
+    assert part == Part(by="gcc")
+    with pytest.warns(FutureWarning, match=r"^method is called by now\. The next version refuses method$"):
+        assert part.method == "gcc"
+    with pytest.raises(TypeError, match=r"^method is called by now: give by alone$"):
+        Part(by="gcc", method="svd")
     with pytest.raises(AttributeError, match="'Part' object has no attribute 'other'"):
         assert Part().other
     with pytest.raises(TypeError, match="unexpected keyword argument 'other'"):
         told(3, other=1)
 
 
+@pytest.mark.parametrize(("version", "refused"), [("0.2.0", False), ("0.3.2", False), ("0.4.0", True), ("1.0.0", True)])
+def test_old_words_are_refused_from_the_second_version_on(version, refused, monkeypatch):
+    monkeypatch.setattr("pisolve._former.__version__", version)
+    if not refused:
+        with pytest.warns(FutureWarning, match="method is called criterion now"):
+            assert told(3, method="sure") == (3, "sure")
+        return
+    with pytest.raises(TypeError, match=r"^method is called criterion now: criterion='sure'$"):
+        told(3, method="sure")
+    with pytest.raises(AttributeError, match=r"^method is called by now$"):
+        assert Part().method
+
+
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: pi.tune(None, pi.TV(), method="holdout"), "method is called criterion now: criterion='holdout'"),
     (lambda: pi.evaluate.uncertainty(None, None, method="sure"), "method is called by now: by='sure'"),
     (lambda: pi.evaluate.stability(None, None, method="search"), "method is called by now: by='search'"),
-    (lambda: pi.Compress(method="gcc"), "method is called by now: by='gcc'"),
     (lambda: pi.calib.compress(None, method="gcc"), "method is called by now: by='gcc'"),
     (lambda: pi.calib.compression(None, method="svd"), "method is called by now: by='svd'"),
-    (lambda: pi.Espirit(maps=2), "maps is called sets now: sets=2"),
     (lambda: pi.calib.espirit(None, maps=2), "maps is called sets now: sets=2"),
 ])
 def test_public_arguments_of_old(call, message):
-    with pytest.raises(TypeError, match=message):
+    """They are told before the call fails for its own reason, data that are none."""
+    with pytest.warns(FutureWarning, match=message), pytest.raises((TypeError, ValueError, AttributeError)):
         call()
+
+
+def test_parts_with_an_old_word_are_those_with_the_new_one():
+    with pytest.warns(FutureWarning, match="maps is called sets now: sets=2"):
+        assert pi.Espirit(maps=2) == pi.Espirit(sets=2)
+    with pytest.warns(FutureWarning, match="method is called by now: by='gcc'"):
+        assert pi.Compress(4, method="gcc") == pi.Compress(4, by="gcc")
+    with pytest.warns(FutureWarning, match="espirit is called maps now"):
+        assert pi.Recipe(espirit=pi.Espirit(8)).maps == pi.Espirit(8)
+    with pytest.warns(FutureWarning, match="nets.Reconstruction is called ReconstructionTask now"):
+        assert pi.nets.Reconstruction is pi.nets.ReconstructionTask
+    kspace = SCAN.kspace
+    with pytest.warns(FutureWarning, match="method is called by now"):
+        old = pi.calib.compress(kspace, coils=3, method="gcc")
+    np.testing.assert_array_equal(old, pi.calib.compress(kspace, coils=3, by="gcc"))
 
 
 def test_warnings_name_the_users_line():

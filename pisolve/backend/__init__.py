@@ -7,6 +7,7 @@ functions ask the array's type and import nothing that is not loaded already.
 from __future__ import annotations
 
 import mmap
+from typing import Any
 from weakref import WeakSet
 
 import numpy as np
@@ -142,13 +143,14 @@ class Constant:
         array: of any kind; never changed.
     """
 
-    _alive: WeakSet = WeakSet()
+    _alive: WeakSet[Any] = WeakSet()
 
-    def __init__(self, array):
-        self.array, self._copies = array, {}
+    def __init__(self, array: Any) -> None:
+        self.array: Any = array
+        self._copies: dict[Any, Any] = {}
         Constant._alive.add(self)
 
-    def like(self, x, dtype: str | None = None):
+    def like(self, x: Any, dtype: str | None = None) -> Any:
         """The array as one of the kind and on the device of `x`, in its own dtype or another (by its name)."""
         if isinstance(x, np.ndarray) and isinstance(self.array, np.ndarray):
             return self.array if dtype is None else self.array.astype(dtype, copy=False)
@@ -159,7 +161,7 @@ class Constant:
             self._copies[key] = like(array if dtype is None else array.astype(dtype, copy=False), x)
         return self._copies[key]
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return Constant, (self.array,)
 
     @classmethod

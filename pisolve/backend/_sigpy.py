@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import sys
 from types import ModuleType
+from typing import Any
 
 LATER = ("torch", "scipy.signal")  # of both SigPy's own import only asks whether they are there
 
@@ -50,4 +51,4 @@ def part(name: str):
     return importlib.import_module(f"{sigpy.__name__}.{name}")
 
 
-sigpy = _load()
+sigpy: Any = _load()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from pisolve import _check
-from pisolve._types import ArrayLike
+from pisolve._types import Array, ArrayLike
 from pisolve.backend import parallel
 from pisolve.calib import _coils
 from pisolve.calib._eig import dominant, leading
@@ -23,7 +22,7 @@ GEMM = 1 << 16  # largest m n k of a matrix product in a thread: above, OpenBLAS
 @_check.renamed(maps="sets")
 def espirit(kspace: ArrayLike, *, calib_width: int = 24, kernel_width: int | None = None, thresh: float | str = 0.02,
             crop: float = 0.8, soft_crop: bool = False, sets: int = 1, ndim: int = 2, eigenvalues: bool = False,
-            mask: ArrayLike | None = None, calib: ArrayLike | None = None) -> Any:
+            mask: ArrayLike | None = None, calib: ArrayLike | None = None) -> Array:  # two, with eigenvalues
     """Coil sensitivity maps by ESPIRiT: the dominant eigenvectors of G(r) at every pixel.
 
         G(r) = 1/k^2  S(r) P S(r)^H,      mps_s(r) = v_s(r) where lam_s(r) > crop, else 0,      sum_c |mps_sc|^2 = 1

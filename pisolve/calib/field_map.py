@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _axes, _check
-from pisolve._types import ArrayLike, Axes
+from pisolve._types import ArrayLike, Axes, Numbers
 from pisolve.backend import fft, to_numpy
 from pisolve.calib.unwrap import unwrap
 from pisolve.scan import Scan
@@ -18,7 +18,7 @@ _STEPS, _CLOSE = 2000, 1e-6  # of the smoothing's conjugate gradients
 _LONGEST = 1.0  # s of an echo time; longer ones are in ms
 
 
-def field_map(images: ArrayLike, echo_times: ArrayLike | None = None, *, axes: Axes | None = None, smooth: float = 0.5,
+def field_map(images: ArrayLike, echo_times: Numbers | None = None, *, axes: Axes | None = None, smooth: float = 0.5,
               mask: ArrayLike | None = None) -> np.ndarray:
     """B0 in Hz: how fast the phase of each pixel turns from echo to echo.
 

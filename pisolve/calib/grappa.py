@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -43,10 +44,10 @@ class GrappaWeights:
     mask: np.ndarray
     lam: float
     coils: int
-    matrices: tuple
+    matrices: tuple[Any, ...]
 
     @cached_property
-    def terms(self) -> list:
+    def terms(self) -> list[Any]:
         """A `Term` (weights, flat indices of the holes, flat displacements of the samples) of each geometry."""
         patterns, holes, _ = geometries(self.mask, self.kernel)
         at = offsets(self.kernel) @ (self.mask.shape[1], 1)

@@ -72,7 +72,7 @@ class RakiWeights:
                     self._fill(sources[n], targets[n], torch)
         return out if is_torch(kspace) else like(out.numpy(), kspace)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         kind = f"{self.theta.size} weights, {self.net.groups} network{'s' * (self.net.groups > 1)}"
         return f"RakiWeights({self.net.coils} coils, {self.mask.shape}, {kind}, {self.status})"
 

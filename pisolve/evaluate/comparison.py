@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,9 +37,9 @@ class Comparison:
     settings: tuple[Setting, ...]
     methods: dict[str, str]
     outcomes: dict[tuple[int, str], Outcome]
-    about: dict
-    warnings: tuple = ()
-    sections: tuple = ()
+    about: dict[str, Any]
+    warnings: tuple[Any, ...] = ()
+    sections: tuple[Any, ...] = ()
 
     @property
     def metrics(self) -> list[str]:
@@ -58,7 +59,7 @@ class Comparison:
     def _measured(self, metric):
         return {k for (k, _), o in self.outcomes.items() if not math.isnan(o.values.get(metric, math.nan))}
 
-    def records(self, *, slices: bool = False, costs: bool = True) -> list[dict]:
+    def records(self, *, slices: bool = False, costs: bool = True) -> list[dict[str, Any]]:
         """One dict a method and setting, for `pandas.DataFrame(...)`; `status` says which failed, their values are NaN.
 
         Args:
@@ -85,7 +86,8 @@ class Comparison:
     def _order(self, index, name):
         return index, list(self.methods).index(name)
 
-    def differences(self, metric: str | None = None, to: str | None = None, *, level: float = 0.95) -> list[dict]:
+    def differences(self, metric: str | None = None, to: str | None = None, *,
+                    level: float = 0.95) -> list[dict[str, Any]]:
         """Paired differences of every method to one: mean, bootstrap interval and wins over slices and settings.
 
         Pairs are the planes under each sampling; those of one scan are drawn together, see `statistics.paired`, and of
@@ -154,7 +156,7 @@ class Comparison:
         found = {o.status for (_, n), o in self.outcomes.items() if n == name}
         return next((s for s in (*FAILED, "stopped") if s in found), "")
 
-    def summary(self) -> list[dict]:
+    def summary(self) -> list[dict[str, Any]]:
         """One dict a method, best first: means over settings, the paired difference to the best, wins, costs.
 
         With a column `status` where a method did not end well; without differences and wins where nothing ranks.
@@ -183,7 +185,7 @@ class Comparison:
             count += bool(values) and max(values, key=values.get) == name
         return count
 
-    def by_setting(self) -> list[dict]:
+    def by_setting(self) -> list[dict[str, Any]]:
         """What methods are ranked by, one dict a method with a value a setting: a mean over 4x and 8x hides both.
 
         Empty where there is one setting, or nothing that ranks.
@@ -219,7 +221,7 @@ class Comparison:
         """`records` as CSV, every digit kept."""
         return csv_text(self.records(slices=slices))
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for `json`: everything but the images."""
         return {"about": self.about, "methods": self.methods, "warnings": list(self.warnings),
                 "settings": [{"scan": s.scan, "accel": s.accel, "mask": s.mask, "seed": s.seed, "shape": list(s.shape),
@@ -242,7 +244,8 @@ class Comparison:
         """Write the report, one HTML file that needs nothing else, see `evaluate.report.write`."""
         write(self, path, title=title)
 
-    def figure(self, path: PathLike, *, setting: int = 0, slice: int | dict | None = None, title: str = "") -> None:
+    def figure(self, path: PathLike, *, setting: int = 0, slice: int | dict[str, Any] | None = None,
+               title: str = "") -> None:
         """Draw the images of one setting with errors and a zoom to .png, .pdf or .svg, see `figure.figure`.
 
         Methods that failed are named in the title instead. `slice` may be {"slice": 2, "frame": 5}; None is the middle.
@@ -264,7 +267,7 @@ class Comparison:
         """The same comparison with more sections in its report."""
         return replace(self, sections=(*self.sections, *sections))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         found = {kind: c.ranking()[0] for kind, c in self.by_sampling().items() if c.ranked_by}
         best = f", best: {', '.join(n + f' ({kind})' * (len(found) > 1) for kind, n in found.items())}" if found else ""
         return f"Comparison({len(self.methods)} methods on {len(self.settings)} settings{best})"

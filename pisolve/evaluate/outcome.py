@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -38,14 +39,14 @@ class Setting:
     pattern: np.ndarray
     reference: np.ndarray | None
     reference_kind: str
-    shape: tuple
+    shape: tuple[Any, ...]
     scale: float
-    warnings: tuple = ()
+    warnings: tuple[Any, ...] = ()
     noise: float | None = None
     noise_from: str = ""
-    axes: tuple = ("slice", "coil", "ky", "kx")
-    size: tuple | None = None
-    pixel: tuple = (1.0, 1.0)
+    axes: tuple[Any, ...] = ("slice", "coil", "ky", "kx")
+    size: tuple[Any, ...] | None = None
+    pixel: tuple[float, float] = (1.0, 1.0)
 
     @property
     def image_axes(self) -> tuple[str, ...]:
@@ -58,7 +59,7 @@ class Setting:
         return _axes.image_shape(self.axes, self.shape, self.size)
 
     @property
-    def planes(self) -> list[dict]:
+    def planes(self) -> list[dict[str, Any]]:
         """{name: number} of each plane (y, x) of an image, without a slice where there is one only, of more axes."""
         found = labels(self.image_axes, self.image_shape)
         return [{a: k for a, k in label.items() if a != _axes.SLICE or len(label) == 1 or self.shape[0] > 1}
@@ -126,13 +127,13 @@ class Outcome:
     method: str
     images: np.ndarray
     status: str
-    iterations: tuple
-    seconds: tuple
+    iterations: tuple[Any, ...]
+    seconds: tuple[Any, ...]
     memory_mb: float | None
-    values: dict
-    slices: dict
+    values: dict[str, Any]
+    slices: dict[str, Any]
     strength: str = ""
-    tuning: dict | None = None
-    history: list = field(default_factory=list)
+    tuning: dict[str, Any] | None = None
+    history: list[Any] = field(default_factory=list)
     solver: str = ""
     residual: np.ndarray | None = None

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -48,13 +49,13 @@ class Plan:
         folds: of "holdout".
     """
 
-    scans: dict
-    sources: dict
-    methods: dict
-    samplings: tuple
+    scans: dict[str, Any]
+    sources: dict[str, Any]
+    methods: dict[str, Any]
+    samplings: tuple[Any, ...]
     tune: str | None
     trials: int | None
-    common: dict
+    common: dict[str, Any]
     minutes: float | None = None
     folds: int = FOLDS
 
@@ -66,7 +67,7 @@ class Plan:
         """Whether a strength is chosen for this method."""
         return self.tune is not None and has_strength(self.methods[name])
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` makes the same plan of, given the scans where they have no file.
 
         Raises:
@@ -79,7 +80,7 @@ class Plan:
                 **({} if self.minutes is None else {"minutes": self.minutes, "folds": self.folds})}
 
     @staticmethod
-    def from_dict(d: dict, scans=None) -> Plan:
+    def from_dict(d: dict[str, Any], scans: Any = None) -> Plan:
         """The plan that `to_dict` described.
 
         Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from pisolve._check import brief
 class Told:
     """Base of results that are printed as words and a table, and shown as one line: never as arrays."""
 
-    def __str__(self):
+    def __str__(self) -> str:
         """Title, verdict, table and warnings of the section, without its paragraphs."""
         from pisolve.evaluate.tables import markdown
 
@@ -20,7 +21,7 @@ class Told:
         return "\n\n".join(["\n".join([s.title, "=" * len(s.title)]), *filter(None, (verdict, s.rows and markdown(
             s.rows))), *(f"warning: {w}" for w in s.warnings)])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         told = (f"{f.name}={_short(getattr(self, f.name))}" for f in fields(self) if f.repr)
         return f"{type(self).__name__}({', '.join(told)})"
 
@@ -47,7 +48,7 @@ class Curves:
     title: str
     xlabel: str
     ylabel: str
-    lines: dict[str, tuple]
+    lines: dict[str, tuple[Any, ...]]
     log: str = ""
 
 
@@ -89,16 +90,16 @@ class Section:
 
     title: str
     text: str = ""
-    rows: list[dict] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
     pictures: dict[str, Picture] = field(default_factory=dict)
     curves: list[Curves] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def on(self, pixel: tuple) -> Section:
+    def on(self, pixel: tuple[float, float]) -> Section:
         """The section of a scan with pixels of this size along y and x: its pictures are drawn in this proportion."""
         return replace(self, pictures={n: replace(p, pixel=pixel) if p.place else p for n, p in self.pictures.items()})
 
-    def __str__(self):
+    def __str__(self) -> str:
         """The section as text, without its pictures."""
         from pisolve.evaluate.tables import markdown
 

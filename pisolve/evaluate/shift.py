@@ -36,8 +36,8 @@ class Shift(Told):
 
     recipes: list[str]
     baseline: str
-    conditions: list[dict]
-    rows: list[dict]
+    conditions: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
     left_out: list[str]
 
     def matrix(self, key: str = "PSNR") -> np.ndarray:
@@ -49,7 +49,7 @@ class Shift(Told):
         _check.choice("key", key, ("PSNR", "NMSE", "from home", "over baseline", "shift"))
         return np.array([row[key] for row in self.rows]).reshape(len(self.conditions), len(self.recipes))
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """The attributes as plain values."""
         return {"recipes": list(self.recipes), "baseline": self.baseline, "warnings": self.warnings,
                 "conditions": [dict(c) for c in self.conditions], "rows": [dict(r) for r in self.rows],

@@ -28,9 +28,9 @@ PICTURES = (*nifti.SUFFIXES, dicom.SUFFIX)  # that hold images only
 SUFFIXES = (*HDF5, ".dat", *PICTURES, ".npy", ".npz", ".cfl", ".hdr", matlab.SUFFIX)
 
 
-def load(path: PathLike, *, mps: Any = None, part: dict | None = None, axes: Axes | None = None, coord: Any = None,
-         size: Sequence[int] | None = None, max_bytes: int | None = None, noise: Any = None, average: str = "mean",
-         epi: str = "auto", mask: Any = None) -> Scan:
+def load(path: PathLike, *, mps: Any = None, part: dict[str, Any] | None = None, axes: Axes | None = None,
+         coord: Any = None, size: Sequence[int] | None = None, max_bytes: int | None = None, noise: Any = None,
+         average: str = "mean", epi: str = "auto", mask: Any = None) -> Scan:
     """Read a scan by its suffix: k-space and what belongs to it.
 
     fastMRI's .h5, ISMRMRD's .h5 and .mrd, Siemens' twix .dat (with the package `twixtools`; never tried on a scanner's
@@ -151,7 +151,7 @@ def image_axes(path: PathLike, *, max_bytes: int | None = None) -> tuple[str, ..
     return PLAIN.get(image.ndim) if names is None else names
 
 
-def image_meta(path: PathLike, *, max_bytes: int | None = None) -> dict:
+def image_meta(path: PathLike, *, max_bytes: int | None = None) -> dict[str, Any]:
     """What an image's file says of its place: `voxel_mm` (slice or z, y, x), `affine`, `frame_s`, as far as it does.
 
     Raises:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import Axes, PathLike
 from pisolve.backend import to_numpy
 from pisolve.io import fastmri, nifti
 from pisolve.io.atomic import atomic, together
@@ -47,7 +49,7 @@ def bids(name: str) -> str:
     return BIDS.get(name) or "".join(c for c in name if c.isalnum()) + "map"
 
 
-def files(path, names) -> dict[tuple[str, bool], Path]:
+def files(path: PathLike, names: Any) -> dict[tuple[str, bool], Path]:
     """Where the NIfTI files of maps go: {(name, whether it is the standard deviation): path}.
 
     "sub-01.nii.gz" becomes sub-01_T2map.nii.gz and sub-01_desc-std_T2map.nii.gz; a suffix of BIDS that the path has
@@ -61,7 +63,7 @@ def files(path, names) -> dict[tuple[str, bool], Path]:
             for n in names for std in (False, True)}
 
 
-def check(path, names) -> None:
+def check(path: PathLike, names: Any) -> None:
     """Refuse a path to which maps of these names could not be written.
 
     Raises:
@@ -74,8 +76,8 @@ def check(path, names) -> None:
             refuse_foreign(sidecar(one))
 
 
-def save_maps(path, maps: dict, *, amplitude=None, axes=None, meta: dict | None = None, recipe=None,
-              told: dict | None = None) -> list[Path]:
+def save_maps(path: PathLike, maps: dict[str, Any], *, amplitude: Any = None, axes: Axes | None = None,
+              meta: dict[str, Any] | None = None, recipe: Any = None, told: dict[str, Any] | None = None) -> list[Path]:
     """Write maps of quantities, complete or not there.
 
     An .h5 has the amplitude as `reconstruction`, which every reader of images reads, and `maps/t2`, `std/t2`, ... with
@@ -146,7 +148,7 @@ def _hdf5(path, maps, amplitude, names, meta, recipe, told) -> None:
                         file[f"{group}/{name}"].attrs["unit"] = q.unit
 
 
-def load_maps(path, *, max_bytes: int | None = None) -> dict[str, Quantity]:
+def load_maps(path: PathLike, *, max_bytes: int | None = None) -> dict[str, Quantity]:
     """The maps of an .h5 that `save_maps` wrote, by name.
 
     Raises:

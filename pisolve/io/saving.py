@@ -27,7 +27,7 @@ _PLACED = (*nifti.SUFFIXES, dicom.SUFFIX, ".mrd")  # keep where an image lies, a
 
 
 def save(path: PathLike, image: ArrayLike, *, axes: Axes | None = None, recipe: Any = None, scale: float | None = None,
-         meta: dict | None = None, magnitude: bool | None = None, component: str | None = None) -> None:
+         meta: dict[str, Any] | None = None, magnitude: bool | None = None, component: str | None = None) -> None:
     """Write an image under its suffix: .h5 (with everything known about it), .npy, .cfl (with its .hdr), .mat,
     .nii(.gz), .dcm, or .mrd (ISMRMRD's /dataset/image_0).
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pisolve import backend
 from pisolve._check import array, is_array, is_torch, linop
-from pisolve._types import Array
+from pisolve._types import Array, ArrayLike
 
 
 @cache
@@ -77,21 +77,24 @@ _SIGPYS = {  # by their names, what SigPy composes operators of, and their adjoi
 class TorchLinop:
     """What `as_torch` returns: the operator on torch tensors, with the same `.H`, `.N` and shapes."""
 
-    def __init__(self, A):
+    ishape: Any
+    oshape: Any
+
+    def __init__(self, A: Any):
         self.A = A
         self.ishape, self.oshape = tuple(A.ishape), tuple(A.oshape)
 
     @property
-    def H(self):
+    def H(self) -> TorchLinop:
         """The adjoint, on torch tensors."""
         return TorchLinop(self.A.H)
 
     @property
-    def N(self):
+    def N(self) -> TorchLinop:
         """The normal operator, on torch tensors."""
         return TorchLinop(self.A.N)
 
-    def __call__(self, x):
+    def __call__(self, x: ArrayLike) -> Array:
         if not is_torch(x):
             raise TypeError(f"this operator takes torch tensors, got {type(x).__name__}")
         if tuple(x.shape) != self.ishape:
@@ -100,7 +103,7 @@ class TorchLinop:
         own = getattr(self.A, "of_tensor", lambda x: None)(x)
         return _function().apply(x, self.A) if own is None else own
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"as_torch({self.A!r})"
 
 

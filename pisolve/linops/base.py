@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pisolve import backend
 from pisolve._check import array, is_array, is_cupy, is_torch
@@ -12,8 +12,30 @@ from pisolve._check import shape as check_shape
 from pisolve._types import Array, ArrayLike
 from pisolve.backend._sigpy import sigpy
 
+if TYPE_CHECKING:
+    class Base:
+        """What a checker is told of SigPy's class, which has no types."""
 
-class Linop(sigpy.linop.Linop):
+        oshape: Sequence[int]
+        ishape: Sequence[int]
+        repr_str: str | None
+
+        def __init__(self, oshape: Sequence[int], ishape: Sequence[int], repr_str: str | None = None) -> None: ...
+        @property
+        def H(self) -> Linop: ...
+        @property
+        def N(self) -> Linop: ...
+        def __call__(self, input: Any) -> Any: ...
+        def __mul__(self, input: Any) -> Any: ...
+        def __rmul__(self, input: Any) -> Any: ...
+        def __add__(self, input: Any) -> Any: ...
+        def __sub__(self, input: Any) -> Any: ...
+        def __neg__(self) -> Any: ...
+else:
+    Base = sigpy.linop.Linop
+
+
+class Linop(Base):
     """A linear operator A: ishape -> oshape with adjoint `A.H` and normal operator `A.N` = A^H A.
 
     Differs from SigPy's base in three ways: the number of dimensions is checked too, errors come out as the

@@ -17,22 +17,22 @@ from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 class Pack:
     """Several arrays as one: itself where there is one, else all of them flattened into one vector."""
 
-    def __init__(self, shapes):
-        self.shapes = [tuple(s) for s in shapes]
+    def __init__(self, shapes: Any) -> None:
+        self.shapes: Any = [tuple(s) for s in shapes]
         ends = np.cumsum([0, *map(prod, self.shapes)]).tolist()
-        self.slices = [slice(a, b) for a, b in pairwise(ends)]
-        self.shape = self.shapes[0] if len(self.shapes) == 1 else (ends[-1],)
+        self.slices: Any = [slice(a, b) for a, b in pairwise(ends)]
+        self.shape: Any = self.shapes[0] if len(self.shapes) == 1 else (ends[-1],)
 
-    def parts(self, x) -> list:
+    def parts(self, x: Any) -> list[Any]:
         """The arrays (views of x)."""
         return [x] if len(self.shapes) == 1 else [x[s].reshape(n) for s, n in zip(self.slices, self.shapes)]
 
-    def join(self, parts):
+    def join(self, parts: Any) -> Any:
         """The arrays as one."""
         return parts[0] if len(parts) == 1 else backend.namespace(parts[0]).concatenate([p.reshape(-1) for p in parts])
 
 
-    def lift(self, x):
+    def lift(self, x: Any) -> Any:
         """The first array and zeros for the others, as one."""
         return self.join([x, *(backend.zeros(s, x) for s in self.shapes[1:])])
 
@@ -51,15 +51,18 @@ class Blocks(Linop):
     """
 
     host = False
+    rows: Any
+    range: Any
+    domain: Any
 
     def __init__(self, rows: Any):
-        self.rows = [[None if B is None else linop("rows", B) for B in row] for row in rows]
+        self.rows: Any = [[None if B is None else linop("rows", B) for B in row] for row in rows]
         if not self.rows or len({len(row) for row in self.rows}) != 1:
             raise ValueError("rows must be at least one list of operators, all of one length")
         columns = list(zip(*self.rows))
-        self.range = Pack([self._one("row", i, [B.oshape for B in row if B is not None])
+        self.range: Any = Pack([self._one("row", i, [B.oshape for B in row if B is not None])
                            for i, row in enumerate(self.rows)])
-        self.domain = Pack([self._one("column", j, [B.ishape for B in column if B is not None])
+        self.domain: Any = Pack([self._one("column", j, [B.ishape for B in column if B is not None])
                             for j, column in enumerate(columns)])
         super().__init__(self.range.shape, self.domain.shape)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pisolve import _check, backend
 from pisolve._check import array
 from pisolve._types import ArrayLike
@@ -21,8 +23,10 @@ class VirtualCoils(Linop):
     """The class behind `virtual_coils`; `real` and `virtual` are its two SENSE operators."""
 
     host = False
+    real: Any
+    virtual: Any
 
-    def __init__(self, mps, phase, mask=None):
+    def __init__(self, mps: Any, phase: Any, mask: Any = None) -> None:
         mps = array("mps", mps, ndim=3, nonzero=True)
         phase = array("phase", phase, shape=mps.shape[-2:])
         mps = backend.from_torch(mps, mps if backend.native(mps) else None) if _check.is_torch(mps) else mps
@@ -35,7 +39,7 @@ class VirtualCoils(Linop):
         self.real, self.virtual = Sense(turned, mask), Sense(turned.conj(), flipped)
         super().__init__((2 * len(mps), *mps.shape[1:]), mps.shape[1:])
 
-    def norm_bound(self):
+    def norm_bound(self) -> Any:
         return (self.real.norm_bound() ** 2 + self.virtual.norm_bound() ** 2) ** 0.5
 
     def _apply(self, input):

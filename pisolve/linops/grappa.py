@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Grappa(Linop):
 
     host = False
 
-    def __init__(self, weights, shape):
+    def __init__(self, weights: Any, shape: Sequence[int]):
         shape = _check.shape("shape", shape)
         weights.check("shape", shape)
         self.weights, self._mask = weights, Constant(weights.mask)
@@ -36,7 +37,7 @@ class Grappa(Linop):
         return Adjoint(self)
 
 
-def grappa(weights: ArrayLike, shape: Sequence[int]) -> Grappa:
+def grappa(weights: Any, shape: Sequence[int]) -> Grappa:
     """W: undersampled k-space -> k-space filled by GRAPPA; measured samples pass, what is not measured is not read.
 
     Args:
@@ -52,14 +53,14 @@ def grappa(weights: ArrayLike, shape: Sequence[int]) -> Grappa:
 class Term:
     """The weights of one geometry: W (coil, coil * n), flat indices of its holes, flat displacements of its samples."""
 
-    def __init__(self, W, holes, at):
+    def __init__(self, W: Any, holes: Any, at: Any):
         self.parts = W, holes, at
         self._constants = None
 
     def __iter__(self):
         return iter(self.parts)
 
-    def on(self, x):
+    def on(self, x: ArrayLike):
         """W, the holes and the samples' indices (n, hole) as arrays of the kind and on the device of `x`."""
         if self._constants is None:
             W, holes, at = self.parts
@@ -68,7 +69,7 @@ class Term:
         return W.like(x, _check.dtype_name(x)), holes.like(x), at.like(x)
 
 
-def fill(x, mask, terms):
+def fill(x: ArrayLike, mask: Any, terms: Any):
     """M x, and at the holes of each term (W, holes, displacements) W times the samples around them.
 
     Args:
@@ -94,7 +95,7 @@ def fill(x, mask, terms):
     return out
 
 
-def fill_adjoint(y, mask, terms):
+def fill_adjoint(y: ArrayLike, mask: Any, terms: Any):
     """The adjoint of `fill`: M y, and W^H of the holes added to the samples that they were filled from."""
     y, out, frames = _frames(y, mask)
     name = _check.dtype_name(y)

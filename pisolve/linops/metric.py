@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pisolve import _check, backend
@@ -23,13 +25,15 @@ class Metric:
         TypeError, ValueError: no such P, one of another shape, a diagonal that is not positive.
     """
 
-    def __init__(self, P, shape):
+    plain: bool
+
+    def __init__(self, P: Any, shape: Any) -> None:
         self.plain, self.diagonal = P is None, None
         self._P = P
         if P is None:
             return
         if _check.is_array(P):
-            self.diagonal = backend.Constant(_diagonal(P, shape))
+            self.diagonal: Any = backend.Constant(_diagonal(P, shape))
         elif not callable(P):
             raise TypeError(f"preconditioner must be an operator, a function of images or an array, P's diagonal, got "
                             f"{type(P).__name__}")
@@ -37,7 +41,7 @@ class Metric:
             raise ValueError(f"preconditioner is an operator from {tuple(P.ishape)} to {tuple(P.oshape)}, it must keep "
                              f"the image's {shape}")
 
-    def __call__(self, g):
+    def __call__(self, g: Any) -> Any:
         """P g."""
         if self.plain:
             return g
@@ -45,17 +49,17 @@ class Metric:
             return self.steps(g) * g
         return apply(self._P, g) if hasattr(self._P, "ishape") else self._P(g)
 
-    def takes(self, prior) -> bool:
+    def takes(self, prior: Any) -> bool:
         """Whether the prox of a prior stays what it is in this metric: P is the identity, or both go pixel by pixel."""
         return self.plain or (self.diagonal is not None and prior.pointwise)
 
-    def steps(self, x):
+    def steps(self, x: Any) -> Any:
         """The diagonal as an array of x's kind and precision; 1 without P, None where P is not diagonal."""
         if self.plain:
             return 1
         return None if self.diagonal is None else self.diagonal.like(x, _check.real_name(x))
 
-    def size(self, like) -> float:
+    def size(self, like: Any) -> float:
         """||P||; 1 without P."""
         if self.plain:
             return 1.0
@@ -63,7 +67,7 @@ class Metric:
             return float(self.diagonal.array.max())
         return self.norm2(lambda x: x, like)
 
-    def norm2(self, N, like, iterations: int = 30) -> float:
+    def norm2(self, N: Any, like: Any, iterations: int = 30) -> float:
         """The largest eigenvalue of P N for N = K^H K, 1 % larger than Lanczos finds it in N's inner product."""
         rng = np.random.default_rng(0)
         v = rng.standard_normal(like.shape) + 1j * rng.standard_normal(like.shape)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from pisolve import _check, backend
@@ -20,7 +23,7 @@ class Rigid(Linop):
 
     host = False
 
-    def __init__(self, shape, shifts, angles, axis):
+    def __init__(self, shape: Sequence[int], shifts: Any, angles: Any, axis: Any):
         self.shifts, self.angles = shifts, angles
         self._passes = [(along, backend.Constant(ramp)) for along, ramp in _ramps(shape, shifts, angles)]
         super().__init__((len(shifts), *shape), shape, repr_str=f"Rigid({len(shifts)} states)")
@@ -71,7 +74,7 @@ def _ramps(shape, shifts, angles):
     return [(-1, ramp(fx, first * y, -1)), (-2, ramp(fy, second * x + dy, -2)), (-1, ramp(fx, third, -1))]
 
 
-def rigid(shape, shifts, angles=None, *, axis: str = "state") -> Rigid:
+def rigid(shape: Sequence[int], shifts: Any, angles: Any = None, *, axis: str = "state") -> Rigid:
     """An image as it lay in each of several states: turned about its centre, then shifted.
 
         (T x)_s(r) = x(R_s^-1 (r - d_s))

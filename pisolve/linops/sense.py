@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -33,14 +34,14 @@ class Sense(Linop):
 
     host = False
 
-    def __init__(self, mps, mask=None, weights=None, *, ndim: int = 2):
+    def __init__(self, mps: ArrayLike, mask: Any = None, weights: ArrayLike | None = None, *, ndim: int = 2):
         self.ndim, self.lead = ndim, tuple(mps.shape[:-1 - ndim])
         super().__init__(mps.shape, (*self.lead, *mps.shape[-ndim:]))
         self.mps = mps
         self.weight = kspace_weight(mps, mask, weights, ndim)
 
     @property
-    def coil_axis(self):
+    def coil_axis(self) -> int:
         return -1 - self.ndim
 
     @property
@@ -55,7 +56,7 @@ class Sense(Linop):
             return ()
         return tuple(a for a in self.spatial if self.weight.shape[a] > 1)
 
-    def norm_bound(self):
+    def norm_bound(self) -> float:
         return self._bound
 
     @cached_property
@@ -148,7 +149,7 @@ class Sense(Linop):
     def _normal_linop(self):
         return SelfAdjoint(self.ishape, _Normal(self), "Sense.N")
 
-    def weighted_normal(self, weights):
+    def weighted_normal(self, weights: ArrayLike) -> Linop:
         """x -> A^H w A x for real w that broadcast to k-space without coils."""
         weights = backend.like(weights.astype(_check.real_name(self.mps)), self.mps)
         if self.weight is not None:
@@ -160,7 +161,7 @@ class Sense(Linop):
         return _Normal(self, weights)
 
 
-def gather(shape, tasks, results):
+def gather(shape: Sequence[int], tasks: Any, results: Any):
     """Add the coil groups of each slice into an image of `shape`, always in the same order."""
     out = backend.zeros(shape, results[0])
     for (i, _), part in zip(tasks, results):

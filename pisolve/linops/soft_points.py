@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pisolve import _check
@@ -19,9 +21,16 @@ class SoftPoints(Linop):
         one: `SensePoints` of the first set, whose points and weights are those of all.
     """
 
+    ndim: int
+    soft: bool
+    lead: Any
+    coord: Any
+    coil_axis: Any
+    row_energy: Any
+
     ndim, soft = 2, True
 
-    def __init__(self, mps, one):
+    def __init__(self, mps: Any, one: Any) -> None:
         self.mps, self.one, self.lead = mps, one, one.lead
         self.coord, self.coil_axis, self.row_energy = one.coord, one.coil_axis, one.row_energy
         super().__init__(one.oshape, (*one.lead, mps.shape[-4], *mps.shape[-2:]))
@@ -51,13 +60,13 @@ class SoftPoints(Linop):
     def _normal_linop(self):
         return SelfAdjoint(self.ishape, _Normal(self), "SoftPoints.N")
 
-    def weighted_normal(self, weights):
+    def weighted_normal(self, weights: Any) -> Any:
         """x -> A^H w A x for real w that broadcast to the points; None where only they change from frame to frame."""
         if weights.ndim >= self.coord.ndim:
             return None
         return _Normal(self, np.broadcast_to(weights, self.coord.shape[:-1]))
 
-    def reweighted(self, factor):
+    def reweighted(self, factor: Any) -> Any:
         """The same operator with its weights times `factor`, an array that broadcasts to data without coils."""
         A = SoftPoints(self.mps, self.one.reweighted(factor))
         A.iaxes, A.oaxes = self.iaxes, self.oaxes

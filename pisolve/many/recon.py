@@ -46,7 +46,7 @@ class Many:
         done_before: how many files an earlier run had finished.
     """
 
-    rows: list
+    rows: list[Any]
     out: Path
     seconds: float
     done_before: int = 0
@@ -62,13 +62,13 @@ class Many:
         return {r["file"]: ": ".join(filter(None, (r["status"], r.get("error")))) for r in self.rows
                 if r["status"] != "done"}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Many({len(self.rows) - len(self.failed)} of {len(self.rows)} done, {str(self.out)!r})"
 
 
 def recon_many(paths: Any, recipe: Any = None, *, out: Any, client: Any = None, workers: int | None = None,
                resume: bool = False, retries: int = 2, suffix: str = ".h5", crop: Any = "recon",
-               component: str | None = None, load: dict | None = None, select: dict | None = None,
+               component: str | None = None, load: dict[str, Any] | None = None, select: dict[str, Any] | None = None,
                progress: bool = False) -> Many:
     """Reconstruct many files by one recipe, each by itself, on all cores of this machine or on a cluster.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def centre(mask: ArrayLike) -> tuple[int, int]:
     return int(ny[best]), int(nx[best])
 
 
-def describe(mask: ArrayLike) -> dict:
+def describe(mask: ArrayLike) -> dict[str, Any]:
     """What a mask is: its shape, acceleration, fraction sampled, the axes it varies along, its full centre (ky, kx).
 
     Args:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from pisolve import _check
-from pisolve._types import ArrayLike
 from pisolve.masks._arguments import centre_block, check_axis, check_shape, too_fast
 
 
@@ -15,7 +14,7 @@ class SeedError(ValueError):
     """A seed from which a Poisson disc does not grow: another one does."""
 
 
-def poisson(shape: Sequence[int], accel: float = 4, calib: ArrayLike = 24, *, seed: int = 0) -> np.ndarray:
+def poisson(shape: Sequence[int], accel: float = 4, calib: int | Sequence[int] = 24, *, seed: int = 0) -> np.ndarray:
     """Variable-density Poisson disc in two phase-encoding axes: neighbours at least ~ 1 + s |r| apart, full centre.
 
     The slope s is bisected until the acceleration is within 0.1 of `accel` (the corners of k-space are cut off and
@@ -84,7 +83,7 @@ def poisson(shape: Sequence[int], accel: float = 4, calib: ArrayLike = 24, *, se
     return best[1]
 
 
-def regular(shape: Sequence[int], accel: float | Sequence[float] = (2, 2), calib: ArrayLike = 24, *,
+def regular(shape: Sequence[int], accel: float | Sequence[float] = (2, 2), calib: int | Sequence[int] = 24, *,
             offset: tuple[int, int] | None = None, shift: int = 0, seed: int = 0) -> np.ndarray:
     """Every a-th row of every b-th column in two phase-encoding axes (2-D SENSE, CAIPI without its shear), full centre.
 
@@ -131,7 +130,7 @@ def _pair(name, value):
     return tuple(value)
 
 
-def variable_density(shape: Sequence[int], accel: float = 4, calib: ArrayLike = 24, *, power: float = 3.0,
+def variable_density(shape: Sequence[int], accel: float = 4, calib: int | Sequence[int] = 24, *, power: float = 3.0,
                      sigma: float | None = None, axis: int | None = None, seed: int = 0) -> np.ndarray:
     """Random samples, denser towards the centre, exactly round(N/accel) of them: p ~ (1 - r)^power.
 

@@ -48,7 +48,7 @@ def frechet(features_a: ArrayLike, features_b: ArrayLike) -> float:
     return float(max(np.sum((m_a - m_b) ** 2) + np.trace(c_a) + np.trace(c_b) - 2 * cross, 0.0))
 
 
-def lpips(reference: ArrayLike | None, image: Any, network: Any, weights: ArrayLike, *,
+def lpips(reference: ArrayLike | None, image: Any, network: Any, weights: Any, *,
           data_range: float | None = None) -> float:
     """Learned perceptual image patch similarity, mean over slices: 0 is equal.
 

@@ -1,5 +1,6 @@
 """Trained networks and the modules they are made of; the only room that imports torch at the top."""
 
+from pisolve._former import old_word
 from pisolve._hints import missing
 from pisolve.nets import losses
 from pisolve.nets.adversarial import Adversarial, AdversarialTask, Critic, adversarial, dagan, pic_gan, refine_gan
@@ -65,5 +66,6 @@ __all__ = ["AUTOMAP", "DIMENSION", "DIP", "IRCNN", "MWCNN", "RIM", "SSDU", "VNU"
 
 def __getattr__(name):
     if name == "Reconstruction":
-        raise AttributeError("pisolve.nets.Reconstruction is called ReconstructionTask now")
+        old_word(AttributeError, "pisolve.nets.Reconstruction", "ReconstructionTask")
+        return ReconstructionTask
     raise AttributeError(missing("pisolve.nets", name, __all__))

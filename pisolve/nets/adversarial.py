@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,14 +38,18 @@ class Critic(nn.Module):
         Isola et al., "Image-to-image translation with conditional adversarial networks", CVPR 2017.
     """
 
+    config: Any
+    layers: Any
+    last: Any
+
     def __init__(self, channels: int = 2, width: int = 32, depth: int = 3):
         super().__init__()
         channels, width = _check.integer("channels", channels, low=1), _check.integer("width", width, low=1)
         depth = _check.integer("depth", depth, low=1, high=12)
-        self.config = {"channels": channels, "width": width, "depth": depth}
+        self.config: Any = {"channels": channels, "width": width, "depth": depth}
         sizes = [channels, *(width * 2**level for level in range(depth))]
-        self.layers = nn.ModuleList([nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(sizes)])
-        self.last = nn.Conv2d(sizes[-1], 1, 3, padding=1)
+        self.layers: Any = nn.ModuleList([nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(sizes)])
+        self.last: Any = nn.Conv2d(sizes[-1], 1, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Planes (B, channels, y, x) -> (score of each image (B,), features of each layer)."""
@@ -72,20 +77,24 @@ class Adversarial(nn.Module):
         TypeError: a generator that is no reconstruction network.
     """
 
+    generator: Any
+    needs_maps: bool
+    critic: Any
+
     warning = INVENTS
 
-    def __init__(self, generator, critic=None):
+    def __init__(self, generator: torch.nn.Module, critic: torch.nn.Module | None = None):
         super().__init__()
-        self.generator = as_network("generator", generator)
-        self.needs_maps = needs_maps(self.generator)
-        self.critic = Critic(2 if self.needs_maps else 1) if critic is None else as_network("critic", critic)
+        self.generator: Any = as_network("generator", generator)
+        self.needs_maps: bool = needs_maps(self.generator)
+        self.critic: Any = Critic(2 if self.needs_maps else 1) if critic is None else as_network("critic", critic)
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What rebuilds this network, as plain values."""
         return {"generator": describe(self.generator), "critic": describe(self.critic)}
 
-    def forward(self, *arguments) -> torch.Tensor:
+    def forward(self, *arguments: Any) -> torch.Tensor:
         """The generator's image."""
         return self.generator(*arguments)
 
@@ -95,7 +104,7 @@ class Adversarial(nn.Module):
         return self.critic(planes.to(self.critic.last.weight.dtype))
 
 
-def adversarial(generator, critic=None) -> Adversarial:
+def adversarial(generator: torch.nn.Module, critic: torch.nn.Module | None = None) -> Adversarial:
     """Any reconstruction network to be trained against a critic, see `Adversarial` and `AdversarialTask`.
 
     Example:
@@ -178,7 +187,7 @@ class AdversarialTask(ReconstructionTask):
     penalty: float = 10.0
     critic_steps: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _check.choice("game", self.game, GAMES)
         for name in ("weight", "matching", "cyclic", "penalty"):
@@ -186,7 +195,7 @@ class AdversarialTask(ReconstructionTask):
         _check.integer("critic_steps", self.critic_steps, low=1)
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """Plain values that tell this task from another."""
         own = ("game", "weight", "matching", "cyclic", "penalty", "critic_steps")
         return super().config | {name: getattr(self, name) for name in own}
@@ -196,14 +205,14 @@ class AdversarialTask(ReconstructionTask):
         turn = "generator" if step % (self.critic_steps + 1) == self.critic_steps else "critic"
         return super().batch(step, rank, world), turn
 
-    def loss(self, network, batch) -> torch.Tensor:
+    def loss(self, network: Any, batch: Any) -> torch.Tensor:
         """The loss of the one whose turn it is: a scalar that depends on its weights alone."""
         if not hasattr(network, "judged"):
             raise TypeError(f"{type(network).__name__} has no critic: nets.adversarial(network) gives it one")
         slices, turn = batch
         return (self.critic if turn == "critic" else self.generator)(network, slices)
 
-    def critic(self, network, slices: Slices) -> torch.Tensor:
+    def critic(self, network: Any, slices: Slices) -> torch.Tensor:
         """The critic's loss."""
         with torch.no_grad():
             made, true = self.output(network, slices)
@@ -221,7 +230,7 @@ class AdversarialTask(ReconstructionTask):
             slope, = torch.autograd.grad(score.sum(), between, create_graph=True)
         return ((_norm(slope) - 1) ** 2).mean()
 
-    def generator(self, network, slices: Slices) -> torch.Tensor:
+    def generator(self, network: Any, slices: Slices) -> torch.Tensor:
         """The generator's loss, all terms of it; the critic's weights count as constants."""
         made, true = self.output(network, slices)
         content = self.loss_function or (losses.L1() if true.is_complex() else losses.SSIM(data_range="image"))
@@ -244,7 +253,7 @@ class AdversarialTask(ReconstructionTask):
         share = slices.mask.expand(len(error), -1, *error.shape[-2:]).to(error.real.dtype).mean().clamp_min(1e-6)
         return backend.magnitude(error).mean() / share + backend.magnitude(A.H(error)).mean()
 
-    def validate(self, network) -> dict[str, float]:
+    def validate(self, network: Any) -> dict[str, float]:
         """As `ReconstructionTask.validate`, with "critic" and "generator", the losses of both."""
         device, found = next(network.parameters()).device, {"critic": [], "generator": []}
         slices: Sequence[Slices] = self.validation if len(self.validation) else [self._item(0)]
@@ -257,7 +266,7 @@ class AdversarialTask(ReconstructionTask):
                     rows.append(float(getattr(self, name)(network, one)))
         return values | {name: sum(rows) / len(rows) for name, rows in found.items()}
 
-    def card(self) -> dict:
+    def card(self) -> dict[str, Any]:
         """What a model card says of this task."""
         return {**super().card(), "limits": INVENTS}
 

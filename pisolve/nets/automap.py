@@ -46,22 +46,27 @@ class AUTOMAP(nn.Module):
         net = pi.nets.AUTOMAP((64, 64), hidden=1024)
     """
 
+    size: Any
+    config: Any
+    dense: Any
+    convolutions: Any
+
     needs_maps = False
 
     def __init__(self, size: Sequence[int] = (64, 64), hidden: int | None = None, width: int = 64,
                  maps: bool = False):
         super().__init__()
-        self.size = _check.shape("size", tuple(size) if isinstance(size, list) else size)
+        self.size: Any = _check.shape("size", tuple(size) if isinstance(size, list) else size)
         if len(self.size) != 2:
             raise ValueError(f"size must be (y, x), got {self.size}")
         pixels = self.size[0] * self.size[1]
         hidden = pixels if hidden is None else _check.integer("hidden", hidden, low=1)
         width = _check.integer("width", width, low=1)
         self.needs_maps = bool(maps)
-        self.config = {"size": list(self.size), "hidden": hidden, "width": width}
+        self.config: Any = {"size": list(self.size), "hidden": hidden, "width": width}
         self.config |= {"maps": True} if maps else {}  # older files say nothing of it
-        self.dense = nn.Sequential(nn.Linear(2 * pixels, hidden), nn.Tanh(), nn.Linear(hidden, pixels), nn.Tanh())
-        self.convolutions = nn.Sequential(nn.Conv2d(1, width, 5, padding=2), nn.ReLU(),
+        self.dense: Any = nn.Sequential(nn.Linear(2 * pixels, hidden), nn.Tanh(), nn.Linear(hidden, pixels), nn.Tanh())
+        self.convolutions: Any = nn.Sequential(nn.Conv2d(1, width, 5, padding=2), nn.ReLU(),
                                           nn.Conv2d(width, width, 5, padding=2), nn.ReLU(),
                                           nn.ConvTranspose2d(width, 1, 7, padding=3))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from pisolve import _check
 ACTIVATIONS = {"relu": torch.relu, "elu": F.elu, "softplus": F.softplus, "silu": F.silu}
 
 
-def describe(module: nn.Module) -> dict:
+def describe(module: nn.Module) -> dict[str, Any]:
     """A network as plain values, for the `config` of a network that contains it; `as_network` makes it again."""
     if not hasattr(module, "config"):
         raise TypeError(f"{type(module).__name__} has no config that would rebuild it: take a network of pisolve.nets")
@@ -118,11 +119,15 @@ class ResBlock(nn.Module):
         activation: "relu", "elu", "softplus" or "silu"; the smooth ones are not homogeneous, see `UNet`.
     """
 
+    activation: Any
+    first: Any
+    second: Any
+
     def __init__(self, width: int, activation: str = "relu"):
         super().__init__()
-        self.activation = ACTIVATIONS[_check.choice("activation", activation, tuple(ACTIVATIONS))]
-        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.activation: Any = ACTIVATIONS[_check.choice("activation", activation, tuple(ACTIVATIONS))]
+        self.first: Any = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.second: Any = nn.Conv2d(width, width, 3, padding=1, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, width, H, W) -> the same shape."""
@@ -146,6 +151,9 @@ class DnCNN(nn.Module):
     Reference:
         Zhang et al., "Beyond a Gaussian denoiser", IEEE Trans. Image Process. 26 (2017).
     """
+
+    config: Any
+    model: Any
 
     def __init__(self, channels: int = 1, depth: int = 17, width: int = 64, bias: bool = True, ndim: int = 2):
         super().__init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -56,7 +57,7 @@ class Entry:
     kind: str
     needs: str
     paper: str
-    make: Callable
+    make: Callable[..., Any]
     ships: tuple[str, ...] = ()
 
     @cached_property
@@ -70,7 +71,7 @@ class Entry:
                 network = self.make()
         return sum(p.numel() for p in network.parameters())
 
-    def row(self) -> dict:
+    def row(self) -> dict[str, Any]:
         """The columns of a table, as text."""
         return {"network": self.name, "kind": self.kind, "call": self.call, "parameters": f"{self.parameters:,}",
                 "needs": self.needs, "ships": ", ".join(self.ships), "paper": self.paper}

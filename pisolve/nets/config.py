@@ -7,6 +7,7 @@ import os
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -63,7 +64,7 @@ def _sections(path: Path) -> dict:
     return config
 
 
-def build(config: dict):
+def build(config: dict[str, Any]):
     """(network, task, settings) of a configuration; the weights start from the seed of [training].
 
     Raises:
@@ -162,7 +163,7 @@ def _refuse_overwriting(weights: Path, value) -> None:
                          "the configuration another name")
 
 
-def card(config, task, settings) -> dict:
+def card(config, task, settings) -> dict[str, Any]:
     """The model card but for its figures; what cannot be known here has to be in [card]."""
     given = dict(config.get("card", {}))
     for key in given:

@@ -213,15 +213,19 @@ class DataConsistency(nn.Module):
         x = pi.nets.DataConsistency()(A, y, network(x))
     """
 
+    inner: int | None
+    config: Any
+    log_nu: Any
+
     def __init__(self, nu: float = math.inf, *, learn: bool = False, inner: int = 10):
         super().__init__()
         hard = nu == math.inf
         nu = nu if hard else _check.number("nu", nu, low=0, strict=True)
-        self.inner = _check.integer("inner", inner, low=1)
+        self.inner: int | None = _check.integer("inner", inner, low=1)
         if hard and learn:
             raise ValueError("nu = inf cannot be learned: start from a finite one")
-        self.config = {"nu": nu, "learn": bool(learn), "inner": self.inner}
-        self.log_nu = None if hard else nn.Parameter(torch.tensor(math.log(nu)), requires_grad=bool(learn))
+        self.config: Any = {"nu": nu, "learn": bool(learn), "inner": self.inner}
+        self.log_nu: Any = None if hard else nn.Parameter(torch.tensor(math.log(nu)), requires_grad=bool(learn))
 
     def forward(self, A: Any, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """The image z (..., y, x), made consistent with the data y of A: complex tensors, differentiable."""

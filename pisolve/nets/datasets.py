@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from pisolve.prepare.noise import noise_level
 _FOUND = 0.1  # relative error of the noise that is found by several coils
 
 
-class Simulated(Dataset):
+class Simulated(Dataset[Any]):
     """Simulated slices without end: item i is drawn from (seed, i), its number of coils from (seed, i // group).
 
     Args:
@@ -35,6 +36,12 @@ class Simulated(Dataset):
         seed: of everything.
     """
 
+    images: Any
+    settings: Any
+    group: int | None
+    length: int | None
+    seed: int | None
+
     def __init__(self, images: Sequence[np.ndarray], settings: Simulation | None = None, *,
                  profiles: np.ndarray | None = None, group: int = 1, length: int = 10000, seed: int = 0):
         if not len(images):
@@ -43,9 +50,9 @@ class Simulated(Dataset):
         if profiles is not None and len(_check.array("profiles", profiles, ndim=3)) < self.settings.coils[0]:
             raise ValueError(f"profiles holds {len(profiles)} coils, at least {self.settings.coils[0]} are needed")
         self.profiles = profiles
-        self.group = _check.integer("group", group, low=1)
-        self.length = _check.integer("length", length, low=1)
-        self.seed = _check.integer("seed", seed, low=0)
+        self.group: int | None = _check.integer("group", group, low=1)
+        self.length: int | None = _check.integer("length", length, low=1)
+        self.seed: int | None = _check.integer("seed", seed, low=0)
 
     def __len__(self) -> int:
         return self.length
@@ -84,7 +91,7 @@ class Simulated(Dataset):
         raise problem
 
 
-class Scans(Dataset):
+class Scans(Dataset[Any]):
     """All slices of scans in memory, undersampled afresh.
 
     Args:
@@ -95,13 +102,19 @@ class Scans(Dataset):
         seed: of the patterns; item i has the seed (seed, i).
     """
 
-    def __init__(self, scans: Sequence[io.Scan], pattern: Callable | None = None, *, maps: str | None = "espirit",
-                 seed: int = 0):
-        self.scans = [s if isinstance(s, io.Scan) else _not_a_scan(s) for s in scans]
+    scans: Any
+    pattern: Any
+    maps: Any
+    seed: int | None
+    where: Any
+
+    def __init__(self, scans: Sequence[io.Scan], pattern: Callable[..., Any] | None = None, *,
+                 maps: str | None = "espirit", seed: int = 0):
+        self.scans: Any = [s if isinstance(s, io.Scan) else _not_a_scan(s) for s in scans]
         self.pattern, self.maps = pattern, _check.choice("maps", maps, ("espirit", None))
-        self.seed = _check.integer("seed", seed, low=0)
+        self.seed: int | None = _check.integer("seed", seed, low=0)
         counts = [len(s.kspace) if s.kspace.ndim == 4 else 1 for s in self.scans]
-        self.where = [(n, z) for n, count in enumerate(counts) for z in range(count)]
+        self.where: Any = [(n, z) for n, count in enumerate(counts) for z in range(count)]
 
     def __len__(self) -> int:
         return len(self.where)
@@ -119,7 +132,7 @@ class Scans(Dataset):
         return _sliced(scan, None if self.pattern is None else self.pattern(scan.kspace.shape, seed), self.maps)
 
 
-class FastMRI(Dataset):
+class FastMRI(Dataset[Any]):
     """The slices of a folder of files in fastMRI's layout (.h5), read one at a time.
 
     With a `pattern` the masks are fastMRI's to the index: the seed of a file's mask is tuple(map(ord, its name)), and
@@ -139,12 +152,17 @@ class FastMRI(Dataset):
         Zbontar et al., fastMRI: An Open Dataset and Benchmarks for Accelerated MRI, arXiv:1811.08839.
     """
 
-    def __init__(self, folder: PathLike, pattern: Callable | None = None, *, maps: str | None = "espirit"):
-        self.files = sorted(Path(folder).rglob("*.h5"))
+    files: Any
+    pattern: Any
+    maps: Any
+    where: Any
+
+    def __init__(self, folder: PathLike, pattern: Callable[..., Any] | None = None, *, maps: str | None = "espirit"):
+        self.files: Any = sorted(Path(folder).rglob("*.h5"))
         if not self.files:
             raise ValueError(f"{folder} holds no .h5 file: give the folder of fastMRI's files")
         self.pattern, self.maps = pattern, _check.choice("maps", maps, ("espirit", None))
-        self.where = []
+        self.where: Any = []
         for number, path in enumerate(self.files):
             with open_hdf5(path, texts=False) as file:
                 kspace = array_at(file, "kspace", limit(None), path)
@@ -179,7 +197,7 @@ def _told(made: Slices, rng) -> Slices:
 
 
 def lines(kind: str = "random", accel: float | Sequence[float] = 4, center_fraction: float | None = None, *,
-          axis: int = -1) -> Callable:
+          axis: int = -1) -> Callable[..., Any]:
     """A `pattern` for `Scans` and `FastMRI`: one of `pisolve.masks`' line patterns; fastMRI's lines vary along kx."""
     make = getattr(masks, _check.choice("kind", kind, ("random", "equispaced", "equispaced_fraction")))
 

@@ -7,6 +7,7 @@ the architecture alone is the prior (`pisolve.scan_specific.Untrained`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,25 +26,34 @@ class _Decoder(nn.Module):
     Norms are taken over the one image: they have no memory, so evaluation and training are alike.
     """
 
+    kernel: int
+    upsampling: str
+    channels: int | None
+    layers: int | None
+    config: Any
+    convs: Any
+    norms: Any
+    last: Any
+
     kernel, upsampling = 3, "nearest"
 
     def __init__(self, channels: int, layers: int):
         super().__init__()
-        self.channels = _check.integer("channels", channels, low=1)
-        self.layers = _check.integer("layers", layers, low=2)
-        self.config = {"channels": self.channels, "layers": self.layers}
+        self.channels: int | None = _check.integer("channels", channels, low=1)
+        self.layers: int | None = _check.integer("layers", layers, low=2)
+        self.config: Any = {"channels": self.channels, "layers": self.layers}
         k = self.kernel
-        self.convs = nn.ModuleList([nn.Conv2d(channels, channels, k, padding=k // 2, bias=False)
+        self.convs: Any = nn.ModuleList([nn.Conv2d(channels, channels, k, padding=k // 2, bias=False)
                                     for _ in range(layers)])
-        self.norms = nn.ModuleList([nn.InstanceNorm2d(channels, affine=True) for _ in range(layers)])
-        self.last = nn.Conv2d(channels, 2, 1)
+        self.norms: Any = nn.ModuleList([nn.InstanceNorm2d(channels, affine=True) for _ in range(layers)])
+        self.last: Any = nn.Conv2d(channels, 2, 1)
 
-    def latent(self, shape, rng: np.random.Generator) -> torch.Tensor:
+    def latent(self, shape: Any, rng: np.random.Generator) -> torch.Tensor:
         """The fixed random input (1, channels, y', x') for an image of `shape` (y, x), standard normal."""
         size = self.sizes(shape)[0]
         return torch.from_numpy(rng.standard_normal((1, self.channels, *size), np.float32))
 
-    def sizes(self, shape) -> list[tuple[int, int]]:
+    def sizes(self, shape: Any) -> list[tuple[int, int]]:
         """The grids from the input's to the image's, one a layer; the last two layers are on the image's own."""
         low = min(_COARSE / min(shape), 1)
         share = np.geomspace(low, 1, self.layers - 1)
@@ -116,12 +126,17 @@ class DIP(nn.Module):
         Ulyanov, Vedaldi and Lempitsky, "Deep image prior", CVPR 2018.
     """
 
+    inputs: int | None
+    unet: Any
+    config: Any
+    multiple: Any
+
     def __init__(self, inputs: int = 32, chans: int = 32, pools: int = 4):
         super().__init__()
-        self.inputs = _check.integer("inputs", inputs, low=1)
-        self.unet = FastMRIUNet(self.inputs, 2, chans=chans, pools=pools)
-        self.config = {"inputs": self.inputs, "chans": chans, "pools": pools}
-        self.multiple = 2**pools
+        self.inputs: int | None = _check.integer("inputs", inputs, low=1)
+        self.unet: Any = FastMRIUNet(self.inputs, 2, chans=chans, pools=pools)
+        self.config: Any = {"inputs": self.inputs, "chans": chans, "pools": pools}
+        self.multiple: Any = 2**pools
 
     def latent(self, shape: Sequence[int], rng: np.random.Generator) -> torch.Tensor:
         """The fixed random input (1, inputs, y, x), uniform in 0 to 0.1."""

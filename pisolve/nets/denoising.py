@@ -40,16 +40,16 @@ class Denoising:
     """
 
     images: Sequence[np.ndarray] = field(repr=False)
-    held_out: Sequence[np.ndarray] | dict = field(default=(), repr=False)
+    held_out: Sequence[np.ndarray] | dict[str, Any] = field(default=(), repr=False)
     batch_size: int = 8
     size: int = 96
     sigma: tuple[float, float] = (0.003, 0.25)
     scale: tuple[float, float] = (0.3, 1.5)
     sigmas: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2)
-    loss_function: Callable | None = None
+    loss_function: Callable[..., Any] | None = None
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not len(self.images):
             raise ValueError("images is empty: give at least one magnitude image to train on")
         _check.integer("batch_size", self.batch_size, low=1, high=1 << 14)
@@ -61,7 +61,7 @@ class Denoising:
                 raise ValueError(f"{name} must be (smallest, largest), got {getattr(self, name)}")
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """Plain values that tell this task from another."""
         names = ("batch_size", "size", "sigma", "scale", "seed")
         return {n: getattr(self, n) for n in names} | {"images": len(self.images), "loss": repr(self.loss_function)}
@@ -94,7 +94,7 @@ class Denoising:
         return {f"{name}{'_' * bool(name)}psnr_{s:g}": value for name, images in self._groups("").items() if len(images)
                 for s, value in zip(self.sigmas, psnr(network, images, self.sigmas))}
 
-    def card(self) -> dict:
+    def card(self) -> dict[str, Any]:
         """What a model card says of this task."""
         own = repr(self.loss_function) if self.loss_function is not None else "log(MSE / sigma^2 + 0.003)"
         return {"noise_range": list(self.sigma),
@@ -103,7 +103,7 @@ class Denoising:
                 "caption": "Mean PSNR in dB, peak max|x|, error mean |e|^2, on images held out of the training. TV: "
                            "its weight the best of 6 on these very images."}
 
-    def figures(self, network: Any) -> list[dict]:
+    def figures(self, network: Any) -> list[dict[str, Any]]:
         """Rows of the card: mean PSNR of the noisy images, of TV at its best of 6 weights, and of the network."""
         rows = []
         for name, images in self._groups("validation").items():
@@ -115,7 +115,7 @@ class Denoising:
                      for s, n, t, p in zip(self.sigmas, noisy, tv, own)]
         return rows
 
-    def _groups(self, name: str) -> dict:
+    def _groups(self, name: str) -> dict[str, Any]:
         """The validation images in lists by name; `name` is that of a list without one."""
         return self.held_out if isinstance(self.held_out, dict) else {name: self.held_out}
 
@@ -131,7 +131,8 @@ class Denoising:
         return np.clip(np.hstack(sizes) / sizes[2].max(), 0, 1)
 
 
-def psnr(network: Callable, images: Sequence[np.ndarray], sigmas: Sequence[float], *, seed: int = 0) -> list[float]:
+def psnr(network: Callable[..., Any], images: Sequence[np.ndarray], sigmas: Sequence[float], *,
+         seed: int = 0) -> list[float]:
     """Mean PSNR in dB on complex images (y, x) at each noise level; peak max|x|, error mean |e|^2.
 
     `network` is a module or any function from (1, 3, y, x), noisy parts and noise level, to (1, 2, y, x).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -61,10 +63,13 @@ class InDomain(nn.Module):
         net = pi.nets.InDomain(pi.nets.DnCNN(2, 5, 32), "kspace")
     """
 
-    def __init__(self, network, domain: str = "image"):
+    network: Any
+    domain: Any
+
+    def __init__(self, network: Any, domain: str = "image"):
         super().__init__()
-        self.network = as_network("network", network)
-        self.domain = _check.choice("domain", domain, DOMAINS)
+        self.network: Any = as_network("network", network)
+        self.domain: Any = _check.choice("domain", domain, DOMAINS)
 
     @property
     def series(self) -> bool:
@@ -72,7 +77,7 @@ class InDomain(nn.Module):
         return self.domain == "xt"
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What rebuilds this network, as plain values."""
         return {"network": describe(self.network), "domain": self.domain}
 

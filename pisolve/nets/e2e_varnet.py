@@ -64,15 +64,19 @@ class SensitivityModel(nn.Module):
         Sriram et al., "End-to-End Variational Networks for Accelerated MRI Reconstruction", MICCAI 2020, eq. 12.
     """
 
+    mask_center: bool
+    config: Any
+    norm_unet: Any
+
     makes_maps = True
 
     def __init__(self, chans: int = 8, pools: int = 4, mask_center: bool = True):
         super().__init__()
-        self.mask_center = bool(mask_center)
-        self.config = {"chans": chans, "pools": pools, "mask_center": self.mask_center}
-        self.norm_unet = NormUnet(chans, pools)
+        self.mask_center: bool = bool(mask_center)
+        self.config: Any = {"chans": chans, "pools": pools, "mask_center": self.mask_center}
+        self.norm_unet: Any = NormUnet(chans, pools)
 
-    def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies=None) -> torch.Tensor:
+    def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies: Any = None) -> torch.Tensor:
         """Checked k-space (batch, coil, ky, kx) and mask (batch or 1, 1, ky, kx) -> maps of k-space's shape."""
         if self.mask_center:
             kspace = torch.where(centre(mask, len(kspace), num_low_frequencies), kspace, 0)
@@ -100,13 +104,18 @@ class VarNetBlock(nn.Module):
 class _Cascades(nn.Module):
     """The unrolled part that all of the family share: `run` on k-space or on images."""
 
+    intermediates: Any
+    checkpoint: bool
+    cascades: Any
+    config: Any
+
     def __init__(self, num_cascades: int, chans: int, pools: int, intermediates: str, checkpoint: bool):
         super().__init__()
-        self.intermediates = _check.choice("intermediates", intermediates, ("kspace", "image"))
-        self.checkpoint = bool(checkpoint)
+        self.intermediates: Any = _check.choice("intermediates", intermediates, ("kspace", "image"))
+        self.checkpoint: bool = bool(checkpoint)
         num_cascades = _check.integer("num_cascades", num_cascades, low=1)
-        self.cascades = nn.ModuleList([VarNetBlock(chans, pools) for _ in range(num_cascades)])
-        self.config = {"num_cascades": num_cascades, "chans": chans, "pools": pools,
+        self.cascades: Any = nn.ModuleList([VarNetBlock(chans, pools) for _ in range(num_cascades)])
+        self.config: Any = {"num_cascades": num_cascades, "chans": chans, "pools": pools,
                        "intermediates": self.intermediates, "checkpoint": self.checkpoint}
 
     def run(self, start: torch.Tensor, gradient: Callable, reduce: Callable, expand: Callable) -> torch.Tensor:
@@ -142,13 +151,15 @@ class E2EVarNet(_Cascades):
         Sriram et al., "End-to-End Variational Networks for Accelerated MRI Reconstruction", MICCAI 2020.
     """
 
+    sens_net: Any
+
     needs_maps = False
 
     def __init__(self, num_cascades: int = 12, chans: int = 18, pools: int = 4, sens_chans: int = 8,
                  sens_pools: int = 4, *, intermediates: str = "kspace", mask_center: bool = True,
                  checkpoint: bool = False):
         super().__init__(num_cascades, chans, pools, intermediates, checkpoint)
-        self.sens_net = SensitivityModel(sens_chans, sens_pools, mask_center)
+        self.sens_net: Any = SensitivityModel(sens_chans, sens_pools, mask_center)
         self.config |= {"sens_chans": sens_chans, "sens_pools": sens_pools, "mask_center": self.sens_net.mask_center}
 
     def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies: Any = None) -> torch.Tensor:
@@ -262,7 +273,7 @@ def _same(x):
     return x
 
 
-def mask_of(A, user: str, instead: str = "") -> torch.Tensor:
+def mask_of(A: Any, user: str, instead: str = "") -> torch.Tensor:
     """The mask of a `linops.sense`, True where it samples, as a tensor that broadcasts to its data.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -58,24 +59,32 @@ class FastMRIUNet(nn.Module):
         Ronneberger et al., MICCAI 2015; Zbontar et al., arXiv:1811.08839 (chans = 256 in its leaderboard's).
     """
 
+    in_chans: int | None
+    pools: int | None
+    config: Any
+    down_sample_layers: Any
+    conv: Any
+    up_transpose_conv: Any
+    up_conv: Any
+
     def __init__(self, in_chans: int = 1, out_chans: int = 1, chans: int = 32, pools: int = 4, drop_prob: float = 0.0):
         super().__init__()
-        self.in_chans = _check.integer("in_chans", in_chans, low=1)
+        self.in_chans: int | None = _check.integer("in_chans", in_chans, low=1)
         out_chans = _check.integer("out_chans", out_chans, low=1)
         chans = _check.integer("chans", chans, low=1)
-        self.pools = _check.integer("pools", pools, low=1)
+        self.pools: int | None = _check.integer("pools", pools, low=1)
         drop_prob = _check.number("drop_prob", drop_prob, low=0, high=1)
-        self.config = {"in_chans": self.in_chans, "out_chans": out_chans, "chans": chans, "pools": self.pools,
+        self.config: Any = {"in_chans": self.in_chans, "out_chans": out_chans, "chans": chans, "pools": self.pools,
                        "drop_prob": drop_prob}
         widths = [chans * 2**level for level in range(pools + 1)]
-        self.down_sample_layers = nn.ModuleList(
+        self.down_sample_layers: Any = nn.ModuleList(
             [ConvBlock(a, b, drop_prob) for a, b in zip([in_chans, *widths], widths[:-1])])
-        self.conv = ConvBlock(widths[-2], widths[-1], drop_prob)
+        self.conv: Any = ConvBlock(widths[-2], widths[-1], drop_prob)
         upwards = widths[-2::-1]
-        self.up_transpose_conv = nn.ModuleList([TransposeConvBlock(2 * width, width) for width in upwards])
+        self.up_transpose_conv: Any = nn.ModuleList([TransposeConvBlock(2 * width, width) for width in upwards])
         up: list[nn.Module] = [ConvBlock(2 * width, width, drop_prob) for width in upwards]
         up[-1] = nn.Sequential(up[-1], nn.Conv2d(chans, out_chans, 1))
-        self.up_conv = nn.ModuleList(up)
+        self.up_conv: Any = nn.ModuleList(up)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, in_chans, H, W) float -> (B, out_chans, H, W); any H and W >= 2^pools, but not both below twice that."""
@@ -133,14 +142,19 @@ class ZeroFilledUNet(nn.Module):
         "Deep learning for undersampled MRI reconstruction", Phys Med Biol 63 (2018) 135007 (correction).
     """
 
+    unet: Any
+    residual: bool
+    correction: bool
+    config: Any
+
     needs_maps = False
 
     def __init__(self, chans: int = 32, pools: int = 4, drop_prob: float = 0.0, *, residual: bool = False,
                  correction: bool = False):
         super().__init__()
-        self.unet = FastMRIUNet(1, 1, chans, pools, drop_prob)
+        self.unet: Any = FastMRIUNet(1, 1, chans, pools, drop_prob)
         self.residual, self.correction = bool(residual), bool(correction)
-        self.config = {"chans": chans, "pools": pools, "drop_prob": drop_prob, "residual": self.residual,
+        self.config: Any = {"chans": chans, "pools": pools, "drop_prob": drop_prob, "residual": self.residual,
                        "correction": self.correction}
 
     def forward(self, kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

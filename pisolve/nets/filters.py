@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -49,6 +51,10 @@ class FilterBank(nn.Module):
         Yang, Sun, Li and Xu, "ADMM-CSNet", IEEE TPAMI 42 (2020) 521, whose layers shrink real and imaginary parts.
     """
 
+    config: Any
+    filters: Any
+    values: Any
+
     def __init__(self, initial: str = "dct", size: int = 3, knots: int = 50, spacing: float = 0.02,
                  threshold: float = 0.02):
         super().__init__()
@@ -60,12 +66,13 @@ class FilterBank(nn.Module):
             raise ValueError(f"size must be odd, so that a filter has a centre, got {size}")
         if abs(threshold / spacing - round(threshold / spacing)) > 1e-6:
             raise ValueError(f"threshold {threshold:g} must be a multiple of spacing {spacing:g}, where knots are")
-        self.config = {"initial": initial, "size": size, "knots": knots, "spacing": spacing, "threshold": threshold}
+        self.config: Any = {"initial": initial, "size": size, "knots": knots, "spacing": spacing,
+                            "threshold": threshold}
         self.spacing = spacing
         filters = torch.as_tensor(_INITIAL[initial](size), dtype=torch.get_default_dtype())
         values = (spacing * torch.arange(1, knots + 1, dtype=filters.dtype) - threshold).clamp_min(0)
-        self.filters = nn.Parameter(filters[:, None].contiguous())
-        self.values = nn.Parameter(values.repeat(len(filters), 1))
+        self.filters: Any = nn.Parameter(filters[:, None].contiguous())
+        self.values: Any = nn.Parameter(values.repeat(len(filters), 1))
 
     def norm2(self) -> float:
         """A bound of ||G||^2: the sum of the filters' squared sums of magnitudes."""

@@ -38,18 +38,22 @@ class GradientStep(nn.Module):
         D = pi.nets.GradientStep(pi.nets.UNet(activation="elu"))
     """
 
+    network: Any
+    channels: int | None
+    multiple: int | None
+
     def __init__(self, network: Any, channels: int | None = None, multiple: int = 1):
         super().__init__()
-        self.network = as_network("network", network)
+        self.network: Any = as_network("network", network)
         if channels is None:
             channels = getattr(self.network, "config", {}).get("channels")
             if channels is None:
                 raise ValueError(f"channels is needed: {type(self.network).__name__} has no config that tells them")
-        self.channels = _check.integer("channels", channels, low=1)
-        self.multiple = _check.integer("multiple", multiple, low=1)
+        self.channels: int | None = _check.integer("channels", channels, low=1)
+        self.multiple: int | None = _check.integer("multiple", multiple, low=1)
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What rebuilds this network, as plain values."""
         return {"network": describe(self.network), "channels": self.channels, "multiple": self.multiple}
 

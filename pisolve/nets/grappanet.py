@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -29,7 +32,7 @@ class GrappaLayer(nn.Module):
         Griswold et al., Magn Reson Med 47 (2002) 1202; Sriram et al., CVPR 2020, 14315.
     """
 
-    def __init__(self, accel: int = 2, kernel=(5, 5), lam: float = 0.01):
+    def __init__(self, accel: int = 2, kernel: Sequence[int] = (5, 5), lam: float = 0.01):
         super().__init__()
         self.accel = _check.integer("accel", accel, low=2)
         self.kernel, self.lam = _check.shape("kernel", tuple(kernel)), _check.number("lam", lam, low=0)
@@ -56,11 +59,11 @@ class GrappaLayer(nn.Module):
         weights = calib.grappa(measured, self.lattice(mask), block, self.kernel, self.lam)
         return linops.as_torch(linops.grappa(weights, tuple(k.shape)))(k)
 
-    def lattice(self, mask):
+    def lattice(self, mask: Any):
         """The measured lines of a mask (ky, kx), and every `accel`-th one."""
         return mask | self.every(mask)
 
-    def every(self, mask):
+    def every(self, mask: Any):
         """Every `accel`-th line of those that a mask (ky, kx) thins out, counted from the centre of k-space."""
         lines, axis = np.zeros_like(mask), _across(mask)
         first = mask.shape[axis] // 2 % self.accel
@@ -151,18 +154,24 @@ class GrappaNet(nn.Module):
         net = pi.nets.GrappaNet(chans=8, pools=3)
     """
 
+    coils: int | None
+    grappa: Any
+    before: Any
+    after: Any
+    config: Any
+
     needs_maps = False
 
-    def __init__(self, chans: int = 32, pools: int = 4, coils: int | None = None, *, accel: int = 2, kernel=(5, 5),
-                 lam: float = 0.01, fill: str = "grappa", iterations: int = 400):
+    def __init__(self, chans: int = 32, pools: int = 4, coils: int | None = None, *, accel: int = 2,
+                 kernel: Sequence[int] = (5, 5), lam: float = 0.01, fill: str = "grappa", iterations: int = 400):
         super().__init__()
-        self.coils = _check.integer("coils", coils, low=1, allow_none=True)
+        self.coils: int | None = _check.integer("coils", coils, low=1, allow_none=True)
         plain = _check.choice("fill", fill, ("grappa", "raki")) == "grappa"
-        self.grappa = GrappaLayer(accel, kernel, lam) if plain else RakiLayer(accel, iterations=iterations)
+        self.grappa: Any = GrappaLayer(accel, kernel, lam) if plain else RakiLayer(accel, iterations=iterations)
         images = self.coils or 1
         self.before, self.after = CrossDomain(chans, pools, images), CrossDomain(chans, pools, images)
-        self.config = {"chans": chans, "pools": pools, "coils": self.coils, "accel": self.grappa.accel,
-                       "kernel": list(kernel), "lam": lam}
+        self.config: Any = {"chans": chans, "pools": pools, "coils": self.coils, "accel": self.grappa.accel,
+                            "kernel": list(kernel), "lam": lam}
         self.config |= {} if plain else {"fill": fill, "iterations": self.grappa.iterations}  # older files have none
 
     def forward(self, kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from pisolve import _check, backend
+from pisolve._types import Array, ArrayLike
 from pisolve.prepare import Maps
 from pisolve.priors._module import ready
 
@@ -39,7 +41,7 @@ class LearnedMaps(Maps):
     network: object
     lines: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not getattr(self._model, "makes_maps", False):
             raise TypeError("network must be a DeepSENSE, a SensitivityModel or an E2EVarNet, got "
                             f"{_check.brief(self.network)}: another kind makes no coil maps")
@@ -49,7 +51,7 @@ class LearnedMaps(Maps):
     def _model(self):
         return getattr(self.network, "sens_net", self.network)
 
-    def __call__(self, kspace, mask=None, separate=None, *, ndim: int = 2):
+    def __call__(self, kspace: ArrayLike, mask: Any = None, separate: Any = None, *, ndim: int = 2) -> Array:
         """Coil maps of (..., coil, ky, kx), numpy, of the precision of k-space; see `Maps`."""
         if kspace.shape[-1 - ndim] == 1:
             return np.ones_like(kspace)

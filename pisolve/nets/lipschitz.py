@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -84,13 +85,16 @@ class AveragedDnCNN(nn.Module):
         D = pi.nets.AveragedDnCNN(channels=2, depth=5, width=32)
     """
 
+    config: Any
+    layers: Any
+
     def __init__(self, channels: int = 2, depth: int = 5, width: int = 32):
         super().__init__()
         channels = _check.integer("channels", channels, low=1)
         depth, width = _check.integer("depth", depth, low=2), _check.integer("width", width, low=1)
-        self.config = {"channels": channels, "depth": depth, "width": width}
+        self.config: Any = {"channels": channels, "depth": depth, "width": width}
         sizes = [channels] + [width] * (depth - 1) + [channels]
-        self.layers = nn.ModuleList([LipschitzConv2d(a, b) for a, b in pairwise(sizes)])
+        self.layers: Any = nn.ModuleList([LipschitzConv2d(a, b) for a, b in pairwise(sizes)])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels, H, W) -> the denoised images, the same shape."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +29,7 @@ class Loss(nn.Module):
 
     __array_ufunc__ = None  # lets numpy scalars leave `lam * loss` to us
 
-    def value(self, output: torch.Tensor, target: torch.Tensor, data_range) -> torch.Tensor:
+    def value(self, output: torch.Tensor, target: torch.Tensor, data_range: Any) -> torch.Tensor:
         """The loss of checked tensors in single or double precision, a scalar tensor."""
         raise NotImplementedError(f"{type(self).__name__} has no value")
 
@@ -37,7 +38,7 @@ class Loss(nn.Module):
         """The weighted parts of this loss."""
         return [(1.0, self)]
 
-    def forward(self, output: torch.Tensor, target: torch.Tensor, data_range=None) -> torch.Tensor:
+    def forward(self, output: torch.Tensor, target: torch.Tensor, data_range: Any = None) -> torch.Tensor:
         """The loss.
 
         Args:
@@ -62,21 +63,21 @@ class Loss(nn.Module):
         with torch.autocast(output.device.type, enabled=False):
             return self.value(_single(output), _single(target), data_range)
 
-    def parts(self, output: torch.Tensor, target: torch.Tensor, data_range=None) -> dict[str, float]:
+    def parts(self, output: torch.Tensor, target: torch.Tensor, data_range: Any = None) -> dict[str, float]:
         """The value of every term without its weight, by its name, for a log."""
         with torch.no_grad():
             return {repr(loss): float(loss(output, target, data_range)) for _, loss in self.terms}
 
-    def __mul__(self, weight):
+    def __mul__(self, weight: Any) -> Any:
         weight = _check.number("weight", weight, low=0)
         return Sum([(weight * w, loss) for w, loss in self.terms])
 
     __rmul__ = __mul__
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> Any:
         return Sum(self.terms + other.terms) if isinstance(other, Loss) else NotImplemented
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
@@ -87,16 +88,16 @@ class Sum(Loss):
         terms: pairs (weight >= 0, loss).
     """
 
-    def __init__(self, terms):
+    def __init__(self, terms: Any):
         super().__init__()
         self.weights = [w for w, _ in terms]
         self.losses = nn.ModuleList([loss for _, loss in terms])
 
     @property
-    def terms(self):
+    def terms(self) -> Any:
         return list(zip(self.weights, self.losses))
 
-    def value(self, output, target, data_range):
+    def value(self, output: torch.Tensor, target: torch.Tensor, data_range: Any) -> torch.Tensor:
         return sum(w * loss.value(output, target, data_range) for w, loss in self.terms)
 
     def __repr__(self):
@@ -106,14 +107,14 @@ class Sum(Loss):
 class L1(Loss):
     """mean |output - target|; for complex images mean sqrt(re^2 + im^2) of the difference."""
 
-    def value(self, output, target, data_range):
+    def value(self, output: torch.Tensor, target: torch.Tensor, data_range: Any) -> torch.Tensor:
         return backend.magnitude(output - target).mean()
 
 
 class L2(Loss):
     """mean |output - target|^2, the mean squared error."""
 
-    def value(self, output, target, data_range):
+    def value(self, output: torch.Tensor, target: torch.Tensor, data_range: Any) -> torch.Tensor:
         return _square(output - target).mean()
 
 
@@ -131,7 +132,7 @@ class LogL2(Loss):
         super().__init__()
         self.eps = _check.number("eps", eps, low=0, strict=True)
 
-    def value(self, output, target, data_range):
+    def value(self, output: torch.Tensor, target: torch.Tensor, data_range: Any) -> torch.Tensor:
         return (10 / math.log(10) * torch.log1p(_square(output - target).mean((-2, -1)) / self.eps)).mean()
 
     def __repr__(self):
@@ -152,7 +153,7 @@ class Charbonnier(Loss):
         super().__init__()
         self.eps = _check.number("eps", eps, low=0, strict=True)
 
-    def value(self, output, target, data_range):
+    def value(self, output: torch.Tensor, target: torch.Tensor, data_range: Any) -> torch.Tensor:
         return (_square(output - target) + self.eps**2).sqrt().mean()
 
     def __repr__(self):
@@ -188,7 +189,7 @@ class SSIM(Loss):
         self.k2 = _check.number("k2", k2, low=0, strict=True)
         self.data_range = _check.choice("data_range", data_range, ("volume", "image"))
 
-    def value(self, output, target, data_range):
+    def value(self, output: torch.Tensor, target: torch.Tensor, data_range: Any) -> torch.Tensor:
         if min(output.shape[-2:]) < self.window:
             raise ValueError(f"output has shape {tuple(output.shape)}: SSIM needs {self.window}x{self.window} pixels")
         if output.is_complex():
@@ -243,7 +244,7 @@ class Frequency(Loss):
         self.norm = _check.choice("norm", norm, ("l1", "l2"))
         self.power = _check.number("power", power, low=0)
 
-    def value(self, output, target, data_range):
+    def value(self, output: torch.Tensor, target: torch.Tensor, data_range: Any) -> torch.Tensor:
         error = backend.fft(output - target, (-2, -1))
         error = backend.magnitude(error) if self.norm == "l1" else _square(error)
         return (error * self.weight(error)).mean() if self.power else error.mean()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -29,10 +31,13 @@ class Perceptual(losses.Loss):
         Johnson, Alahi and Fei-Fei, ECCV 2016; Yang et al., "DAGAN", IEEE Trans Med Imaging 37 (2018) 1310.
     """
 
-    def __init__(self, *, features="denoiser-fast", level: float = 0.05):
+    level: float | None
+    name: str
+
+    def __init__(self, *, features: Any = "denoiser-fast", level: float = 0.05):
         super().__init__()
-        self.level = _check.number("level", level, low=0, strict=True)
-        self.name = features if isinstance(features, str) else type(features).__name__
+        self.level: float | None = _check.number("level", level, low=0, strict=True)
+        self.name: str = features if isinstance(features, str) else type(features).__name__
         own = features if isinstance(features, nn.Module) else getattr(store.load(features), "network", None)
         if not isinstance(features, nn.Module) and not hasattr(own, "features"):
             raise ValueError(f"{features} has no features to compare by: take denoiser-fast, or a module of your own")
@@ -41,7 +46,7 @@ class Perceptual(losses.Loss):
             weight.requires_grad_(False)
         own.eval()
 
-    def value(self, output, target, data_range):
+    def value(self, output: torch.Tensor, target: torch.Tensor, data_range: Any) -> torch.Tensor:
         seen, wanted = self.seen(output), self.seen(target)
         return sum((a - b).square().mean() for a, b in zip(seen, wanted)) / len(seen)
 
@@ -59,7 +64,7 @@ class Perceptual(losses.Loss):
             found = self.own(planes)
         return [found] if torch.is_tensor(found) else list(found)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Perceptual(features={self.name!r}, level={self.level:g})"
 
 

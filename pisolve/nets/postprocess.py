@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -41,20 +43,24 @@ class Postprocessor(nn.Module):
         net = pi.nets.Postprocessor(pi.nets.SwinMR(width=24, depths=(2, 2), heads=2))
     """
 
+    network: Any
+    consistency: bool
+    data: Any
+
     needs_maps = True
 
-    def __init__(self, network, consistency: bool = False, inner: int = 10):
+    def __init__(self, network: Any, consistency: bool = False, inner: int = 10):
         super().__init__()
-        self.network = as_network("network", network)
-        self.consistency = bool(consistency)
-        self.data = DataConsistency(inner=inner)
+        self.network: Any = as_network("network", network)
+        self.consistency: bool = bool(consistency)
+        self.data: Any = DataConsistency(inner=inner)
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What rebuilds this network, as plain values."""
         return {"network": describe(self.network), "consistency": self.consistency, "inner": self.data.inner}
 
-    def forward(self, A, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, A: Any, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
         """The image: A a linop image -> data, y native complex of A's output shape, x0 in the place of A^H y / c."""
         x = SliceProblem(A, y).start(x0)
         series, frames = getattr(self.network, "series", False), frames_axis(A)

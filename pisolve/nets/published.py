@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,15 +29,18 @@ class IRCNN(nn.Module):
         Zhang, Zuo, Gu and Zhang, "Learning deep CNN denoiser prior for image restoration", CVPR 2017.
     """
 
+    config: Any
+    model: Any
+
     def __init__(self, channels: int = 1, width: int = 64):
         super().__init__()
         channels, width = _check.integer("channels", channels, low=1), _check.integer("width", width, low=1)
-        self.config = {"channels": channels, "width": width}
+        self.config: Any = {"channels": channels, "width": width}
         layers: list[nn.Module] = []
         for k, d in enumerate(_DILATIONS):
             a, b = channels if k == 0 else width, channels if k == len(_DILATIONS) - 1 else width
             layers += [nn.Conv2d(a, b, 3, padding=d, dilation=d), nn.ReLU(inplace=True)]
-        self.model = nn.Sequential(*layers[:-1])
+        self.model: Any = nn.Sequential(*layers[:-1])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels, H, W) float -> the denoised image, the same shape."""
@@ -55,18 +59,21 @@ class FFDNet(nn.Module):
         Zhang, Zuo and Zhang, "FFDNet: toward a fast and flexible solution", IEEE Trans Image Process 27 (2018) 4608.
     """
 
+    config: Any
+    model: Any
+
     level_input = "field"  # so that it may be told a level for each pixel
 
     def __init__(self, channels: int = 1, depth: int = 15, width: int = 64):
         super().__init__()
         channels, width = _check.integer("channels", channels, low=1), _check.integer("width", width, low=1)
         depth = _check.integer("depth", depth, low=2)
-        self.config = {"channels": channels, "depth": depth, "width": width}
+        self.config: Any = {"channels": channels, "depth": depth, "width": width}
         sizes = [4 * channels + 1, *[width] * (depth - 1), 4 * channels]
         layers: list[nn.Module] = []
         for k in range(depth):
             layers += [nn.Conv2d(sizes[k], sizes[k + 1], 3, padding=1), nn.ReLU(inplace=True)]
-        self.model = nn.Sequential(*layers[:-1])
+        self.model: Any = nn.Sequential(*layers[:-1])
 
     def forward(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """(B, channels, H, W) float and levels (B, 1, 1, 1) or (B, 1, H, W) -> the denoised image."""
@@ -105,6 +112,11 @@ class DRUNet(nn.Module):
         IEEE TPAMI 44 (2022) 6360.
     """
 
+    config: Any
+    m_head: Any
+    m_body: Any
+    m_tail: Any
+
     def __init__(self, channels: int = 1, widths: Sequence[int] = (64, 128, 256, 512), blocks: int = 4,
                  bias: bool = False):
         super().__init__()
@@ -112,19 +124,19 @@ class DRUNet(nn.Module):
         widths, bias = [_check.integer("widths", w, low=1) for w in widths], bool(bias)
         if len(widths) != 4:
             raise ValueError(f"widths must be those of four scales, got {widths}")
-        self.config = {"channels": channels, "widths": widths, "blocks": blocks, "bias": bias}
+        self.config: Any = {"channels": channels, "widths": widths, "blocks": blocks, "bias": bias}
 
         def stage(width):
             return [_Residual(width, bias) for _ in range(blocks)]
 
-        self.m_head = nn.Conv2d(channels + 1, widths[0], 3, padding=1, bias=bias)
+        self.m_head: Any = nn.Conv2d(channels + 1, widths[0], 3, padding=1, bias=bias)
         for k, (fine, coarse) in enumerate(pairwise(widths), start=1):
             down = [*stage(fine), nn.Conv2d(fine, coarse, 2, 2, bias=bias)]
             up = [nn.ConvTranspose2d(coarse, fine, 2, 2, bias=bias), *stage(fine)]
             self.add_module(f"m_down{k}", nn.Sequential(*down))
             self.add_module(f"m_up{k}", nn.Sequential(*up))
-        self.m_body = nn.Sequential(*stage(widths[-1])) if blocks > 1 else stage(widths[-1])[0]
-        self.m_tail = nn.Conv2d(widths[0], channels, 3, padding=1, bias=bias)
+        self.m_body: Any = nn.Sequential(*stage(widths[-1])) if blocks > 1 else stage(widths[-1])[0]
+        self.m_tail: Any = nn.Conv2d(widths[0], channels, 3, padding=1, bias=bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels + 1, H, W) float, the last channel holding sigma -> (B, channels, H, W)."""

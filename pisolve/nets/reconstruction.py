@@ -38,10 +38,10 @@ class ReconstructionTask:
     examples: Sequence[Slices] = field(repr=False)
     validation: Sequence[Slices] = field(default=(), repr=False)
     batch_size: int = 1
-    loss_function: Callable | None = None
+    loss_function: Callable[..., Any] | None = None
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check.integer("batch_size", self.batch_size, low=1, high=1 << 14)
         _check.integer("seed", self.seed, low=0)
         if not len(self.examples):
@@ -51,7 +51,7 @@ class ReconstructionTask:
                              f"{self.batch_size}: give group={self.batch_size}")
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """Plain values that tell this task from another."""
         drawn = repr(getattr(self.examples, "settings", None)), getattr(self.examples, "seed", None)
         return {"kind": type(self).__name__, "batch_size": self.batch_size, "seed": self.seed, "examples": drawn,
@@ -89,7 +89,7 @@ class ReconstructionTask:
         zero = _cropped(torch.from_numpy(self.validation[0].zero_filled()), target.shape[-2:])[0]
         return np.clip(np.hstack([zero, abs(output[0]), abs(target[0])]) / abs(target).max(), 0, 1)
 
-    def card(self) -> dict:
+    def card(self) -> dict[str, Any]:
         """What a model card says of this task."""
         settings = getattr(self.examples, "settings", None)
         noise = list(settings.noise) if settings is not None else [0.0, 0.0]
@@ -97,7 +97,7 @@ class ReconstructionTask:
                 "training": f"{self.batch_size} slices each, loss {self.loss_function!r}, {settings or ''} ",
                 "caption": "Means over slices held out of the training, magnitudes."}
 
-    def figures(self, network: Any) -> list[dict]:
+    def figures(self, network: Any) -> list[dict[str, Any]]:
         """Rows of the card: zero-filled images and the network's, mean NMSE, PSNR in dB and SSIM."""
         if not len(self.validation):
             return []
@@ -150,7 +150,7 @@ class SSDU(ReconstructionTask):
     selection: str = "gaussian"
     centre: int = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < _check.number("rho", self.rho) < 1:
             raise ValueError(f"rho must be between 0 and 1, got {self.rho}")
@@ -158,7 +158,7 @@ class SSDU(ReconstructionTask):
         _check.integer("centre", self.centre, low=0)
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """Plain values that tell this task from another."""
         return super().config | {"rho": self.rho, "selection": self.selection, "centre": self.centre}
 

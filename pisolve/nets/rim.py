@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -82,6 +84,10 @@ class RIM(nn.Module):
         net = pi.nets.RIM(steps=6, width=32)
     """
 
+    steps: int | None
+    config: Any
+    machines: Any
+
     needs_maps = True
 
     def __init__(self, steps: int = 8, width: int = 64, cascades: int = 1, cell: str = "gru"):
@@ -89,10 +95,10 @@ class RIM(nn.Module):
         self.steps, width = _check.integer("steps", steps, low=1), _check.integer("width", width, low=1)
         cascades = _check.integer("cascades", cascades, low=1)
         _check.choice("cell", cell, CELLS)
-        self.config = {"steps": self.steps, "width": width, "cascades": cascades, "cell": cell}
-        self.machines = nn.ModuleList([_Machine(width, cell) for _ in range(cascades)])
+        self.config: Any = {"steps": self.steps, "width": width, "cascades": cascades, "cell": cell}
+        self.machines: Any = nn.ModuleList([_Machine(width, cell) for _ in range(cascades)])
 
-    def forward(self, A, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, A: Any, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
         """The image: A a linop image -> data, y native complex of its output shape, x0 in the place of A^H y / c."""
         problem = SliceProblem(A, y)
         x, kind = problem.start(x0), next(self.parameters()).dtype

@@ -55,7 +55,7 @@ class Training:
     prefetch: int = 0
     tensorboard: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check.integer("every", self.every, low=1)
         for name in ("steps", "warmup", "seed", "prefetch"):
             _check.integer(name, getattr(self, name), low=0)

@@ -55,7 +55,7 @@ class Simulation:
     encoding: str = "cartesian"
     shots: tuple[int, int] = (24, 64)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check.integer("size", self.size, low=16)
         _check.choice("fine", self.fine, (1, 2))
         _check.number("native", self.native, low=0, high=1)

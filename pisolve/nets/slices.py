@@ -83,7 +83,7 @@ class Slices:
         """The same slices with only the samples in `mask` (slice, 1, ky, kx) kept."""
         return dataclasses.replace(self, kspace=self.kspace * mask, mask=self.mask & mask)
 
-    def _parts(self) -> dict:
+    def _parts(self) -> dict[str, Any]:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {name: value for name, value in fields.items() if value is not None}
 

@@ -120,7 +120,7 @@ def _made(path: Path, given: dict, *, architecture, level, scale, **options) -> 
     return network
 
 
-def build(architecture: str, config: dict) -> torch.nn.Module:
+def build(architecture: str, config: dict[str, Any]) -> torch.nn.Module:
     """The network of this name in `ARCHITECTURES` and this configuration, with fresh weights.
 
     A value {"architecture": ..., "config": ...} inside the configuration is a network within the network, and
@@ -215,7 +215,7 @@ def named_level(path) -> float | str | None:
     return "blind" if "blind" in stem else None
 
 
-def save(module: torch.nn.Module, path: PathLike, card: dict, *, dtype: str | None = None) -> None:
+def save(module: torch.nn.Module, path: PathLike, card: dict[str, Any], *, dtype: str | None = None) -> None:
     """Write a network's weights and its model card: `path` (.safetensors) and a readable .md beside it.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -113,21 +114,30 @@ class SwinMR(nn.Module):
         net = pi.nets.Postprocessor(pi.nets.SwinMR(width=24, depths=(2, 2), heads=2))
     """
 
+    window: int | None
+    config: Any
+    first: Any
+    norm1: Any
+    blocks: Any
+    norm2: Any
+    conv: Any
+    last: Any
+
     def __init__(self, channels: int = 2, width: int = 180, depths: Sequence[int] = (6, 6, 6, 6, 6, 6), heads: int = 6,
                  window: int = 8, ratio: float = 2.0):
         super().__init__()
         channels = _check.integer("channels", channels, low=1)
         width, heads = check_heads(width, heads)
         depths = [_check.integer("depths", d, low=1) for d in depths]
-        self.window = _check.integer("window", window, low=2, high=32)
+        self.window: int | None = _check.integer("window", window, low=2, high=32)
         if not depths:
             raise ValueError("depths is empty: at least one block is needed, such as depths=(2, 2)")
-        self.config = {"channels": channels, "width": width, "depths": depths, "heads": heads, "window": self.window,
-                       "ratio": float(ratio)}
+        self.config: Any = {"channels": channels, "width": width, "depths": depths, "heads": heads,
+                            "window": self.window, "ratio": float(ratio)}
         self.first, self.norm1 = nn.Conv2d(channels, width, 3, padding=1), nn.LayerNorm(width)
-        self.blocks = nn.ModuleList([SwinBlock(width, d, heads, self.window, ratio) for d in depths])
+        self.blocks: Any = nn.ModuleList([SwinBlock(width, d, heads, self.window, ratio) for d in depths])
         self.norm2, self.conv = nn.LayerNorm(width), nn.Conv2d(width, width, 3, padding=1)
-        self.last = nn.Conv2d(width, channels, 3, padding=1)
+        self.last: Any = nn.Conv2d(width, channels, 3, padding=1)
         begin(self, self.last)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,6 +47,9 @@ class UNet(nn.Module):
         Mohan et al., "Robust and interpretable blind image denoising via bias-free CNNs", ICLR 2020.
     """
 
+    channels: int
+    smooth: bool
+
     def __init__(self, channels: int = 2, widths: Sequence[int] = (32, 64, 96), blocks: Sequence[int] = (1, 1, 1),
                  activation: str = "relu"):
         super().__init__()
@@ -54,22 +58,22 @@ class UNet(nn.Module):
         blocks = [_check.integer("blocks", b, low=0) for b in blocks]
         if not widths or len(widths) != len(blocks):
             raise ValueError(f"widths and blocks must name the same scales, got {widths} and {blocks}")
-        self.config = {"channels": channels, "widths": widths, "blocks": blocks}
+        self.config: Any = {"channels": channels, "widths": widths, "blocks": blocks}
         self.config |= {} if activation == "relu" else {"activation": activation}  # older files say nothing of it
         self.channels, self.smooth = channels, activation != "relu"
-        self.multiple = 2 ** (len(widths) - 1)
+        self.multiple: Any = 2 ** (len(widths) - 1)
         steps = list(pairwise(widths))
 
         def stage(width, number):
             return nn.Sequential(*[ResBlock(width, activation) for _ in range(number)])
 
-        self.head = nn.Conv2d(channels + 1, widths[0], 3, padding=1, bias=False)
-        self.down = nn.ModuleList([stage(w, b) for w, b in zip(widths[:-1], blocks)])
-        self.shrink = nn.ModuleList([nn.Conv2d(a, b, 2, 2, bias=False) for a, b in steps])
-        self.middle = stage(widths[-1], blocks[-1])
-        self.grow = nn.ModuleList([nn.ConvTranspose2d(b, a, 2, 2, bias=False) for a, b in steps])
-        self.up = nn.ModuleList([stage(w, b) for w, b in zip(widths[:-1], blocks)])
-        self.tail = nn.Conv2d(widths[0], channels, 3, padding=1, bias=False)
+        self.head: Any = nn.Conv2d(channels + 1, widths[0], 3, padding=1, bias=False)
+        self.down: Any = nn.ModuleList([stage(w, b) for w, b in zip(widths[:-1], blocks)])
+        self.shrink: Any = nn.ModuleList([nn.Conv2d(a, b, 2, 2, bias=False) for a, b in steps])
+        self.middle: Any = stage(widths[-1], blocks[-1])
+        self.grow: Any = nn.ModuleList([nn.ConvTranspose2d(b, a, 2, 2, bias=False) for a, b in steps])
+        self.up: Any = nn.ModuleList([stage(w, b) for w, b in zip(widths[:-1], blocks)])
+        self.tail: Any = nn.Conv2d(widths[0], channels, 3, padding=1, bias=False)
         self.to(memory_format=torch.channels_last)  # three times faster on a CPU
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

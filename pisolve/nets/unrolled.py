@@ -108,20 +108,25 @@ class Unrolled(nn.Module):
         net = pi.nets.Unrolled(pi.ADMM(inner=5), pi.nets.DnCNN(2, 5, 32), 6)
     """
 
+    implicit: bool
+    checkpoint: bool
+    channels: None
+    noise_input: None
+
     needs_maps = True
 
-    def __init__(self, solver: Solver | dict, denoiser: Any, iterations: int = 10, *, shared_weights: bool = True,
-                 shared_steps: bool = False, learn_steps: bool = True, sigma: float | Sequence[float] = 0.05,
-                 channels: str = "auto", noise_input: str | None = "auto", tol: float | None = None,
-                 implicit: bool = True, checkpoint: bool = False):
+    def __init__(self, solver: Solver | dict[str, Any], denoiser: Any, iterations: int = 10, *,
+                 shared_weights: bool = True, shared_steps: bool = False, learn_steps: bool = True,
+                 sigma: float | Sequence[float] = 0.05, channels: str = "auto", noise_input: str | None = "auto",
+                 tol: float | None = None, implicit: bool = True, checkpoint: bool = False):
         super().__init__()
-        self.solver = _solver(solver)
-        self.kind = type(self.solver).__name__
-        self.iterations = _check.integer("iterations", iterations, low=1)
+        self.solver: Any = _solver(solver)
+        self.kind: str = type(self.solver).__name__
+        self.iterations: int | None = _check.integer("iterations", iterations, low=1)
         sigma = _levels(sigma)
-        self.tol = _check.number("tol", tol, low=0, strict=True, allow_none=True)
+        self.tol: float | None = _check.number("tol", tol, low=0, strict=True, allow_none=True)
         self.implicit, self.checkpoint = bool(implicit), bool(checkpoint)
-        self.prior = denoiser if isinstance(denoiser, Prior) else None
+        self.prior: Any = denoiser if isinstance(denoiser, Prior) else None
         several = isinstance(denoiser, Sequence) and not isinstance(denoiser, str)
         parts = [] if self.prior else [as_network("denoiser", d) for d in (denoiser if several else [denoiser])]
         if several and len(parts) != self.iterations:
@@ -129,8 +134,8 @@ class Unrolled(nn.Module):
                              "one alone")
         if parts and not several and not shared_weights:
             parts += [copy.deepcopy(parts[0]) for _ in range(self.iterations - 1)]
-        self.parts = nn.ModuleList(parts)
-        self.filters = bool(parts) and isinstance(parts[0], FilterBank)
+        self.parts: Any = nn.ModuleList(parts)
+        self.filters: bool = bool(parts) and isinstance(parts[0], FilterBank)
         self._choose(channels, noise_input)
         self._several = several
         self._options = {"iterations": self.iterations, "shared_weights": bool(shared_weights),
@@ -178,7 +183,7 @@ class Unrolled(nn.Module):
                                               if f.name in ("rho", "sigma", "tau", "step_size")})
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What rebuilds this network but for its weights, as plain values."""
         if self.prior is not None:
             raise TypeError(f"a network around {self.prior!r} cannot be written down: its denoiser must be a module")

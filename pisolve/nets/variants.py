@@ -114,8 +114,8 @@ def _cascade(parts, number, nu, inner, checkpoint):
                     learn_steps=not hard, checkpoint=checkpoint)
 
 
-def kiki(kspace=None, image=None, iterations: int = 2, *, nu: float = math.inf, inner: int = 10,
-         checkpoint: bool = False) -> Unrolled:
+def kiki(kspace: Any = None, image: Any = None, iterations: int = 2, *, nu: float = math.inf,
+         inner: int = 10, checkpoint: bool = False) -> Unrolled:
     """KIKI-net: a network in k-space, data, a network on the image, data, and all of it again.
 
         x <- data(F^-1 K_i(F x)),   x <- data(I_i(x)),   data(z) = argmin_x nu/2 ||A x - y||^2 + 1/2 ||x - z||^2

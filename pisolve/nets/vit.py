@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,8 @@ class ViT(nn.Module):
         net = pi.nets.Postprocessor(pi.nets.ViT(patch=8, width=64, depth=4, heads=4))
     """
 
+    patch: int | None
+
     def __init__(self, channels: int = 2, patch: int = 10, width: int = 256, depth: int = 8, heads: int = 8,
                  ratio: float = 4.0):
         super().__init__()
@@ -48,13 +51,13 @@ class ViT(nn.Module):
         width, heads = check_heads(width, heads)
         if width % 4:
             raise ValueError(f"width must be a multiple of 4, of sines and cosines along two axes, got {width}")
-        self.config = {"channels": channels, "patch": self.patch, "width": width, "depth": depth, "heads": heads,
+        self.config: Any = {"channels": channels, "patch": self.patch, "width": width, "depth": depth, "heads": heads,
                        "ratio": float(ratio)}
         self.width = width
-        self.first = nn.Conv2d(channels, width, self.patch, self.patch)
-        self.layers = nn.ModuleList([Layer(width, Attention(width, heads), ratio) for _ in range(depth)])
-        self.norm = nn.LayerNorm(width)
-        self.last = nn.ConvTranspose2d(width, channels, self.patch, self.patch)
+        self.first: Any = nn.Conv2d(channels, width, self.patch, self.patch)
+        self.layers: Any = nn.ModuleList([Layer(width, Attention(width, heads), ratio) for _ in range(depth)])
+        self.norm: Any = nn.LayerNorm(width)
+        self.last: Any = nn.ConvTranspose2d(width, channels, self.patch, self.patch)
         begin(self, self.last)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,6 +41,9 @@ class MWCNN(nn.Module):
         Liu et al., "Multi-level wavelet-CNN for image restoration", CVPRW 2018.
     """
 
+    first: Any
+    last: Any
+
     def __init__(self, given: int = 2, made: int = 2, widths: Sequence[int] = (16, 32, 64), convs: int = 2):
         super().__init__()
         given, made = _check.integer("given", given, low=1), _check.integer("made", made, low=1)
@@ -47,12 +51,12 @@ class MWCNN(nn.Module):
         convs = _check.integer("convs", convs, low=1, high=64)
         if not widths:
             raise ValueError("widths is empty: at least one scale is needed, such as widths=(16, 32)")
-        self.config = {"given": given, "made": made, "widths": widths, "convs": convs}
-        self.multiple = 2 ** (len(widths) - 1)
+        self.config: Any = {"given": given, "made": made, "widths": widths, "convs": convs}
+        self.multiple: Any = 2 ** (len(widths) - 1)
         self.first, self.last = nn.Conv2d(given, widths[0], 3, padding=1), nn.Conv2d(widths[0], made, 3, padding=1)
         finer = [widths[0], *(4 * w for w in widths[:-1])]
-        self.down = nn.ModuleList([_chain(a, w, convs) for a, w in zip(finer, widths)])
-        self.up = nn.ModuleList([_chain(w, a, convs)[:-1] for a, w in zip(finer, widths)])  # wavelets have signs
+        self.down: Any = nn.ModuleList([_chain(a, w, convs) for a, w in zip(finer, widths)])
+        self.up: Any = nn.ModuleList([_chain(w, a, convs)[:-1] for a, w in zip(finer, widths)])  # wavelets have signs
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, given, y, x) float -> (B, made, y, x)."""
@@ -104,14 +108,15 @@ class XPDNet(nn.Module):
     def __init__(self, iterations: int = 10, primal: int = 5, widths: Sequence[int] = (16, 32, 64), convs: int = 2):
         super().__init__()
         iterations = _check.integer("iterations", iterations, low=1)
-        self.primal = _check.integer("primal", primal, low=1)
-        self.parts = nn.ModuleList([MWCNN(2 * primal + 2, 2 * primal, widths, convs) for _ in range(iterations)])
+        self.primal: int | None = _check.integer("primal", primal, low=1)
+        self.parts: Any = nn.ModuleList([MWCNN(2 * primal + 2, 2 * primal, widths, convs) for _ in range(iterations)])
         for weight in (w for part in self.parts for w in part.last.parameters()):
             nn.init.zeros_(weight)  # begins where it starts: otherwise it first learns to undo its own weights
         inner = self.parts[0].config
-        self.config = {"iterations": iterations, "primal": primal, "widths": inner["widths"], "convs": inner["convs"]}
+        self.config: Any = {"iterations": iterations, "primal": primal, "widths": inner["widths"],
+                            "convs": inner["convs"]}
 
-    def forward(self, A, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, A: Any, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
         """The image: A a linop image -> data, y native complex of its output shape, x0 in the place of A^H y / c."""
         problem = SliceProblem(A, y)
         x, kind = problem.start(x0), next(self.parameters()).dtype

@@ -27,7 +27,7 @@ class Compress:
     energy: float | None = None
     by: str = "svd"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         choice("by", self.by, ("svd", "gcc"))
         if (self.coils is None) == (self.energy is None):
             raise ValueError(f"give coils or energy: coils is {self.coils}, energy {self.energy}")

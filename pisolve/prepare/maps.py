@@ -26,9 +26,9 @@ def _threshold(name, value):
 class Maps:
     """Base of the configurations: the fields are the arguments of the function in `pisolve.calib`."""
 
-    _checks: ClassVar[dict] = {}  # of the fields, by name
+    _checks: ClassVar[dict[str, Any]] = {}  # of the fields, by name
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, check in self._checks.items():
             check(name, getattr(self, name))
 

@@ -27,12 +27,12 @@ class Grappa(Method):
     Args: as for `calib.grappa`.
     """
 
-    kernel: tuple = (5, 5)
+    kernel: tuple[Any, ...] = (5, 5)
     lam: float = 0.01
     padded: bool = False
     fits = fills = corrects = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         kernel = shape("kernel", self.kernel)
         if len(kernel) != 2 or kernel == (1, 1) or max(kernel) > LARGEST:
             raise ValueError(f"kernel must be two sizes (ky, kx) up to {LARGEST}, such as (5, 5), got {kernel}")
@@ -60,10 +60,10 @@ class Raki(Method):
     variant: str = "raki"
     per_coil: bool = True
     complex_valued: bool = False
-    kernel: tuple | None = None
-    last: tuple | None = None
-    channels: tuple = (32, 8)
-    window: tuple | None = None
+    kernel: tuple[Any, ...] | None = None
+    last: tuple[Any, ...] | None = None
+    channels: tuple[Any, ...] = (32, 8)
+    window: tuple[Any, ...] | None = None
     lam: float = 0.01
     iterations: int = 1000
     lr: float = 3e-3
@@ -71,7 +71,7 @@ class Raki(Method):
     fits = fills = corrects = True
     predicts = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_options(**self._options())
         for name in ("kernel", "last", "channels", "window"):
             if getattr(self, name) is not None:
@@ -114,13 +114,13 @@ class Spirit(Method):
         weight: of self-consistency beside consistency with the data.
     """
 
-    kernel: tuple = (5, 5)
+    kernel: tuple[Any, ...] = (5, 5)
     lam: float = 0.01
     weight: float = 1.0
     needs_maps = False
     fits = magnitude = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "kernel", odd_kernel("kernel", self.kernel))
         number("lam", self.lam, low=0)
         number("weight", self.weight, low=0)

@@ -37,8 +37,8 @@ class Model:
 
     A: linops.Linop
     y: np.ndarray
-    image: Callable = same
-    data: Callable = same
+    image: Callable[..., Any] = same
+    data: Callable[..., Any] = same
     size: float = 1.0
     energy: np.ndarray | None = None
     density: np.ndarray | None = None
@@ -104,7 +104,7 @@ class Method:
                              f"{', '.join(scan.axes)}: " + (f"give each={apart!r}, or take Sense()" if not volume or
                              scan.separable else "take Sense()"))
 
-    def watched(self, slices: int, *, progress: bool = False, folder: Path | None = None) -> Callable:
+    def watched(self, slices: int, *, progress: bool = False, folder: Path | None = None) -> Callable[..., Any]:
         """The same calls with a bar, and with fits that are kept; itself where there is nothing that takes long.
 
         Args:

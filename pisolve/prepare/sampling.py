@@ -52,7 +52,7 @@ class Sampling:
     vary: str | tuple[str, ...] | None = None
     spokes: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check.choice("mask", self.mask, SAMPLINGS)
         if self.simulated:
             self._check_trajectory()
@@ -100,7 +100,7 @@ class Sampling:
         """The same kind of sampling at another acceleration."""
         return replace(self, accel=accel, spokes=self.spokes if "spiral" in self.mask else None)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Sampling({', '.join(f'{n}={v!r}' for n, v in self._told())})"
 
     def _told(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from typing import Any
 
 from pisolve import _axes
 from pisolve.priors.base import Composed
@@ -15,19 +16,19 @@ class ByName:
         names: of the axes of the unknown, None for each that has none; None before they are known.
     """
 
-    names: tuple | None = None
+    names: tuple[Any, ...] | None = None
 
-    def bind(self, names):
+    def bind(self, names: Any) -> Any:
         """The prior for an unknown whose axes have these names."""
         other = copy(self)
         other.names = tuple(names)
         return other
 
-    def named(self, ndim: int) -> tuple:
+    def named(self, ndim: int) -> tuple[Any, ...]:
         """The names of the axes of an unknown of this many; of another than it was bound for they are not known."""
         return (None,) * ndim if self.names is None or len(self.names) != ndim else self.names
 
-    def places(self, name: str, axes, ndim: int) -> tuple[int, ...]:
+    def places(self, name: str, axes: Any, ndim: int) -> tuple[int, ...]:
         """Where axes, words or numbers, are in an unknown of `ndim` axes, counted from the end; None: the spatial ones.
 
         Raises:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pisolve import _check, backend
@@ -15,21 +17,24 @@ class Weights:
         name: what it is called in messages.
     """
 
-    def __init__(self, array, name: str = "weights"):
+    name: str
+    shape: Any
+
+    def __init__(self, array: Any, name: str = "weights") -> None:
         if not _check.is_array(array) or not array.ndim:
             raise TypeError(f"{name} must be an array, got {_check.brief(array)}: one strength for all is lam * prior")
         array = _check.levels(name, array, zero=True)
         self.name, self.shape = name, tuple(array.shape)
-        self.learned = array if _check.is_torch(array) and array.requires_grad else None
-        self.array = np.array(backend.to_numpy(array), float)
+        self.learned: Any = array if _check.is_torch(array) and array.requires_grad else None
+        self.array: Any = np.array(backend.to_numpy(array), float)
         self._constant = backend.Constant(self.array)
 
     @classmethod
-    def of(cls, array, name: str = "weights") -> Weights | None:
+    def of(cls, array: Any, name: str = "weights") -> Weights | None:
         """Weights of what a user gave: None and weights stay as they are."""
         return array if array is None or isinstance(array, cls) else cls(array, name)
 
-    def like(self, x, shape=None):
+    def like(self, x: Any, shape: Any = None) -> Any:
         """The factors as an array of the kind, device and precision of x that broadcasts to `shape`, else to x's.
 
         Raises:
@@ -47,7 +52,7 @@ class Weights:
         """The largest factor."""
         return float(self.array.max())
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"array of shape {self.shape}"
 
 
@@ -56,7 +61,7 @@ class Weighable:
 
     weights: Weights | None = None
 
-    def weighted(self, weights):
+    def weighted(self, weights: Any) -> Any:
         """The prior whose places have these factors in addition, an array that broadcasts to them.
 
         Raises:

@@ -72,9 +72,26 @@ class Denoiser:
         D = pi.Denoiser(pi.nets.DnCNN(channels=1, depth=3, width=8), channels="parts", noise_input=None)
     """
 
-    source: dict | None = None
+    is_module: bool
+    level: float | None
+    scale: float | None
+    offset: float | None
+    fixed: bool
+    multiple: int | None
+    phases: int | None
+    residual: bool
+    rescale: bool
+    note: str
+    auto: Any
+    form: None
+    channels: str
+    keyword: str | bool | None
+    frozen: Any
+    tells_potential: bool
 
-    def __init__(self, network: Callable, *, channels: str = "auto", level: float | None = None,
+    source: dict[str, Any] | None = None
+
+    def __init__(self, network: Callable[..., Any], *, channels: str = "auto", level: float | None = None,
                  noise_input: str | None = "auto", residual: bool = False, scale: float = 1.0, offset: float = 0.0,
                  multiple: int | None = None, rescale: bool = False, phases: int = 1, ndim: int | None = None,
                  note: str = ""):
@@ -90,33 +107,33 @@ class Denoiser:
                             "pi.recon(scan, network=...)")
         self.network = network
         self.name = getattr(network, "__name__", type(network).__name__)
-        self.is_module = is_module(network)
+        self.is_module: bool = is_module(network)
         _check.choice("channels", channels, ("auto", "complex", "parts", "magnitude", "native"))
         _check.choice("noise_input", noise_input, ("auto", None, "map", *_inspect.SECOND))
-        self.level = _check.number("level", level, low=0, strict=True, allow_none=True)
-        self.scale = _check.number("scale", scale, low=0, strict=True)
-        self.offset = _check.number("offset", offset)
-        self.fixed = multiple is not None
-        self.multiple = _check.integer("multiple", multiple, low=1) if self.fixed else 1
-        self.phases = _check.integer("phases", phases, low=1)
+        self.level: float | None = _check.number("level", level, low=0, strict=True, allow_none=True)
+        self.scale: float | None = _check.number("scale", scale, low=0, strict=True)
+        self.offset: float | None = _check.number("offset", offset)
+        self.fixed: bool = multiple is not None
+        self.multiple: int | None = _check.integer("multiple", multiple, low=1) if self.fixed else 1
+        self.phases: int | None = _check.integer("phases", phases, low=1)
         self.residual, self.rescale, self.note = bool(residual), bool(rescale), str(note)
-        self.auto = [k for k, v in (("channels", channels), ("noise_input", noise_input)) if v == "auto"]
-        self.ndim = _check.integer("ndim", ndim, low=2, high=3, allow_none=True) or 2
-        self.form = None  # of a second argument, once the network has taken one
+        self.auto: Any = [k for k, v in (("channels", channels), ("noise_input", noise_input)) if v == "auto"]
+        self.ndim: int = _check.integer("ndim", ndim, low=2, high=3, allow_none=True) or 2
+        self.form: None = None  # of a second argument, once the network has taken one
         if self.is_module:
             if any(p.is_meta for p in network.parameters()):
                 raise ValueError(f"{self.name} is on the device meta, without numbers: load its weights first")
             self.name = type(_inspect.inside(network)).__name__
-            self.ndim = _inspect.spatial_axes(network, ndim)
+            self.ndim: int = _inspect.spatial_axes(network, ndim)
             self.channels, self.noise_input = _inspect.choose(network, channels, noise_input, self.ndim)
-            self.keyword = _inspect.level_argument(network) if self.noise_input in _inspect.SECOND else None
-            self.frozen = next(iter(_inspect.constants(network)), None)
+            self.keyword: Any = _inspect.level_argument(network) if self.noise_input in _inspect.SECOND else None
+            self.frozen: Any = next(iter(_inspect.constants(network)), None)
             if self.has_potential and self.multiple > 1:
                 raise ValueError("multiple would break the gradient of the potential: give it to the GradientStep")
             self.fixed |= self.has_potential
-            self.tells_potential = self.has_potential and _inspect.potential_takes_level(network)
+            self.tells_potential: bool = self.has_potential and _inspect.potential_takes_level(network)
         else:
-            self.channels = "complex" if channels == "auto" else channels
+            self.channels: str = "complex" if channels == "auto" else channels
             self.noise_input = "scalar" if noise_input == "auto" else noise_input
             if self.noise_input not in (None, "map", "scalar") or channels == "native" or self.multiple > 1:
                 raise ValueError("`multiple`, channels='native' and other noise_input than 'map', 'scalar' or None are "
@@ -143,7 +160,7 @@ class Denoiser:
         """The phase factors to average over; python numbers keep an array's precision."""
         return [cmath.exp(2j * cmath.pi * k / self.phases) if k else 1 for k in range(self.phases)]
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """What this denoiser does with an image, as a plain dict: every setting, and which were chosen by itself."""
         keys = ("name", "channels", "noise_input", "level", "residual", "scale", "offset", "multiple", "rescale",
                 "phases", "ndim", "note")
@@ -152,7 +169,7 @@ class Denoiser:
         kind = "torch module" if self.is_module else "function"
         return {"kind": kind, **{k: getattr(self, k) for k in keys}, "noise": noise, "auto": list(self.auto)}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         level = "" if self.level is None else f", level={self.level:g}"
         return f"Denoiser({self.name}, channels={self.channels!r}, noise_input={self.noise_input!r}{level})"
 

@@ -35,8 +35,8 @@ class Prior(Weighable):
     slow_prox = slow_value = has_grad = quadratic = False
     implicit = pointwise = False  # pointwise: the prox acts on each pixel by itself, with a step of its own for each
     homogeneous = False  # g(a x) = |a| g(x), a norm: its conjugate is the indicator of a ball
-    lipschitz = 0.0
-    names: tuple | None = None  # of the unknown's axes, of a prior that acts along certain ones, see `ByName`
+    lipschitz: float = 0.0
+    names: tuple[Any, ...] | None = None  # of the unknown's axes, of a prior that acts along certain ones, see `ByName`
     __array_ufunc__ = None  # lets numpy scalars leave `lam * prior` to us
 
     def parts(self) -> tuple[Prior, ...]:
@@ -101,10 +101,10 @@ class Prior(Weighable):
     def __add__(self, other: Any) -> Prior:
         return Sum([self, other]) if isinstance(other, Prior) else NotImplemented
 
-    def __radd__(self, other):  # `sum` begins with 0
+    def __radd__(self, other: Any) -> Any:  # `sum` begins with 0
         return self if isinstance(other, int) and other == 0 else NotImplemented
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 

@@ -40,11 +40,13 @@ class Box(Prior):
         pi.recon(scan, pi.Box(high=1.2) + 1e-3 * pi.TV(), max_iter=30)
     """
 
+    high: float | None
+
     pointwise = True
     __repr__ = as_call
 
     def __init__(self, *, high: float = 1.0):
-        self.high = number("high", high, low=0, strict=True)
+        self.high: float | None = number("high", high, low=0, strict=True)
 
     def value(self, x: ArrayLike) -> float | None:
         return 0.0 if real(abs(x).max()) <= self.high * (1 + _slack(x)) else math.inf

@@ -56,28 +56,36 @@ class PnP(ByName, Prior):
         pi.recon(scan, pi.PnP(D, sigma=0.1), max_iter=30)
     """
 
+    planes: Any
+    denoiser: Any
+    level: float | None
+    auto: bool
+    weights: Any
+    sigma: float | int | str | None
+    lam: float | None
+
     convex = False
     implicit = True
-    planes = (-2, -1)  # of the unknown that the denoiser sees
+    planes: Any = (-2, -1)  # of the unknown that the denoiser sees
 
     def __init__(self, denoiser: Any, sigma: float | str | None = None, *, lam: float | None = None,
                  weights: ArrayLike | None = None):
-        self.denoiser = as_denoiser(denoiser)
-        self.level = self.denoiser.level
+        self.denoiser: Any = as_denoiser(denoiser)
+        self.level: float | None = self.denoiser.level
         if sigma is not None and lam is not None:
             raise ValueError("sigma and lam are two forms of one strength: give one of them")
         if sigma is None and lam is None:
             sigma = AUTO if self.level is None else self.level
-        self.auto = isinstance(sigma, str) and sigma == AUTO
+        self.auto: bool = isinstance(sigma, str) and sigma == AUTO
         if is_array(sigma) and sigma.ndim:
             if weights is not None:
                 raise ValueError("sigma is an array, and weights are given, too: give one number, or no weights")
             sigma, weights = _taken_apart(sigma)
-        self.weights = Weights.of(weights)
+        self.weights: Any = Weights.of(weights)
         if self.weights is not None:
             self.denoiser.check_map(levels("weights", self.weights.array))
-        self.sigma = sigma if self.auto else number("sigma", sigma, low=0, strict=True, allow_none=True)
-        self.lam = number("lam", lam, low=0, strict=True, allow_none=True)
+        self.sigma: Any = sigma if self.auto else number("sigma", sigma, low=0, strict=True, allow_none=True)
+        self.lam: float | None = number("lam", lam, low=0, strict=True, allow_none=True)
         one_level = self.level is not None and not self.denoiser.rescale
         if one_level and (self.auto or (self.sigma is not None and abs(self.sigma - self.level) > 1e-3 * self.level)):
             raise ValueError(f"sigma is {self.sigma}, but {self.denoiser.name} knows the level {self.level:g} only: "
@@ -139,7 +147,7 @@ class PnP(ByName, Prior):
 
     __rmul__ = __mul__
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         level = self.sigma if self.auto or self.sigma is None else f"{self.sigma:g}"
         strength = f"sigma={level}" if self.lam is None else f"lam={self.lam:g}"
         return f"PnP({strength}{'' if self.weights is None else f', weights={self.weights!r}'})"
@@ -183,10 +191,16 @@ class RED(Prior):
         pi.recon(scan, 0.2 * pi.RED(D, sigma=0.03), max_iter=30)
     """
 
+    denoiser: Any
+    sigma: float | int | str | None
+    weights: Any
+    inner: int | None
+    lipschitz: float | None
+
     convex = False
-    implicit = True
+    implicit: bool = True
     has_prox = False
-    slow_prox = True
+    slow_prox: bool = True
     has_grad = True
 
     def __init__(self, denoiser: Any, sigma: float | None = None, *, inner: int = 20, lipschitz: float = 2.0,
@@ -195,10 +209,11 @@ class RED(Prior):
         if pnp.auto:
             raise ValueError("sigma is needed: this denoiser takes any noise level, for example RED(D, sigma=0.03)")
         self.denoiser, self.sigma, self.weights = pnp.denoiser, pnp.sigma, pnp.weights
-        self.inner = integer("inner", inner, low=1)
-        self.lipschitz = number("lipschitz", lipschitz, low=0, strict=True)
-        self.implicit = not self.denoiser.has_potential
-        self.slow_prox = self.implicit  # of the potential, which is not convex, the iteration finds no certain prox
+        self.inner: int | None = integer("inner", inner, low=1)
+        self.lipschitz: float | None = number("lipschitz", lipschitz, low=0, strict=True)
+        self.implicit: bool = not self.denoiser.has_potential
+        # of the potential, which is not convex, the iteration finds no certain prox
+        self.slow_prox: bool = self.implicit
 
     def value(self, x: ArrayLike) -> float | None:
         return None if self.implicit else self.denoiser.potential(x, _level(x, self.sigma, self.weights))
@@ -220,5 +235,5 @@ class RED(Prior):
                 break
         return u
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"RED(sigma={self.sigma:g}{'' if self.weights is None else f', weights={self.weights!r}'})"

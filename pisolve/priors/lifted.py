@@ -26,11 +26,11 @@ class Lifted(Prior):
     has_prox = False
     slow_prox = slow_value = True
 
-    def value(self, x):
+    def value(self, x: Any) -> Any:
         f, K = self.split(x.shape)
         return f.value(apply(K, self._with_variables(f, K, x)))
 
-    def prox(self, x, step):
+    def prox(self, x: Any, step: Any) -> Any:
         if step == 0:
             return backend.copy(x)
         f, K = self.split(x.shape)
@@ -41,7 +41,7 @@ class Lifted(Prior):
         w = _minimise(f, K, start, 0, step, image.real)
         return backend.copy(K.domain.parts(w)[0])
 
-    def variables(self, x) -> list:
+    def variables(self, x: Any) -> list[Any]:
         """The further variables v at their minimum for the image x."""
         f, K = self.split(x.shape)
         return K.domain.parts(self._with_variables(f, K, x))[1:]
@@ -105,19 +105,24 @@ class TGV(ByName, Lifted):
         pi.recon(scan, 1e-3 * pi.TGV(), max_iter=30)
     """
 
+    alpha1: float | None
+    alpha0: float | None
+    axes: Any
+    boundary: Any
+
     homogeneous = True
 
     def __init__(self, alpha1: float = 1.0, alpha0: float = 2.0, *, axes: Axes | None = None,
                  boundary: str = "periodic"):
-        self.alpha1 = number("alpha1", alpha1, low=0, strict=True)
-        self.alpha0 = number("alpha0", alpha0, low=0, strict=True)
+        self.alpha1: float | None = number("alpha1", alpha1, low=0, strict=True)
+        self.alpha0: float | None = number("alpha0", alpha0, low=0, strict=True)
         self.axes, self.boundary = axis_tuple("axes", axes), choice("boundary", boundary, ("periodic", "neumann"))
 
     def split(self, shape: Sequence[int]) -> tuple[Prior, Any]:
         K = _tgv(tuple(shape), self.places("axes", self.axes, len(shape)), self.boundary)
         return Separable([self.alpha1 * L21(), self.alpha0 * L21()], K.range), K
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "TGV()" if (self.alpha1, self.alpha0) == (1, 2) else f"TGV({self.alpha1:g}, {self.alpha0:g})"
 
 
@@ -151,6 +156,11 @@ class InfimalConvolution(Lifted):
         pi.solve(A, y, pi.InfimalConvolution(0.05 * pi.Nuclear(), 0.01 * pi.TemporalFFT()), max_iter=30)
     """
 
+    first: Any
+    second: Any
+    convex: bool
+    homogeneous: bool
+
     def __init__(self, first: Prior, second: Prior):
         for name, prior in (("first", first), ("second", second)):
             if not isinstance(prior, Prior):
@@ -158,8 +168,8 @@ class InfimalConvolution(Lifted):
             if prior.implicit or not (prior.has_prox or prior.slow_prox or isinstance(prior, Sum)):
                 raise ValueError(f"{name} must be an explicit prior with a prox or a split, got {prior!r}")
         self.first, self.second = first, second
-        self.convex = first.convex and second.convex
-        self.homogeneous = first.homogeneous and second.homogeneous
+        self.convex: bool = first.convex and second.convex
+        self.homogeneous: bool = first.homogeneous and second.homogeneous
 
     def split(self, shape: Sequence[int]) -> tuple[Prior, Any]:
         (first, f), (second, g) = (separated(p, shape) for p in (self.first, self.second))
@@ -175,5 +185,5 @@ class InfimalConvolution(Lifted):
     def with_parts(self, parts: Any) -> Prior:
         return InfimalConvolution(*parts)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"InfimalConvolution({self.first!r}, {self.second!r})"

@@ -45,7 +45,7 @@ class Series(ByName, Prior):
                              "axis=..., or give a scan with axes=('frame', 'coil', 'ky', 'kx')")
         return found
 
-    def split(self, shape):
+    def split(self, shape: Any) -> Any:
         self._rows(len(shape))  # refused here, not in the middle of a run
         return self, None
 
@@ -72,8 +72,10 @@ class Nuclear(Series):
         pi.solve(A, y, 0.05 * pi.Nuclear(), max_iter=30)
     """
 
+    axis: str | int | None
+
     def __init__(self, *, axis: str | int | None = None):
-        self.axis = None if axis is None else one_axis("axis", axis)
+        self.axis: str | int | None = None if axis is None else one_axis("axis", axis)
 
     def _moved(self, x, back=False):
         """The frames first, or `back`."""
@@ -125,9 +127,14 @@ class LLR(Series, Spinning):
         pi.solve(A, y, 0.03 * pi.LLR(shifts=16), max_iter=30)
     """
 
+    block: int | None
+    axis: str | int | None
+    shifts: int | None
+    seed: int | None
+
     def __init__(self, *, block: int = 8, axis: str | int | None = None, shifts: int = 0, seed: int = 0):
-        self.block = integer("block", block, low=1)
-        self.axis = None if axis is None else one_axis("axis", axis)
+        self.block: int | None = integer("block", block, low=1)
+        self.axis: str | int | None = None if axis is None else one_axis("axis", axis)
         self.shifts, self.seed = integer("shifts", shifts, low=0), integer("seed", seed, low=0)
 
     def value(self, x: ArrayLike) -> float | None:

@@ -60,11 +60,14 @@ class Tikhonov(Prior):
         pi.recon(scan, 1e-2 * pi.Tikhonov())
     """
 
+    lipschitz: float
+    reference: Any
+
     has_grad = quadratic = pointwise = True
-    lipschitz = 1.0
+    lipschitz: float = 1.0
 
     def __init__(self, reference: ArrayLike | None = None):
-        self.reference = None if reference is None else array("reference", reference)
+        self.reference: Any = None if reference is None else array("reference", reference)
         self._constant = None if reference is None else backend.Constant(self.reference)
 
     def value(self, x: ArrayLike) -> float | None:
@@ -109,12 +112,15 @@ class Quadratic(Prior):
         pi.recon(scan, 1e-2 * pi.Quadratic(pi.linops.gradient(shape)))
     """
 
+    G: Any
+    reference: Any
+
     has_prox = False
     slow_prox = has_grad = quadratic = True
 
     def __init__(self, G: Any, reference: ArrayLike | None = None):
         self.G, self._energy = linop("G", G), Tikhonov(reference)
-        self.reference = self._energy.reference
+        self.reference: Any = self._energy.reference
         self._energy.split(G.ishape)
 
     @cached_property
@@ -139,5 +145,5 @@ class Quadratic(Prior):
             raise ValueError(f"the prior's operator takes shape {tuple(self.G.ishape)}, the image is {tuple(shape)}")
         return Tikhonov(None if self.reference is None else self.G(self.reference)), self.G
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Quadratic({self.G.repr_str}{'' if self.reference is None else ', reference'})"

@@ -32,8 +32,10 @@ class Score:
         pi.sample(scan, pi.Score(D), n=2)
     """
 
+    denoiser: Any
+
     def __init__(self, denoiser: Any):
-        self.denoiser = as_denoiser(denoiser)
+        self.denoiser: Any = as_denoiser(denoiser)
         if self.denoiser.level is not None and not self.denoiser.rescale:
             raise ValueError(f"{self.denoiser.name} knows one noise level only, and sampling goes through many: give a "
                              "denoiser for any, or load it with rescale=True")
@@ -73,5 +75,5 @@ class Score:
         return (f"the derivative of {self.denoiser.name} is asked for, and torch cannot take it: give a torch module, "
                 "or a sampler without it, pi.ImplicitLangevin()")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Score({self.denoiser.name})"

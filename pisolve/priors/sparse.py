@@ -50,12 +50,18 @@ def one_axis(name, axis):
 class _Magnitudes(Prior):
     """sum h(t) over magnitudes t = `_length(x)`: h(t) = t, or Huber's function of it where delta > 0."""
 
+    delta: float | None
+    weights: Any
+    has_grad: Any
+    homogeneous: bool
+    lipschitz: float
+
     __repr__ = as_call
 
-    def __init__(self, delta, weights=None):
+    def __init__(self, delta: Any, weights: Any = None) -> None:
         self.delta, self.weights = number("delta", delta, low=0), Weights.of(weights)
         self.has_grad, self.homogeneous = self.delta > 0, self.delta == 0
-        self.lipschitz = (1 if self.weights is None else self.weights.largest) / self.delta if self.delta else 0.0
+        self.lipschitz: Any = (1 if self.weights is None else self.weights.largest) / self.delta if self.delta else 0.0
 
     def _axes(self, ndim):
         return ()
@@ -63,7 +69,7 @@ class _Magnitudes(Prior):
     def _length(self, x):
         return backend.magnitude(x)
 
-    def weighted(self, weights):
+    def weighted(self, weights: Any) -> Any:
         other, own = copy(self), self.weights
         _Magnitudes.__init__(other, self.delta, weights if own is None else own.array * Weights.of(weights).array)
         return other
@@ -75,23 +81,23 @@ class _Magnitudes(Prior):
         own = self._axes(x.ndim)
         return self.weights.like(x, [1 if a - x.ndim in own or a in own else n for a, n in enumerate(x.shape)]) * value
 
-    def value(self, x):
+    def value(self, x: Any) -> Any:
         t = self._length(x)
         if self.delta:
             near = t.clip(max=self.delta)
             t = near**2 / (2 * self.delta) + (t - near)
         return real(self._weighted(x, t).sum())
 
-    def prox(self, x, step):
+    def prox(self, x: Any, step: Any) -> Any:
         step = self._weighted(x, step)
         if not self.delta:
             return backend.shrink(x, step, axes=self._axes(x.ndim))
         return x * (1 - step / self._length(x).clip(min=self.delta + step))
 
-    def grad(self, x):
+    def grad(self, x: Any) -> Any:
         return self._weighted(x, x / self._length(x).clip(min=self.delta)) if self.delta else super().grad(x)
 
-    def dual_norm(self, x):
+    def dual_norm(self, x: Any) -> Any:
         if self.delta or self.weights is None:
             return super().dual_norm(x) if self.delta else real(self._length(x).max())
         t, w, xp = self._length(x), self._weighted(x, 1.0), backend.namespace(x)
@@ -152,9 +158,11 @@ class L21(ByName, _Magnitudes):
         pi.recon(scan, 1e-3 * pi.L21() @ pi.linops.gradient(shape, boundary="neumann"))
     """
 
-    def __init__(self, axis: str | int | tuple = 0, *, delta: float = 0.0, weights: ArrayLike | None = None):
+    axis: Any
+
+    def __init__(self, axis: str | int | tuple[Any, ...] = 0, *, delta: float = 0.0, weights: ArrayLike | None = None):
         super().__init__(delta, weights)
-        self.axis = axis_tuple("axis", axis) if isinstance(axis, tuple | list) else one_axis("axis", axis)
+        self.axis: Any = axis_tuple("axis", axis) if isinstance(axis, tuple | list) else one_axis("axis", axis)
 
     def _axes(self, ndim):
         return self.places("axis", self.axis, ndim)
@@ -199,11 +207,13 @@ class L1MinusL2(Prior):
         pi.recon(scan, 2e-3 * pi.L1MinusL2() @ pi.linops.wavelet(shape))
     """
 
+    alpha: float | None
+
     convex = False
     __repr__ = as_call
 
     def __init__(self, *, alpha: float = 1.0):
-        self.alpha = number("alpha", alpha, low=0, high=1)
+        self.alpha: float | None = number("alpha", alpha, low=0, high=1)
 
     def value(self, x: ArrayLike) -> float | None:
         return real(abs(x).sum()) - self.alpha * real(backend.norm(x))
@@ -248,17 +258,27 @@ class TV(ByName, Prior):
         pi.recon(scan, 1e-3 * pi.TV())
     """
 
+    isotropic: Any
+    axes: Any
+    boundary: Any
+    f: Any
+    weights: Any
+    delta: float | None
+    has_grad: Any
+    homogeneous: bool
+    slow_prox: bool
+
     has_prox = False
     __repr__ = as_call
 
     def __init__(self, isotropic: bool = True, *, axes: Axes | None = None, delta: float = 0.0,
                  boundary: str = "periodic", weights: ArrayLike | None = None):
         self.isotropic, self.axes = choice("isotropic", isotropic, (True, False)), axis_tuple("axes", axes)
-        self.boundary = choice("boundary", boundary, ("periodic", "neumann"))
-        self.f = (L21 if isotropic else L1)(delta=delta, weights=weights)
-        self.weights = self.f.weights
+        self.boundary: Any = choice("boundary", boundary, ("periodic", "neumann"))
+        self.f: Any = (L21 if isotropic else L1)(delta=delta, weights=weights)
+        self.weights: Any = self.f.weights
         self.delta, self.has_grad, self.homogeneous = self.f.delta, self.f.has_grad, self.f.homogeneous
-        self.slow_prox = self.homogeneous
+        self.slow_prox: bool = self.homogeneous
 
     @property
     def lipschitz(self) -> float:

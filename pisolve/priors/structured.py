@@ -47,13 +47,16 @@ class StructuredLowRank(Prior):
         pi.solve(M, scan.kspace, pi.StructuredLowRank(40), pi.FISTA(momentum=False), max_iter=30)
     """
 
+    rank: int | None
+    kernel: Any
+
     convex = False
     implicit = True
     __repr__ = as_call
 
     def __init__(self, rank: int, *, kernel: tuple[int, int] = (5, 5)):
-        self.rank = _check.integer("rank", rank, low=1)
-        self.kernel = _check.shape("kernel", kernel)
+        self.rank: int | None = _check.integer("rank", rank, low=1)
+        self.kernel: Any = _check.shape("kernel", kernel)
         if len(self.kernel) != 2:
             raise ValueError(f"kernel must be two sizes (ky, kx), got {self.kernel}")
 

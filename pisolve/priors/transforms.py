@@ -64,39 +64,42 @@ class _Shifted(Prior):
 class _SparseTransform(ByName, Spinning):
     """||W x||_1 with an orthonormal W, made by `W(shape)`: exact prox W^H shrink(W x)."""
 
+    f: Any
+    weights: Any
+
     homogeneous = True
     __repr__ = as_call
 
-    def __init__(self, weights=None):
-        self.f = L1(weights=weights)
-        self.weights = self.f.weights
+    def __init__(self, weights: Any = None) -> None:
+        self.f: Any = L1(weights=weights)
+        self.weights: Any = self.f.weights
 
-    def W(self, shape):
+    def W(self, shape: Any) -> Any:
         """The transform for an image of this shape."""
         raise NotImplementedError
 
-    def norm(self, W):
+    def norm(self, W: Any) -> Any:
         """The norm of the coefficients that W makes."""
         return self.f
 
-    def weighted(self, weights):
+    def weighted(self, weights: Any) -> Any:
         other = copy(self)
         _SparseTransform.__init__(other, self.f.weighted(weights).weights)
         return other
 
-    def value(self, x):
+    def value(self, x: Any) -> Any:
         W = self.W(x.shape)
         return self.norm(W).value(apply(W, x))
 
-    def prox(self, x, step):
+    def prox(self, x: Any, step: Any) -> Any:
         W = self.W(x.shape)
         return apply(W.H, self.norm(W).prox(apply(W, x), step))
 
-    def dual_norm(self, x):
+    def dual_norm(self, x: Any) -> Any:
         W = self.W(x.shape)
         return self.norm(W).dual_norm(apply(W, x))
 
-    def split(self, shape):
+    def split(self, shape: Any) -> Any:
         f = self.norm(self.W(shape))  # axes and weights that do not fit the image are refused here
         if f.weights is not None:
             check_levels("weights", f.weights.array, shape, zero=True)
@@ -133,16 +136,24 @@ class Wavelet(_SparseTransform):
         pi.recon(scan, 2e-3 * pi.Wavelet(shifts=16))
     """
 
+    name: str
+    levels: int | None
+    shifts: int | None
+    seed: int | None
+    axes: Any
+    bands: Any
+    weights: Any
+
     def __init__(self, name: str = "db2", levels: int | None = None, *, shifts: int = 0, seed: int = 0,
                  axes: Axes | None = None, weights: ArrayLike | None = None):
         self.name, self.levels = name, integer("levels", levels, low=0, allow_none=True)
         self.shifts, self.seed = integer("shifts", shifts, low=0), integer("seed", seed, low=0)
-        self.axes = axis_tuple("axes", axes)
+        self.axes: Any = axis_tuple("axes", axes)
         wavelet((8, 8), name, 1)  # an unknown name is refused here, not in the middle of a run
         bands = weights if isinstance(weights, tuple | list) else None
         super().__init__(None if bands else weights)
-        self.bands = bands and tuple(number("weights", w, low=0) for w in bands)
-        self.weights = self.bands or self.weights
+        self.bands: Any = bands and tuple(number("weights", w, low=0) for w in bands)
+        self.weights: Any = self.bands or self.weights
         self._still()
 
     def _still(self):
@@ -161,7 +172,7 @@ class Wavelet(_SparseTransform):
     def norm(self, W: Any) -> Any:
         return self.f if self.bands is None else _banded(W, self.bands, self.f.weights)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         weights = "" if self.weights is None else f", weights={self.weights!r}"
         return f"Wavelet({self.name!r}{f', shifts={self.shifts}' if self.shifts else ''}{weights})"
 
@@ -186,9 +197,11 @@ class DCT(_SparseTransform):
         pi.recon(scan, 2e-3 * pi.DCT())
     """
 
+    axes: Any
+
     def __init__(self, axes: Axes | None = None, *, weights: ArrayLike | None = None):
         super().__init__(weights)
-        self.axes = axis_tuple("axes", axes)
+        self.axes: Any = axis_tuple("axes", axes)
 
     def W(self, shape: Sequence[int]) -> Any:
         return _dct(tuple(shape), self.places("axes", self.axes, len(shape)))
@@ -217,9 +230,11 @@ class TemporalFFT(_SparseTransform):
         pi.solve(A, y, 0.03 * pi.TemporalFFT(), max_iter=30)
     """
 
+    axis: str | int | None
+
     def __init__(self, axis: str | int = "frame", *, weights: ArrayLike | None = None):
         super().__init__(weights)
-        self.axis = one_axis("axis", axis)
+        self.axis: str | int | None = one_axis("axis", axis)
 
     def W(self, shape: Sequence[int]) -> Any:
         return _fft(tuple(shape), self.places("axis", self.axis, len(shape)))

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import prod
 from types import SimpleNamespace
+from typing import Any
 
 from pisolve import _axes, _check, backend, io
 from pisolve.backend import OutOfMemory
@@ -63,7 +64,7 @@ class Plan:
         return f"{self.slices} of {self.count} slices at a time: {_size(self.total)} of {_size(self.free)} ({told})"
 
 
-def plan(scan, recipe=None, *, free: int | None = None, gpu=None) -> Plan:
+def plan(scan: Any, recipe: Any = None, *, free: int | None = None, gpu: Any = None) -> Plan:
     """What `recon(scan, device="cuda")` will need on the GPU, before anything is put there.
 
         bytes = slices (k-space + maps) + coil images + solver + prior + network
@@ -193,7 +194,7 @@ def _fit(prior, shape) -> int:
     return int(_SLACK * times * sum(saved.values())) + _KEPT * prior.runs * weights
 
 
-def networks(recipe) -> list:
+def networks(recipe: Any) -> list[Any]:
     """The torch modules that a recipe runs: its network, or the denoisers in its prior and its fit's start."""
     found = [] if recipe.network is None else [recipe.network]
     for part in (*walk(recipe.prior), *walk(getattr(recipe.prior, "start", None))):
@@ -204,7 +205,7 @@ def networks(recipe) -> list:
 
 
 @contextmanager
-def session(gpu, scan: io.Scan, recipe):
+def session(gpu: Any, scan: io.Scan, recipe: Any):
     """Run a recipe on a GPU: its networks are there meanwhile, and at the end its memory is given back.
 
     Args:
@@ -246,7 +247,7 @@ class _Later(Problem):
         return getattr(self, name)
 
 
-def home(result, make):
+def home(result: Any, make: Any) -> Any:
     """A slice's result with its arrays on the CPU; `make()` gives (A, y, prior) there, should `report` ask for them."""
     if not isinstance(result, Result):
         return replace(result, x=backend.to_numpy(result.x))

@@ -7,10 +7,12 @@ import time
 import warnings
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pisolve import _axes, _check, backend
+from pisolve._types import Numbers, PathLike
 from pisolve.figure import SUFFIXES
 from pisolve.prepare import as_scan, models_of
 from pisolve.priors import Prior, Wavelet
@@ -56,9 +58,9 @@ class Quantified:
     recipe: Recipe
     prior: Prior
     status: str
-    seconds: dict = field(default_factory=dict)
+    seconds: dict[str, Any] = field(default_factory=dict)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         return self.maps[name]
 
     @property
@@ -66,7 +68,7 @@ class Quantified:
         """The names of the axes of the maps."""
         return self.maps.axes
 
-    def save(self, path, *, crop="recon") -> list[Path]:
+    def save(self, path: PathLike, *, crop: Any = "recon") -> list[Path]:
         """Write the maps: .h5 all of them with the recipe, .nii(.gz) one each by BIDS' names, .png, .pdf or .svg drawn.
 
         Args:
@@ -93,21 +95,21 @@ class Quantified:
             kept |= {"status": self.status, "done": repr(self)}
         return less.save(path, meta=kept, recipe=recipe, told=told)
 
-    def plot(self, *, slice=None, title: str = ""):
+    def plot(self, *, slice: int | None = None, title: str = "") -> Any:
         """Draw the maps with bars in their units, see `Maps.plot`."""
         return self.maps.plot(slice=slice, title=title)
 
     def _repr_html_(self) -> str:
         return self.maps._repr_html_()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         by = f"{'one step' if self.reconstruction is None else 'images'} by {self.prior!r}"
         return f"Quantified({self.signal}: {', '.join(self.maps.values)}; {self.maps.amplitude.shape}, {by})"
 
 
-def quantify(scan, signal, prior: Prior | None = None, *, times=None, axis: str | None = None, one_step: bool = False,
-             noise: float | None = None, replicas: int = 0, seed: int = 0, field_strength: float | None = None,
-             **options) -> Quantified:
+def quantify(scan: Any, signal: Any, prior: Prior | None = None, *, times: Numbers | None = None,
+             axis: str | None = None, one_step: bool = False, noise: float | None = None, replicas: int = 0,
+             seed: int = 0, field_strength: float | None = None, **options: Any) -> Quantified:
     """Maps of a signal model from the k-space of a series, in one call: images and a fit, or in one step.
 
     Args:
@@ -182,7 +184,7 @@ def axis_of(scan: Scan, axis: str | None) -> str:
     return _SERIES if _SERIES in further else further[0]
 
 
-def times_of(scan: Scan, signal, axis: str, times) -> np.ndarray:
+def times_of(scan: Scan, signal: Any, axis: str, times: Numbers) -> np.ndarray:
     """The times in s, given or as the scan says them.
 
     Raises:

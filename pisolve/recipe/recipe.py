@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pisolve import backend, io
-from pisolve._check import brief, choice, integer, number
+from pisolve._check import brief, choice, integer, number, renamed
 from pisolve._hints import hinted, instead
 from pisolve._types import PathLike
 from pisolve._version import __version__
@@ -56,6 +56,7 @@ _PARTS = {c.__name__: c for c in (CoilImages, Compress, Espirit, Grappa, Inati, 
 
 
 @hinted
+@renamed(espirit="maps")
 @dataclass(frozen=True)
 class Recipe:
     """From k-space to image: whiten?, undersample?, compress?, maps, scale, solve, scale back.
@@ -121,7 +122,7 @@ class Recipe:
     fallback: Prior | None = None
     consistency: bool = False
     device: str = "cpu"
-    each: tuple = EACH
+    each: tuple[Any, ...] = EACH
     x0: object = field(default=None, repr=False, compare=False)
     weights: object = field(default=None, repr=False, compare=False)
     off_resonance: bool = True
@@ -130,7 +131,7 @@ class Recipe:
     check: bool = True
     minutes: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "each", check_each(self.each))
         object.__setattr__(self, "delays", check_delays(self.delays))
         choice("shot_factors", self.shot_factors, (AUTO, True, False))
@@ -148,8 +149,7 @@ class Recipe:
                                  ("compress", Compress | None, "a Compress(coils=...)"),
                                  ("solver", Solver | None, "a solver such as pi.FISTA()"),
                                  ("sampling", Sampling | None, "a pi.Sampling(mask, accel)")):
-            if not isinstance(getattr(self, name), kind):
-                given = getattr(self, name)
+            if not isinstance(given := getattr(self, name), kind):
                 raise TypeError(f"{name} must be {what}, got {brief(given)}{instead(name, given)}")
         for name in ("x0", "weights"):
             first.check(name, getattr(self, name))
@@ -187,7 +187,7 @@ class Recipe:
         return prepare(scan, self.maps, self.sampling, whiten=self.whiten, compress=self.compress, method=self.method,
                        each=self.each, delays=self.delays, shot_factors=self.shot_factors, stacklevel=4)
 
-    def replace(self, **changes) -> Recipe:
+    def replace(self, **changes: Any) -> Recipe:
         """The same recipe with other arguments: `recipe.replace(sampling=None)` for a scan as it was measured."""
         return replace(self, **changes)
 
@@ -203,7 +203,7 @@ class Recipe:
             sizes = dict(zip(scan.image_axes, scan.image_shape))
             check_axes(self.prior, names, tuple(sizes[a] for a in names))
 
-    def __call__(self, scan: Any, *, callbacks: tuple[Callable, ...] = (), progress: bool = False,
+    def __call__(self, scan: Any, *, callbacks: tuple[Callable[..., Any], ...] = (), progress: bool = False,
                  checkpoint: PathLike | None = None) -> Reconstruction:
         """Reconstruct a scan.
 
@@ -255,8 +255,8 @@ class Recipe:
             raise KeyboardInterrupt
         return result
 
-    def solve_model(self, model: Any, scale: float, callbacks: tuple = (), progress: bool = False, state: Any = None,
-                    max_iter: int | None = None, x0: Any = None,
+    def solve_model(self, model: Any, scale: float, callbacks: tuple[Any, ...] = (), progress: bool = False,
+                    state: Any = None, max_iter: int | None = None, x0: Any = None,
                     check: bool | None = None) -> Result | NetworkResult:
         """The same with what `solvers.solve` takes, and Ctrl-C ends a fit with what there is."""
         self = automatic.of_model(self, model, scale)  # where no whole scan was there to choose by
@@ -270,7 +270,7 @@ class Recipe:
                        check=self.check if check is None else check)
         return replace(result, status=min(result.status, model.status or "done", key=WORST.index))
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` makes the same recipe of.
 
         Raises:
@@ -305,7 +305,7 @@ class Recipe:
             raise ValueError(f"{path} holds no recipe: {error}") from error
 
     @staticmethod
-    def from_dict(d: dict) -> Recipe:
+    def from_dict(d: dict[str, Any]) -> Recipe:
         """The recipe that `to_dict` described; run on the same scan it gives the same bits.
 
         Raises:

@@ -126,7 +126,7 @@ class Reconstruction:
             plain = str(path).endswith((".npy", ".cfl", ".mat"))
             io.save(path, image, axes=self.axes, component=component, meta=None if plain else meta | self._said())
 
-    def _said(self) -> dict:
+    def _said(self) -> dict[str, Any]:
         """What a format says of its image that has no place for a recipe."""
         found = {"done": repr(self), "status": self.status, "scale": self.scale}
         with suppress(TypeError, ValueError):  # a recipe of parts that cannot be written
@@ -159,7 +159,7 @@ class Reconstruction:
                 ("seconds", f"{sum(self.seconds.values()):.2f}")]
         return page(repr(self), rows, pictures, pixel_of(self.scan.meta))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         what = f"{self.recipe.prior!r} by {self.recipe.solver}"
         network = self.recipe.network
         return f"Reconstruction({self.x.shape}, {self.status}, {what if network is None else name_of(network)})"

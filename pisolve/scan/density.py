@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike
 from pisolve.backend.points import PointTransform, checked_coord
 
 _KEPT, _MOST = OrderedDict(), 1 << 24  # densities of late by a digest of their coordinates, and numbers in them
 
 
-def density(coord, shape, *, iterations: int = 30) -> np.ndarray:
+def density(coord: ArrayLike, shape: Sequence[int], *, iterations: int = 30) -> np.ndarray:
     """The area (volume) of k-space that each sample stands for, in cells of 1 / field of view: w for A^H w y.
 
         w <- w / (C w),    C[j, k] = c(k_j - k_k),    c the transform of the autocorrelation of the field of view
@@ -40,7 +42,7 @@ def density(coord, shape, *, iterations: int = 30) -> np.ndarray:
     return kept(coord, shape, iterations=iterations).copy()
 
 
-def kept(coord, shape, *, iterations: int = 30) -> np.ndarray:
+def kept(coord: ArrayLike, shape: Sequence[int], *, iterations: int = 30) -> np.ndarray:
     """`density` of these coordinates, made once for all copies and parts of a scan; not to be written into."""
     shape = _check.shape("shape", shape)
     coord = np.ascontiguousarray(checked_coord(coord, shape))

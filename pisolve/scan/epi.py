@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import ArrayLike, Numbers
 from pisolve._words import EPI
 from pisolve.backend import fft, one_blas_thread, to_numpy
 from pisolve.scan.ghost import EpiErrors, by_entropy, by_navigator, ghost_level
@@ -48,8 +50,9 @@ class Epi:
                        if self.ghost else "")
 
 
-def epi(kspace, kx, ky, shape, *, nav=None, nav_kx=None, by: str = "auto", errors: EpiErrors | None = None,
-        time=None) -> Epi:
+def epi(kspace: ArrayLike, kx: ArrayLike, ky: Numbers, shape: Sequence[int], *, nav: ArrayLike | None = None,
+        nav_kx: ArrayLike | None = None, by: str = "auto", errors: EpiErrors | None = None,
+        time: ArrayLike | None = None) -> Epi:
     """Cartesian k-space from the lines of an EPI scan: ramp sampling, gradient delay and N/2 ghost are taken out.
 
     1. `epi_ghost` finds by how much gradients come late, and the phase between both directions.
@@ -87,7 +90,8 @@ def epi(kspace, kx, ky, shape, *, nav=None, nav_kx=None, by: str = "auto", error
         return _without(kspace, kx, rows, shape, found, time)
 
 
-def epi_ghost(kspace, kx, ky, shape, *, nav=None, nav_kx=None, by: str = "auto") -> EpiErrors:
+def epi_ghost(kspace: ArrayLike, kx: ArrayLike, ky: Numbers, shape: Sequence[int], *, nav: ArrayLike | None = None,
+              nav_kx: ArrayLike | None = None, by: str = "auto") -> EpiErrors:
     """What sets backward lines of an EPI scan apart from forward ones: the gradients' delay, and a phase.
 
     By navigators, lines without phase encoding: the delay with which the images of neighbouring lines agree, where the

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from pisolve._types import ArrayLike
 from pisolve.scan.lines import along_y, direction, placed, profiles
 
 _RANGE, _STEP = 2.0, 0.25  # cells of kx that delays are looked for in, and the first step
@@ -29,7 +32,7 @@ class EpiErrors:
     by: str = "none"
 
 
-def by_navigator(nav, kx, n: int) -> EpiErrors:
+def by_navigator(nav: ArrayLike, kx: ArrayLike, n: int) -> EpiErrors:
     """The errors that lines without phase encoding (part, coil, line, sample) show.
 
     Neighbouring lines l - 1, l, l + 1 go to and fro and to. In their images p(x) along the readout
@@ -78,7 +81,7 @@ def by_navigator(nav, kx, n: int) -> EpiErrors:
     return EpiErrors(delay, _wrapped(-2 * half), "navigator")
 
 
-def by_entropy(kspace, kx, rows, shape) -> EpiErrors:
+def by_entropy(kspace: ArrayLike, kx: ArrayLike, rows: Any, shape: Sequence[int]) -> EpiErrors:
     """The errors with which the image has the least entropy, of lines (part, coil, line, sample).
 
         H = -sum b ln b,    b = |image| / ||image||,    over delay and phase, |phase| <= pi / 2
@@ -159,7 +162,7 @@ def _wrapped(phase):
     return float(phase.reshape(-1)[0]) if phase.size == 1 else phase
 
 
-def ghost_level(image, like=None, axis: int = -2) -> float | None:
+def ghost_level(image: ArrayLike, like: ArrayLike | None = None, axis: int = -2) -> float | None:
     """The N/2 ghost of an EPI image: the magnitude where only a ghost is, less the background's, over the object's.
 
     Each is a median. The object is what reaches 0.2 of the 99th percentile of `like`; its ghost lies half a field of

@@ -122,7 +122,7 @@ class Grid:
         keep = check_mask("mask", keep, self.axes, self.shape)
         return Grid(self.axes, self.shape, keep if self.mask is None else shortened(keep & self.mask, self.axes))
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """What it is, for `pisolve info`: axes, shape, fraction, acceleration, and along which axes it changes."""
         return {"axes": self.axes, "shape": self.shape, "fraction": self.fraction, "acceleration": 1 / self.fraction,
                 "varying": self.varying, "own": self.own}

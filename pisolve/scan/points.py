@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from pisolve import _axes, _check
+from pisolve._types import ArrayLike
 from pisolve.backend import fft
 from pisolve.backend.points import PointTransform, checked_coord
 from pisolve.scan import density
@@ -34,7 +36,7 @@ class Points(Grid):
     coord: np.ndarray | None = None
     size: tuple[int, ...] = ()
 
-    def keep(self, keep):
+    def keep(self, keep: ArrayLike) -> Points:
         return replace(self, mask=super().keep(keep).mask)
 
     @property
@@ -52,7 +54,7 @@ class Points(Grid):
         """The axes of what can be left out as one: shots."""
         return self.encoded[:-1]
 
-    def units(self):
+    def units(self) -> np.ndarray:
         if self.coord is None or not self.own_coord:
             return super().units()
         mask = np.ones(self.shape, bool) if self.mask is None else np.broadcast_to(self.mask, self.shape)
@@ -88,7 +90,7 @@ class Points(Grid):
             found[i][mask[i]] = density.kept(coord[i][mask[i]], self.size[-p:]) if mask[i].any() else 0
         return found
 
-    def far(self):
+    def far(self) -> np.ndarray:
         found = np.zeros(self.shape[-len(self.encoded):], np.float32)
         first = self.coord[(0,) * (self.coord.ndim - 1 - len(self.encoded))]
         found += np.square(first / self.size[-self.points:]).sum(-1)
@@ -120,11 +122,11 @@ class Points(Grid):
         height = self.size[0] if self.stacked else 1
         return float(height * np.prod(2 * reach) * (np.pi / 4 if d == 2 else np.pi / 6) / self.cells)
 
-    def describe(self):
+    def describe(self) -> dict[str, Any]:
         return super().describe() | {"acceleration": self.acceleration, "image": self.size,
                                      "shots": self.shape[-2], "samples": self.shape[-1]}
 
-    def gridded(self, kspace):
+    def gridded(self, kspace: ArrayLike) -> Any:
         """Images of every coil, E^H w y, of k-space (..., coil, shot, sample): (..., coil, *size)."""
         p, inner = self.points, len(self.encoded)
         out = np.empty((*kspace.shape[:-inner], *self.size), kspace.dtype)
@@ -147,7 +149,7 @@ class Points(Grid):
         return fft(out, (-3,), inverse=True) if self.stacked else out
 
 
-def as_points(kspace, coord, size, given):
+def as_points(kspace: ArrayLike, coord: ArrayLike, size: Any, given: Any):
     """(k-space, coord, size, axes) with as many axes of samples as the image has: shots, and segments in 3-D, of one.
 
     Raises:

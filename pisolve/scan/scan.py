@@ -70,7 +70,7 @@ class Scan:
     mask: np.ndarray | None = None
     mps: np.ndarray | None = None
     reference: np.ndarray | None = None
-    meta: dict = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
     noise: np.ndarray | None = None
     calib: np.ndarray | None = None
     axes: tuple[str, ...] | None = None
@@ -80,7 +80,7 @@ class Scan:
     field_map: np.ndarray | None = None
     times: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in checked(self).items():
             object.__setattr__(self, name, value)
 
@@ -154,7 +154,7 @@ class Scan:
         """The mask as an array that broadcasts to `kspace`, or None."""
         return self.encoding.inside
 
-    def named(self) -> dict:
+    def named(self) -> dict[str, Any]:
         """The arrays that have axes of the scan, with the names of these: what is None included."""
         grid, beside = self.encoding, lambda a: () if a is None else axes_of_maps(self.axes, a.ndim)
         of_mask = () if self.mask is None else grid.axes if self.mask.ndim == len(grid.axes) else grid.encoded
@@ -182,7 +182,7 @@ class Scan:
         """The phase-encoding axis of a 2-D scan: -2 (ky), or -1 (kx) where ky is the readout."""
         return -1 if self.readout == self.encoding.encoded[0] else -2
 
-    def select(self, slices: slice | int | list | None = None, **named) -> Scan:
+    def select(self, slices: slice | int | list[Any] | None = None, **named: Any) -> Scan:
         """A new scan of some slices, frames, ...; the axes stay.
 
         Args:
@@ -215,7 +215,7 @@ class Scan:
             fields["mask"] = shortened(fields["mask"], self.encoding.axes) if self.encoding.own else fields["mask"]
         return replace(self, **fields)
 
-    def drop_coils(self, coils: int | list) -> Scan:
+    def drop_coils(self, coils: int | list[Any]) -> Scan:
         """A new scan without some coils: they leave `kspace`, `mps`, `noise` and `calib`; the reference stays.
 
         Args:
@@ -269,7 +269,7 @@ class Scan:
         return [self._with(**dict.fromkeys(n for n in self.named() if n != "kspace") | fields)
                 for fields in parts.split(self, each)]
 
-    def labels(self, each: Sequence[str] = (_axes.SLICE,)) -> list[dict]:
+    def labels(self, each: Sequence[str] = (_axes.SLICE,)) -> list[dict[str, Any]]:
         """{name: number} of each part along the axes of `each`, in the order of `parts`."""
         names = parts.apart(self, each)
         sizes = [self.kspace.shape[self.axes.index(_axes.ENCODED.get(n, n))] for n in names]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from pisolve import _check, backend
+from pisolve._types import ArrayLike
 from pisolve.backend import adam
 from pisolve.priors import Prior
 from pisolve.problem import Problem
@@ -55,7 +58,7 @@ class Task:
         Only the first step asks for it, so that resuming does not make it again, and Ctrl-C may cut it short.
         """
 
-    def towards(self, run: int, x0) -> torch.Tensor:
+    def towards(self, run: int, x0: Any) -> torch.Tensor:
         """How far the module's image is from x0, a scalar: what a fit with a first image begins with."""
         raise ValueError("x0 has no effect on this fit, whose network makes its own first image: leave it out")
 
@@ -63,13 +66,19 @@ class Task:
 class Fitted(Prior):
     """A prior that is a network with weights fitted to the problem's own data: `Fit` is its solver."""
 
+    has_prox: bool
+    convex: bool
+    implicit: bool
+    seed: int
+    runs: int
+
     has_prox, convex, implicit = False, False, True
     seed, runs = 0, 1
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> None:
         """None: there is no g to evaluate."""
 
-    def solver(self):
+    def solver(self) -> Any:
         """`Fit()`."""
         return Fit()
 
@@ -77,7 +86,7 @@ class Fitted(Prior):
         """What is to be fitted for these data."""
         raise NotImplementedError
 
-    def rehearsal(self, shape):
+    def rehearsal(self, shape: Sequence[int]) -> Any:
         """What `device.plan` counts memory by, for an image (y, x); None: not known.
 
         (module, its input, a call of one pass, how many passes a gradient goes back through)
@@ -94,7 +103,10 @@ class Fitted(Prior):
         raise TypeError(f"{self!r} stands alone: it has no strength, and there is no sum of a fitted network and "
                         "another prior")
 
-    __mul__ = __rmul__ = __add__ = __matmul__ = _alone
+    __mul__: Any = _alone
+    __rmul__: Any = _alone
+    __add__: Any = _alone
+    __matmul__: Any = _alone
 
 
 @dataclass(frozen=True, repr=False)
@@ -145,7 +157,7 @@ class Fit(Solver):
     averages = False
     interruptible = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("steps", "patience"):
             if getattr(self, name) is not None:
                 _check.integer(name, getattr(self, name), low=1)
@@ -155,10 +167,10 @@ class Fit(Solver):
         _check.number("slack", self.slack, low=0, allow_none=True)
         _check.number("keep", self.keep, low=0, high=1, allow_none=True)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return _check.called(self)
 
-    def init(self, problem, x0=None):
+    def init(self, problem: Problem, x0: Any = None) -> State:
         prior = problem.prior
         if not isinstance(prior, Fitted):
             raise ValueError(f"Fit is for priors that are fitted to the data, such as pi.Untrained(...), {prior!r} is "
@@ -178,7 +190,7 @@ class Fit(Solver):
                 "images": backend.namespace(x).stack([x] * task.runs)}
         return State(x, aux=aux)
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: State) -> State:
         if not state.aux:
             return state.next(state.x, 0.0)
         if int(state.aux["seed"]) != problem.prior.seed:
@@ -204,7 +216,7 @@ class Fit(Solver):
         left = 1 - aux["since"] / patience
         return state.next(x, float(left.max()) if np.isfinite(aux["loss"]).all() else math.inf, **aux)
 
-    def _towards(self, task, run, x, part) -> dict:
+    def _towards(self, task, run, x, part) -> dict[str, Any]:
         """The state of Adam after the steps towards a first image."""
         module = task.module(run)
         loss = self._low(module, lambda t: task.towards(run, x))
@@ -240,7 +252,7 @@ class Fit(Solver):
                     return
         aux["since"][run] += 1
 
-    def failure(self, state):
+    def failure(self, state: State) -> Any:
         if not state.aux:
             return None
         loss, first, score = (backend.to_numpy(state.aux[n]) for n in ("loss", "first", "score"))
@@ -248,12 +260,12 @@ class Fit(Solver):
             return "diverged"
         return "nonfinite" if np.isnan(score).any() else None
 
-    def tells(self, state):
+    def tells(self, state: State) -> Any:
         """The loss over the samples that are fitted, the error on those held back, its best so far."""
         names = (("loss", "loss"), ("heldback", "score"), ("best", "best"))
         return {n: float(backend.to_numpy(state.aux[k]).mean()) for n, k in names if k in state.aux}
 
-    def finish(self, problem):
+    def finish(self, problem: Problem) -> Any:
         """The task holds the data several times: a result need not keep it."""
         vars(problem).pop("_fitted", None)
 
@@ -269,7 +281,7 @@ class Fit(Solver):
         return made
 
 
-def zero_filled(A, AHy):
+def zero_filled(A: Any, AHy: Any):
     """s A^H y with the real s at which it agrees best with y, whatever the size of the maps."""
     size = backend.real(backend.norm(A(AHy)))
     return AHy * (backend.real(backend.norm(AHy)) / size) ** 2 if size > 0 else AHy

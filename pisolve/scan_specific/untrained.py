@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from pisolve.nets.decoders import ConvDecoder
 from pisolve.nets.reconstruction import held_out_samples, normalised
 from pisolve.nets.store import ARCHITECTURES
 from pisolve.priors import Prior
+from pisolve.problem import Problem
 from pisolve.scan_specific.fit import Fitted, Task, zero_filled
 from pisolve.solvers import solve
 
@@ -65,25 +68,30 @@ class Untrained(Fitted):
         done = pi.recon(scan, pi.Untrained(start=1e-3 * pi.TV()))
     """
 
-    def __init__(self, network=None, *, holdback: float = 0.05, runs: int = 3, seed: int = 0,
+    network: Any
+    holdback: float | None
+    runs: int | None
+    seed: int | None
+
+    def __init__(self, network: Any = None, *, holdback: float = 0.05, runs: int = 3, seed: int = 0,
                  start: Prior | str | None = None):
         with torch.random.fork_rng(devices=[]):  # weights made here are not used, and cost the caller no random number
             network = ConvDecoder() if network is None else network
             ours = ARCHITECTURES.get(type(network).__name__) is type(network)
-            self.network = describe(network) if ours else network
+            self.network: Any = describe(network) if ours else network
             if isinstance(network, dict):
                 network = as_network("network", network)
         if not isinstance(network, torch.nn.Module) or not callable(getattr(network, "latent", None)):
             raise TypeError("network must be a pi.nets.ConvDecoder(), or a torch module with latent(shape, rng) and "
                             f"forward(z, shape), got {_check.brief(network)}")
-        self.holdback = _check.number("holdback", holdback, low=0, high=0.5, strict=True)
+        self.holdback: float | None = _check.number("holdback", holdback, low=0, high=0.5, strict=True)
         self.runs, self.seed = _check.integer("runs", runs, low=1), _check.integer("seed", seed, low=0)
         self.start = _start(start)
 
-    def task(self, problem):
+    def task(self, problem: Problem) -> Any:
         return _Fitting(self, problem)
 
-    def rehearsal(self, shape):
+    def rehearsal(self, shape: Sequence[int]) -> Any:
         module = self.fresh(0)
         return module, module.latent(shape, np.random.default_rng(0)), lambda z: module(z, shape), 1
 
@@ -95,7 +103,7 @@ class Untrained(Fitted):
             torch.manual_seed(self.seed + run)
             return as_network("network", self.network)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name = self.network["architecture"] if isinstance(self.network, dict) else type(self.network).__name__
         start = "" if self.start is None else f", start={self.start!r}"
         return f"Untrained({name}, runs={self.runs}{start})"

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from pisolve import _check, backend
+from pisolve._types import Seed
 from pisolve.backend import adam
 from pisolve.linops import as_torch
 from pisolve.nets import store
 from pisolve.nets.reconstruction import held_out_samples, normalised
 from pisolve.nets.unrolled import Unrolled
 from pisolve.priors import PnP
+from pisolve.problem import Problem
 from pisolve.scan_specific.fit import Fitted, Task
+from pisolve.solvers import State
 
 # eight steps of accelerated fixed-point RED, from a level that removes aliasing to one of noise; see docs/networks.md
 _UNROLLED = {"solver": {"name": "DataProx", "rho": 0.2, "momentum": True, "restart": False, "inner": 6},
@@ -59,16 +64,23 @@ class ZeroShot(Fitted):
         done = pi.recon(scan, pi.ZeroShot("modl-brain"), max_iter=20)
     """
 
-    def __init__(self, network=None, *, splits: int = 25, rho: float = 0.4, validation: float = 0.2, seed: int = 0):
-        self.seed = _check.integer("seed", seed, low=0)
-        self.network = DEFAULT if network is None else network
+    seed: int | None
+    network: Any
+    splits: int | None
+    rho: float | None
+    validation: float | None
+
+    def __init__(self, network: Any = None, *, splits: int = 25, rho: float = 0.4, validation: float = 0.2,
+                 seed: int = 0):
+        self.seed: int | None = _check.integer("seed", seed, low=0)
+        self.network: Any = DEFAULT if network is None else network
         module = self.fresh()
         if not getattr(module, "needs_maps", False) or next(module.parameters(), None) is None:
             raise TypeError("network must be called net(A, y) and have weights, such as pi.nets.Unrolled(...), got "
                             f"{_check.brief(module)}")
-        self.splits = _check.integer("splits", splits, low=1)
-        self.rho = _check.number("rho", rho, low=0, high=0.9, strict=True)
-        self.validation = _check.number("validation", validation, low=0, high=0.9, strict=True)
+        self.splits: int | None = _check.integer("splits", splits, low=1)
+        self.rho: float | None = _check.number("rho", rho, low=0, high=0.9, strict=True)
+        self.validation: float | None = _check.number("validation", validation, low=0, high=0.9, strict=True)
 
     def fresh(self) -> torch.nn.Module:
         """The network before the first step, its weights to be fitted."""
@@ -87,12 +99,12 @@ class ZeroShot(Fitted):
             raise TypeError(f"network must be an unrolled network, its name, or a PnP prior, got {_check.brief(given)}")
         return module.requires_grad_(True)
 
-    def rehearsal(self, shape):
+    def rehearsal(self, shape: Sequence[int]) -> Any:
         module = self.fresh()
         one = torch.zeros(shape, dtype=torch.complex64)
         return module, one, lambda x: module.regularise(x, 0), getattr(module, "iterations", 0)
 
-    def adapted(self, state) -> torch.nn.Module:
+    def adapted(self, state: State) -> torch.nn.Module:
         """The network with the weights whose image a fit ended with, for other slices of the scan, say.
 
         Args:
@@ -102,10 +114,10 @@ class ZeroShot(Fitted):
         adam.put(module, backend.to_numpy(state.aux["chosen"])[0])
         return module.eval().requires_grad_(False)
 
-    def task(self, problem):
+    def task(self, problem: Problem) -> Any:
         return _Training(self, problem)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         given = self.network
         name = given["architecture"] if isinstance(given, dict) else repr(given) if isinstance(
             given, str | PnP) else type(given).__name__
@@ -126,7 +138,8 @@ def _unrolled(prior: PnP) -> Unrolled:
                     sigma=(max(first, last), last), channels=D.channels, noise_input=D.noise_input)
 
 
-def three_way(mask: np.ndarray, *, splits: int, rho: float, validation: float, seed=0):
+def three_way(mask: np.ndarray, *, splits: int, rho: float, validation: float, seed: Seed = 0) -> tuple[np.ndarray,
+              list[tuple[np.ndarray, np.ndarray]]]:
     """(Gamma, [(Theta_1, Lambda_1), ...]) of a sampling mask (ky, kx): disjoint, each triple covering the mask.
 
     Gamma and Lambda_k are drawn evenly, without the 4 x 4 samples about the centre.

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from pisolve import _check
 from pisolve.io import mrd_wire as wire
@@ -32,7 +33,7 @@ class Server:
         address: (host, port) that it is bound to.
     """
 
-    def __init__(self, recipe, *, host: str = "localhost", port: int = PORT, connections: int = 4,
+    def __init__(self, recipe: Any, *, host: str = "localhost", port: int = PORT, connections: int = 4,
                  limits: wire.Limits | None = None, whole: bool = False, style: Style | None = None,
                  tell: Callable[[str], None] = lambda text: None):
         _check.extra("ismrmrd", "mrd")
@@ -119,7 +120,7 @@ class Server:
         self._thread.join(_END + 1)
 
 
-def serve(recipe=None, *, host: str = "localhost", port: int = PORT, connections: int = 4, seconds: float = 60.0,
+def serve(recipe: Any = None, *, host: str = "localhost", port: int = PORT, connections: int = 4, seconds: float = 60.0,
           total: float = 3600.0, size: int | None = None, readouts: int = 1 << 22, whole: bool = False,
           component: str = "magnitude", pixels: str = "float", tell: Callable[[str], None] = print) -> None:
     """Serve reconstructions beside a scanner, by ISMRMRD's messages, until Ctrl-C: readouts in, images out.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -35,13 +36,13 @@ class Signal:
     clock: str
     least: int
     longest: float
-    fit: Callable
-    model: Callable
-    start: Callable | None = None
-    shown: tuple | None = None
+    fit: Callable[..., Any]
+    model: Callable[..., Any]
+    start: Callable[..., Any] | None = None
+    shown: tuple[Any, ...] | None = None
 
 
-def named(signal, *, field_strength: float | None = None) -> Signal:
+def named(signal: Any, *, field_strength: float | None = None) -> Signal:
     """A word, a `Model` or a `Signal` as a `Signal`.
 
     Args:

@@ -25,9 +25,9 @@ class Dictionary:
     """
 
     atoms: np.ndarray
-    values: dict = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         atoms = backend.to_numpy(_check.array("atoms", self.atoms, ndim=2, complex_=False, nonzero=True))
         values = {name: np.asarray(v, float) for name, v in self.values.items()}
         for name, v in values.items():
@@ -36,7 +36,7 @@ class Dictionary:
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "values", values)
 
-    def compress(self, basis: ArrayLike) -> Dictionary:
+    def compress(self, basis: Any) -> Dictionary:
         """The dictionary of coefficients Phi^+ d, to be matched with coefficient images."""
         vectors = checked_basis(basis)
         if len(vectors) != self.atoms.shape[1]:
@@ -44,7 +44,7 @@ class Dictionary:
         return replace(self, atoms=self.atoms @ np.linalg.pinv(vectors).T)
 
 
-def dictionary(simulate: Any, **values) -> Dictionary:
+def dictionary(simulate: Any, **values: Any) -> Dictionary:
     """The signals of all combinations of some values.
 
     Args:
@@ -124,7 +124,7 @@ class Match:
         index: which signal, -1 where an image is zero.
     """
 
-    values: dict
+    values: dict[str, Any]
     amplitude: object
     correlation: object
     index: object

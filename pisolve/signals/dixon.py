@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check, backend
+from pisolve._types import ArrayLike, Numbers
 from pisolve.calib import field_map
 from pisolve.signals._times import checked_times
 from pisolve.signals.fit import fit
@@ -23,7 +25,7 @@ _HOME = 2e-3  # of the misfit: what a pixel's field costs at the end of the rang
 _TELLS = 0.05  # of the fat fraction
 
 
-def fat(times, field_strength: float, peaks=PEAKS) -> np.ndarray:
+def fat(times: Numbers, field_strength: float, peaks: Any = PEAKS) -> np.ndarray:
     """The signal of fat, which turns against water: c(t) = sum_p share_p exp(2 pi i gamma B0 ppm_p t)."""
     ppm, share = (np.asarray(p, float).ravel() for p in peaks)
     if ppm.shape != share.shape or not np.isfinite([*ppm, *share]).all() or not share.sum() > 0:
@@ -35,13 +37,13 @@ def fat(times, field_strength: float, peaks=PEAKS) -> np.ndarray:
 class Fatty:
     """The signal ((1 - q) + q c(t)) exp(2 pi i f t - t / T2*) and its derivatives."""
 
-    def __init__(self, field_strength: float, peaks=PEAKS):
+    def __init__(self, field_strength: float, peaks: Any = PEAKS):
         self.field_strength, self.peaks = field_strength, peaks
 
-    def __call__(self, t, q, t2, f):
+    def __call__(self, t: Any, q: Any, t2: Any, f: Any):
         return (1 + q * (self._fat(t) - 1)) * np.exp((2j * np.pi * f - 1 / t2) * t)
 
-    def slope(self, t, q, t2, f):
+    def slope(self, t: Any, q: Any, t2: Any, f: Any):
         """d / d q, d / d T2*, d / d f."""
         turn, c = np.exp((2j * np.pi * f - 1 / t2) * t), self._fat(t)
         s = (1 + q * (c - 1)) * turn
@@ -51,7 +53,8 @@ class Fatty:
         return fat(t.ravel(), self.field_strength, self.peaks).reshape(t.shape)
 
 
-def water_fat_model(field_strength: float, span: float, low: float = 2e-3, high: float = 0.5, peaks=PEAKS) -> Model:
+def water_fat_model(field_strength: float, span: float, low: float = 2e-3, high: float = 0.5,
+                    peaks: Any = PEAKS) -> Model:
     """a ((1 - q) + q c(t)) exp(2 pi i f t - t / T2*), c the signal of fat; f near 0."""
     signal = Fatty(field_strength, peaks)
     return Model(signal, (Parameter("fat_fraction", "", -0.2, 1.2, (0.02, 0.3, 0.6, 0.95), _TELLS),
@@ -60,8 +63,8 @@ def water_fat_model(field_strength: float, span: float, low: float = 2e-3, high:
                                     0.05 / span)), signal.slope, least=3, longest=GRADIENT, clock="echo_times")
 
 
-def water_fat(images, echo_times, *, field_strength: float, axis: int = 0, noise: float | None = None, peaks=PEAKS,
-              smooth: bool = True) -> Maps:
+def water_fat(images: ArrayLike, echo_times: Numbers, *, field_strength: float, axis: int = 0,
+              noise: float | None = None, peaks: Any = PEAKS, smooth: bool = True) -> Maps:
     """Fat fraction, T2* and the field from three gradient echoes or more.
 
         x_e = a ((1 - q) + q c(TE_e)) exp(2 pi i f TE_e - TE_e / T2*)
@@ -102,7 +105,8 @@ def water_fat(images, echo_times, *, field_strength: float, axis: int = 0, noise
     return replace(maps, values=maps.values | {"frequency": (maps.values["frequency"] + rough).astype(np.float32)})
 
 
-def b0(images, echo_times, *, axis: int = 0, noise: float | None = None, smooth: float = 0.0) -> Maps:
+def b0(images: ArrayLike, echo_times: Numbers, *, axis: int = 0, noise: float | None = None,
+       smooth: float = 0.0) -> Maps:
     """The field in Hz: how fast the phase turns from echo to echo, unwrapped over space; magnitudes are free.
 
     `calib.field_map` with error bars: the variance of f is noise^2 / (4 pi^2 sum_e |x_e|^2 (TE_e - mean)^2), the mean

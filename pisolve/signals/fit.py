@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from pisolve import _check, backend
-from pisolve._types import ArrayLike
+from pisolve._types import ArrayLike, Numbers
 from pisolve.signals._times import checked_times
 from pisolve.signals.maps import Maps
 from pisolve.signals.model import SHARE as _SHARE
@@ -114,7 +114,7 @@ def covariance(hessian):
     return np.where(good[:, None], inverse, np.inf).T
 
 
-def fit(model: Model, images: ArrayLike, times: ArrayLike, *, axis: int = 0, noise: float | None = None,
+def fit(model: Model, images: ArrayLike, times: Numbers, *, axis: int = 0, noise: float | None = None,
         name: str = "times") -> Maps:
     """Maps of a signal model from a series of images, pixel by pixel.
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 
 from pisolve import _axes, _check, backend
+from pisolve._types import ArrayLike, Numbers
 from pisolve.linops import gradient, opnorm
-from pisolve.priors import Quadratic, Tikhonov
+from pisolve.priors import Prior, Quadratic, Tikhonov
 from pisolve.signals._linearised import Linearised, Pixelwise
 from pisolve.signals._named import named
 from pisolve.signals._times import checked_times
 from pisolve.signals.dictionary import basis
 from pisolve.signals.fit import TimesWarning, covariance, starts, tell_apart
 from pisolve.signals.maps import Maps
+from pisolve.signals.model import Model
 from pisolve.signals.subspace import encoding
-from pisolve.solvers import CG, solve
+from pisolve.solvers import CG, Solver, solve
 
 _HALVINGS = 8  # of a step that does not go down
 _PLAIN = 50  # iterations of the images of the start
@@ -29,12 +32,12 @@ _EDGE = 1e-6  # of u: how near the end of its range a parameter is not determine
 class GaussNewton:
     """1/2 ||A F(x) - y||^2 + g(x) and its iteration, for a chart of F: `value`, `slopes`, `real` and `clipped`."""
 
-    def __init__(self, A, y, chart, prior, damping, max_iter, solver):
+    def __init__(self, A: Any, y: ArrayLike, chart: Any, prior: Prior, damping: Any, max_iter: Any, solver: Solver):
         self.A, self.y, self.model, self.prior, self.solver = A, y, chart, prior, solver
         self.damping = _check.number("damping", damping, low=0)
         self.max_iter = _check.integer("max_iter", max_iter, low=1)
 
-    def iterate(self, first, iterations: int):
+    def iterate(self, first: Any, iterations: int):
         """The last of all iterates."""
         x = first
         for n in range(iterations):
@@ -45,12 +48,12 @@ class GaussNewton:
         parts = [p for p in (self.prior, pull) if p is not None]
         return sum(parts[1:], parts[0]) if parts else None
 
-    def linearised(self, x):
+    def linearised(self, x: ArrayLike):
         """(B, what is left of y for B x to explain)."""
         B = Linearised(self.A, self.model.slopes(x), getattr(self.model, "real", None))
         return B, self.y - self.A(self.model.value(x)) + B(x)
 
-    def step(self, x, pull):
+    def step(self, x: ArrayLike, pull: Any):
         """The next x, with the prior and what pulls towards the start."""
         g = self._with(pull)
         B, left = self.linearised(x)
@@ -65,7 +68,7 @@ class GaussNewton:
                 return tried
         return x
 
-    def objective(self, x, g) -> float:
+    def objective(self, x: ArrayLike, g: Any) -> float:
         """1/2 ||A F(x) - y||^2 + g(x), infinite where it is not finite."""
         with np.errstate(over="ignore", invalid="ignore"):
             frames = self.model.value(x)
@@ -74,7 +77,7 @@ class GaussNewton:
             value = 0.5 * float(backend.norm(self.A(frames) - self.y)) ** 2 + (0.0 if g is None else g.value(x))
         return value if np.isfinite(value) else float("inf")
 
-    def spread(self, x, noise: float, replicas: int, seed: int, pull):
+    def spread(self, x: ArrayLike, noise: float, replicas: int, seed: int, pull: Any):
         """The standard deviation of x: linearised problems at x, solved with noise of their own in the data."""
         g, rng = self._with(pull), np.random.default_rng(seed)
         B, left = self.linearised(x)
@@ -89,9 +92,10 @@ class GaussNewton:
         return np.sqrt(np.maximum(squares - abs(total) ** 2 / replicas, 0) / (replicas - 1))
 
 
-def one_step(A, y, signal, times, prior=None, *, start: Maps | None = None, iterations: int = 10,
-             damping: float = 0.1, max_iter: int = 20, solver=None, noise: float | None = None, replicas: int = 0,
-             seed: int = 0, field_strength: float | None = None) -> Maps:
+def one_step(A: Any, y: ArrayLike, signal: Any, times: Numbers, prior: Prior | None = None, *,
+             start: Maps | None = None, iterations: int = 10, damping: float = 0.1, max_iter: int = 20,
+             solver: Solver | None = None, noise: float | None = None, replicas: int = 0, seed: int = 0,
+             field_strength: float | None = None) -> Maps:
     """Maps of any signal model from the k-space of all frames at once (IRGNM).
 
         minimise over x = (a, u)    1/2 ||A F(x) - y||^2 + g(x),    F_t(x) = a signal(t, p(u))
@@ -196,7 +200,7 @@ def _start(maps, model, shape, images, times):
     return np.where(all_known, maps.amplitude, best), p
 
 
-def first_maps(A, y, signal, model, times):
+def first_maps(A: Any, y: ArrayLike, signal: Any, model: Model, times: Numbers):
     """(images that a smooth prior makes of the data, maps fitted to them)."""
     names = _axes.of_linop(A)
     small = None if None in names else _subspace(model, times)

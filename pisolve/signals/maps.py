@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pisolve import figure
+from pisolve._types import PathLike
 from pisolve.io.quantity import Quantity, save_maps
 from pisolve.scan.html import page
 
@@ -28,16 +30,16 @@ class Maps:
         axes: the names of the maps' axes, such as ("slice", "y", "x"); None: not known.
     """
 
-    values: dict
-    std: dict
-    units: dict
-    mask: dict
+    values: dict[str, Any]
+    std: dict[str, Any]
+    units: dict[str, Any]
+    mask: dict[str, Any]
     amplitude: np.ndarray
     noise: float | None
     misfit: np.ndarray
     axes: tuple[str, ...] | None = None
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         return self.values[name]
 
     def quantities(self) -> dict[str, Quantity]:
@@ -45,7 +47,8 @@ class Maps:
         std = {n: s for n, s in self.std.items() if np.isfinite(s).any()}
         return {n: Quantity(v, self.units[n], std.get(n)) for n, v in self.values.items()}
 
-    def save(self, path, *, meta: dict | None = None, recipe=None, told: dict | None = None) -> list[Path]:
+    def save(self, path: PathLike, *, meta: dict[str, Any] | None = None, recipe: Any = None,
+             told: dict[str, Any] | None = None) -> list[Path]:
         """Write the maps, see `io.save_maps`, or draw them.
 
         Args:
@@ -66,7 +69,7 @@ class Maps:
         return save_maps(path, self.quantities(), amplitude=self.amplitude * known, axes=self.axes, meta=meta,
                          recipe=recipe, told=told)
 
-    def plot(self, *, path=None, slice=None, title: str = ""):
+    def plot(self, *, path: PathLike | None = None, slice: int | None = None, title: str = "") -> Any:
         """Draw each map above its standard deviation, with a bar in its unit; what is not determined is black.
 
         Args:
@@ -103,5 +106,5 @@ class Maps:
 
         return page(repr(self), self.rows(), planes(self))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Maps({', '.join(self.values)}; shape {self.amplitude.shape})"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pisolve import _check
-from pisolve._types import ArrayLike
+from pisolve._types import ArrayLike, Numbers
 
 GRADIENT = 0.5  # s: no gradient echo is later; a later one is taken for milliseconds
 SHARE = 0.3  # of a map's value: a larger standard deviation does not determine it
@@ -36,11 +36,11 @@ class Parameter:
     unit: str
     low: float
     high: float
-    start: tuple | None = None
+    start: tuple[Any, ...] | None = None
     tells: float | None = None
     scale: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise ValueError(f"a parameter's name is {_check.brief(self.name)}: one word is needed, such as 't2'")
         numbers = [getattr(self, n) for n in ("low", "high", "tells", "scale")]
@@ -105,14 +105,14 @@ class Model:
         maps = pi.signals.fit(model, images, times)
     """
 
-    signal: Callable
-    parameters: tuple
-    derivative: Callable | None = None
+    signal: Callable[..., Any]
+    parameters: tuple[Any, ...]
+    derivative: Callable[..., Any] | None = None
     least: int | None = None
     longest: float = 2.0
     clock: str = "times"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         wrong = [p for p in self.parameters if not hasattr(p, "logarithmic")]
         if wrong or not self.parameters:
             raise TypeError(f"parameters must be of pi.signals.Parameter, got {_check.brief(self.parameters)}")
@@ -124,7 +124,7 @@ class Model:
         object.__setattr__(self, "parameters", tuple(self.parameters))
         object.__setattr__(self, "least", len(self.parameters) + 1 if self.least is None else self.least)
 
-    def value(self, times: ArrayLike, p: ArrayLike) -> np.ndarray:
+    def value(self, times: Numbers, p: ArrayLike) -> np.ndarray:
         """The signal (time, pixel) of parameters p (parameter, pixel)."""
         if self.derivative is not None:
             return self.signal(times[:, None], *p)
@@ -132,7 +132,7 @@ class Model:
 
         return self.signal(torch.from_numpy(times)[:, None], *torch.from_numpy(p)).numpy()
 
-    def both(self, times: ArrayLike, p: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def both(self, times: Numbers, p: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """The signal (time, pixel) and its derivatives (parameter, time, pixel)."""
         if self.derivative is not None:
             s = self.signal(times[:, None], *p)

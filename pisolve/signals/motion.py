@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from pisolve import _axes, _check, backend
+from pisolve._types import ArrayLike
 from pisolve.linops import Linop, rigid
 from pisolve.linops.base import Adjoint
+from pisolve.priors import Prior
 from pisolve.solvers import CG, solve
 
 _STEP = 1e-2  # pixels, and degrees, of the differences that are the derivatives
@@ -41,7 +44,8 @@ class Motion:
     found: bool
 
 
-def motion(A, y, prior=None, *, turns: int = 8, max_iter: int = 10, rotation: bool = True) -> Motion:
+def motion(A: Any, y: ArrayLike, prior: Prior | None = None, *, turns: int = 8, max_iter: int = 10,
+           rotation: bool = True) -> Motion:
     """The rigid motion between the states of a scan, together with the image.
 
         minimise over x, d, a    1/2 sum_s ||A_s T(d_s, a_s) x - y_s||^2 + g(x)
@@ -128,12 +132,12 @@ def _halved(p, step, x, image, misfit):
 class Windowed(Linop):
     """W A, W real over the samples of each coil: y -> w y."""
 
-    def __init__(self, A, w):
+    def __init__(self, A: Any, w: Any):
         self.A, self._w = A, backend.Constant(w)
         super().__init__(A.oshape, A.ishape, repr_str="Windowed")
         self.iaxes, self.oaxes = A.iaxes, A.oaxes
 
-    def window(self, y):
+    def window(self, y: ArrayLike):
         """w y."""
         return self._w.like(y, _check.real_name(y)) * y
 

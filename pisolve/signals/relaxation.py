@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check, backend
-from pisolve._types import ArrayLike
+from pisolve._types import ArrayLike, Numbers
 from pisolve.signals._times import checked_times
 from pisolve.signals.fit import Maps, fit
 from pisolve.signals.model import GRADIENT, decay_model, inversion_model, look_locker_model, turning_model
@@ -31,8 +32,8 @@ def _range(name, given):
     return low, high
 
 
-def t2(images: ArrayLike, echo_times: ArrayLike, *, axis: int = 0, noise: float | None = None,
-       range: tuple | None = None) -> Maps:
+def t2(images: ArrayLike, echo_times: Numbers, *, axis: int = 0, noise: float | None = None,
+       range: tuple[Any, ...] | None = None) -> Maps:
     """T2 in s of spin echoes: x_e = a exp(-TE_e / T2).
 
     Args:
@@ -56,8 +57,8 @@ def t2(images: ArrayLike, echo_times: ArrayLike, *, axis: int = 0, noise: float 
     return fit(decay_model("t2", *_range("t2", range)), images, echo_times, axis=axis, noise=noise, name="echo_times")
 
 
-def t2star(images: ArrayLike, echo_times: ArrayLike, *, axis: int = 0, noise: float | None = None,
-           range: tuple | None = None) -> Maps:
+def t2star(images: ArrayLike, echo_times: Numbers, *, axis: int = 0, noise: float | None = None,
+           range: tuple[Any, ...] | None = None) -> Maps:
     """T2* in s of gradient echoes, and of complex images the frequency: x_e = a exp((2 pi i f - 1 / T2*) TE_e).
 
     f is known up to whole turns from echo to echo where these are evenly spaced, else it is looked for within 1.5 turns
@@ -107,8 +108,8 @@ def _loudest(y, times):
     return grid[np.concatenate(best)].reshape(y.shape[1:])
 
 
-def t1_ir(images: ArrayLike, inversion_times: ArrayLike, *, axis: int = 0, noise: float | None = None,
-          range: tuple | None = None) -> Maps:
+def t1_ir(images: ArrayLike, inversion_times: Numbers, *, axis: int = 0, noise: float | None = None,
+          range: tuple[Any, ...] | None = None) -> Maps:
     """T1 in s after an inversion: x_i = a (1 - k exp(-TI_i / T1)).
 
     k is 2 for a perfect inversion of full magnetisation; that it is free takes up imperfect ones, and a short
@@ -133,7 +134,8 @@ def t1_ir(images: ArrayLike, inversion_times: ArrayLike, *, axis: int = 0, noise
     return _inverted(inversion_model(*_range("t1", range)), images, inversion_times, axis, noise)
 
 
-def molli(images, inversion_times, *, axis: int = 0, noise: float | None = None, range: tuple | None = None) -> Maps:
+def molli(images: ArrayLike, inversion_times: Numbers, *, axis: int = 0, noise: float | None = None,
+          range: tuple[Any, ...] | None = None) -> Maps:
     """T1 in s of a recovery that is read while it goes on (Look-Locker, MOLLI, IR-FLASH), corrected for the reading.
 
         x_i = a (1 - k exp(-TI_i / T1*)),    T1 = T1* (k - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pisolve import _check, backend
-from pisolve._types import ArrayLike
+from pisolve._types import Numbers
 from pisolve.signals._times import checked_times
 
 
@@ -17,8 +17,8 @@ def _positive(name, x):
     return x
 
 
-def fse(t2: ArrayLike, t1: ArrayLike, *, spacing: float, echoes: int, angles: ArrayLike = 180.0,
-        b1: ArrayLike = 1.0) -> np.ndarray:
+def fse(t2: Numbers, t1: Numbers, *, spacing: float, echoes: int, angles: Numbers = 180.0,
+        b1: Numbers = 1.0) -> np.ndarray:
     """The echoes of a fast spin echo train (CPMG), by extended phase graphs.
 
     A 90 degrees pulse is followed, every `spacing`, by a refocusing pulse about the axis of the magnetisation. Between
@@ -69,7 +69,7 @@ def fse(t2: ArrayLike, t1: ArrayLike, *, spacing: float, echoes: int, angles: Ar
     return out
 
 
-def inversion_recovery(t1: ArrayLike, times: ArrayLike, *, angle: float = 180.0,
+def inversion_recovery(t1: Numbers, times: Numbers, *, angle: float = 180.0,
                        repetition: float | None = None) -> np.ndarray:
     """Magnetisation at inversion times: m(TI) = 1 - (1 - m_0 cos(angle)) exp(-TI / T1).
 
@@ -94,7 +94,7 @@ def inversion_recovery(t1: ArrayLike, times: ArrayLike, *, angle: float = 180.0,
     return 1 - (1 - before * np.cos(np.deg2rad(_check.number("angle", angle)))) * np.exp(-times / t1)
 
 
-def decay(t2: ArrayLike, times: ArrayLike, *, frequency: ArrayLike | None = None) -> np.ndarray:
+def decay(t2: Numbers, times: Numbers, *, frequency: Numbers | None = None) -> np.ndarray:
     """Decay from an excitation on: s(TE) = exp(-TE / T2), with a frequency times exp(2 pi i f TE).
 
     Args:

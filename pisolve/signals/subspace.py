@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pisolve import _axes, _check, backend
-from pisolve._types import ArrayLike, Axes
+from pisolve._types import Axes
 from pisolve.linops import Linop, SelfAdjoint
 from pisolve.linops.base import Adjoint
 from pisolve.signals._subspace_normal import SubspaceNormal
@@ -82,7 +82,7 @@ def checked_basis(basis):
     return vectors.astype("complex128" if vectors.dtype.kind == "c" else "float64")
 
 
-def subspace(basis: ArrayLike, shape: Sequence[int], *, axis: int | str = "echo", axes: Axes | None = None) -> Subspace:
+def subspace(basis: Any, shape: Sequence[int], *, axis: int | str = "echo", axes: Axes | None = None) -> Subspace:
     """Coefficient images to frames: x_t(r) = sum_k phi_tk a_k(r).
 
     Signals of all tissues that a scan may meet lie near a space of few dimensions. The unknown is then `coefficient`
@@ -157,7 +157,7 @@ class Encoding(Linop):
                            host=self.host)
 
 
-def encoding(A: Any, basis: ArrayLike, *, axis: int | str = "echo") -> Encoding:
+def encoding(A: Any, basis: Any, *, axis: int | str = "echo") -> Encoding:
     """The encoding A of frames, as one of coefficients: y = A Phi a, with Phi inside the normal operator.
 
         A^H A a = sum_c conj(S_c) F^H M F (S_c a),    M_ab(k) = sum_t conj(phi_ta) m_t(k) phi_tb

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pisolve import _axes, _check, backend
-from pisolve._types import ArrayLike
+from pisolve._types import ArrayLike, Numbers
 from pisolve.calib import field_map
 from pisolve.linops import gradient, opnorm
 from pisolve.priors import Quadratic
@@ -62,7 +62,7 @@ class Turning:
                     None, nothing)
 
 
-def t2star_kspace(A: Any, y: ArrayLike, echo_times: ArrayLike, prior: Prior | None = None, *, start: Any = None,
+def t2star_kspace(A: Any, y: ArrayLike, echo_times: Numbers, prior: Prior | None = None, *, start: Any = None,
                   iterations: int = 10, damping: float = 0.1, max_iter: int = 50, solver: Solver | None = None) -> Maps:
     """T2* and the frequency from the k-space of all echoes at once (IRGNM).
 

@@ -52,11 +52,14 @@ class Solver:
     averages = True  # whether averaged steps make sense, which recurrences of conjugate directions do not allow
     preconditions = False  # whether it takes `solve(..., preconditioner=)`
     penalised = False  # minimises another function than the problem's own
-    keeps_images, keeps_data = 0, 0  # how many arrays of the size of the image and of the data, beside the usual few
+    # how many arrays of the size of the image and of the data it keeps, beside the usual few
+    keeps_images: ClassVar[int] = 0
+    keeps_data: ClassVar[int] = 0
 
-    learnable: ClassVar[dict] = {}  # what an unrolled network learns of each step: its first value, by the state's name
+    # what an unrolled network learns of each step: its first value, by the state's name
+    learnable: ClassVar[dict[str, Any]] = {}
 
-    def gradient_weight(self, values: dict) -> Any:
+    def gradient_weight(self, values: dict[str, Any]) -> Any:
         """The weight of x - D(x) as the gradient of what a network learned, by what it learned of the step."""
         return 1.0
 
@@ -66,7 +69,7 @@ class Solver:
         """None, "nonfinite" or "diverged", of a solver that keeps its best image itself; by default `Health` judges."""
         return NotImplemented
 
-    def tells(self, state: State) -> dict:
+    def tells(self, state: State) -> dict[str, Any]:
         """What the history and the progress bar say of a state beside its residual."""
         return {}
 
@@ -78,7 +81,7 @@ class Solver:
         """How many steps before the k-th tell how fast steps shrink: more where they shrink and grow again."""
         return 10
 
-    def objective(self, problem: Problem, state: State) -> dict:
+    def objective(self, problem: Problem, state: State) -> dict[str, Any]:
         """{"objective": 1/2 ||A x - y||^2 + g(x)} where it costs next to nothing, else {}: for the history."""
         return {}
 
@@ -89,7 +92,7 @@ class Solver:
         """The same method without extrapolation, for runs in trouble."""
         return self
 
-    def certificate(self, problem: Problem, state: State) -> dict | None:
+    def certificate(self, problem: Problem, state: State) -> dict[str, Any] | None:
         """{"what", "size", "limit"} of the step beside the largest that is proven; None where any is."""
         return None
 

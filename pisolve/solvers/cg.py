@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pisolve import backend
 from pisolve._types import ArrayLike
@@ -74,7 +75,7 @@ class CG(Solver):
     def renewed(self, problem: Problem, state: State) -> State | None:
         return renewed(self, problem, state, lambda aux: aux["rr"] ** 0.5 / (aux["size"] + _TINY))
 
-    def objective(self, problem: Problem, state: State) -> dict:
+    def objective(self, problem: Problem, state: State) -> dict[str, Any]:
         """A step of length alpha lowers it by 1/2 alpha ||r||^2: no pass over the image."""
         return {"objective": real(state.aux["value"])} if "value" in state.aux else {}
 

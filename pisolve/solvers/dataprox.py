@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pisolve import backend
 from pisolve._check import integer, number
@@ -42,7 +42,7 @@ class DataProx(Solver):
         pi.solve(A, y, 0.2 * pi.RED(D, sigma=0.05), pi.DataProx(), max_iter=20)
     """
 
-    learnable = {"rho": 0.05}
+    learnable: ClassVar[dict[str, Any]] = {"rho": 0.05}
     steps = True
     rho: float | None = None
     momentum: bool = True

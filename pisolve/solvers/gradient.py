@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pisolve import backend
 from pisolve._check import dtype_name, number
@@ -83,7 +83,7 @@ class GradientDescent(Solver):
         pi.solve(A, y, 0.01 * pi.Tikhonov(), pi.GradientDescent())
     """
 
-    learnable = {"step": 1.0}
+    learnable: ClassVar[dict[str, Any]] = {"step": 1.0}
     steps = preconditions = True
     step_size: float | None = None
 
@@ -97,7 +97,7 @@ class GradientDescent(Solver):
         step = _step_size(self.step_size, problem.smoothness(problem.prior))
         return State(problem.start(x0), aux={"step": step})
 
-    def certificate(self, problem: Problem, state: State) -> dict | None:
+    def certificate(self, problem: Problem, state: State) -> dict[str, Any] | None:
         return _certificate(state, 2 / problem.smoothness(problem.prior))
 
     def step(self, problem: Problem, state: State) -> State:
@@ -136,7 +136,7 @@ class FISTA(Solver):
         pi.solve(A, y, 0.02 * pi.Wavelet(), pi.FISTA())
     """
 
-    learnable = {"step": 1.0}
+    learnable: ClassVar[dict[str, Any]] = {"step": 1.0}
     steps = preconditions = True
     step_size: float | None = None
     momentum: bool = True
@@ -156,7 +156,7 @@ class FISTA(Solver):
         Nx = problem.normal(x)
         return State(x, aux={"old": x, "Nx": Nx, "Nold": Nx, "t": 1.0, "step": _step_size(self.step_size, L, math.inf)})
 
-    def certificate(self, problem: Problem, state: State) -> dict | None:
+    def certificate(self, problem: Problem, state: State) -> dict[str, Any] | None:
         if self.backtracking:
             return None
         return _certificate(state, (1 if self.momentum else 2) / problem.smoothness(problem.forms[0]))
@@ -247,7 +247,7 @@ class POGM(Solver):
         x = problem.start(x0)
         return State(x, aux={"y": x, "t": 1.0, "step": step})
 
-    def certificate(self, problem: Problem, state: State) -> dict | None:
+    def certificate(self, problem: Problem, state: State) -> dict[str, Any] | None:
         return _certificate(state, 1 / (problem.lipschitz + problem.forms[0].lipschitz))
 
     def memory(self, k: int) -> int:

@@ -23,7 +23,7 @@ class Sampler:
     first: float = 0.5
     last: float = 0.01
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         integer("levels", self.levels, low=2)
         number("last", self.last, low=0, strict=True)
         number("first", self.first, low=self.last, strict=True)
@@ -32,7 +32,7 @@ class Sampler:
         """The levels."""
         return [float(s) for s in np.geomspace(self.first, self.last, self.levels)]
 
-    def draw(self, problem, score, noise: float, rng):
+    def draw(self, problem: Problem, score: Any, noise: float, rng: Any) -> Any:
         """One image drawn from the posterior.
 
         Args:
@@ -130,7 +130,7 @@ class SplitGibbs(Sampler):
     spread: float = 0.0
     inner: int = 15
 
-    def draw(self, problem: Problem, score: Any, noise: ArrayLike, rng: Any) -> Any:
+    def draw(self, problem: Problem, score: Any, noise: float, rng: Any) -> Any:
         integer("steps", self.steps, low=1)
         integer("inner", self.inner, low=1)
         number("spread", self.spread, low=0, high=1)
@@ -182,7 +182,7 @@ class Langevin(Sampler):
     steps: int = 4
     step: float = 0.4
 
-    def draw(self, problem: Problem, score: Any, noise: ArrayLike, rng: Any) -> Any:
+    def draw(self, problem: Problem, score: Any, noise: float, rng: Any) -> Any:
         integer("steps", self.steps, low=1)
         number("step", self.step, low=0, high=2, strict=True)
         x, L = problem.AHy + self.first * normal(problem.AHy, rng), problem.lipschitz
@@ -214,13 +214,13 @@ def _white(problem, rng):
     return problem.A.H(normal(problem.y, rng)), normal(problem.AHy, rng)
 
 
-def normal(x, rng):
+def normal(x: ArrayLike, rng: Any):
     """White noise of the shape, kind and precision of x, its real and imaginary part of standard deviation 1."""
     n = rng.standard_normal((2, *x.shape))
     return backend.like((n[0] + 1j * n[1]).astype(dtype_name(x)), x)
 
 
-def draws(problem: Problem, score: Any, sampler: Sampler, *, noise: float, n: int, seed: Seed = 0) -> list:
+def draws(problem: Problem, score: Any, sampler: Sampler, *, noise: float, n: int, seed: Seed = 0) -> list[Any]:
     """n images drawn from the posterior; the k-th is the same whatever n.
 
     Args:

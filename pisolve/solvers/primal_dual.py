@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from pisolve import backend
 from pisolve._check import dtype_name, number
@@ -64,7 +65,7 @@ class PDHG(Solver):
         pi.solve(A, y, 0.02 * pi.TV(), pi.PDHG(), max_iter=300)
     """
 
-    learnable = {"sigma": 0.1, "tau": None}
+    learnable: ClassVar[dict[str, Any]] = {"sigma": 0.1, "tau": None}
     preconditions = True
     sigma: float | None = None
     tau: float | None = None
@@ -108,7 +109,7 @@ class PDHG(Solver):
     def memory(self, k: int) -> int:
         return half_a_run(k)
 
-    def certificate(self, problem: Problem, state: State) -> dict | None:
+    def certificate(self, problem: Problem, state: State) -> dict[str, Any] | None:
         if self.backtracking:
             return None
         if "t" in state.aux:  # tau is that of the theorem

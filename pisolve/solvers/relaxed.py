@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pisolve._check import brief, is_array, number
 from pisolve._types import ArrayLike
@@ -52,5 +53,5 @@ class Relaxed(Solver):
         aux = {n: (1 - w) * state.aux[n] + w * v if is_array(v) and v.shape else v for n, v in new.aux.items()}
         return state.next((1 - w) * state.x + w * new.x, new.residual, **aux)
 
-    def certificate(self, problem: Problem, state: State) -> dict | None:
+    def certificate(self, problem: Problem, state: State) -> dict[str, Any] | None:
         return self.solver.calm().certificate(problem, state)

@@ -54,7 +54,7 @@ class Result:
     solver: Solver
     problem: Problem = field(repr=False)
 
-    def report(self, *, noise: float | None = None, show: bool = True) -> dict:
+    def report(self, *, noise: float | None = None, show: bool = True) -> dict[str, Any]:
         """What the run did and how far its result can be trusted, see `solvers.report.report`."""
         return report(self, noise=noise, show=show)
 
@@ -74,7 +74,7 @@ class Result:
         rows = [("status", self.status), ("iterations", self.state.k), ("solver", repr(self.solver))]
         return page(f"Result {tuple(x.shape)}", rows, planes(x, names))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (f"Result({self.status} after {self.state.k} iterations of {self.solver}, "
                 f"residual {real(self.state.residual):.2e})")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from pisolve import backend
 from pisolve._check import integer, number
@@ -101,7 +102,7 @@ class ADMM(Solver):
         pi.solve(A, y, 0.02 * pi.TV(), pi.ADMM(rho=0.5, inner=5))
     """
 
-    learnable = {"rho": 0.05, "eta": 1.0}
+    learnable: ClassVar[dict[str, Any]] = {"rho": 0.05, "eta": 1.0}
     rho: float | None = None
     inner: int = 10
     relaxation: float | None = None
@@ -165,7 +166,7 @@ class HQS(Solver):
     """
 
     penalised = True
-    learnable = {"rho": 0.05}
+    learnable: ClassVar[dict[str, Any]] = {"rho": 0.05}
     rho: float | None = None
     ratio: float = 100.0
     iterations: int = 10

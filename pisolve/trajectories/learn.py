@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -31,15 +32,15 @@ class Learned:
     coord: np.ndarray
     network: object
     losses: tuple[float, ...]
-    check: dict
-    state: dict = field(repr=False)
+    check: dict[str, Any]
+    state: dict[str, Any] = field(repr=False)
 
 
 def learn(coord: ArrayLike, images: ArrayLike, fov: float | Sequence[float], dwell: float, *,
-          network: Callable | None = None, mps: ArrayLike | None = None, gmax: float = 40e-3, smax: float = 180.0,
-          noise: float = 0.0, knots: int | None = None, steps: int = 300, move: float = 0.3, lr: float = 1e-3,
-          batch_size: int = 1, loss: Callable | None = None, seed: int = 0, state: dict | None = None,
-          callback: Callable | None = None) -> Learned:
+          network: Callable[..., Any] | None = None, mps: ArrayLike | None = None, gmax: float = 40e-3,
+          smax: float = 180.0, noise: float = 0.0, knots: int | None = None, steps: int = 300, move: float = 0.3,
+          lr: float = 1e-3, batch_size: int = 1, loss: Callable[..., Any] | None = None, seed: int = 0,
+          state: dict[str, Any] | None = None, callback: Callable[..., Any] | None = None) -> Learned:
     """Shots, and a network if there is one, for which the images come out best: PILOT.
 
         minimise over k and theta   mean_x ||R_theta(A_k, A_k x + n) - x||^2 / ||x||^2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def shots(coord) -> np.ndarray:
 
 
 def check(coord: ArrayLike, fov: float | Sequence[float], dwell: float, *, gmax: float = 40e-3,
-          smax: float = 180.0) -> dict:
+          smax: float = 180.0) -> dict[str, Any]:
     """The gradients and slew rates of a trajectory, and whether a scanner can play it.
 
         G = k' / gamma,    S = k'' / gamma,    by differences along the samples of each shot

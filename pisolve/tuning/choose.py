@@ -31,7 +31,7 @@ from pisolve.tuning.strength import checked, family
 FOLDS, SHARE = 3, 0.25  # holdout
 
 
-@renamed(method="criterion")
+@renamed(method="criterion", espirit="maps")
 def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", strengths: Any = None,
          solver: Solver | None = None, noise: float | None = None, reference: Any = None, max_iter: int = 100,
          tol: float = 1e-4, seed: int = 0, refine: int = 4, slice: int | None = None, maps: Maps | None = None,

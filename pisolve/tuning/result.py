@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pisolve import _check
 from pisolve._types import PathLike
@@ -35,12 +36,12 @@ class Tuning:
 
     prior: Prior
     strength: float
-    curve: tuple
+    curve: tuple[Any, ...]
     criterion: str
     label: str
     kind: str
     status: str = "ok"
-    warnings: tuple = ()
+    warnings: tuple[Any, ...] = ()
     noise: float | None = None
     seconds: float = 0.0
 
@@ -49,7 +50,7 @@ class Tuning:
         """Whether the strength is where the criterion wants it."""
         return self.status == "ok"
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for `json`: all but the prior, which is there as text; a failed run's score is None."""
         curve = [[s, v if math.isfinite(v) else None] for s, v in self.curve]
         return {"criterion": self.criterion, "kind": self.kind, "strength": self.strength, "prior": repr(self.prior),
@@ -81,6 +82,6 @@ class Tuning:
         with atomic(path) as temporary:
             figure.savefig(temporary, dpi=150)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (f"Tuning({self.kind}={self.strength:.3g} by {self.criterion}, {self.status}, {len(self.curve)} "
                 f"strengths from {self.curve[0][0]:.3g} to {self.curve[-1][0]:.3g})")

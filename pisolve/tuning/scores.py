@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pisolve import backend, metrics
@@ -72,13 +74,13 @@ class _Seen:
 
     def __init__(self, data: Data):
         low = data.low_resolution()
-        self.known = low is not None
+        self.known: bool = low is not None
         if self.known:
             size = abs(low)
-            self.rotation = low.conj() / backend.namespace(low).where(size > 0, size, 1)
-            self.body = data.like(metrics.body(backend.to_numpy(size)))
+            self.rotation: Any = low.conj() / backend.namespace(low).where(size > 0, size, 1)
+            self.body: Any = data.like(metrics.body(backend.to_numpy(size)))
 
-    def __call__(self, image):
+    def __call__(self, image: Any) -> Any:
         return (image * self.rotation).real * self.body if self.known else image
 
 

@@ -55,21 +55,21 @@ class Consistency(Told):
     sigma: float
     noise: str
     samples: int
-    slices: tuple = ()
+    slices: tuple[Any, ...] = ()
     expected: float | None = None
     beyond: float | None = None
-    rings: tuple = ()
-    lines: tuple = ()
+    rings: tuple[Any, ...] = ()
+    lines: tuple[Any, ...] = ()
     unit: str = "line"
     kspace: np.ndarray | None = field(default=None, repr=False)
     image: np.ndarray | None = field(default=None, repr=False)
     peak: float | None = None
-    place: tuple = ()
+    place: tuple[Any, ...] = ()
     limit: float | None = None
-    structures: tuple = ()
-    notes: tuple = ()
+    structures: tuple[Any, ...] = ()
+    notes: tuple[Any, ...] = ()
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for `json`, without the pictures."""
         left_out = ("kspace", "image")
         return {k: list(v) if isinstance(v, tuple) else v for k, v in self.__dict__.items() if k not in left_out}
@@ -123,7 +123,7 @@ class Consistency(Told):
         return Section(title, text, rows, pictures, curves, list(self.notes))
 
 
-def consistency(done: Any, scan: Any = None, *, structures: dict | None = None, noise: float | None = None,
+def consistency(done: Any, scan: Any = None, *, structures: dict[str, Any] | None = None, noise: float | None = None,
                 probe: bool = False, seed: int = 0) -> Consistency:
     """Does this image explain the data? Its residual against the measured samples, in units of the noise.
 

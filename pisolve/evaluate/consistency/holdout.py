@@ -40,17 +40,17 @@ class HoldoutError(Told):
     error: float
     floor: float
     image_error: float | None
-    folds: tuple
-    slices: tuple
-    image_slices: tuple
+    folds: tuple[Any, ...]
+    slices: tuple[Any, ...]
+    image_slices: tuple[Any, ...]
     samples: int
     share: float
     seed: int
     noise: str
     failed: int = 0
-    notes: tuple = field(default=())
+    notes: tuple[Any, ...] = field(default=())
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for `json`."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in self.__dict__.items()}
 
@@ -75,7 +75,8 @@ class HoldoutError(Told):
 
 
 def holdout_error(recipe: Any, scan: Any = None, *, share: float = SHARE, folds: int = FOLDS, seed: int = 1,
-                  noise: float | None = None, memo: dict | None = None, progress: bool = False) -> HoldoutError:
+                  noise: float | None = None, memo: dict[str, Any] | None = None,
+                  progress: bool = False) -> HoldoutError:
     """The error of a recipe over measured samples that it did not see: for scans without a reference.
 
         error = ||P (F S x_P - y)|| / ||P y||

@@ -134,7 +134,7 @@ class Visibility(Told):
         """The share of the pixels inside the maps where less than half of a blob is determined."""
         return float((self.determined[self.inside] < LOW).mean())
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for `json`."""
         inside = self.determined[self.inside]
         return {"width": self.width, "lowest": float(inside.min()), "median": float(np.median(inside)),

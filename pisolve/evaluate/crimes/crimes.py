@@ -29,7 +29,7 @@ class Crime:
     value: float | None
     remedy: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.name}: {self.evidence}; {self.remedy}"
 
 
@@ -43,7 +43,7 @@ class Crimes(Told):
     """
 
     found: tuple[Crime, ...]
-    checks: tuple[dict, ...]
+    checks: tuple[dict[str, Any], ...]
 
     @property
     def names(self) -> list[str]:
@@ -56,7 +56,7 @@ class Crimes(Told):
     def __len__(self) -> int:
         return len(self.found)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values: found and checks."""
         return {"found": [vars(c).copy() for c in self.found], "checks": [dict(c) for c in self.checks]}
 

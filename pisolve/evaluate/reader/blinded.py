@@ -50,7 +50,7 @@ class Blinded(Told):
     methods: tuple[str, ...]
     readers: int
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return vars(self) | {"folder": str(self.folder), "key": str(self.key), "cases": list(self.cases),
                              "methods": list(self.methods)}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pisolve import _check
-from pisolve._types import ArrayLike, PathLike
+from pisolve._types import Numbers, PathLike
 from pisolve.evaluate.section import Section, Told
 from pisolve.io.door import json_of, reading
 
@@ -29,12 +29,12 @@ class ReaderStudy(Told):
         weights: of kappa.
     """
 
-    rows: list[dict]
-    agreement: list[dict]
+    rows: list[dict[str, Any]]
+    agreement: list[dict[str, Any]]
     missing: int
     weights: str
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values; what is not defined is None."""
         def plain(rows):
             return [{k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()} for row in rows]
@@ -62,7 +62,7 @@ def _words(kappa: float) -> str:
     return "not defined" if np.isnan(kappa) else f"{kappa:.2f}"
 
 
-def weighted_kappa(first: ArrayLike, second: ArrayLike, grades: ArrayLike, *, weights: str = "quadratic") -> float:
+def weighted_kappa(first: Numbers, second: Numbers, grades: Numbers, *, weights: str = "quadratic") -> float:
     """Cohen's weighted kappa of two lists of grades, 1 - sum_ij w_ij O_ij / sum_ij w_ij E_ij.
 
     O counts the pairs of grades, E is the product of the two lists' own counts, w_ij = (i - j)^2 or |i - j| on the

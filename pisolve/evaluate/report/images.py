@@ -6,6 +6,7 @@ import base64
 import struct
 import zlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -108,10 +109,10 @@ class Plan:
     """
 
     bits: int
-    slices: tuple
+    slices: tuple[Any, ...]
     step: int
-    total: tuple
-    what: tuple = ()
+    total: tuple[Any, ...]
+    what: tuple[Any, ...] = ()
 
     @property
     def notes(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Details:
         left_out: structures for which the object had no place.
     """
 
-    rows: list[dict]
+    rows: list[dict[str, Any]]
     truth: np.ndarray
     found: np.ndarray
     image: np.ndarray

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Perturbation:
         gradients: number of derivatives, each of which costs several reconstructions.
     """
 
-    rows: list[dict]
+    rows: list[dict[str, Any]]
     errors: np.ndarray
     images: np.ndarray
     noisy: np.ndarray

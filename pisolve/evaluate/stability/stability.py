@@ -41,12 +41,12 @@ class Stability(Told):
     name: str
     perturbation: Perturbation | None
     details: Details | None
-    samples: list[dict] | None
+    samples: list[dict[str, Any]] | None
     notes: list[str]
     slice: int
     runs: int
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Names, numbers and tables as plain values; arrays are left out."""
         p, d = self.perturbation, self.details
         return {"name": self.name, "slice": self.slice, "runs": self.runs, "notes": list(self.notes),

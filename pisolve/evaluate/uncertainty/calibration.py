@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -31,22 +32,22 @@ class Calibration:
         pixels: how many.
     """
 
-    coverage: tuple
+    coverage: tuple[Any, ...]
     ratio: float
     correlation: float
     ause: float
     ause_random: float
-    sparsification: dict = field(repr=False)
+    sparsification: dict[str, Any] = field(repr=False)
     pixels: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         """What the numbers say, in a line."""
         found = {c["k"]: c["found"] for c in self.coverage}
         return (f"the error is {self.ratio:.2f} times as large as claimed; |error| < std at {found[1.0]:.1%} of "
                 f"{self.pixels} pixels (68.3% of a right Gaussian std); rank correlation {self.correlation:.2f}, AUSE "
                 f"{self.ause:.3f} (by chance {self.ause_random:.3f})")
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for `json`."""
         return {**self.__dict__, "coverage": list(self.coverage)}
 

@@ -60,9 +60,9 @@ class Uncertainty(Told):
     noise: str | None = None
     mse: float | None = None
     calibration: Calibration | None = None
-    details: dict = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for `json`, without the images."""
         inside = self.std[self.region]
         return {"by": self.by, "n": self.n, "failed": self.failed, "noise": self.noise, "mse": self.mse,
