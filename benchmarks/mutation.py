@@ -181,15 +181,16 @@ def report(args, judged: list, before: dict) -> dict:
     for path, change, what in judged:
         name = str(path.relative_to(ROOT / "pisolve"))
         for key in (name.partition("/")[0], name, "all"):
-            count = scores.setdefault(key, {"mutants": 0, "killed": 0})
+            count = scores.setdefault(key, {"mutants": 0, "reached": 0, "killed": 0})
             count["mutants"] += 1
+            count["reached"] += what != "unreached"
             count["killed"] += what in ("killed", "timeout")
         if what in ("survived", "unreached"):
             told = label(change)
             survivors.append({"file": name, "line": change.line, "what": told, "became": what,
                               "note": notes.get((name, told), "")})
     for count in scores.values():
-        count["score"] = round(count["killed"] / count["mutants"], 3)
+        count["score"] = round(count["killed"] / max(count["reached"], 1), 3)
     return {"command": f"python benchmarks/mutation.py --mutants {args.mutants} --seed {args.seed}",
             "scores": dict(sorted(scores.items())), "survivors": survivors}
 

@@ -8,6 +8,7 @@ import pytest
 import scipy.fft
 import scipy.optimize
 import scipy.special
+import torch
 from cases import PRIORS, REFERENCE, SHAPE, prior_shape
 from helpers import bart
 
@@ -441,3 +442,24 @@ def test_low_rank_has_a_derivative_where_the_svd_has_none(prior, rank, rng):
         x[range(3), range(3), range(3)] = 2
     t = torch.from_numpy(x).requires_grad_()
     assert torch.autograd.gradcheck(lambda v: prior.prox(v, 0.7), (t,), atol=1e-5)
+
+
+def test_a_sum_with_one_denoiser_has_no_value():
+    """One part without a g to evaluate is enough; a sum of two with one has both values."""
+    x = np.array([[3.0, -4.0]]) + 0j
+    both = pi.L1() + pi.Tikhonov()
+    assert not both.implicit
+    assert both.value(x) == 7 + 12.5
+    mixed = pi.L1() + 0.5 * pi.RED(lambda x, sigma: 0.5 * x, sigma=0.1)
+    assert mixed.implicit
+    assert mixed.value(x) is None
+
+
+@pytest.mark.parametrize("axis", [0, (0, 2)])
+def test_lengths_of_tensors_are_those_of_arrays(axis, rng):
+    """(3, 4) has the length 5, and so for tensors, which go another way."""
+    x = series(rng)
+    assert float(pi.L21(axis).value(torch.from_numpy(x))) == pytest.approx(pi.L21(axis).value(x), rel=1e-12)
+    two = torch.tensor([[[3.0, 0.0]], [[4.0, 0.0]]], dtype=torch.complex128)  # with a place that is 0
+    assert float(pi.L21(0).value(two)) == pytest.approx(5, rel=1e-12)
+    np.testing.assert_allclose(pi.L21(0).prox(two, 1.0)[:, 0, 0].real, [2.4, 3.2])

@@ -1,3 +1,4 @@
+pi.io.save_scan("scan.h5", full)
 recipe = pi.Recipe(1e-2 * pi.Tikhonov(), max_iter=5)
 done = recipe(scan)
 truth = abs(brain.image)
