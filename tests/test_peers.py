@@ -154,7 +154,7 @@ def test_deepinvs_denoisers_and_physics():
 
 def test_mrpros_operators():
     mrpro = peer("mrpro")
-    F = mrpro.operators.FastFourierTransform(dim=(-2, -1))
+    F = mrpro.operators.FastFourierOp(dim=(-2, -1))
     x = torch.tensor(noise((24, 20)))
     (theirs,) = F(x)
     close(theirs.numpy(), pi.linops.fft((24, 20))(x.numpy()), 1e-9)
