@@ -99,8 +99,8 @@ def test_a_deepsense_begins_as_low_resolution_maps():
     assert abs(changed - maps).max() > 0.01
     np.testing.assert_allclose((abs(changed) ** 2).sum(0), 1, rtol=1e-5)
     order = [2, 0, 3, 1]
-    np.testing.assert_allclose(nets.LearnedMaps(net, lines=8)(K[order] * MASK, MASK), changed[order], atol=1e-5)
-    np.testing.assert_allclose(nets.LearnedMaps(net, lines=8)(K * MASK * 1e-6, MASK), changed, atol=1e-4)
+    np.testing.assert_allclose(nets.LearnedMaps(net, lines=8)(K[order] * MASK, MASK), changed[order], atol=1e-4)
+    np.testing.assert_allclose(nets.LearnedMaps(net, lines=8)(K * MASK * 2.0**-20, MASK), changed, atol=1e-4)
 
 
 def test_maps_are_trained_against_what_they_cannot_explain(tmp_path):
@@ -109,7 +109,7 @@ def test_maps_are_trained_against_what_they_cannot_explain(tmp_path):
     turned = one.mps * torch.exp(1j * torch.rand(one.target.shape))[:, None]
     assert float(unexplained(turned.to(torch.complex64), one)) < 1e-5  # a phase is the image's
     low = float(unexplained(low_resolution(one.kspace, one.mask)[0], one))
-    assert low > 0.05
+    assert low > 0.02
     torch.manual_seed(0)
     net = nets.DeepSENSE((8, 12), (1, 1))
     task = nets.MapsTask([one], [one])
