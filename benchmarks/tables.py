@@ -150,7 +150,7 @@ def networks(results):
     table = rows_of(["network", "PSNR", "SSIM", "HFEN", "Frechet", "an image", "parameters", "steps",
                      "the paper, of other data"], lines)
     budgets = sorted({row["minutes"] for row in report["rows"] if "minutes" in row})
-    return (f"{table}\n\n{' or '.join(f'{m:g}' for m in budgets)} minutes of CPU time of training each, on one thread, "
+    return (f"{table}\n\n{' or '.join(f'{m:g}' for m in budgets)} min of CPU time of training each, on one thread, "
             "same data and seed; means over three held-out scans at 4x: two heads, simulated, and the brain in vivo. "
             "automap-64 is judged at 64 x 64, its only size: compare it with the rows that say so. Frechet: how far "
             "the details look from real ones, `pi.evaluate.realism`, no measure of truth. An image: seconds of CPU. "
