@@ -6,8 +6,8 @@ kspace/brain_moco_7ch.h5 (PISOLVE_DATA; in vivo, 7 coils), its centre of --side 
 value of 1, with maps by ESPIRiT. Interleaved shots (every n-th line), each with a shift and a turn of its own, drawn
 with standard deviations of --pixels and --degrees; noise of 1 % of the largest pixel. `signals.motion` finds both, and
 is certified by the misfit beside that of an image without motion. Tells the errors of shifts and angles against the
-first shot, PSNR of magnitudes to the still image inside the body, of an image without motion and of the joint one, and the same
-for data that did not move. Writes benchmarks/results/motion.json.
+first shot, PSNR of magnitudes to the still image inside the body, of an image without motion and of the joint one, and
+the same for data that did not move. Writes benchmarks/results/motion.json.
 """
 
 import argparse
