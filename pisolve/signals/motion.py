@@ -20,6 +20,7 @@ _DAMPING = 1e-3  # of the normal equations, beside their diagonal
 _STEEPEST = 45.0  # degrees
 _PARTS = (0.3, 0.6, None)  # of k-space, whose edge is 1: the widths of the windows through which motion is looked for
 _SETTLED = 1e-3  # pixels and degrees: a smaller step ends a window
+_DONE = 1e-6  # relative residual: CG in single precision, led on beyond it, runs away
 _LESS = 0.99  # of the misfit: what motion has to get below to count as found
 
 
@@ -92,7 +93,7 @@ def motion(A: Any, y: ArrayLike, prior: Prior | None = None, *, turns: int = 8, 
         return rigid(shape, p[:, :2], p[:, 2], axis=axis)
 
     def image(A, y, p, x0, count):
-        return solve(A * moved(p), y, prior, solver, x0=x0, max_iter=count, tol=0).x
+        return solve(A * moved(p), y, prior, solver, x0=x0, max_iter=count, tol=_DONE).x
 
     def misfit(A, y, p, x):
         return float(backend.norm(A(moved(p)(x)) - y)) / size
@@ -173,7 +174,7 @@ def _step(A, y, x, p, moved, rotation: bool, max_iter: int):
         for s in range(1, len(p)):
             one = backend.zeros(slope.shape, slope)
             one[s] = slope[s]
-            follows = solve(B, one, None, CG(), max_iter=max_iter, tol=0).x
+            follows = solve(B, one, None, CG(), max_iter=max_iter, tol=_DONE).x
             columns.append(((s, k), backend.to_numpy(one - B(follows)).ravel()))
     columns = dict(columns)
     J = np.stack([columns[place] for place in places])
