@@ -117,6 +117,15 @@ def test_units_and_slices():
     assert not np.array_equal(two.samples[:, 0], two.samples[:, 1])  # each slice has noise of its own
 
 
+def test_nothing_is_drawn_where_no_coil_sees():
+    brain = pi.phantom.brain((32, 28), 4, noise=0.02)
+    mps = brain.mps.copy()
+    mps[:, :5] = 0
+    found = pi.sample(pi.io.Scan(brain.kspace, mps=mps), pi.Score(quadratic_denoiser), pi.SplitGibbs(levels=4), n=2)
+    assert not found.samples[:, ..., :5, :].any()
+    assert found.samples[..., 5:, :].all()
+
+
 @pytest.mark.parametrize("sampler", [*SAMPLERS.values(), pi.DPS(zeta=0.5)], ids=[*SAMPLERS, "dps-published"])
 def test_torch_gives_what_numpy_gives(sampler):
     mps = pi.phantom.brain((12, 8), 2).mps.astype(complex)

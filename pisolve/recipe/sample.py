@@ -10,7 +10,7 @@ import numpy as np
 
 from pisolve import backend
 from pisolve._check import brief, integer, number
-from pisolve.prepare import as_scan, models_of
+from pisolve.prepare import as_scan, models_of, spread_maps
 from pisolve.priors.score import Score
 from pisolve.problem import Problem
 from pisolve.recipe.automatic import ScanNoise, measured
@@ -88,7 +88,7 @@ def sample(scan: Any, score: Score, sampler: Sampler | None = None, *, n: int = 
             one set of maps. None: `Recipe()`.
 
     Returns:
-        `Samples`: samples, mean, std, in the scan's units.
+        `Samples`: samples, mean, std, in the scan's units; 0 where no coil sees anything.
 
     Raises:
         TypeError: a score that is none, a sampler that is none.
@@ -117,6 +117,7 @@ def sample(scan: Any, score: Score, sampler: Sampler | None = None, *, n: int = 
     drawn = [_of_part(m, p, z, scale, score, sampler, max(noise.scaled, LEAST), n, seed)
              for z, (m, p) in enumerate(zip(models, parts))]
     samples = np.stack([one.assemble([part[k] for part in drawn], recipe.each) / np.float32(scale) for k in range(n)])
+    samples = samples * (spread_maps(one) != 0).any(one.axes.index("coil"))  # else the prior alone is drawn there
     mean = samples.mean(axis=0)
     std = np.sqrt((abs(samples - mean) ** 2).sum(axis=0) / max(n - 1, 1))
     return Samples(samples, mean, std, noise, sampler, one, seed, time.perf_counter() - start)
