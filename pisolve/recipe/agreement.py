@@ -142,10 +142,10 @@ def _not_known(results) -> list[str]:
     bad = [r for r in results if getattr(r, "doubtful", False)]
     if not bad:
         return []
-    worst, taken = max(bad, key=lambda r: r.missed), [r for r in bad if r.fallback is not None]
+    worst = max(bad, key=lambda r: r.missed)
     of = f", in {len(bad)} of {len(results)} parts" if len(results) > 1 else ""
-    stands = f"{taken[0].fallback} misses less and stands in its place" if taken else "its fallback misses no less"
-    return [f"doubtful: the network's image misses {worst.missed:.0%} of samples that it was not given{of}; {stands}"]
+    return [f"doubtful: the network's image misses {worst.missed:.0%} of samples that it was not given{of}; "
+            f"{worst.fallback} misses less and stands in its place"]
 
 
 _UNITS = "for data of a 99th percentile of 1 (--lam, --sigma)"

@@ -13,7 +13,7 @@ from pisolve.recipe.automatic import noise_of
 from pisolve.tuning.data import Data
 
 SHARE, SEED = 0.1, 0  # of the lines, points or shots outside the full centre that are withheld
-MOST = 0.5  # of the withheld signal that the image of a network may miss
+MOST = 0.5  # of the withheld signal that a network may miss before its fallback is asked
 
 
 class Trial:
@@ -52,7 +52,8 @@ def judged(recipe, model, scale: float, result):
     """The result of a recipe's network on a part with a doubt about it, or its fallback's where that is better.
 
     The network runs once more without a tenth of the samples. Where its image misses more than half of their signal
-    it is doubtful; then the fallback runs without them, too, and takes its place where it misses less.
+    the fallback runs without them, too. Where that misses less the network's image is doubtful, and the fallback's of
+    all samples takes its place. The half alone says nothing: images that networks know well may miss as much.
 
     Args:
         recipe: with a network and a fallback.
@@ -67,8 +68,8 @@ def judged(recipe, model, scale: float, result):
         return result
     alone, other = recipe.replace(fallback=None), instead(recipe)
     missed = trial.missed(alone.solve_model(trial.model, scale).x) if result.ok else np.inf
-    result = replace(result, missed=missed, doubtful=not missed <= MOST)
-    if not result.doubtful:
+    result = replace(result, missed=missed)
+    if missed <= MOST:
         return result
     again = other.solve_model(trial.model, scale)
     if not again.ok or trial.missed(again.x) >= missed:
@@ -76,7 +77,7 @@ def judged(recipe, model, scale: float, result):
     taken = other.solve_model(model, scale)
     if not taken.ok:
         return result
-    return replace(result, x=taken.x, status="done", fallback=repr(recipe.fallback),
+    return replace(result, x=taken.x, status="done", doubtful=True, fallback=repr(recipe.fallback),
                    seconds=result.seconds, data_residual=float(np.sqrt(
                        real(dot(r := model.y * model.y.real.dtype.type(scale) - model.A(taken.x), r)))
                        / np.sqrt(real(dot(model.y, model.y))) / scale))

@@ -35,7 +35,7 @@ class NetworkResult:
         warning: what its network says of all of its images, such as that an adversarial one may invent detail, or None.
         missed: with a fallback, the share of withheld samples' signal that the network's image lacks, see
             `doubt.Trial`; None where nothing was withheld.
-        doubtful: whether that is too much.
+        doubtful: whether that is over half, and more than its fallback's lacks.
         fallback: the prior whose image x is, where it took the network's place, in words; None: x is the network's.
     """
 

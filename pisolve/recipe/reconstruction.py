@@ -94,7 +94,7 @@ class Reconstruction:
 
     @property
     def doubtful(self) -> bool:
-        """True where a network, which has a `fallback`, did not predict the samples that it was not given."""
+        """True where a network's `fallback` predicted samples that neither was given better, and took its place."""
         return any(getattr(r, "doubtful", False) for r in self.results)
 
     @property
