@@ -207,7 +207,7 @@ def test_what_cannot_be_trained_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "value"), [
-    ("steps", 0), ("lr", -1.0), ("ema", 2.0), ("precision", "int8"), ("precision", "float16"), ("device", "tpu"),
+    ("steps", -1), ("lr", -1.0), ("ema", 2.0), ("precision", "int8"), ("precision", "float16"), ("device", "tpu"),
     ("clip", float("nan")), ("low_share", 1.5), ("prefetch", -1)])
 def test_bad_settings_are_refused(name, value):
     with pytest.raises(ValueError, match=name):
