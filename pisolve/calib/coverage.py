@@ -58,9 +58,12 @@ or `calib`, calibration lines that were measured apart, instead of P y.
 
     def work(z):  # slice by slice, to hold few slices' coil images
         one = samples[z % len(samples)]
-        centre = np.zeros((len(one), *grid), np.complex128)  # single precision overflows for denormal data
-        centre[(slice(None), *block)] = one.astype(np.complex128) / float(peak)
-        energy = (abs(fft(centre, (-2, -1), inverse=True)) ** 2).sum(0, dtype=float)
+        lines = np.zeros((*one.shape[:-1], grid[1]), np.complex64)
+        lines[..., block[1]] = one.astype(np.complex128) / float(peak)  # single precision alone overflows for denormals
+        centre = np.zeros((len(one), *grid), np.complex64)
+        centre[:, block[0]] = fft(lines, (-1,), inverse=True)
+        image = fft(centre, (-2,), inverse=True).view(np.float32)
+        energy = np.einsum("cyx,cyx->yx", image, image).reshape(*grid, 2).sum(-1, dtype=float)
         return energy[mps[z % len(mps)].any(0)].sum(), energy.sum()
 
     seen, total = map(sum, zip(*side_by_side(work, range(max(len(samples), len(mps))))))
