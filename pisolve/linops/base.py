@@ -54,6 +54,9 @@ class Linop(Base):
             memory. Where it takes tensors, too, say `host = False`.
     """
 
+    unitary: bool
+    host: bool
+
     unitary, host = False, True
     row_energy = tensor = coil_axis = None
     iaxes = oaxes = None
@@ -128,6 +131,8 @@ class Adjoint(Linop):
 
 class SelfAdjoint(Linop):
     """A square operator B = B^H given by a function: what `_normal_linop` returns."""
+
+    function: Any
 
     def __init__(self, shape: Sequence[int], function: Any, repr_str: str, *, host: bool | None = None):
         made_by = getattr(function, "__self__", getattr(function, "A", None))
