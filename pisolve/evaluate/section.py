@@ -71,7 +71,7 @@ class Picture:
     high: float
     unit: str = ""
     map: str = "gray"
-    pixel: tuple = (1.0, 1.0)
+    pixel: tuple[float, float] = (1.0, 1.0)
     place: bool = True
 
 

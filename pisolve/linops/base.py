@@ -9,7 +9,7 @@ from pisolve import backend
 from pisolve._check import array, is_array, is_cupy, is_torch
 from pisolve._check import axes as check_axes
 from pisolve._check import shape as check_shape
-from pisolve._types import Array, ArrayLike
+from pisolve._types import Array, ArrayLike, Axes
 from pisolve.backend._sigpy import sigpy
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ class Linop(Base):
         host: whether `_apply` takes numpy arrays only, as one has to assume: then tensors on a GPU go through the CPU's
             memory. Where it takes tensors, too, say `host = False`.
     """
+
+    unitary: bool
+    host: bool
 
     unitary, host = False, True
     row_energy = tensor = coil_axis = None
@@ -129,6 +132,9 @@ class Adjoint(Linop):
 class SelfAdjoint(Linop):
     """A square operator B = B^H given by a function: what `_normal_linop` returns."""
 
+    function: Any
+    host: bool
+
     def __init__(self, shape: Sequence[int], function: Any, repr_str: str, *, host: bool | None = None):
         made_by = getattr(function, "__self__", getattr(function, "A", None))
         self.function, self.host = function, getattr(made_by, "host", True) if host is None else host
@@ -144,9 +150,12 @@ class SelfAdjoint(Linop):
 class Identity(Linop):
     """x -> x, as a copy (SigPy's returns its input, which then is changed in place)."""
 
+    unitary: bool
+    host: bool
+
     unitary, host = True, False
 
-    def __init__(self, shape):
+    def __init__(self, shape: Sequence[int]):
         shape = check_shape("shape", shape)
         super().__init__(shape, shape)
 
@@ -160,9 +169,14 @@ class Identity(Linop):
 class Transform(Linop):
     """Base of the unitary transforms over some axes, with `_apply` and `_apply_adjoint`."""
 
+    unitary: bool
+    host: bool
+
     unitary, host = True, False
 
-    def __init__(self, shape, axes=(-2, -1)):
+    axes: tuple[int, ...]
+
+    def __init__(self, shape: Sequence[int], axes: Axes = (-2, -1)):
         shape = check_shape("shape", shape)
         self.axes = check_axes("axes", axes, len(shape))
         super().__init__(shape, shape)

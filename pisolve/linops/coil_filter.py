@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cached_property, lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,10 @@ class CoilFilter(Linop):
 
     host = False
 
-    def __init__(self, kernel, shape, domain="image"):
+    domain: str
+    kernel: Any
+
+    def __init__(self, kernel: Any, shape: Sequence[int], domain: str = "image"):
         kernel = _check.array("kernel", kernel, ndim=4, nonzero=True)
         if _check.is_torch(kernel):
             kernel = backend.from_torch(kernel, kernel if backend.native(kernel) else None)
@@ -44,7 +48,7 @@ class CoilFilter(Linop):
         super().__init__(shape, shape)
 
     @cached_property
-    def rows(self):
+    def rows(self) -> Any:
         """(y, coil, coil * kx): the matrices of each row, still to be summed over the taps along x."""
         c, n = self.kernel.shape[0], self.kernel.shape[-1]
         ey = factors(self.ishape[1], self.kernel.shape[2], _check.dtype_name(self.kernel)).like(self.kernel)
@@ -52,18 +56,18 @@ class CoilFilter(Linop):
         return (ey @ flat).reshape(-1, c, c * n)
 
     @cached_property
-    def columns(self):
+    def columns(self) -> Any:
         """(kx, x): the factors of the taps along x."""
         return backend.copy(factors(self.ishape[2], self.kernel.shape[3], _check.dtype_name(self.kernel)).like(
             self.kernel).T)
 
-    def matrices(self, y, x):
+    def matrices(self, y: Any, x: Any) -> Any:
         """The coil x coil matrices (y, x, coil, coil) at fractions y, x (arrays, 0 the centre) of the field of view."""
         kernel = backend.to_numpy(self.kernel).astype(complex)
         ey, ex = (np.exp(-2j * np.pi * np.outer(t, np.arange(n) - n // 2)) for t, n in zip((y, x), kernel.shape[2:]))
         return np.einsum("yi,cdij,xj->yxcd", ey, kernel, ex, optimize=True)
 
-    def norm_bound(self):
+    def norm_bound(self) -> float | None:
         return self._bound
 
     @cached_property

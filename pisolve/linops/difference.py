@@ -16,13 +16,16 @@ class Gradient(Linop):
 
     host = False
 
-    def __init__(self, shape, axes=(-2, -1), boundary="periodic"):
+    axes: tuple[int, ...]
+    boundary: str
+
+    def __init__(self, shape: Sequence[int], axes: Axes = (-2, -1), boundary: str = "periodic"):
         shape = _check.shape("shape", shape)
         self.axes = _check.axes("axes", axes, len(shape))
         self.boundary = _check.choice("boundary", boundary, ("periodic", "neumann"))
         super().__init__([len(self.axes), *shape], shape)
 
-    def norm_bound(self):
+    def norm_bound(self) -> float:
         return 2.0 * len(self.axes) ** 0.5
 
     def _apply(self, input):

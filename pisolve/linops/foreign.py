@@ -18,7 +18,10 @@ from pisolve.linops.base import Adjoint, Linop
 class Foreign(Linop):
     """x -> M x, reshaped: the class behind `from_matrix`."""
 
-    def __init__(self, M, ishape, oshape):
+    M: Any
+    host: bool
+
+    def __init__(self, M: Any, ishape: Sequence[int], oshape: Sequence[int]):
         self.M, self.host = M, not is_array(M)
         self._matrix = None if self.host else backend.Constant(M)
         super().__init__(oshape, ishape, repr_str=f"from_matrix({type(M).__name__})")

@@ -21,6 +21,8 @@ class Grappa(Linop):
 
     host = False
 
+    weights: Any
+
     def __init__(self, weights: Any, shape: Sequence[int]):
         shape = _check.shape("shape", shape)
         weights.check("shape", shape)

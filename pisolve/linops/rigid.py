@@ -23,13 +23,18 @@ class Rigid(Linop):
 
     host = False
 
+    shifts: Any
+    angles: Any
+    iaxes: Any
+    oaxes: Any
+
     def __init__(self, shape: Sequence[int], shifts: Any, angles: Any, axis: Any):
         self.shifts, self.angles = shifts, angles
         self._passes = [(along, backend.Constant(ramp)) for along, ramp in _ramps(shape, shifts, angles)]
         super().__init__((len(shifts), *shape), shape, repr_str=f"Rigid({len(shifts)} states)")
         self.iaxes, self.oaxes = ("y", "x"), (axis, "y", "x")
 
-    def norm_bound(self):
+    def norm_bound(self) -> float:
         return float(len(self.shifts)) ** 0.5 * (1 + 1e-6)
 
     def _pass(self, t, along, ramp, adjoint=False):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pisolve import _check, backend
-from pisolve._types import ArrayLike
+from pisolve._types import Array, ArrayLike
 from pisolve.linops.autograd import apply
 from pisolve.linops.base import Adjoint, Linop, SelfAdjoint
 from pisolve.linops.blocks import Blocks
@@ -55,7 +55,9 @@ class SampledFFT(Linop):
 
     host = False
 
-    def __init__(self, shape, mask, like=None):
+    sense: Sense
+
+    def __init__(self, shape: Sequence[int], mask: ArrayLike, like: Any = None):
         shape = _check.shape("shape", shape)
         if len(shape) != 3:
             raise ValueError(f"shape must be (coil, y, x), got {shape}")
@@ -65,7 +67,7 @@ class SampledFFT(Linop):
         self.sense = Sense(ones, mask)
         super().__init__(shape, shape)
 
-    def norm_bound(self):
+    def norm_bound(self) -> float | None:
         return 1.0
 
     def _apply(self, input):
@@ -101,12 +103,12 @@ def sampled_fft(shape: Sequence[int], mask: ArrayLike, *, like: Any = None) -> S
 class SpiritEncoding(Blocks):
     """The class behind `spirit_encoding`."""
 
-    def __init__(self, kernel, mask, shape, weight=1.0):
+    def __init__(self, kernel: Any, mask: ArrayLike, shape: Sequence[int], weight: float = 1.0):
         weight = _check.number("weight", weight, low=0, strict=True)
         consistency = CoilFilter(_minus_identity(kernel, weight**0.5), shape)
         super().__init__([[SampledFFT(shape, mask, consistency.kernel)], [consistency]])
 
-    def data(self, kspace):
+    def data(self, kspace: ArrayLike) -> Array:
         """[y, 0]: what `solve` takes as data, from k-space (coil, ky, kx); what is outside of the mask is ignored."""
         kspace = _check.array("kspace", kspace, shape=self.ishape, nonzero=True)
         sampled = self.rows[0][0].sense.weight
@@ -154,7 +156,12 @@ class SpiritMissing(Linop):
 
     host = False
 
-    def __init__(self, kernel, mask, shape):
+    consistency: CoilFilter
+    mask: Any
+    axes: tuple[int, ...]
+    missing: tuple[Any, ...]
+
+    def __init__(self, kernel: Any, mask: ArrayLike, shape: Sequence[int]):
         self.consistency = CoilFilter(_minus_identity(kernel, 1.0), shape)
         coils, ny, nx = shape = tuple(self.consistency.ishape)
         self.mask = _check.mask("mask", mask, shape)
@@ -182,7 +189,7 @@ class SpiritMissing(Linop):
         """The missing samples of images: D F x."""
         return backend.fft(x, self.axes)[self._index(x)]
 
-    def norm_bound(self):
+    def norm_bound(self) -> float | None:
         return self.consistency.norm_bound()
 
     def _apply(self, input):
@@ -204,12 +211,12 @@ class SpiritMissing(Linop):
         kspace = _check.array("kspace", kspace, shape=self.oshape, nonzero=True)
         return kspace * backend.like(self.mask, kspace)
 
-    def data(self, kspace):
+    def data(self, kspace: ArrayLike) -> Array:
         """-(G - I) F^H y, as coil images: the inconsistency of the measured samples that the others have to repair."""
         images = backend.fft(self._measured(kspace), (-2, -1), inverse=True)
         return -apply(self.consistency, images)
 
-    def images(self, kspace, z):
+    def images(self, kspace: ArrayLike, z: ArrayLike) -> Array:
         """Coil images (coil, y, x) of the measured samples of `kspace` and the missing ones z that `solve` found."""
         z = _check.array("z", z, shape=self.ishape)
         return backend.fft(self._measured(kspace), (-2, -1), inverse=True) + self._place(z)

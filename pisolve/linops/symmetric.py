@@ -16,14 +16,18 @@ class SymmetricGradient(Linop):
 
     host = False
 
-    def __init__(self, shape, axes=(-2, -1), boundary="periodic"):
+    axes: tuple[int, ...]
+    boundary: str
+    pairs: list[tuple[int, int]]
+
+    def __init__(self, shape: Sequence[int], axes: Axes = (-2, -1), boundary: str = "periodic"):
         shape, self.boundary = check_shape("shape", shape), boundary
         self.axes = gradient(shape, axes, boundary=boundary).axes  # with its checks
         d = len(self.axes)
         self.pairs = [(i, j) for i in range(d) for j in range(i + 1, d)]
         super().__init__([d + len(self.pairs), *shape], [d, *shape])
 
-    def norm_bound(self):
+    def norm_bound(self) -> float:
         """||E v|| <= ||grad v|| <= 2 sqrt(d) ||v||."""
         return 2.0 * len(self.axes) ** 0.5
 

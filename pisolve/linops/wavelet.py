@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +19,16 @@ _ORTHONORMAL = 1e-9  # PyWavelets' tables are right to 1e-11, but for dmey, a se
 class WaveletTransform(Linop):
     """The class behind `wavelet`."""
 
+    unitary: bool
+    host: bool
+    axes: tuple[int, ...]
+    filters: Any
+    name: str
+    levels: int
+
     unitary, host = True, False
 
-    def __init__(self, shape, name="db2", levels=None, axes=(-2, -1)):
+    def __init__(self, shape: Sequence[int], name: str = "db2", levels: int | None = None, axes: Axes = (-2, -1)):
         import pywt
 
         shape = _check.shape("shape", shape)
@@ -44,7 +52,7 @@ class WaveletTransform(Linop):
         self.levels = _check.integer("levels", levels, low=0, high=most)
         super().__init__(shape, shape)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return WaveletTransform, (tuple(self.oshape), self.name, self.levels, self.axes)
 
     def bands(self) -> np.ndarray:

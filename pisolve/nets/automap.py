@@ -51,7 +51,7 @@ class AUTOMAP(nn.Module):
     dense: Any
     convolutions: Any
 
-    needs_maps = False
+    needs_maps: bool = False
 
     def __init__(self, size: Sequence[int] = (64, 64), hidden: int | None = None, width: int = 64,
                  maps: bool = False):

@@ -47,6 +47,10 @@ class DeepSENSE(nn.Module):
 
     makes_maps = True
 
+    network: UNet
+    shrink: int
+    config: dict[str, Any]
+
     def __init__(self, widths: Sequence[int] = (32, 64, 96), blocks: Sequence[int] = (1, 1, 1), shrink: int = 4):
         super().__init__()
         self.network = UNet(2, widths, blocks)
@@ -55,7 +59,7 @@ class DeepSENSE(nn.Module):
         self.config = {"widths": self.network.config["widths"], "blocks": self.network.config["blocks"],
                        "shrink": self.shrink}
 
-    def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies=None) -> torch.Tensor:
+    def forward(self, kspace: torch.Tensor, mask: torch.Tensor, num_low_frequencies: Any = None) -> torch.Tensor:
         """Checked k-space (batch, coil, ky, kx) and mask (batch or 1, 1, ky, kx) -> maps of k-space's shape."""
         low, size = low_resolution(kspace, mask, num_low_frequencies, shrink=self.shrink)
         level = size / size.amax((-2, -1), keepdim=True).clamp_min(torch.finfo(size.dtype).tiny)
@@ -148,14 +152,14 @@ class MapsTask(ReconstructionTask):
         shown = [low_resolution(one.kspace, one.mask)[0], own, one.mps]
         return np.clip(np.hstack([abs(s[0, 0].numpy()) for s in shown]), 0, 1)
 
-    def figures(self, network: Any) -> list[dict]:
+    def figures(self, network: Any) -> list[dict[str, Any]]:
         """Rows of the card: low-resolution maps and the network's, the mean loss of the validation slices."""
         if not len(self.validation):
             return []
         ways = {"low resolution": lambda *given: low_resolution(*given)[0], "network": maps_of(network)}
         return [{"maps": name, "unexplained": f"{self._mean(way):.4f}"} for name, way in ways.items()]
 
-    def card(self) -> dict:
+    def card(self) -> dict[str, Any]:
         """What a model card says of this task."""
         return super().card() | {"caption": "Share of the coils' images that no image behind the maps explains, mean "
                                             "over slices held out of the training."}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -39,6 +41,11 @@ class DIMENSION(nn.Module):
 
     needs_maps = True
 
+    kspace: nn.ModuleList
+    images: nn.ModuleList
+    data: DataConsistency
+    config: dict[str, Any]
+
     def __init__(self, kspace_blocks: int = 1, image_blocks: int = 4, depth: int = 5, width: int = 32, *,
                  inner: int = 10):
         super().__init__()
@@ -52,11 +59,11 @@ class DIMENSION(nn.Module):
         self.config = {"kspace_blocks": kspace_blocks, "image_blocks": image_blocks, "depth": depth, "width": width,
                        "inner": inner}
 
-    def forward(self, A, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, A: Any, y: torch.Tensor, x0: torch.Tensor | None = None) -> torch.Tensor:
         """The images: A a linop image -> data, y native complex of A's output shape, x0 in the place of A^H y / c."""
         return self.stages(A, y, x0)[-1]
 
-    def stages(self, A, y: torch.Tensor, x0: torch.Tensor | None = None) -> list[torch.Tensor]:
+    def stages(self, A: Any, y: torch.Tensor, x0: torch.Tensor | None = None) -> list[torch.Tensor]:
         """The images behind each network, the last of which `forward` returns."""
         x, frames, found = SliceProblem(A, y).start(x0), frames_axis(A), []
         kind = next(self.parameters()).dtype

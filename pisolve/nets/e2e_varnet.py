@@ -152,6 +152,7 @@ class E2EVarNet(_Cascades):
     """
 
     sens_net: Any
+    config: Any
 
     needs_maps = False
 

@@ -34,9 +34,9 @@ class Site:
     """
 
     folder: PathLike
-    data: Mapping = field(default_factory=lambda: {"kind": "fastmri"})
-    task: Mapping = field(default_factory=lambda: {"kind": "reconstruction"})
-    loss: Mapping | None = None
+    data: Mapping[str, Any] = field(default_factory=lambda: {"kind": "fastmri"})
+    task: Mapping[str, Any] = field(default_factory=lambda: {"kind": "reconstruction"})
+    loss: Mapping[str, Any] | None = None
     worker: str | None = None
 
     def open(self, network: Any) -> Any:
@@ -79,7 +79,7 @@ class Federation:
     noise: float = 0.0
     seed: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("rounds", "local_steps"):
             _check.integer(name, getattr(self, name), low=1)
         _check.number("lr", self.lr, low=0, strict=True)

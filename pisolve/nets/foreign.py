@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,13 +18,19 @@ _SPATIAL = (-2, -1)
 class ForeignNetwork(nn.Module):
     """What `foreign` makes: someone's module, called as it wants to be, in a recipe as `network=`."""
 
+    module: nn.Module
+    layout: str
+    centred: bool
+    needs_maps: bool
+    warning: Any
+
     def __init__(self, module: nn.Module, layout: str, centred: bool):
         super().__init__()
         self.module, self.layout, self.centred = module, layout, centred
         self.needs_maps = layout != "fastmri"
         self.warning = getattr(module, "warning", None)
 
-    def forward(self, *arguments) -> torch.Tensor:
+    def forward(self, *arguments: Any) -> torch.Tensor:
         """net(kspace, mask) -> magnitude (batch, y, x), or net(A, y) -> complex image, by `needs_maps`."""
         return self._fastmri(*arguments) if not self.needs_maps else self._with_maps(*arguments)
 

@@ -32,6 +32,10 @@ class GrappaLayer(nn.Module):
         Griswold et al., Magn Reson Med 47 (2002) 1202; Sriram et al., CVPR 2020, 14315.
     """
 
+    accel: int
+    kernel: tuple[Any, ...]
+    lam: float
+
     def __init__(self, accel: int = 2, kernel: Sequence[int] = (5, 5), lam: float = 0.01):
         super().__init__()
         self.accel = _check.integer("accel", accel, low=2)
@@ -53,17 +57,17 @@ class GrappaLayer(nn.Module):
         masks = mask.expand(len(k), 1, *k.shape[-2:])[:, 0].cpu().numpy()
         return torch.stack([self.filled(*each) for each in zip(k, measured.detach(), masks)])
 
-    def filled(self, k: torch.Tensor, measured: torch.Tensor, mask) -> torch.Tensor:
+    def filled(self, k: torch.Tensor, measured: torch.Tensor, mask: Any) -> torch.Tensor:
         """One slice (coil, ky, kx), its mask (ky, kx) of numpy."""
         block = calibration_data(measured, mask, kernel=self.kernel, remedy=_REMEDY)
         weights = calib.grappa(measured, self.lattice(mask), block, self.kernel, self.lam)
         return linops.as_torch(linops.grappa(weights, tuple(k.shape)))(k)
 
-    def lattice(self, mask: Any):
+    def lattice(self, mask: Any) -> Any:
         """The measured lines of a mask (ky, kx), and every `accel`-th one."""
         return mask | self.every(mask)
 
-    def every(self, mask: Any):
+    def every(self, mask: Any) -> Any:
         """Every `accel`-th line of those that a mask (ky, kx) thins out, counted from the centre of k-space."""
         lines, axis = np.zeros_like(mask), _across(mask)
         first = mask.shape[axis] // 2 % self.accel
@@ -96,11 +100,14 @@ class RakiLayer(GrappaLayer):
         Akcakaya et al., Magn Reson Med 81 (2019) 439.
     """
 
-    def __init__(self, accel: int = 2, iterations: int = 400, channels=(128, 64)):
+    iterations: int
+    channels: tuple[int, ...]
+
+    def __init__(self, accel: int = 2, iterations: int = 400, channels: Sequence[int] = (128, 64)):
         super().__init__(accel, (2, 2))
         self.iterations, self.channels = _check.integer("iterations", iterations, low=1), tuple(channels)
 
-    def filled(self, k: torch.Tensor, measured: torch.Tensor, mask) -> torch.Tensor:
+    def filled(self, k: torch.Tensor, measured: torch.Tensor, mask: Any) -> torch.Tensor:
         """One slice (coil, ky, kx), its mask (ky, kx) of numpy."""
         block = calibration_data(measured, mask, kernel=self.kernel, remedy=_REMEDY)
         with torch.enable_grad():  # a fit, whatever is asked for outside

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -25,7 +25,7 @@ class Moments(NamedTuple):
     std: torch.Tensor
 
 
-def statistics(network: nn.Module, samples: Iterable, layers: Sequence[str] = ()) -> dict[str, Moments]:
+def statistics(network: nn.Module, samples: Iterable[Any], layers: Sequence[str] = ()) -> dict[str, Moments]:
     """Mean and deviation of each channel over all samples and pixels, of the input and of the output of some layers.
 
     Args:

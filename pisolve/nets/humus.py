@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,6 +40,21 @@ class HUMUSBlock(nn.Module):
     Example:
         net = pi.nets.varnet(pi.nets.HUMUSBlock(width=12, depths=(2, 2), heads=2, window=4), 4)
     """
+
+    config: dict[str, Any]
+    window: int
+    multiple: int
+    first: nn.Conv2d
+    lower: nn.Conv2d
+    down: nn.ModuleList
+    bottom: nn.ModuleList
+    shrink: nn.ModuleList
+    grow: nn.ModuleList
+    fuse: nn.ModuleList
+    up: nn.ModuleList
+    higher: nn.ConvTranspose2d
+    join: nn.Conv2d
+    last: nn.Conv2d
 
     def __init__(self, channels: int = 2, width: int = 48, depths: Sequence[int] = (2, 2, 2), heads: int = 3,
                  window: int = 8, ratio: float = 2.0):

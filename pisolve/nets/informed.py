@@ -63,6 +63,16 @@ class Informed(nn.Module):
     needs_noise = True
     noise: float | None = None
 
+    iterations: int
+    inner: int
+    denoiser: nn.Module
+    channels: str
+    noise_input: str
+    checkpoint: bool
+    level: nn.Parameter
+    penalty: nn.Parameter
+    momentum: nn.Parameter
+
     def __init__(self, denoiser: Any, iterations: int = 14, *, inner: int = 6, sigma: Sequence[float] = (0.2, 0.0075),
                  rho: float = 0.2, powers: Sequence[float] = (1.0, 0.0), channels: str = "auto",
                  noise_input: str = "auto", checkpoint: bool = False):
@@ -93,7 +103,7 @@ class Informed(nn.Module):
         self.level, self.penalty, self.momentum = (nn.Parameter(p / _GAIN) for p in (level, penalty, momentum))
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What rebuilds this network but for its weights, as plain values."""
         return {"denoiser": describe(self.denoiser), **self._options}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -80,6 +81,18 @@ class NAFNet(nn.Module):
     Example:
         net = pi.nets.NAFNet(width=16, down=(1, 1), middle=2, up=(1, 1))
     """
+
+    config: dict[str, Any]
+    channels: int
+    level: bool
+    multiple: int
+    head: nn.Conv2d
+    down: nn.ModuleList
+    shrink: nn.ModuleList
+    middle: nn.Sequential
+    grow: nn.ModuleList
+    up: nn.ModuleList
+    tail: nn.Conv2d
 
     def __init__(self, channels: int = 2, width: int = 32, down: Sequence[int] = (1, 1, 1), middle: int = 2,
                  up: Sequence[int] = (1, 1, 1), level: bool = True):

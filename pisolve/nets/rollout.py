@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from pisolve import _check
@@ -10,7 +12,7 @@ from pisolve.nets.blocks import to_planes
 from pisolve.priors._module import ready
 
 
-def rollout(network, x, region) -> torch.Tensor:
+def rollout(network: torch.nn.Module, x: torch.Tensor, region: Any) -> torch.Tensor:
     """The rows of a region of A_L ... A_2 A_1, A_l = (I + mean over heads of softmax(Q K^T / sqrt(d))) / 2.
 
     One half is the residual connection, which every token keeps. What a region sees adds up to 1. It is a picture of

@@ -32,7 +32,7 @@ class SeriesSlices(Slices):
         return linops.sense(self.mps, self.mask[:, 0], axes=AXES)
 
 
-class Movies(Dataset):
+class Movies(Dataset[SeriesSlices]):
     """Simulated series without end: item i is drawn from (seed, i), a part of a movie under random coils and lines.
 
     Whole pixels, quarter turns and flips only, one smooth phase for all frames; frames follow each other in the movie's
@@ -48,6 +48,12 @@ class Movies(Dataset):
     Raises:
         ValueError: no movies, or one without as many frames.
     """
+
+    frames: int
+    movies: list[np.ndarray]
+    settings: Simulation
+    length: int
+    seed: int
 
     def __init__(self, movies: Sequence[np.ndarray], settings: Simulation | None = None, *, frames: int = 8,
                  length: int = 10000, seed: int = 0):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -59,6 +61,17 @@ class T2Net(nn.Module):
     Example:
         net = pi.nets.Postprocessor(pi.nets.T2Net(width=16, stages=2, heads=2), consistency=True)
     """
+
+    config: dict[str, Any]
+    scale: int
+    multiple: int
+    head: nn.ModuleDict
+    low: nn.ModuleList
+    high: nn.ModuleList
+    across: nn.ModuleList
+    tail: nn.Conv2d
+    grow: nn.Sequential
+    last: nn.Conv2d
 
     def __init__(self, scale: int = 2, width: int = 64, stages: int = 4, blocks: int = 2, heads: int = 4,
                  patch: int = 4):

@@ -65,7 +65,7 @@ class Tiling:
     augment: bool = True
     maps: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check.integer("size", self.size, low=16)
         _check.integer("crop", self.crop, low=16)
         _check.choice("pattern", self.pattern, _PATTERNS)
@@ -84,7 +84,7 @@ class Tiling:
         return getattr(masks, self.pattern)(shape, self.accel, self.center_fraction, seed=seed)
 
 
-class Tiled(Dataset):
+class Tiled(Dataset[Slices]):
     """Single-coil slices without end: item i is a random cut of a random image's reflections, drawn from (seed, i).
 
     Args:
@@ -96,6 +96,11 @@ class Tiled(Dataset):
     Raises:
         ValueError: no images.
     """
+
+    images: Sequence[np.ndarray]
+    settings: Tiling
+    length: int
+    seed: int
 
     def __init__(self, images: Sequence[np.ndarray], settings: Tiling | None = None, *, length: int | None = None,
                  seed: int = 0):

@@ -51,14 +51,14 @@ class EquivariantImaging(ReconstructionTask):
     group: str = "rotations"
     noise: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _check.number("weight", self.weight, low=0)
         _check.choice("group", self.group, GROUPS)
         _check.number("noise", self.noise, low=0)
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """Plain values that tell this task from another."""
         return super().config | {"weight": self.weight, "group": self.group, "noise": self.noise}
 
@@ -102,7 +102,7 @@ class Noise2Recon(SSDU):
     weight: float = 0.1
     levels: tuple[float, float] = (0.01, 0.1)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _check.number("weight", self.weight, low=0)
         low, high = (_check.number("levels", v, low=0, strict=True) for v in self.levels)
@@ -110,7 +110,7 @@ class Noise2Recon(SSDU):
             raise ValueError(f"levels must be (smallest, largest), got {self.levels}")
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """Plain values that tell this task from another."""
         return super().config | {"weight": self.weight, "levels": list(self.levels)}
 
@@ -152,13 +152,13 @@ class DualDomainCycle(SSDU):
     kspace: float = 1.0
     image: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("kspace", "image"):
             _check.number(name, getattr(self, name), low=0)
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """Plain values that tell this task from another."""
         return super().config | {"kspace": self.kspace, "image": self.image}
 

@@ -221,7 +221,7 @@ class RED(Prior):
     def grad(self, x: ArrayLike) -> Array:
         return x - self.denoiser(x, _level(x, self.sigma, self.weights))
 
-    split = PnP.split
+    split: Any = PnP.split
 
     def prox(self, x: ArrayLike, step: Any) -> Array:
         if not self.implicit:

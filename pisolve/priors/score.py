@@ -47,7 +47,7 @@ class Score:
     def __call__(self, x: ArrayLike, sigma: float) -> Array:
         return (self.denoiser(x, sigma) - x) / sigma**2
 
-    def linear(self, x: ArrayLike, sigma: float) -> tuple[Array, Callable]:
+    def linear(self, x: ArrayLike, sigma: float) -> tuple[Array, Callable[..., Any]]:
         """(D(x, sigma), v -> J^H v) with J the derivative of D at x, over real and imaginary parts.
 
         Raises:

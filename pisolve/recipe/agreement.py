@@ -60,7 +60,7 @@ class Agreement:
     measured: bool
     doubts: tuple[str, ...] = ()
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.residual is None:
             return "not known: this image predicts no samples"
         told = "" if self.chi is None else f", {self.chi:.2f} times the noise"

@@ -6,6 +6,7 @@ import contextlib
 import time
 import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class NetworkResult:
     network: str
     seconds: float
     data_residual: float | None
-    history: list = field(default_factory=list)
+    history: list[Any] = field(default_factory=list)
     solver: None = None
     warning: str | None = None
     missed: float | None = None
@@ -63,7 +64,7 @@ class NetworkResult:
         """The image as the state after one step."""
         return State(self.x, 1, float("inf") if self.data_residual is None else self.data_residual)
 
-    def report(self, *, show: bool = True) -> dict:
+    def report(self, *, show: bool = True) -> dict[str, Any]:
         """The attributes as plain values; `show`: print them, too."""
         out = {n: getattr(self, n) for n in ("status", "ok", "network", "seconds", "data_residual")}
         out |= {} if self.warning is None else {"warning": self.warning}

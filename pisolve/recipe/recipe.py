@@ -248,7 +248,7 @@ class Recipe:
         return Reconstruction(x, status, done.results, done.scale, replace(done.recipe, solver=solver), scan, seconds,
                               tuning, watch.solved(done.misfits, done.results))
 
-    def solve(self, model: Any, scale: float, callbacks: tuple = ()) -> Result | NetworkResult:
+    def solve(self, model: Any, scale: float, callbacks: tuple[Any, ...] = ()) -> Result | NetworkResult:
         """The result for one slice's model of `prepare.models_of`, in scaled units; Ctrl-C is passed on."""
         result = self.solve_model(model, scale, callbacks)
         if result.interrupted:  # a fit that was cut is no result to count on

@@ -33,6 +33,15 @@ class Task:
         chooses: whether the image is that of the run with the least score; else it is the mean of all runs.
     """
 
+    runs: int
+    chooses: bool
+    steps: int
+    lr: float
+    keep: float
+    clip: float | None
+    patience: int
+    slack: float
+
     runs, chooses = 1, False
     steps, lr, keep, clip, patience, slack = 25, 1e-3, 0.9, 1.0, 20, 0.0
 
@@ -48,11 +57,11 @@ class Task:
         """How badly the module as it is predicts the samples held back, relative: ||A x - y|| / ||y|| over them."""
         raise NotImplementedError
 
-    def image(self, run: int):
+    def image(self, run: int) -> Any:
         """The image of the module as it is, consistent with all data, of the kind of the problem's."""
         raise NotImplementedError
 
-    def first(self):
+    def first(self) -> Any:
         """The image that a fit without x0 begins with, made of the samples to fit only; None: the weights as they are.
 
         Only the first step asks for it, so that resuming does not make it again, and Ctrl-C may cut it short.

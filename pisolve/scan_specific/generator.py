@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from pisolve import _check, backend
 from pisolve.linops import as_torch
+from pisolve.problem import Problem
 from pisolve.scan_specific.fit import Fitted, Task
 
 
@@ -48,6 +50,13 @@ class Generator(Fitted):
         done = pi.recon(scan, pi.Generator(G, latent=64, restarts=4))
     """
 
+    network: torch.nn.Module
+    latent: tuple[Any, ...]
+    runs: int
+    restarts: int
+    penalty: float
+    seed: int
+
     def __init__(self, network: torch.nn.Module, *, latent: int | Sequence[int], restarts: int = 4,
                  penalty: float = 0.0, seed: int = 0):
         if not isinstance(network, torch.nn.Module):
@@ -59,13 +68,15 @@ class Generator(Fitted):
         self.penalty = _check.number("penalty", penalty, low=0)
         self.seed = _check.integer("seed", seed, low=0)
 
-    def task(self, problem):
+    def task(self, problem: Problem) -> Task:
+        """The search of z for these data."""
         return _Search(self, problem)
 
-    def rehearsal(self, shape):
+    def rehearsal(self, shape: Sequence[int]) -> Any:
+        """As `Fitted.rehearsal`: the generator on one z."""
         return self.network, torch.zeros(1, *self.latent), self.network, 1
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Generator({type(self.network).__name__}, latent={self.latent}, restarts={self.runs})"
 
 

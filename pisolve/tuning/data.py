@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
 from pisolve import _axes, backend
 from pisolve._check import dtype_name, is_torch, real_name
+from pisolve._types import Seed
 from pisolve.backend._sigpy import sigpy
 from pisolve.linops import sense
 from pisolve.linops.sense import Sense
@@ -32,6 +34,16 @@ class Data:
         count: number of complex samples.
         lipschitz: L >= ||A||^2.
     """
+
+    A: Any
+    y: Any
+    plain: Any
+    ndim: int
+    inside: Any
+    sampled: Any
+    grid: Grid
+    count: int
+    lipschitz: float
 
     def __init__(self, problem: Problem):
         self.A, y = problem.linop, problem.y
@@ -78,15 +90,15 @@ class Data:
         """Whether y are samples anywhere in k-space, in shots."""
         return hasattr(self.plain, "reweighted")
 
-    def like(self, x):
+    def like(self, x: Any) -> Any:
         """The numpy array `x` as an array of y's kind."""
         return backend.like(x, self.y)
 
-    def on_data(self, samples):
+    def on_data(self, samples: Any) -> Any:
         """An array of the shape of `sampled` as one that broadcasts to y: with an axis of coils."""
         return samples if samples.ndim == self.ndim else np.expand_dims(samples, -1 - self.ndim)
 
-    def restricted(self, keep):
+    def restricted(self, keep: Any) -> tuple[Any, Any]:
         """(A, y) of the samples in `keep`, a numpy bool array of the shape of `sampled`."""
         keep = keep.astype(real_name(self.y))
         kept = self.like(self.on_data(keep))
@@ -97,12 +109,12 @@ class Data:
         full = backend.namespace(kept).broadcast_to(kept, tuple(self.y.shape))
         return sigpy.linop.Multiply(self.A.oshape, full) * self.A, self.y * kept
 
-    def noise(self, seed):
+    def noise(self, seed: Seed) -> Any:
         """Complex Gaussian noise on the samples, real and imaginary part of standard deviation 1."""
         n = np.random.default_rng(seed).standard_normal((2, *self.y.shape), np.float32)
         return self.like(((n[0] + 1j * n[1]) * self.inside).astype(dtype_name(self.y)))
 
-    def low_resolution(self):
+    def low_resolution(self) -> Any:
         """A^H of the full centre of k-space under a Hann window: phase and outline of the object; None without one.
 
         Frames with masks of their own share the centre that all of them have.
@@ -115,7 +127,7 @@ class Data:
         window[_block(shared.shape, size)] = reduce(np.multiply.outer, [np.hanning(n + 2)[1:-1] for n in size])
         return self.A.H(self.y * self.like(window))
 
-    def split(self, *, folds: int, share: float, seed: int) -> list:
+    def split(self, *, folds: int, share: float, seed: int) -> list[Any]:
         """At most `folds` seeded sets of samples, bool like `sampled`: each `share` of those outside the full centre.
 
         The centre stays. What is withheld are the units of the sampling, `Grid.units`: whole shots of samples anywhere,

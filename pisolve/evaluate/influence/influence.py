@@ -58,7 +58,7 @@ class Influence(Told):
         energy = np.sort((abs(self.map) ** 2).sum(-3)[self.map.any(-3)])[::-1]
         return float((np.cumsum(energy) < energy.sum() / 2).sum() + 1) / len(energy)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for `json`, without the arrays."""
         return {"by": self.by, "pixels": int(self.region.sum()), "signal": self.signal, "base": self.base,
                 "missing": self.missing, "spread": self.spread, "noise": self.noise}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pisolve import _check
+from pisolve._types import PathLike
 from pisolve.evaluate.quantities.given import EVERYWHERE, by_name, quantities, regions_of
 from pisolve.evaluate.quantities.pictures import sections
 from pisolve.evaluate.report.sheet import write_sections
@@ -33,14 +35,14 @@ class MapComparison(Told):
         warnings: one sentence each.
     """
 
-    maps: dict
-    reference: dict | None
-    regions: dict
-    rows: list = field(default_factory=list)
+    maps: dict[str, Any]
+    reference: dict[str, Any] | None
+    regions: dict[str, Any]
+    rows: list[Any] = field(default_factory=list)
     title: str = ""
-    warnings: tuple = ()
+    warnings: tuple[Any, ...] = ()
 
-    def records(self) -> list[dict]:
+    def records(self) -> list[dict[str, Any]]:
         """One dict a map, region and method, in SI units, for `pandas.DataFrame(...)`.
 
         `value` is the median of the map, `reference` that of the reference; `bias` the median of the difference,
@@ -62,7 +64,7 @@ class MapComparison(Told):
         """One for each map: its table by region, its pictures and those of its differences, with bars in its unit."""
         return sections(self)
 
-    def to_html(self, path) -> None:
+    def to_html(self, path: PathLike) -> None:
         """Write the report, one HTML file that needs nothing else.
 
         Raises:
@@ -71,7 +73,7 @@ class MapComparison(Told):
         """
         write_sections(self.sections(), path, title=self.title)
 
-    def save(self, folder) -> list[Path]:
+    def save(self, folder: PathLike) -> list[Path]:
         """Write maps.csv, what `records` has, and report.html into a folder.
 
         Returns:
@@ -86,7 +88,8 @@ class MapComparison(Told):
         return files
 
 
-def compare_maps(maps, reference=None, *, regions=None, names=None, title: str = "") -> MapComparison:
+def compare_maps(maps: Any, reference: Any = None, *, regions: Any = None, names: dict[Any, Any] | None = None,
+                 title: str = "") -> MapComparison:
     """Bias and precision of maps of T1, T2, T2*, a field or fat, by region, with units.
 
         bias = median(m - r),    precision = 1.4826 median |m - r - bias|

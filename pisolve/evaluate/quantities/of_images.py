@@ -31,11 +31,11 @@ class MapsOf:
     times: Any = None
     axis: str | None = None
     regions: Any = None
-    names: dict | None = None
+    names: dict[Any, Any] | None = None
     truth: Any = None
     field_strength: float | None = None
 
-    def on(self, scan):
+    def on(self, scan: Any) -> tuple[Any, str, Any]:
         """(the signal, its axis, its times) of a scan.
 
         Raises:
