@@ -146,6 +146,11 @@ assert np.allclose(abs(pi.calib.shot_factors(radial, spokes)), 1, atol=0.05)
 kernels = pi.calib.slice_grappa(bands[:, :, 20:44, 20:44], caipi_shift=(0, 0.5))
 assert kernels.caipi_shift == (0, 0.5)
 
+# ## smash
+filled = pi.calib.smash(k * every_second, brain.mps)  # a head's coils make the harmonics only roughly
+image = pi.backend.fft(filled, (-2, -1), inverse=True)
+print(image.shape, pi.testing.distance(image[body], brain.image[body]))
+
 # ## sms_collapse
 assert np.allclose(pi.calib.sms_collapse(bands), bands.sum(0))
 

@@ -41,6 +41,26 @@ print(tested.details.names)
 error = pi.evaluate.holdout_error(recipe, scan, folds=1)
 print(error.error, error.floor)
 
+# ## Influence
+around = np.zeros((64, 64), bool)
+around[28:36, 28:36] = True
+told = pi.evaluate.influence(1e-2 * pi.Tikhonov(), scan, around)
+assert told.map.shape == (6, 64, 64)
+print(told.signal, told.noise, told.by)
+
+# ## MapComparison
+known = np.where(body, 0.08, np.nan)
+result = pi.evaluate.compare_maps({"one": {"t2": known + 0.002}}, {"t2": known})
+print(result.records())
+
+# ## MapsOf
+times = [0.02, 0.04, 0.06]
+tiny = pi.phantom.brain((32, 32), 4, noise=0.01)
+echoes = pi.io.Scan(np.stack([tiny.kspace * np.exp(-t / 0.08) for t in times]), axes=("echo", "coil", "ky", "kx"))
+wanted = pi.evaluate.MapsOf("t2", times=times, truth={"t2": np.full((32, 32), 0.08)})
+made = pi.evaluate.compare(echoes, ["zero-filled"], accel=2, center_fraction=0.4, tune=None, signal=wanted)
+print(made.markdown())
+
 # ## NoiseMap
 noisy = pi.evaluate.noise_map(recipe, scan, replicas=3)
 assert noisy.std.shape == noisy.image.shape
@@ -101,6 +121,11 @@ assert abs(right.ratio - 1) < 0.02
 # ## compare
 report = pi.evaluate.compare("scan.h5", ["zero-filled", "sense"], accel=2, tune=None)
 
+# ## compare_maps
+result = pi.evaluate.compare_maps({"a": {"t2": known + 0.002}, "b": {"t2": known}}, {"t2": known})
+assert abs(result.records()[0]["bias"] - 0.002) < 1e-6
+print(result)
+
 # ## consistency
 print(pi.evaluate.consistency(done, noise=0.01).section())
 
@@ -110,8 +135,17 @@ print(pi.evaluate.crimes(scan).section())
 # ## holdout_error
 assert pi.evaluate.holdout_error(recipe, scan, folds=1).folds
 
+# ## influence
+told = pi.evaluate.influence(1e-2 * pi.Tikhonov(), scan, around)
+assert np.isclose(told.given.sum(), told.signal, rtol=1e-3)  # the method is linear
+print(told.section())
+
 # ## noise_map
 assert pi.evaluate.noise_map(recipe, scan, replicas=3).replicas == 3
+
+# ## realism
+assert pi.evaluate.realism(truth, truth) < 1e-3
+assert pi.evaluate.realism(truth, done.x) > 0
 
 # ## rerun
 again = pi.evaluate.rerun("report", scans={"scan": full})

@@ -31,6 +31,16 @@ def features(images):
 
 assert pi.metrics.lpips(truth, truth, features, [np.ones(3), np.ones(3)]) == 0
 
+# ## lpips_features
+import warnings
+
+sizes = ((0, 64, 3, 11), (3, 192, 64, 5), (6, 384, 192, 3), (8, 256, 384, 3), (10, 256, 256, 3))
+state = {f"features.{n}.weight": 0.01 * torch.randn(a, b, k, k) for n, a, b, k in sizes}
+state |= {f"features.{n}.bias": torch.zeros(a) for n, a, *_ in sizes}
+torch.save(state, "alexnet.pth")  # stands for torchvision's file
+alexnet = pi.metrics.lpips_features("alexnet.pth")
+assert [x.shape[1] for x in alexnet(torch.zeros(1, 3, 64, 64))] == [64, 192, 384, 256, 256]
+
 # ## lpips_weights
 torch.save({f"lin{n}.model.1.weight": torch.ones(1, 4, 1, 1) for n in range(3)}, "alex.pth")
 assert [len(w) for w in pi.metrics.lpips_weights("alex.pth")] == [4, 4, 4]

@@ -16,6 +16,9 @@ assert net(A, data).shape == (64, 64)
 task = pi.nets.AdversarialTask([item], game="wasserstein")
 task.loss(net, task.batch(0)).backward()
 
+# ## ConvDecoder
+done = pi.recon(scan, pi.Untrained(pi.nets.ConvDecoder(channels=8, layers=3), runs=1), max_iter=1)
+
 # ## Critic
 score, features = pi.nets.Critic(width=4)(planes)
 assert score.shape[0] == 1
@@ -48,9 +51,17 @@ assert isinstance(shown, pi.nets.DisplayOnly)
 # ## DnCNN
 assert pi.nets.DnCNN(channels=2, depth=3, width=8)(planes).shape == planes.shape
 
+# ## DualDomainCycle
+task = pi.nets.DualDomainCycle([item], rho=0.4)  # no truth is looked at
+task.loss(pi.nets.modl(pi.nets.DnCNN(2, 3, 8), 1, inner=2), task.batch(0)).backward()
+
 # ## E2EVarNet
 net = pi.nets.E2EVarNet(num_cascades=1, chans=4, pools=2, sens_chans=2, sens_pools=2)
 assert net(kspace, lines).shape == (1, 64, 64)
+
+# ## EquivariantImaging
+task = pi.nets.EquivariantImaging([item], group="turns")
+task.loss(pi.nets.modl(pi.nets.DnCNN(2, 3, 8), 1, inner=2), task.batch(0)).backward()
 
 # ## FFDNet
 D = pi.Denoiser(pi.nets.FFDNet(channels=2, depth=3, width=8))
@@ -64,6 +75,10 @@ assert len(slices) >= 1
 # ## FastMRIUNet
 assert pi.nets.FastMRIUNet(chans=4, pools=2)(planes[:, :1]).shape == (1, 1, 64, 64)
 
+# ## Federation
+settings = pi.nets.Federation(rounds=1, local_steps=2, optimiser="adam", clip=1.0)
+assert settings.noise == 0
+
 # ## FilterBank
 bank = pi.nets.FilterBank("differences", size=3)
 net = pi.nets.admm_net(bank, iterations=1)
@@ -72,12 +87,33 @@ assert net(A, data).shape == (64, 64)
 # ## IRCNN
 assert pi.nets.IRCNN(channels=1, width=8)(planes[:, :1]).shape == (1, 1, 64, 64)
 
+# ## Informed
+net = pi.nets.Informed(pi.nets.UNet(widths=(4, 8), blocks=(1, 1)), iterations=2, inner=2)
+assert net(A, data).shape == (64, 64)
+
 # ## MWCNN
 assert pi.nets.MWCNN(widths=(4, 8))(planes).shape == planes.shape
+
+# ## MapsTask
+task = pi.nets.MapsTask([item])  # the true maps are in it
+task.loss(pi.nets.DeepSENSE(widths=(4, 8), blocks=(1, 1)), task.batch(0)).backward()
+
+# ## Movies
+movie = np.stack([np.roll(abs(brain.image), n, 1) for n in range(4)]).astype("float32")
+drawn = pi.nets.Movies([movie], pi.nets.Simulation(size=32, coils=(2, 2), accel=(2,)), frames=4)
+assert drawn[0].kspace.shape == (4, 2, 32, 32)
+
+# ## Noise2Recon
+task = pi.nets.Noise2Recon([item], weight=0.1)
+task.loss(pi.nets.modl(pi.nets.DnCNN(2, 3, 8), 1, inner=2), task.batch(0)).backward()
 
 # ## Perceptual
 loss = pi.nets.Perceptual()
 assert float(loss(images[None], images[None])) == 0
+
+# ## RakiLayer
+layer = pi.nets.RakiLayer(2, iterations=5, channels=(8, 4))
+assert layer(kspace, kspace, lines.bool()).shape == kspace.shape
 
 # ## ReconstructionTask
 task = pi.nets.ReconstructionTask([item])
@@ -105,8 +141,19 @@ assert slices[0].kspace.shape[-1] == 32
 # ## Simulation
 print(pi.nets.Simulation(size=64, masks=("random",), accel=(4,)))
 
+# ## Site
+place = pi.nets.Site("hospital_a", {"kind": "fastmri", "accel": 4}, {"kind": "reconstruction", "batch_size": 2})
+print(place.task)
+
 # ## Slices
 print(item.kspace.shape, item.target.shape)
+
+# ## Tiled
+drawn = pi.nets.Tiled([abs(brain.image)], pi.nets.Tiling(size=32, crop=64, accel=2))
+assert drawn[0].kspace.shape == (1, 1, 32, 32)
+
+# ## Tiling
+print(pi.nets.Tiling(size=64, accel=4, noise=(0.0, 0.02)))
 
 # ## Training
 settings = pi.nets.Training(steps=2, warmup=1, every=2)
@@ -150,6 +197,11 @@ assert np.array_equal(pi.nets.dither(abs(brain.image), seed=1), pi.nets.dither(a
 # ## equivariance
 assert pi.nets.equivariance(lambda x, sigma: 0.9 * x, [brain.image], 0.05) < 1e-5
 
+# ## federate
+net = pi.nets.modl(pi.nets.DnCNN(2, 3, 8), 1, inner=2)
+sites = {"A": pi.nets.ReconstructionTask([item]), "B": pi.nets.ReconstructionTask([item, item])}  # or folders, `Site`
+net = pi.nets.federate(net, sites, pi.nets.Federation(rounds=1, local_steps=2, optimiser="adam"))
+
 # ## foreign
 class Theirs(nn.Module):
     """A network with the call of fastMRI's: the zero-filled magnitude."""
@@ -161,6 +213,13 @@ class Theirs(nn.Module):
 
 done = pi.recon(scan, network=pi.nets.foreign(Theirs(), layout="fastmri"))
 assert done.x.shape == (64, 64)
+
+# ## harmonise
+net = pi.nets.DnCNN(2, 3, 8)
+here, there = (pi.nets.statistics(net, [x]) for x in (planes, 3 * planes))  # the other site has other units
+with torch.no_grad(), pi.nets.harmonise(net, here, there):
+    x = net(3 * planes)
+assert torch.allclose(x, 3 * net(planes), atol=1e-4)
 
 # ## kspace_correction
 both = pi.nets.kspace_correction(torch.zeros_like(kspace), kspace, lines)
@@ -192,6 +251,10 @@ print(sum(p.numel() for p in net.parameters()))
 # ## residual_cnn
 assert pi.nets.residual_cnn("image", depth=3, width=8)(planes).shape == planes.shape
 
+# ## rollout
+shares = pi.nets.rollout(pi.nets.ViT(patch=8, width=16, depth=2, heads=2), planes, body)
+assert abs(float(shares.sum()) - 1) < 1e-4
+
 # ## rounded
 net = pi.nets.rounded(pi.nets.DnCNN(2, 3, 8), "float16")
 assert all(torch.equal(p, p.half().float()) for p in net.parameters())
@@ -200,9 +263,17 @@ assert all(torch.equal(p, p.half().float()) for p in net.parameters())
 pi.nets.save(pi.nets.DnCNN(2, 3, 8), "own.safetensors", card)
 assert pi.nets.load("own.safetensors", level="blind")(brain.image).shape == (64, 64)
 
+# ## series
+frames = pi.nets.series(np.stack([y, y]), np.broadcast_to(mask, (2, 64, 64)), mps=brain.mps)
+assert frames.A.iaxes == ("frame", "y", "x")
+
 # ## simulate
 item = pi.nets.simulate(brain.image, brain.mps, np.broadcast_to(mask, (64, 64)), noise=0.01, maps="true")
 assert item.kspace.shape == (1, 6, 64, 64)
+
+# ## statistics
+found = pi.nets.statistics(pi.nets.DnCNN(2, 3, 8), [planes])
+assert torch.allclose(found[""].mean, planes.mean((0, 2, 3)), atol=1e-6)
 
 # ## train
 task = pi.nets.Denoising([abs(brain.image).astype("float32")] * 2, [brain.image], batch_size=1, size=32)

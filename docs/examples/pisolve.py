@@ -10,6 +10,13 @@ done = pi.recon(scan, 1e-2 * pi.Tikhonov(), maps=pi.Espirit(calib_width=20), max
 # ## Fit
 print(pi.Fit(lr=0.005))
 
+# ## Generator
+ways = np.stack([np.roll(brain.image, n, 1) for n in range(4)])  # the head in four places
+G = torch.nn.Sequential(torch.nn.Linear(4, 2 * 64 * 64, bias=False), torch.nn.Unflatten(1, (2, 64, 64)))
+G[0].weight.data = torch.from_numpy(np.stack([ways.real, ways.imag], 1).reshape(4, -1).T.copy())  # instead of training
+done = pi.recon(scan, pi.Generator(G, latent=4, restarts=1), max_iter=3)
+assert done.x.shape == (64, 64)
+
 # ## Grappa
 lattice = full.undersample(pi.masks.equispaced((64, 64), 2, 0.375, offset=0))
 done = pi.recon(lattice, method=pi.Grappa())

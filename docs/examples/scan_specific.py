@@ -8,6 +8,13 @@ assert done.x.shape == (64, 64)
 assert isinstance(pi.Untrained(small), pi.scan_specific.Fitted)
 print(pi.Untrained(small).solver())
 
+# ## Generator
+ways = np.stack([np.roll(brain.image, n, 1) for n in range(4)])  # the head in four places
+G = torch.nn.Sequential(torch.nn.Linear(4, 2 * 64 * 64, bias=False), torch.nn.Unflatten(1, (2, 64, 64)))
+G[0].weight.data = torch.from_numpy(np.stack([ways.real, ways.imag], 1).reshape(4, -1).T.copy())  # instead of training
+done = pi.recon(scan, pi.Generator(G, latent=4, restarts=1), max_iter=3)
+assert done.x.shape == (64, 64)
+
 # ## Untrained
 done = pi.recon(scan, pi.Untrained(small, runs=1), max_iter=2)
 assert done.x.shape == (64, 64)
