@@ -559,8 +559,8 @@ def test_seconds_count_the_fit(method, volume, clock):
 @pytest.mark.parametrize("name", ["Grappa", "Raki"])
 def test_strengths_are_not_tuned_on_filled_data(tune, name):
     refused(lambda: pi.Recipe(pi.TV(), method=getattr(pi, name)(), tune=tune), ValueError,
-            f"tune='{tune}' is for SENSE: to hold samples back breaks the pattern that {name} fills, and noise in "
-            "filled samples is not white: give the prior a strength, or take Sense()")
+            f"tune='{tune}' is for SENSE: withheld samples break what {name} fills, and its noise is not "
+            "white: give the prior a strength, or take Sense()")
 
 
 def test_held_back_samples_are_told():
