@@ -559,7 +559,7 @@ def test_seconds_count_the_fit(method, volume, clock):
 @pytest.mark.parametrize("name", ["Grappa", "Raki"])
 def test_strengths_are_not_tuned_on_filled_data(tune, name):
     refused(lambda: pi.Recipe(pi.TV(), method=getattr(pi, name)(), tune=tune), ValueError,
-            f"tune='{tune}' is for SENSE: withheld samples break what {name} fills, and its noise is not "
+            f"tune='{tune}' is for SENSE: held-out samples break what {name} fills, and its noise is not "
             "white: give the prior a strength, or take Sense()")
 
 
