@@ -67,8 +67,7 @@ class Recipe:
     series or a volume is one.
 
     Args:
-        prior: g, in the units of the scaled image. None: wavelets with cycle spinning, lam = 2e-3; `Zero()` for
-            GRAPPA and RAKI.
+        prior: g, in the units of the scaled image. None: cycle-spun wavelets, lam = 2e-3; `Zero()` for GRAPPA, RAKI.
         solver: None lets `solve` choose.
         maps: how to make maps where a scan has none: `Espirit()`, `Walsh()`, `Inati()`, `JSense()`, `nets.LearnedMaps`.
         sampling: retrospective undersampling to begin with, or None. A scan that is undersampled already is refused:
