@@ -160,8 +160,9 @@ class Recipe:
         integer("max_iter", self.max_iter, low=0)
         number("tol", self.tol, low=0)
         if self.tune is not None and self.method.fills:
-            raise ValueError(f"tune={self.tune!r} is for SENSE: held-out samples break what {type(self.method).__name__}"
-                             " fills, and its noise is not white: give the prior a strength, or take Sense()")
+            raise ValueError(f"tune={self.tune!r} is for SENSE: held-out samples break what "
+                             f"{type(self.method).__name__} fills, and its noise is not white: give the prior a "
+                             "strength, or take Sense()")
         if self.tune is not None and not (self.method.tunable and getattr(self.maps, "sets", 1) == 1):
             raise ValueError(f"tune={self.tune!r} is for SENSE with one set of maps: give the prior a strength")
 
