@@ -642,7 +642,7 @@ def test_a_variant_by_its_word(tmp_path, capsys):
                         (["--variant", "raki"], "is for --method raki, not for sense"),
                         (["--method", "zs-ssl", "--variant", "raki"], "no effect on --method zs-ssl"),
                         (["--method", "raki", "--variant", "best"], "invalid choice: 'best'"),
-                        (["--method", "raki", "--prior", "tv", "--lam", "auto"], "is for SENSE: held-out samples break"),
+                        (["--method", "raki", "--prior", "tv", "--lam", "auto"], "is for SENSE: held-out samples"),
                         (["--recipe", out, "--variant", "raki"], "--variant beside --recipe")):
         assert cli.main(["recon", source, "-o", f"{out}.npy", *given]) == 2
         assert told in capsys.readouterr().err
