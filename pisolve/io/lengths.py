@@ -95,9 +95,10 @@ def _rows(item, path, size: int) -> Iterator[np.ndarray]:
         pieces = []
         item.id.chunk_iter(lambda c: pieces.append((c.byte_offset, c.size, c.filter_mask)))
     with open(path, "rb") as file:
+        whole = os.fstat(file.fileno()).st_size
         for at, length, unused in pieces:
             file.seek(at)
-            content = file.read(length)
+            content = file.read(min(length, whole))  # read() takes what it is asked for before it looks
             for i in reversed(range(len(filters))):
                 if not unused >> i & 1:
                     content = _UNPACK[filters[i]](content, size, math.prod(item.chunks) * size)

@@ -18,13 +18,13 @@ from pisolve.io.hdf5 import array_at, open_hdf5, text
 from pisolve.io.limits import limit
 from pisolve.nets.data import draw_native, draw_whole
 from pisolve.nets.simulate import Simulation, measured_coils, simulate, smooth_coils
-from pisolve.nets.slices import Slices, measured
+from pisolve.nets.slices import Drawn, Slices, measured
 from pisolve.prepare.noise import noise_level
 
 _FOUND = 0.1  # relative error of the noise that is found by several coils
 
 
-class Simulated(Dataset[Any]):
+class Simulated(Drawn):
     """Simulated slices without end: item i is drawn from (seed, i), its number of coils from (seed, i // group).
 
     Args:
@@ -53,15 +53,6 @@ class Simulated(Dataset[Any]):
         self.group: int | None = _check.integer("group", group, low=1)
         self.length: int | None = _check.integer("length", length, low=1)
         self.seed: int | None = _check.integer("seed", seed, low=0)
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, item: int) -> Slices:
-        """`Slices` of one slice."""
-        if not 0 <= item < self.length:
-            raise IndexError(f"item {item} of {self.length}")
-        return self.drawn(item)
 
     def drawn(self, item: int) -> Slices:
         """Item `item`, however large it is."""

@@ -8,12 +8,11 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from pisolve import _check, backend, io, linops, prepare
 from pisolve.nets.data import phased
 from pisolve.nets.simulate import Simulation, smooth_coils
-from pisolve.nets.slices import Slices
+from pisolve.nets.slices import Drawn, Slices
 
 AXES = ("frame", "coil", "ky", "kx")
 
@@ -32,7 +31,7 @@ class SeriesSlices(Slices):
         return linops.sense(self.mps, self.mask[:, 0], axes=AXES)
 
 
-class Movies(Dataset[SeriesSlices]):
+class Movies(Drawn):
     """Simulated series without end: item i is drawn from (seed, i), a part of a movie under random coils and lines.
 
     Whole pixels, quarter turns and flips only, one smooth phase for all frames; frames follow each other in the movie's
@@ -63,15 +62,6 @@ class Movies(Dataset[SeriesSlices]):
             raise ValueError(f"movies holds {[np.shape(m) for m in self.movies]}: at least one of (frame, y, x) with "
                              f"{self.frames} frames or more is needed")
         self.length, self.seed = _check.integer("length", length, low=1), _check.integer("seed", seed, low=0)
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, item: int) -> SeriesSlices:
-        """One series."""
-        if not 0 <= item < self.length:
-            raise IndexError(f"item {item} of {self.length}")
-        return self.drawn(item)
 
     def drawn(self, item: int) -> SeriesSlices:
         """Item `item`, however large it is."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from pisolve import _check, backend, calib, io, linops, prepare
 
@@ -86,6 +87,25 @@ class Slices:
     def _parts(self) -> dict[str, Any]:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {name: value for name, value in fields.items() if value is not None}
+
+
+class Drawn(Dataset[Any]):
+    """A dataset without end: item i, up to the `length` that it says, is what `drawn(i)` makes of a seed and i."""
+
+    length: Any
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, item: int) -> Slices:
+        """`Slices` of one slice, or of one series."""
+        if not 0 <= item < self.length:
+            raise IndexError(f"item {item} of {self.length}")
+        return self.drawn(item)
+
+    def drawn(self, item: int) -> Slices:
+        """Item `item`, however large it is."""
+        raise NotImplementedError
 
 
 def collate(items: Sequence[Slices]) -> Slices:

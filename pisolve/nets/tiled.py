@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.utils.data import Dataset
 
 from pisolve import _check, masks
 from pisolve.nets.simulate import simulate
-from pisolve.nets.slices import Slices
+from pisolve.nets.slices import Drawn, Slices
 
 _PATTERNS = ("random", "equispaced", "equispaced_fraction")
 
@@ -84,7 +83,7 @@ class Tiling:
         return getattr(masks, self.pattern)(shape, self.accel, self.center_fraction, seed=seed)
 
 
-class Tiled(Dataset[Slices]):
+class Tiled(Drawn):
     """Single-coil slices without end: item i is a random cut of a random image's reflections, drawn from (seed, i).
 
     Args:
@@ -109,15 +108,6 @@ class Tiled(Dataset[Slices]):
         self.images, self.settings = images, settings or Tiling()
         self.length = _check.integer("length", length, low=1, allow_none=True) or len(images)
         self.seed = _check.integer("seed", seed, low=0)
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, item: int) -> Slices:
-        """`Slices` of one slice."""
-        if not 0 <= item < self.length:
-            raise IndexError(f"item {item} of {self.length}")
-        return self.drawn(item)
 
     def drawn(self, item: int) -> Slices:
         """Item `item`, however large it is."""

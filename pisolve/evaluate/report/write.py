@@ -76,7 +76,8 @@ def render(comparison, title: str = "") -> str:
     parts = [_part(kind, part) for kind, part in comparison.by_sampling().items()]
     return environment.get_template("report.html").render(
         title=title or "Comparison: " + ", ".join(scans), comparison=comparison, words=words, style=style,
-        script=script, style_hash=digest(style), script_hash=digest(script), parts=parts,
+        version=comparison.about.get("pisolve", ""), script=script, style_hash=digest(style),
+        script_hash=digest(script), parts=parts,
         oracle=comparison.about.get("tune") == "reference", warnings=words.warnings(comparison, notes),
         terms=words.terms(comparison), settings=words.settings(comparison),
         split=words.by_setting(comparison) if len(comparison.settings) > len(parts) else None,
