@@ -88,9 +88,10 @@ def array(name: str, x, *, ndim=None, shape=None, finite: bool = True, complex_:
         else:
             plain = x.dtype.newbyteorder("=").name
             x = x.astype(plain if plain in COMPLEX else _WIDEN.get(plain, "complex64"))
-    if finite and not all_finite(x):
+    total = _sum(x) if finite or nonzero else None
+    if finite and not (math.isfinite(total) or _each_finite(x)):
         raise ValueError(f"{name} holds NaN or Inf: repair or drop these samples first (numpy.isfinite finds them)")
-    if nonzero and not bool((x != 0).any()):
+    if nonzero and total == 0 and not bool((x != 0).any()):
         raise ValueError(f"{name} is zero everywhere: nothing was measured, or the wrong data set was read")
     return x
 
@@ -101,11 +102,16 @@ def _one_of(ndim) -> str:
 
 def all_finite(x) -> bool:
     """True where every entry is finite: one pass without a temporary where the sum is finite."""
-    x = x.detach() if is_torch(x) else x
+    return math.isfinite(_sum(x)) or _each_finite(x)
+
+
+def _sum(x) -> float:
+    """|sum of all entries|: where it is finite and not 0, all entries are finite and not all are 0."""
     with np.errstate(over="ignore", invalid="ignore"):  # a sum of large numbers may overflow: then all are looked at
-        total = x.sum()
-    if math.isfinite(float(abs(total))):
-        return True
+        return float(abs((x.detach() if is_torch(x) else x).sum()))
+
+
+def _each_finite(x) -> bool:
     if is_torch(x):
         import torch
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from pisolve import _check, masks
 from pisolve._types import ArrayLike
-from pisolve.backend import fft, side_by_side, to_numpy
+from pisolve.backend import fft, parallel, side_by_side, to_numpy
 from pisolve.calib.region import middle
 
 NARROW = 8  # lines: a narrower centre inside wider sampling shows too little of the object
@@ -37,11 +37,12 @@ or `calib`, calibration lines that were measured apart, instead of P y.
         ValueError: shapes that do not fit, NaN or Inf, k-space that is zero everywhere.
     """
     kspace = to_numpy(_check.array("kspace", kspace, ndim=(3, 4), nonzero=True))
-    mps = to_numpy(_check.array("mps", mps, ndim=(3, 4, 5))) != 0
-    if mps.ndim > kspace.ndim:  # what any set sees
-        mps = mps.any(-4)
-    if mps.shape not in (kspace.shape, kspace.shape[-3:]):
-        raise ValueError(f"mps has shape {mps.shape}, expected {kspace.shape}: one map for each coil of kspace")
+    mps = to_numpy(_check.array("mps", mps, ndim=(3, 4, 5)))
+    if mps.ndim <= kspace.ndim:
+        mps = np.expand_dims(mps, -4)  # one set
+    shape = (*mps.shape[:-4], *mps.shape[-3:])
+    if shape not in (kspace.shape, kspace.shape[-3:]):
+        raise ValueError(f"mps has shape {shape}, expected {kspace.shape}: one map for each coil of kspace")
     samples = _centre(kspace, mask) if calib is None else to_numpy(_check.array("calib", calib, ndim=(3, 4)))
     if samples is None:
         return None
@@ -51,8 +52,8 @@ or `calib`, calibration lines that were measured apart, instead of P y.
     if any(m > n for m, n in zip(samples.shape[-2:], grid)):
         raise ValueError(f"calib has shape {samples.shape}, larger than kspace {kspace.shape}: crop its centre")
     block = tuple(middle(n, m) for n, m in zip(grid, samples.shape[-2:]))
-    samples, mps = (x.reshape(-1, *x.shape[-3:]) for x in (samples, mps))
-    peak = abs(samples).max(initial=0)
+    samples, mps = samples.reshape(-1, *samples.shape[-3:]), mps.reshape(-1, *mps.shape[-4:])
+    peak = max(parallel(lambda one: abs(one).max(initial=0), samples))
     if peak == 0:
         return None
 
@@ -64,7 +65,7 @@ or `calib`, calibration lines that were measured apart, instead of P y.
         centre[:, block[0]] = fft(lines, (-1,), inverse=True)
         image = fft(centre, (-2,), inverse=True).view(np.float32)
         energy = np.einsum("cyx,cyx->yx", image, image).reshape(*grid, 2).sum(-1, dtype=float)
-        return energy[mps[z % len(mps)].any(0)].sum(), energy.sum()
+        return energy[mps[z % len(mps)].any((0, 1))].sum(), energy.sum()
 
     seen, total = map(sum, zip(*side_by_side(work, range(max(len(samples), len(mps))))))
     return float(seen / total)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -159,7 +160,10 @@ def models_of(one: Scan, method: Method = SENSE, *, each: Sequence[str] = EACH, 
         scaled: False: the scale is known, None is returned for it.
     """
     parts = one.parts(each) if parts is None else parts
-    models = _OnGpu(parts, method, gpu, keep) if gpu is not None else [model_of(p, method) for p in parts]
+    if gpu is not None:
+        models = _OnGpu(parts, method, gpu, keep)
+    else:
+        models = list(_apart([p.kspace for p in parts])(partial(model_of, method=method), parts))
     return models, zero_filled_scale(models) if scaled else None
 
 
@@ -248,8 +252,12 @@ def _check_peak(peak: float, dtype) -> None:
 def zero_filled_of(models, peak: float) -> list[np.ndarray]:
     """The zero-filled pictures of the models that hold anything, of y over the peak of all."""
     full = [m.bare or m for m in models if m is not None]
-    apart = len(full) > 1 and all(isinstance(m.y, np.ndarray) for m in full)
-    return list((side_by_side if apart else map)(lambda m: _zero_filled(m, peak), full))
+    return list(_apart([m.y for m in full])(lambda m: _zero_filled(m, peak), full))
+
+
+def _apart(arrays):
+    """`side_by_side` for parts of several arrays in this process's memory, else `map`."""
+    return side_by_side if len(arrays) > 1 and all(isinstance(a, np.ndarray) for a in arrays) else map
 
 
 def scale_of(zero_filled: list, peak: float, dtype) -> float:

@@ -28,14 +28,13 @@ class Look:
         kspace = to_numpy(scan.kspace)
         kspace = kspace.reshape((-1,) + kspace.shape[-1 - self.inner:])
         self.magnitude = np.empty(kspace.shape, kspace.real.dtype)
-        cuts = shares(len(kspace), min(len(kspace), threads()))
-        self.peak = float(max(parallel(lambda c: np.abs(kspace[slice(*c)], out=self.magnitude[slice(*c)]).max(), cuts)))
+        self.peak = float(max(self.by_parts(lambda c: np.abs(kspace[c], out=self.magnitude[c]).max())))
         self.magnitude /= self.peak  # squares then neither over- nor underflow
 
     @cached_property
     def measured(self) -> np.ndarray:
         """(part, encoded axes) bool: not zero in some coil."""
-        return (self.magnitude != 0).any(axis=1)
+        return np.concatenate(self.by_parts(lambda c: self.magnitude[c].any(axis=1)))
 
     @cached_property
     def coils(self) -> np.ndarray:
@@ -47,7 +46,12 @@ class Look:
     def power(self) -> np.ndarray:
         """(part, encoded axes) sum of |y|^2 over the coils."""
         flat = self.magnitude.reshape(*self.magnitude.shape[:2], -1)
-        return np.einsum("pcn,pcn->pn", flat, flat).reshape(len(flat), *self.magnitude.shape[2:])
+        power = self.by_parts(lambda c: np.einsum("pcn,pcn->pn", flat[c], flat[c]))
+        return np.concatenate(power).reshape(len(flat), *self.magnitude.shape[2:])
+
+    def by_parts(self, work) -> list:
+        """`[work(slice of the parts), ...]` on the library's threads."""
+        return parallel(lambda c: work(slice(*c)), shares(len(self.magnitude), min(len(self.magnitude), threads())))
 
     def profile(self, axis: int) -> tuple[np.ndarray, float]:
         """(mean energy of a sample along an encoded axis, -1 the last, above its floor; this floor, of noise)."""

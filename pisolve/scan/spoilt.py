@@ -76,13 +76,7 @@ def _spikes(look):
     n = power.shape[-1]
     if n < 16:
         return []
-    ends = np.pad(power, [(0, 0)] * (power.ndim - 1) + [(5, 5)])
-    around = np.maximum.reduce([ends[..., 5 + d : 5 + d + n] for d in (-5, -4, -3, 3, 4, 5)])
-    rows = np.maximum.reduce([ends[..., 5 + d : 5 + d + n] for d in (-1, 0, 1)])
-    for axis in range(1, power.ndim - 1):
-        for d in (-1, 1):
-            around = np.maximum(around, np.roll(rows, d, axis))
-    high = (power > _SPIKE * around) & (around > 0)
+    high = np.concatenate(look.by_parts(lambda c: _above(power[c])))
     high[..., n // 2 - n // 16 - 1 : n // 2 + n // 16 + 2] = False  # edges make a bright line through the centre
     share = float(power[high].sum(dtype=np.float64) / power.sum(dtype=np.float64))
     if share < _SHARE:
@@ -94,6 +88,18 @@ def _spikes(look):
     return [f"{told} far above what is around, with {share:.2g} of all energy (the largest at {place}): spikes, of a "
             "spark in the scanner or of damaged data, which stripe the image; set them to 0 and take them out of the "
             "mask"]
+
+
+def _above(power):
+    """Which samples (part, encoded axes) are far above all around them."""
+    n = power.shape[-1]
+    ends = np.pad(power, [(0, 0)] * (power.ndim - 1) + [(5, 5)])
+    around = np.maximum.reduce([ends[..., 5 + d : 5 + d + n] for d in (-5, -4, -3, 3, 4, 5)])
+    rows = np.maximum.reduce([ends[..., 5 + d : 5 + d + n] for d in (-1, 0, 1)])
+    for axis in range(1, power.ndim - 1):
+        for d in (-1, 1):
+            around = np.maximum(around, np.roll(rows, d, axis))
+    return (power > _SPIKE * around) & (around > 0)
 
 
 def _half(look):
