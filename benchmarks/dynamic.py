@@ -20,6 +20,7 @@ import time
 
 import cine
 import numpy as np
+import tables
 from keep import bart, keep
 from volumes import write
 
@@ -133,17 +134,6 @@ def rows(image, mps, sampling, denoiser, folder, every, only=None):
         yield row
 
 
-def table(found) -> str:
-    """A row a method, a column a sampling: dB / SSIM / seconds."""
-    columns = list(dict.fromkeys(r["sampling"] for r in found))
-    lines = ["| method | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
-    for method in dict.fromkeys(r["method"] for r in found):
-        cells = {r["sampling"]: f"{r['psnr']:.2f} / {r['ssim']:.3f} / {r['seconds']:.0f}" for r in found
-                 if r["method"] == method}
-        lines.append(f"| {method} | " + " | ".join(cells.get(c, "") for c in columns) + " |")
-    return "\n".join(lines)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="10 small frames, fewer strengths; nothing is written")
@@ -155,7 +145,7 @@ def main():
     args = parser.parse_args()
     image, mps = cine.heart(args.quick)
     image = image[:args.frames]
-    report = {"command": "python benchmarks/dynamic.py", "shape": list(image.shape), "coils": len(mps), "rows": []}
+    report = {"command": f"python benchmarks/dynamic.py --every {args.every}", "shape": list(image.shape), "coils": len(mps), "rows": []}
     if OUT.exists() and not args.quick:
         report = json.loads(OUT.read_text()) | {k: v for k, v in report.items() if k != "rows"}
     for sampling in (("cartesian", 6), ("cartesian", 12), ("radial", 13), ("radial", 21)):
@@ -170,7 +160,7 @@ def main():
         report["rows"] = [r for r in report["rows"] if r["sampling"] != word or r["method"] not in made] + new
         if not args.quick:
             keep(OUT, report)
-    print(table(report["rows"]))
+    print(tables.of_dynamic(report))
 
 
 if __name__ == "__main__":

@@ -279,6 +279,39 @@ def volumes(results):
     return f"{table}\n\n{' '.join(notes)} Medians on {report['threads']} threads. Made by `{report['command']}`."
 
 
+def dynamic(results):
+    """Ways to reconstruct a cine: a row a method, a column a sampling."""
+    return of_dynamic(json.loads((results / "dynamic.json").read_text()))
+
+
+def of_dynamic(report):
+    found = report["rows"]
+    columns = list(dict.fromkeys(r["sampling"] for r in found))
+
+    def cell(method, sampling):
+        row = next((r for r in found if (r["method"], r["sampling"]) == (method, sampling)), None)
+        return "" if row is None else (f"{row['psnr']:.2f}{'*' * row.get('at_the_edge_of_the_grid', False)} / "
+                                       f"{row['ssim']:.3f} / {row['seconds']:.2g} s")
+
+    table = rows_of(["", *columns], [[m, *(cell(m, c) for c in columns)] for m in dict.fromkeys(
+        r["method"] for r in found)])
+    return (f"{table}\n\nPSNR in dB / SSIM / seconds of one run, its operator included (BART: its files, too), for "
+            f"{found[0]['frames']} frames, {report['coils']} coils. Strengths were chosen on another sampling and "
+            f"noise of the same heart; *: at the edge of their grid. Made by `{report['command']}`.")
+
+
+def shuffling(results):
+    """Coefficients of echoes instead of echoes, beside BART's `pics -B`."""
+    report = json.loads((results / "shuffling.json").read_text())
+    names = {"grid": "lines, 192 x 192", "points": "points, golden-angle spokes"}
+    rows = [[names[k], *(seconds(report[k]["A^H A"][n]) for n in ("pisolve", "by way of the echoes")),
+             *(seconds(v) for v in report[k]["seconds"].values()), f"{report[k]['BART over pisolve']:g}x",
+             f"{report[k]['difference']:.1g}"] for k in names if k in report]
+    table = rows_of(["", "A^H A", "by way of the echoes", "solved", "by way of the echoes", "BART", "BART / pisolve",
+                     "difference of the images"], rows)
+    return f"{table}\n\nMedians on {report['threads']} threads. Made by `{report['command']}`."
+
+
 def spokes(results):
     """Fewer of the radial phantom's spokes: a row each method."""
     rows = json.loads((results / "noncartesian.json").read_text())["spokes"]
@@ -321,7 +354,8 @@ PAGES = {"docs/command_line.md": {"defaults": lambda results: defaults()},
                               "learned_maps": learned_maps,
                               "catalogue": lambda results: catalogue()},
          "docs/scan_specific.md": {"scan_specific": scan_specific},
-         "docs/series.md": {"series": series, "volumes": volumes},
+         "docs/series.md": {"series": series, "volumes": volumes, "dynamic": dynamic},
+         "docs/signals.md": {"shuffling": shuffling},
          "docs/trajectories.md": {"spokes": spokes}}
 
 
