@@ -145,7 +145,8 @@ def main():
     args = parser.parse_args()
     image, mps = cine.heart(args.quick)
     image = image[:args.frames]
-    report = {"command": f"python benchmarks/dynamic.py --every {args.every}", "shape": list(image.shape), "coils": len(mps), "rows": []}
+    report = {"command": f"python benchmarks/dynamic.py --every {args.every}", "shape": list(image.shape),
+              "coils": len(mps), "rows": []}
     if OUT.exists() and not args.quick:
         report = json.loads(OUT.read_text()) | {k: v for k, v in report.items() if k != "rows"}
     for sampling in (("cartesian", 6), ("cartesian", 12), ("radial", 13), ("radial", 21)):
