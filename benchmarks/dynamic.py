@@ -120,14 +120,13 @@ def rows(image, mps, sampling, denoiser, folder, every, only=None):
         if only not in (None, name):
             continue
         strengths = strengths[::every]
-        tuning = [] if len(strengths) == 1 else [round(float(pi.metrics.psnr(image, run(scans[0], s))), 2)
-                                                 for s in strengths]
-        best = strengths[int(np.argmax(tuning))] if tuning else 1
+        tuning = [round(float(pi.metrics.psnr(image, run(scans[0], s))), 2) for s in strengths]  # it warms up, too
+        best = strengths[int(np.argmax(tuning))]
         start = time.perf_counter()
         x = run(scans[1], best)
         row = {"sampling": " ".join(map(str, sampling)), "method": name, "frames": len(image),
                **measured(image, x, time.perf_counter() - start)}
-        if tuning:
+        if len(strengths) > 1:
             row |= {"strength": float(best), "tuning_psnr": tuning,
                     "at_the_edge_of_the_grid": best in (strengths[0], strengths[-1])}
         print(json.dumps(row), flush=True)
