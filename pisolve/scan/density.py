@@ -60,7 +60,7 @@ def kept(coord: ArrayLike, shape: Sequence[int], *, iterations: int = 30) -> np.
 
 def _pipe_menon(coord, shape, iterations):
     d, twice = len(shape), tuple(2 * n for n in shape)
-    points = PointTransform(2 * coord.reshape(-1, d), twice, 1e-5)
+    points = PointTransform(2 * coord.reshape(-1, d), twice, 1e-5, finer=1.25)
     window = _autocorrelation(shape)
     w = np.ones((1, len(points.coord)), np.complex128)
     image, seen = np.empty((1, *twice), np.complex128), np.empty_like(w)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pisolve import _axes, _check
 from pisolve._types import ArrayLike
-from pisolve.backend import fft
+from pisolve.backend import fft, side_by_side
 from pisolve.backend.points import PointTransform, checked_coord
 from pisolve.scan import density
 from pisolve.scan.grid import Grid
@@ -86,8 +86,12 @@ class Points(Grid):
         coord = np.broadcast_to(self.coord, (*lead, *shape, p))
         mask = np.broadcast_to(mask, (*lead, *shape))
         found = np.zeros((*lead, *shape))
-        for i in np.ndindex(*lead):
-            found[i][mask[i]] = density.kept(coord[i][mask[i]], self.size[-p:]) if mask[i].any() else 0
+
+        def fill(i):
+            if mask[i].any():
+                found[i][mask[i]] = density.kept(coord[i][mask[i]], self.size[-p:])
+
+        side_by_side(fill, np.ndindex(*lead))
         return found
 
     def far(self) -> np.ndarray:
