@@ -297,8 +297,8 @@ def of_dynamic(report):
         r["method"] for r in found)])
     return (f"{table}\n\nPSNR in dB / SSIM / seconds of one run, its operator included (BART: its files, too), for "
             f"{found[0]['frames']} frames, {report['coils']} coils. Strengths were chosen on another sampling and "
-            f"noise of the same heart; *: at the edge of their grid. What a scan of spokes knows of itself, its density, is "
-            f"made once, in the first row. Made by `{report['command']}`.")
+            f"noise of the same heart; *: at the edge of their grid. What a scan of spokes knows of itself, its "
+            f"density, is made once, in the first row. Made by `{report['command']}`.")
 
 
 def shuffling(results):
