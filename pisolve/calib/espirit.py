@@ -15,7 +15,7 @@ from pisolve.calib import _coils
 from pisolve.calib._eig import dominant, leading
 from pisolve.calib._espirit_kernels import correlations, sizes
 
-BLOCK = 1 << 17  # entries of G held by one thread at a time: 1 MB in single precision, what a core's cache takes
+BLOCK = 1 << 18  # entries of G held by one thread at a time, 2 MB in single precision; half of it in volumes
 GEMM = 1 << 16  # largest m n k of a matrix product in a thread: above, OpenBLAS starts threads of its own
 
 
@@ -136,13 +136,13 @@ def _field(centre, k, thresh, cut, grid, dtype):
     out = np.empty((cut.sets, c, *grid), dtype)
     values = np.empty((cut.sets, *grid), out.real.dtype)
     if len(grid) == 2:
-        _plane(lags.reshape(2 * k, 2 * k, c * c).swapaxes(0, 1), waves, cut, conj_u, out, values, parallel)
+        _plane(lags.reshape(2 * k, 2 * k, c * c).swapaxes(0, 1), waves, cut, conj_u, out, values, parallel, BLOCK)
     else:  # plane by plane along x
         lags = np.ascontiguousarray(np.moveaxis(lags, (2, 1, 0), (0, 1, 2))).reshape(2 * k, -1)  # lx, then ly, lz, c, c
 
         def plane(x):
             here = (waves[2][x] @ lags).reshape(2 * k, 2 * k, c * c)
-            _plane(here, waves[:2], cut, conj_u, out[..., x], values[..., x], _serial)
+            _plane(here, waves[:2], cut, conj_u, out[..., x], values[..., x], _serial, BLOCK // 2)
 
         parallel(plane, range(grid[2]))
     for s in range(1, cut.sets):
@@ -150,11 +150,11 @@ def _field(centre, k, thresh, cut, grid, dtype):
     return out, values
 
 
-def _plane(lags, waves, cut, conj_u, out, values, run):
+def _plane(lags, waves, cut, conj_u, out, values, run, entries):
     """Fill out (set, c, ny, nx) and values (set, ny, nx) from the lags (lx, ly, c * c) and the waves along y and x."""
     (ny, nx), c, k = values.shape[1:], len(conj_u), len(lags) // 2
     ey, ex = waves
-    pixels = max(1, BLOCK // c**2)
+    pixels = max(1, entries // c**2)
     width = max(1, min(GEMM // (2 * k * c * c), math.isqrt(pixels), max(ny, nx)))
     ex = np.concatenate([ex, np.zeros((-nx % width, 2 * k), ex.dtype)]).reshape(-1, width, 2 * k)  # strips of columns
     strips = max(1, pixels // width**2)
