@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pisolve import _check, backend
+from pisolve.io import zarr
 from pisolve.io.atomic import atomic, sweep
 from pisolve.io.component import PARTS
 from pisolve.io.held import held
@@ -87,7 +88,8 @@ def recon_many(paths: Any, recipe: Any = None, *, out: Any, client: Any = None, 
         workers: how many processes; each has an equal share of the cores as its threads. None: one a core.
         resume: go on in a folder that an earlier run began, with the same recipe and options.
         retries: how often a file whose worker was lost (killed, out of memory) is begun again.
-        suffix: of the images: ".h5" (with the recipe), ".npy", ".cfl", ".mat", ".nii", ".nii.gz", ".dcm", ".mrd".
+        suffix: of the images: ".h5" (with the recipe), ".npy", ".cfl", ".mat", ".nii", ".nii.gz", ".dcm", ".mrd",
+            ".zarr.zip".
         crop, component: as for `Reconstruction.save`.
         load: arguments of `io.load` for all files: part, axes, max_bytes, noise, average, epi.
         select: which slices, frames, ... of each, as for `Scan.select`: {"slice": slice(0, 5)}.
@@ -110,7 +112,7 @@ def recon_many(paths: Any, recipe: Any = None, *, out: Any, client: Any = None, 
     """
     start = time.perf_counter()
     retries = _check.integer("retries", retries, low=0)
-    _check.choice("suffix", suffix, IMAGES)
+    _check.choice("suffix", suffix, tuple(s for s in IMAGES if s != zarr.FOLDER))  # a record is of files
     if component is not None:
         _check.choice("component", component, tuple(PARTS))
     recipe, out = _recipe(recipe), _folder(out)
