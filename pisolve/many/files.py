@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pisolve import _check
 from pisolve.io.files import PICTURES, SUFFIXES, below, is_scan_folder, suffix_of
-from pisolve.many import record, sizes
+from pisolve.many import record
+from pisolve.workers import sizes
 
 SCANS = tuple(s for s in SUFFIXES if s not in PICTURES)  # what a folder is searched for
 

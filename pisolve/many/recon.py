@@ -18,14 +18,14 @@ from pisolve.io.held import held
 from pisolve.io.saving import IMAGES
 from pisolve.io.words import csv_text
 from pisolve.many import files, record
-from pisolve.many.run import run
-from pisolve.many.spread import opened
-from pisolve.many.task import lean
-from pisolve.many.workers import share
+from pisolve.many.task import lean, reconstruct
 from pisolve.recipe import Recipe
 from pisolve.recipe.checkpoint import weights_digest
 from pisolve.recipe.device import networks
 from pisolve.recipe.order import as_recipe
+from pisolve.workers.pools import share
+from pisolve.workers.run import run
+from pisolve.workers.spread import opened
 
 SUMMARY = "summary.csv"
 COLUMNS = ("file", "status", "ended", "seconds", "nmse", "psnr", "ssim", "output", "error", "warnings")
@@ -147,7 +147,7 @@ def _all(left, pool, retries, progress, told) -> None:
     total = sum(t["bytes"] for t in left)
     form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
     with tqdm(total=total, desc=f"recon 0/{len(left)}", bar_format=form, disable=not progress) as bar:
-        for count, (task, row) in enumerate(run(left, pool, retries), 1):
+        for count, (task, row) in enumerate(run(left, pool, retries, reconstruct), 1):
             told(task, row)
             bar.set_description_str(f"recon {count}/{len(left)}", refresh=False)
             bar.update(task["bytes"])

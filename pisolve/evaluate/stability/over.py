@@ -10,9 +10,9 @@ import numpy as np
 from pisolve.evaluate.stability.perturbation import Perturbation, perturb
 from pisolve.evaluate.stability.replay import Replay
 from pisolve.evaluate.stability.samples import image_of
-from pisolve.many.spread import spread
 from pisolve.recipe import Recipe
 from pisolve.scan import Scan
+from pisolve.workers.spread import spread
 
 _PIECES = 4  # of the inserted structures: each makes maps and the scan's own image first
 
