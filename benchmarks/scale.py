@@ -24,8 +24,8 @@ from pathlib import Path
 import psutil
 
 from pisolve import TV, Recipe
-from pisolve.many import run as loop
-from pisolve.many.workers import workers_of
+from pisolve.workers import run as loop
+from pisolve.workers.pools import workers_of
 
 METRICS = {"bandwidth": {"total": 1e8, "workers": {}, "types": {}}, "spilled_bytes": {"memory": 0, "disk": 0},
            "memory": 1 << 28, "digests_total_since_heartbeat": {}}  # what the scheduler asks of workers
@@ -120,7 +120,7 @@ def measure(number: int, seconds: float, rounds: int) -> dict:
                   "path": f"/data/scans/{k}.h5", "target": f"/data/images/{k}.h5"} for k in range(rounds * number)]
         before = time.process_time(), cpu(scheduler.pid), cpu(fleet.pid)
         begun = time.monotonic()
-        rows = list(loop.run(tasks, pool, 0))
+        rows = list(loop.run(tasks, pool, 0, waits))
         wall = time.monotonic() - begun
         after = time.process_time(), cpu(scheduler.pid), cpu(fleet.pid)
         assert {row["status"] for _, row in rows} == {"done"}
@@ -151,7 +151,6 @@ def main() -> None:
     a = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    loop.reconstruct = waits
     rows = []
     for number in map(int, a.workers.split(",")):
         rows.append(measure(number, a.seconds, a.rounds))

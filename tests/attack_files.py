@@ -17,6 +17,7 @@ from functools import cache, partial
 
 import h5py
 import numpy as np
+import pytest
 import torch
 import training as sources
 from scipy.io import savemat
@@ -51,6 +52,18 @@ def scan():
 def recon(folder):
     """What the checkpoint is of."""
     return pi.recon(scan(), 1e-3 * pi.TV(), pi.ADMM(), max_iter=4, checkpoint=folder)
+
+
+def old_zarr(path, kspace, compressor="blosc"):
+    """Format 2, as older programs write it."""
+    numcodecs = pytest.importorskip("numcodecs")
+    codec = numcodecs.get_codec({"id": compressor})
+    said = {"zarr_format": 2, "shape": kspace.shape, "chunks": kspace.shape, "dtype": kspace.dtype.str, "order": "C",
+            "compressor": codec.get_config(), "fill_value": [0.0, 0.0], "filters": None}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, value in {".zgroup": {"zarr_format": 2}, "kspace/.zarray": said}.items():
+            file.writestr(name, json.dumps(value))
+        file.writestr("kspace/" + ".".join("0" * kspace.ndim), bytes(codec.encode(kspace)))
 
 
 class Task:
@@ -96,6 +109,8 @@ def make(base):
     np.save(base / "k.npy", kspace)
     np.savez(base / "k.npz", kspace=kspace, mask=data.mask)
     np.savez_compressed(base / "kz.npz", kspace=kspace, mask=data.mask)
+    io.save_scan(base / "k.zarr.zip", io.Scan(kspace, data.mask))
+    old_zarr(base / "old.zarr.zip", kspace)
     cfl.write(base / "k.cfl", kspace, coils=True)
     image = data.rss()
     for name in ("i.nii", "i.nii.gz", "i.dcm", "i.mrd"):
@@ -248,6 +263,16 @@ def image(path):
 
 def maps(path):
     return io.load_maps(path, max_bytes=MOST)
+
+
+def zarr(base, scratch, r, i):
+    """Bytes of the packed folder, or of what is in it."""
+    path = scratch / "k.zarr.zip"
+    if i % 4 == 0:
+        path.write_bytes(damaged((base / "k.zarr.zip").read_bytes(), r))
+    else:
+        repacked(base / r.choice(("k.zarr.zip", "old.zarr.zip")), path, r, zipfile.ZIP_STORED)
+    return [path], lambda: load(path)
 
 
 def bart(base, scratch, r, i):
@@ -464,7 +489,8 @@ def raw(base, scratch, r, i, name="raw.mrd"):
 KINDS = {
     "fastmri": plain(["fastmri.h5", "packed.h5", "calgary.h5", "knee.h5"], 6000, load), "raw": raw,
     "raw, spokes": partial(raw, name="spokes.mrd"), "pair": pair, "epi": plain(["epi.h5"], 6000, load),
-    "npy": plain(["k.npy"], 128, load), "npz": npz, "bart": bart, "nifti": nifti, "safetensors": safetensors,
+    "npy": plain(["k.npy"], 128, load), "npz": npz, "zarr": zarr, "bart": bart, "nifti": nifti,
+    "safetensors": safetensors,
     "pth": pth, "recipe": recipe,
     "comparison": comparison, "checkpoint": checkpoint, "toml": toml, "training": training,
     "maps": plain(["maps.h5"], 6000, maps),

@@ -1,6 +1,7 @@
 """Stability: worst perturbations against theory, inserted structures, more and fewer samples, planted bad networks."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -173,6 +174,21 @@ def test_every_kind_of_recipe_has_its_curve(name):
     json.dumps(done.to_dict(), allow_nan=False)
     assert str(done.section())
     np.testing.assert_array_equal(SCAN.kspace, before)
+
+
+def test_over_workers_it_has_the_same_bits():
+    """In any order of completion, with maps that each worker makes itself."""
+    recipe = pi.Recipe(1e-3 * pi.TV(), max_iter=3, sampling=pi.Sampling("random", 2, seed=1))
+    raw = pi.io.Scan(FULL.kspace)
+    options = {"sizes": (0.02,), "steps": 1, "structures": ("dot", "lesion"), "contrasts": (0.3,), "accels": (1, 2)}
+    here = stability(recipe, raw, **options)
+    with ThreadPoolExecutor(3) as mine:
+        there = stability(recipe, raw, client=mine, **options)
+    assert there.to_dict() == here.to_dict()
+    assert len(here.samples) == len(here.details.rows) == 2
+    for part, names in (("perturbation", ("errors", "images", "noisy")), ("details", ("truth", "found", "image"))):
+        for name in names:
+            assert np.array_equal(*(getattr(getattr(s, part), name) for s in (here, there)))
 
 
 def test_the_same_call_gives_the_same_bits():

@@ -49,8 +49,8 @@ def as_h5(path, scan):
     h5(path, {"axes": list(scan.axes)}, **{n: a for n, a in names.items() if a is not None})
 
 
-WRITERS = {".npz": as_npz, ".h5": as_h5, ".mrd": io.save_mrd, ".cfl": lambda p, s: cfl.write(p, s.kspace, axes=s.axes),
-           ".npy": lambda p, s: np.save(p, s.kspace)}
+WRITERS = {".npz": as_npz, ".zarr": io.save_scan, ".h5": as_h5, ".mrd": io.save_mrd,
+           ".cfl": lambda p, s: cfl.write(p, s.kspace, axes=s.axes), ".npy": lambda p, s: np.save(p, s.kspace)}
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -62,7 +62,7 @@ def test_scans_come_back(tmp_path, kind, suffix):
     assert again.axes == scan.axes
     assert again.kspace.dtype == np.complex64
     assert (again.kspace == scan.kspace).all()
-    if suffix in (".npz", ".h5", ".mrd"):
+    if suffix in (".npz", ".h5", ".mrd", ".zarr"):
         assert np.array_equal(again.mask, scan.mask)
         assert scan.calib is None or np.array_equal(again.calib, scan.calib)
         assert again.encoding.own == scan.encoding.own

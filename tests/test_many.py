@@ -15,12 +15,11 @@ import pytest
 import pisolve as pi
 from pisolve.io.atomic import atomic
 from pisolve.io.held import held
-from pisolve.many import run as loop
-from pisolve.many import sizes
-from pisolve.many import workers as pools
 from pisolve.many.files import found, tasks_of
 from pisolve.many.task import reconstruct
-from pisolve.many.workers import workers_of
+from pisolve.workers import pools, sizes
+from pisolve.workers import run as loop
+from pisolve.workers.pools import workers_of
 
 RECIPE = pi.Recipe(2e-3 * pi.TV(), max_iter=4, sampling=pi.Sampling(accel=2, seed=1), maps=pi.Espirit(calib_width=16))
 BROKEN = "=bad.h5"  # what a spreadsheet would take for a formula
@@ -83,7 +82,7 @@ def test_processes_one_is_killed_and_the_run_goes_on(scans, tmp_path, monkeypatc
     out = tmp_path / "out"
     out.mkdir()
     (out / "poison").touch()
-    monkeypatch.setattr(loop, "reconstruct", dies)
+    monkeypatch.setattr("pisolve.many.recon.reconstruct", dies)
     done = pi.recon_many(folder, RECIPE, out=out, workers=2, retries=1)
     check(done, out, single, missing={"d.cfl"})
     assert "2 times" in done.failed["d.cfl"]
@@ -105,7 +104,7 @@ def test_processes_one_is_killed_and_the_run_goes_on(scans, tmp_path, monkeypatc
 
 def test_dask_has_the_same_bits_where_a_worker_is_killed(scans, tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(loop, "reconstruct", dies)
+    monkeypatch.setattr("pisolve.many.recon.reconstruct", dies)
     done = pi.recon_many(scans[0], RECIPE, out=tmp_path / "out", client="local:2")
     check(done, tmp_path / "out", scans[1])
 
@@ -182,7 +181,7 @@ def test_an_executor_that_cannot_do_a_task_says_why(scans, tmp_path, monkeypatch
     def fails(task):
         raise ZeroDivisionError("no such thing")
 
-    monkeypatch.setattr(loop, "reconstruct", fails)
+    monkeypatch.setattr("pisolve.many.recon.reconstruct", fails)
     with ThreadPoolExecutor(1) as mine:
         done = pi.recon_many([scans[0] / "b.npy", scans[0] / "a.npz"], RECIPE, out=tmp_path, client=mine)
     assert set(done.failed.values()) == {"error: ZeroDivisionError: no such thing"}
@@ -223,7 +222,7 @@ class Fake:
 def test_tasks_wait_rather_than_overfill_memory(monkeypatch):
     tasks, fake = [{"file": str(n), "bytes": n} for n in (3, 50, 4, 6, 12, 2, 2, 2, 2)], Fake(10)
     monkeypatch.setattr(loop, "SimpleQueue", lambda: fake)
-    assert len(list(loop.run(tasks, fake, 0))) == len(tasks)
+    assert len(list(loop.run(tasks, fake, 0, reconstruct))) == len(tasks)
     assert fake.taken[:2] == [50, 12]  # each of these alone
     assert max(fake.taken[2:]) == 10
 

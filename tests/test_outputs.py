@@ -1,5 +1,6 @@
 """Images and scans in every format that is written, opened again with the formats' own packages."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_dicom_of_an_unknown_place_is_a_secondary_capture(tmp_path, meta):
 
 @pytest.mark.parametrize(("word", "part"), [("magnitude", abs), ("phase", np.angle), ("real", np.real),
                                             ("imaginary", np.imag)])
-@pytest.mark.parametrize("suffix", [".dcm", ".nii.gz", ".npy", ".mat", ".mrd", ".h5", ".cfl"])
+@pytest.mark.parametrize("suffix", [".dcm", ".nii.gz", ".npy", ".mat", ".mrd", ".h5", ".cfl", ".zarr"])
 def test_components(tmp_path, word, part, suffix):
     path = tmp_path / f"a{suffix}"
     io.save(path, IMAGE, component=word, meta=META if suffix in (".dcm", ".mrd", ".nii.gz") else None)
@@ -174,7 +175,7 @@ def scan_of(**more):
     return io.Scan(kspace * mask, mask, mps=smooth(2, 3, 24, 20) + 1, noise=smooth(1, 3, 8)[0], **more)
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".npz", ".npy", ".cfl", ".mat", ".mrd"])
+@pytest.mark.parametrize("suffix", [".h5", ".npz", ".npy", ".cfl", ".mat", ".mrd", ".zarr", ".zarr.zip"])
 def test_scans_come_back(tmp_path, suffix):
     scan = scan_of(meta={"voxel_mm": [5.0, 1, 2], "field_strength_t": 3.0},
                    weights=np.linspace(1, 2, 24 * 20).reshape(24, 20))
@@ -182,12 +183,12 @@ def test_scans_come_back(tmp_path, suffix):
     again = io.load(tmp_path / f"a{suffix}", **({"axes": scan.axes} if suffix == ".npy" else {}))
     assert again.axes == scan.axes
     np.testing.assert_array_equal(again.kspace, scan.kspace)
-    assert ("weights" in lost) == (suffix not in (".h5", ".npz"))
+    assert ("weights" in lost) == (suffix not in (".h5", ".npz", ".zarr", ".zarr.zip"))
     for name in {"mask", "mps", "noise", "weights"} - set(lost):
         a, b = (np.broadcast_to(getattr(s, name), getattr(scan, name).shape) for s in (again, scan))
         np.testing.assert_array_equal(a, b)
     assert {"mask", "mps"} <= set(lost) or suffix not in (".npy", ".cfl")
-    if suffix == ".h5":
+    if suffix in (".h5", ".zarr"):
         assert again.meta["voxel_mm"] == [5, 1, 2]
 
 
@@ -195,7 +196,7 @@ def test_a_trajectory_comes_back(tmp_path):
     coord = np.random.default_rng(1).uniform(-8, 8, (5, 32, 2))
     scan = io.Scan(fft(smooth(3, 5, 32), (-1,)), coord=coord, size=(16, 16), field_map=abs(smooth(1, 16, 16)[0]),
                    times=np.linspace(0, 0.01, 32))
-    for suffix in (".h5", ".npz"):
+    for suffix in (".h5", ".npz", ".zarr"):
         io.save_scan(tmp_path / f"a{suffix}", scan)
         again = io.load(tmp_path / f"a{suffix}")
         assert (again.axes, again.size) == (scan.axes, scan.size)
@@ -254,12 +255,12 @@ def test_phase_oversampling_goes_and_the_place_stays():
 
 def test_convert_keeps_the_image_and_its_place(run):
     io.save("a.nii.gz", abs(IMAGE), meta=META)
-    for old, new in zip(("a.nii.gz", "b.dcm", "c.mrd", "d.h5", "e.mat"), ("b.dcm", "c.mrd", "d.h5", "e.mat", "f.cfl")):
+    for old, new in itertools.pairwise(("a.nii.gz", "b.dcm", "c.mrd", "d.h5", "z.zarr", "e.mat", "f.cfl")):
         code, out, err = run("convert", old, new)
         assert (code, err) == (0, ""), err
         assert new in out
         same(io.load_image(new), IMAGE)
-        if new in ("b.dcm", "c.mrd", "d.h5"):
+        if new in ("b.dcm", "c.mrd", "d.h5", "z.zarr"):
             assert np.allclose(io.image_meta(new)["affine"], AFFINE, atol=1e-4)
     code, _, err = run("convert", "f.cfl", "g.npy")
     assert code == 2
@@ -269,7 +270,7 @@ def test_convert_keeps_the_image_and_its_place(run):
 def test_convert_scans(run):
     scan = scan_of()
     io.save_scan("a.npz", scan)
-    for old, new in zip(("a.npz", "b.h5", "c.mrd", "d.mat"), ("b.h5", "c.mrd", "d.mat", "e.npz")):
+    for old, new in itertools.pairwise(("a.npz", "b.h5", "z.zarr", "c.mrd", "d.mat", "e.npz")):
         assert run("convert", old, new)[0] == 0
         np.testing.assert_array_equal(io.load(new).kspace, scan.kspace)
     code, out, _ = run("convert", "a.npz", "f.cfl")

@@ -2,6 +2,8 @@
 
 import json
 import math
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +34,28 @@ RUN = (None, 12, 1e-4)
 def shrink(x, s):
     """A denoiser that any level suits."""
     return pi.L1().prox(x, s)
+
+
+@pytest.mark.parametrize("criterion", ["holdout", "sure", "reference", "discrepancy"])
+def test_over_workers_it_has_the_same_bits(criterion):
+    """In any order of completion; what is sent can be sent to another process."""
+    scan = replace(SCAN, reference=PHANTOM.image) if criterion == "reference" else SCAN
+    here = pi.tune(scan, pi.TV(), criterion=criterion, **FEW)
+    with Sending(3) as mine:
+        there = pi.tune(scan, pi.TV(), criterion=criterion, client=mine, **FEW)
+    assert there.curve == here.curve
+    assert (there.strength, there.status, there.noise) == (here.strength, here.status, here.noise)
+    assert mine.sent >= len(here.curve) * (3 if criterion == "holdout" else 1)
+
+
+class Sending(ThreadPoolExecutor):
+    """Threads that get what another process would get."""
+
+    sent = 0
+
+    def submit(self, work, task):
+        self.sent += 1
+        return super().submit(*pickle.loads(pickle.dumps((work, task))))
 
 
 # ---- noise level -----------------------------------------------------------------------------------------------------

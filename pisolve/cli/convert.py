@@ -70,7 +70,7 @@ def _found(path: str) -> str:
     """What a file is by the names of its arrays, by their kind, or by its coils."""
     import numpy as np
 
-    from pisolve.io import cfl, matlab
+    from pisolve.io import cfl, matlab, zarr
     from pisolve.io.door import reading
     from pisolve.io.fastmri import IMAGES
     from pisolve.io.files import path_of
@@ -85,6 +85,8 @@ def _found(path: str) -> str:
                 return "image"
         return "scan" if is_raw(path_of(path)) else "image"
     with reading(path):
+        if zarr.is_zarr(path):
+            return "image" if zarr.kind_of(path_of(path)) is None else "scan"
         if path.endswith(".npy") and np.load(path, mmap_mode="r", allow_pickle=False).dtype.kind != "c":
             return "image"
         if path.endswith(".mat") and (kind := matlab.kind_of_file(path)) is not None:

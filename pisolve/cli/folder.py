@@ -9,7 +9,7 @@ from pisolve import io
 from pisolve.cli.say import in_words, show
 from pisolve.cli.scans import sampled, shape_of
 from pisolve.io import foreign
-from pisolve.io.files import SUFFIXES, is_picture
+from pisolve.io.files import SUFFIXES, below, is_picture
 from pisolve.io.words import printable
 
 
@@ -22,8 +22,7 @@ def tell(folder: str) -> int:
     Raises:
         ValueError: there is no file.
     """
-    root = Path(folder)
-    files = sorted(p for p in root.rglob("*") if p.is_file() and not _hidden(p.relative_to(root)) and not _second(p))
+    root, files = Path(folder), below(folder)
     if not files:
         raise ValueError(f"{folder} holds no files")
     width, read, failed = max(len(printable(p.relative_to(root))) for p in files), 0, 0
@@ -32,15 +31,6 @@ def tell(folder: str) -> int:
         read, failed = read + bool(good), failed + (good is False)
         show(f"{printable(path.relative_to(root)):{width}}  {printable(' '.join(text.split()))}")
     return 0 if not failed else 3 if read else 2
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _second(path: Path) -> bool:
-    """The other file of BART's pairs."""
-    return path.suffix == ".hdr" and path.with_suffix(".cfl").exists()
 
 
 def _line(path: Path) -> tuple[str, bool | None]:

@@ -14,8 +14,8 @@ def add(words) -> None:
 
 
 def _options(new) -> None:
-    new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .mat, .nii, .dcm; or a folder: a "
-                     "line a file")
+    new.add_argument("scan", help="scan or image: .h5, .mrd, .dat, .npy, .npz, .cfl, .mat, .nii, .dcm, .zarr; or a "
+                     "folder: a line a file")
     add_axes(new)
     add_coord(new)
     add_part(new)
@@ -26,9 +26,9 @@ def run(a) -> int | None:
     from pathlib import Path
 
     from pisolve.cli.scans import read
-    from pisolve.io.files import is_picture
+    from pisolve.io.files import is_picture, is_scan_folder
 
-    if Path(a.scan).is_dir():
+    if Path(a.scan).is_dir() and not is_scan_folder(a.scan):
         from pisolve.cli.folder import tell
 
         if a.part or a.axes or a.average != "mean":
@@ -37,7 +37,7 @@ def run(a) -> int | None:
     try:
         scan = read(a)
     except (ValueError, TypeError) as error:
-        if a.part or a.axes or a.coord or Path(a.scan).suffix == ".npz" or not Path(a.scan).is_file():
+        if a.part or a.axes or a.coord or Path(a.scan).suffix == ".npz" or not Path(a.scan).exists():
             raise
         try:
             rows = _image(a.scan)

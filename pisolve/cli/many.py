@@ -34,7 +34,9 @@ def asked(a) -> bool:
     Raises:
         ValueError: about one, with an option for many, or the other way round.
     """
-    many = bool(a.more) or os.path.isdir(a.scan)
+    from pisolve.io.files import is_scan_folder
+
+    many = bool(a.more) or (os.path.isdir(a.scan) and not is_scan_folder(a.scan))
     if many:
         for name, word in ONE.items():
             if getattr(a, name, None) is not None:

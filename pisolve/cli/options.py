@@ -184,8 +184,8 @@ def add_select(new) -> None:
 
 def add_scan(new, output: str) -> None:
     """Which scan, and what is made of it: the `output`."""
-    new.add_argument("scan", help="fastMRI's or ISMRMRD's .h5, .mrd, Siemens' .dat, .npy or .npz with kspace, .cfl, "
-                     ".mat")
+    new.add_argument("scan", help="fastMRI's or ISMRMRD's .h5, .mrd, Siemens' .dat, .npy, .npz or .zarr with kspace, "
+                     ".cfl, .mat")
     new.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
     add_select(new)
     add_coord(new)

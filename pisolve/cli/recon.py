@@ -14,7 +14,7 @@ from pisolve.cli.options import (
 from pisolve.cli.parser import add_word
 from pisolve.cli.say import say, table, warn
 
-FILES = (".h5", ".hdf5", ".npy", ".cfl", ".mat", ".nii", ".nii.gz", ".dcm", ".mrd")
+FILES = (".h5", ".hdf5", ".npy", ".cfl", ".mat", ".nii", ".nii.gz", ".dcm", ".mrd", ".zarr", ".zarr.zip")
 
 
 def add(words) -> None:

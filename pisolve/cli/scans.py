@@ -11,12 +11,13 @@ import numpy as np
 from pisolve import io, masks
 from pisolve._check import choice, extra
 from pisolve.cli.say import warn
-from pisolve.io import cfl
+from pisolve.io import cfl, zarr
 from pisolve.io.atomic import place
+from pisolve.io.files import suffix_of
 from pisolve.io.saving import refuse_foreign, sidecar
 
 PACKAGES = {".nii": ("nibabel", "nifti"), ".nii.gz": ("nibabel", "nifti"), ".dcm": ("pydicom", "dicom"),
-            ".mrd": ("ismrmrd", "mrd")}
+            ".mrd": ("ismrmrd", "mrd"), ".zarr": ("zarr", "zarr"), ".zarr.zip": ("zarr", "zarr")}
 
 
 def load(a) -> io.Scan:
@@ -75,11 +76,11 @@ def selected(a, scan: io.Scan) -> io.Scan:
 
 def check_output(path: str, suffixes, source: str) -> None:
     """Refuse a file that could not be written, before the work is done."""
-    suffix = ".nii.gz" if path.endswith(".nii.gz") else Path(path).suffix
+    suffix = suffix_of(Path(path))
     choice("the suffix of the output", suffix, suffixes)
     check_folder(path)
     for one in cfl.pair(path) if suffix == ".cfl" else (path,):
-        place(one)
+        (zarr.place if suffix == zarr.FOLDER else place)(one)
     if suffix in PACKAGES:
         extra(*PACKAGES[suffix])
     if suffix in (".nii", ".nii.gz"):

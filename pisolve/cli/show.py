@@ -50,7 +50,7 @@ def drawn(a):
     try:
         return _of_image(a)
     except (ValueError, TypeError):
-        if why is None or not Path(a.scan).is_file():
+        if why is None or not Path(a.scan).exists():
             raise
         raise why from None
 

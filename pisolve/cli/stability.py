@@ -18,6 +18,7 @@ def _options(new) -> None:
     add("--sizes", type=numbers, default=[0.5, 1.0, 2.0, 5.0], metavar="P,...", help="percent; default: 0.5,1,2,5")
     add("--tests", type=names, default=list(TESTS), metavar="NAME,...", help=f"default: {','.join(TESTS)}")
     add("--steps", type=int, default=5, help="of the search; default: 5")
+    add("--cluster", metavar="ADDRESS", help="a Dask cluster that makes the tests, as for recon")
 
 
 def run(a) -> None:
@@ -28,7 +29,8 @@ def run(a) -> None:
     check_picture(a)
     sizes = [s / 100 for s in a.sizes]
     recipe, scan = ready(a)
-    found = stability(recipe, scan, sizes=sizes, tests=a.tests, steps=a.steps, seed=a.seed or 0, progress=a.progress)
+    found = stability(recipe, scan, sizes=sizes, tests=a.tests, steps=a.steps, seed=a.seed or 0,
+                      client=a.cluster, progress=a.progress)
     for section in found.sections():
         show(f"{section}\n")
     draw(a, found.section(), scan)

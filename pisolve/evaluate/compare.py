@@ -24,9 +24,9 @@ from pisolve.evaluate.perceptual import judge
 from pisolve.evaluate.plan import Plan, make
 from pisolve.evaluate.quantities import of_images
 from pisolve.io.door import json_of, mapping, reading
-from pisolve.many.processes import begin
-from pisolve.many.sizes import available
-from pisolve.many.spread import spread
+from pisolve.workers.processes import begin
+from pisolve.workers.sizes import available
+from pisolve.workers.spread import spread
 
 _FACTOR, _BASE = 40, 600 * 2**20  # bytes of a job: per byte of one slice's k-space, and of the libraries themselves
 

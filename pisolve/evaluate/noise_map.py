@@ -13,12 +13,12 @@ from pisolve import _check, backend, calib
 from pisolve._types import ArrayLike
 from pisolve.evaluate.planes import middle, mixed
 from pisolve.evaluate.section import Picture, Section, Told
-from pisolve.many.spread import spread
 from pisolve.prepare import Channels, models_of
 from pisolve.prepare.simulated import samples_at
 from pisolve.recipe import Recipe, in_order
 from pisolve.scan import Scan, estimate
 from pisolve.tuning import noise_level
+from pisolve.workers.spread import spread
 
 _PIECES = 16  # into which replicas are divided on a cluster; each prepares the scan anew
 

@@ -176,6 +176,8 @@ def sweep(folder) -> None:
         with suppress(OSError):
             if len(found[4]) == 24:
                 _finish(folder / name, found, names)
+            if (folder / name).is_dir() and not (folder / name).is_symlink():
+                shutil.rmtree(folder / name)
             (folder / name).unlink(missing_ok=True)
 
 

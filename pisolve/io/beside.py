@@ -9,7 +9,7 @@ import numpy as np
 
 from pisolve import _check
 from pisolve.backend import to_numpy
-from pisolve.io import cfl, fastmri, matlab, points
+from pisolve.io import cfl, fastmri, matlab, points, zarr
 from pisolve.io import numpy as npy
 from pisolve.io.door import reading
 from pisolve.scan import Scan
@@ -100,6 +100,8 @@ def _array(path, suffix: str, name: str, max_bytes: int):
         return found[name]
     if suffix in (".h5", ".hdf5"):
         return fastmri.read_array(path, (name,), max_bytes)
+    if zarr.is_zarr(path):
+        return zarr.read_array(path, (name,), max_bytes)
     if suffix == matlab.SUFFIX:
         return matlab.read_array(path, name, max_bytes)
-    raise ValueError(f"{path} holds no {name} that goes with coord: .cfl, .npy, .npz, .h5 or .mat")
+    raise ValueError(f"{path} holds no {name} that goes with coord: .cfl, .npy, .npz, .h5, .zarr or .mat")

@@ -12,7 +12,7 @@ from pisolve import _axes, _check
 from pisolve._version import __version__
 from pisolve.io import epi as lines
 from pisolve.io import field, layouts, points
-from pisolve.io.hdf5 import attributes, contents, dataset, names, open_hdf5, text
+from pisolve.io.hdf5 import File, attributes, dataset, names, open_hdf5
 from pisolve.io.header import Header
 from pisolve.io.named import of_kspace, spread, words
 from pisolve.io.numpy import REMEDY
@@ -42,19 +42,30 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto", kspace_of=dataset) 
         if known is not None:
             lines.refuse(epi)
             return Scan(**layouts.read(known, file, max_bytes, path))
-        kspace = kspace_of(file, "kspace", max_bytes, path)
-        if kspace is None:
-            raise ValueError(f"{path} has no dataset kspace; it holds: {contents(file)}")
-        coord = dataset(file, "coord", max_bytes, path)
-        complex_samples(f"{path}: kspace", kspace)
-        mask, mps, noise, calib = (dataset(file, n, max_bytes, path) for n in ("mask", "mps", "noise", "calib"))
-        reference = next((r for r in (dataset(file, n, max_bytes, path) for n in IMAGES[1:3]) if r is not None), None)
-        more, fields = field.taken(lambda name: dataset(file, name, max_bytes, path))
-        fields["weights"] = dataset(file, "weights", max_bytes, path)
-        meta = attributes(file) | more
-        xml = text(file, "ismrmrd_header", path)
-        said, said_mask = (names(file, name, path) for name in ("axes", "mask_axes"))
-        own = lines.lines_of(lambda n: dataset(file, n, max_bytes, path), words(said) if axes is None else axes)
+        return scan_of(File(file, path, max_bytes), kspace_of(file, "kspace", max_bytes, path), max_bytes, axes, epi)
+
+
+def scan_of(file, kspace, max_bytes: int, axes=None, epi: str = "auto") -> Scan:
+    """The scan of an open file by the names that fastMRI and pisolve give to arrays.
+
+    Args:
+        file: with `path`, `array(name)`, `names(name)`, `text(name)`, `attributes()` and `contents()`, as `hdf5.File`.
+        kspace: its k-space, or None.
+        max_bytes, axes, epi: as for `read`.
+    """
+    path = file.path
+    if kspace is None:
+        raise ValueError(f"{path} has no dataset kspace; it holds: {file.contents()}")
+    coord = file.array("coord")
+    complex_samples(f"{path}: kspace", kspace)
+    mask, mps, noise, calib = (file.array(n) for n in ("mask", "mps", "noise", "calib"))
+    reference = next((r for r in map(file.array, IMAGES[1:3]) if r is not None), None)
+    more, fields = field.taken(file.array)
+    fields["weights"] = file.array("weights")
+    meta = file.attributes() | more
+    xml = file.text("ismrmrd_header")
+    said, said_mask = (file.names(name) for name in ("axes", "mask_axes"))
+    own = lines.lines_of(file.array, words(said) if axes is None else axes)
     size = next((meta[n] for n in points.SIZES if n in meta), None)
     if own and coord is None:
         return lines.scan(path, kspace, own, size, words(said) if axes is None else axes, epi, max_bytes, meta,
@@ -89,22 +100,25 @@ def read(path, max_bytes: int, axes=None, epi: str = "auto", kspace_of=dataset) 
 def read_array(path, wanted, max_bytes: int) -> np.ndarray:
     """The first of the datasets `wanted` that the file has."""
     with open_hdf5(path) as file:
-        return _first(file, wanted, max_bytes, path)
+        return first(File(file, path, max_bytes), wanted)
 
 
 def read_image(path, max_bytes: int):
-    """(the image of a file, the names of its axes or None where it does not say them)."""
+    """(the image of a file, the names of its axes or None where it does not say them, what it says of its place)."""
     with open_hdf5(path) as file:
-        image, said = _first(file, IMAGES, max_bytes, path), names(file, "axes", path, of=IMAGES[0])
+        return (*image_of(File(file, path, max_bytes)), placed(attributes(file)))
+
+
+def image_of(file):
+    """(the image of an open file, the names of its axes or None), see `scan_of`."""
+    image, said = first(file, IMAGES), file.names("axes", of=IMAGES[0])
     axes = words(said)
     axes = None if axes is None else tuple(_axes.SPATIAL.get(a, a) for a in axes if a != _axes.COIL)
     return image, axes if axes is not None and len(axes) == image.ndim else None
 
 
-def place(path) -> dict:
+def placed(said: dict) -> dict:
     """`voxel_mm`, `affine` and `frame_s` among the attributes of a file, as `write_image` keeps them."""
-    with open_hdf5(path) as file:
-        said = attributes(file)
     found = {}
     for name, shape in (("voxel_mm", (3,)), ("affine", (4, 4)), ("affine_code", ()), ("frame_s", ())):
         value = said.get(name)
@@ -116,10 +130,11 @@ def place(path) -> dict:
     return found
 
 
-def _first(file, wanted, max_bytes: int, path) -> np.ndarray:
-    found = next((a for a in (dataset(file, n, max_bytes, path) for n in wanted) if a is not None), None)
+def first(file, wanted) -> np.ndarray:
+    """The first of the arrays `wanted` of an open file, see `scan_of`."""
+    found = next((a for a in map(file.array, wanted) if a is not None), None)
     if found is None:
-        raise ValueError(f"{path} has no dataset {' or '.join(wanted)}; it holds: {contents(file)}")
+        raise ValueError(f"{file.path} has no dataset {' or '.join(wanted)}; it holds: {file.contents()}")
     return found
 
 
@@ -147,7 +162,17 @@ def write_image(path, image: np.ndarray, *, recipe=None, scale=None, meta=None, 
     """Write `reconstruction` (slice, y, x), or with the `axes` named, complex64 with its attributes, to a new file."""
     import h5py
 
-    image = image[None] if image.ndim == 2 else image
+    entries = image_entries(recipe=recipe, scale=scale, meta=meta, axes=axes)
+    for name, value in entries.items():
+        if isinstance(value, str) and len(value.encode()) > 60000:
+            raise ValueError(f"{name} is longer than the 64 kB that an HDF5 attribute may have: shorten it")
+    with h5py.File(path, "w") as file:
+        file.create_dataset(IMAGES[0], data=image[None] if image.ndim == 2 else image)
+        file.attrs.update(entries)
+
+
+def image_entries(*, recipe=None, scale=None, meta=None, axes=None) -> dict:
+    """The attributes of an image: plain values, and JSON."""
     entries = {"pisolve_version": __version__} | ({} if axes is None else {"axes": ",".join(axes)})
     entries |= {f"{name}_version": _version(name) for name in ("sigpy", "numpy", "torch")}
     if recipe is not None:
@@ -159,28 +184,37 @@ def write_image(path, image: np.ndarray, *, recipe=None, scale=None, meta=None, 
         if name in entries or name in ("recipe", "scale"):
             raise ValueError(f"meta must not hold {name!r}: this attribute is written by save itself, rename it")
         entries[str(name)] = value if isinstance(value, str | bool | int | float | np.number) else _json(name, value)
-    for name, value in entries.items():
-        if isinstance(value, str) and len(value.encode()) > 60000:
-            raise ValueError(f"{name} is longer than the 64 kB that an HDF5 attribute may have: shorten it")
-    with h5py.File(path, "w") as file:
-        file.create_dataset("reconstruction", data=image)
-        file.attrs.update(entries)
+    return entries
+
+
+def named_arrays(arrays: dict) -> dict:
+    """The arrays of a scan by their names in files, without truth values."""
+    return {{"reference": "reconstruction_rss"}.get(n, n): a.astype(np.uint8) if a.dtype == bool else a
+            for n, a in arrays.items()}
+
+
+def scan_entries(meta: dict) -> dict:
+    """The attributes of a scan: what of `meta` is plain, as it is, or as JSON."""
+    found = {}
+    for name, value in (meta | {"pisolve_version": __version__}).items():
+        plain = isinstance(value, str | bool | int | float | np.number | np.ndarray)
+        with suppress(TypeError, ValueError):  # what is no plain value stays behind
+            found[str(name)] = value if plain else _listed(value) if isinstance(value, list | tuple) else _json(
+                name, value)
+    return found
 
 
 def write_scan(path, arrays: dict, beside: dict, meta: dict) -> None:
     """Write the arrays of a scan by their names, and as attributes `beside` and what of `meta` is plain."""
     import h5py
 
-    names = {"reference": "reconstruction_rss"}
     with h5py.File(path, "w") as file:
-        for name, array in arrays.items():
-            file[names.get(name, name)] = array.astype(np.uint8) if array.dtype == bool else array
-        for name, value in (meta | beside | {"pisolve_version": __version__}).items():
-            plain = isinstance(value, str | bool | int | float | np.number | np.ndarray)
-            with suppress(TypeError, ValueError):  # what is no plain value stays behind
-                value = value if plain else _listed(value) if isinstance(value, list | tuple) else _json(name, value)
+        for name, array in named_arrays(arrays).items():
+            file[name] = array
+        for name, value in scan_entries(meta | beside).items():
+            with suppress(TypeError, ValueError):
                 if not isinstance(value, str) or len(value.encode()) <= 60000:
-                    file.attrs[str(name)] = value
+                    file.attrs[name] = value
 
 
 def _listed(value):

@@ -12,7 +12,7 @@ import numpy as np
 
 from pisolve import _check
 from pisolve._types import Axes, PathLike
-from pisolve.io import beside, cfl, dicom, dicom_read, fastmri, foreign, matlab, mrd_image, nifti, pattern, raw
+from pisolve.io import beside, cfl, dicom, dicom_read, fastmri, foreign, matlab, mrd_image, nifti, pattern, raw, zarr
 from pisolve.io import numpy as npy
 from pisolve.io.door import reading
 from pisolve.io.epi import refuse
@@ -24,8 +24,9 @@ from pisolve.io.sieve import AVERAGE
 from pisolve.scan import Scan
 
 HDF5 = raw.HDF5
+_DOUBLE = (".nii.gz", zarr.PACKED)
 PICTURES = (*nifti.SUFFIXES, dicom.SUFFIX)  # that hold images only
-SUFFIXES = (*HDF5, ".dat", *PICTURES, ".npy", ".npz", ".cfl", ".hdr", matlab.SUFFIX)
+SUFFIXES = (*HDF5, ".dat", *PICTURES, ".npy", ".npz", ".cfl", ".hdr", matlab.SUFFIX, *zarr.SUFFIXES)
 
 
 def load(path: PathLike, *, mps: Any = None, part: dict[str, Any] | None = None, axes: Axes | None = None,
@@ -34,16 +35,17 @@ def load(path: PathLike, *, mps: Any = None, part: dict[str, Any] | None = None,
     """Read a scan by its suffix: k-space and what belongs to it.
 
     fastMRI's .h5, ISMRMRD's .h5 and .mrd, Siemens' twix .dat (with the package `twixtools`; never tried on a scanner's
-    own file), BART's .cfl/.hdr, MATLAB's .mat, k-space in .npy, or the arrays of a `Scan` by name in .npz. Layouts of
-    public data sets are recognised: `layouts` has them, and CMRxRecon's is in `matlab`.
+    own file), BART's .cfl/.hdr, MATLAB's .mat, k-space in .npy, or the arrays of a `Scan` by name in .npz, or in a
+    .zarr folder or .zarr.zip (with the package `zarr`). Layouts of public data sets are recognised: `layouts` has
+    them, and CMRxRecon's is in `matlab`.
 
     Raw data is sorted by its headers: readouts for noise go to `noise`, those for calibration alone to `calib`,
     navigators and others that are no imaging data are left out and counted in `meta`. Averages are averaged, the
     readout's oversampling is removed. Cardiac phases, contrasts, repetitions and sets become the axes "frame", "echo",
     "repetition" and "set" where there is more than one; slices, frames, ... may each have lines of their own.
 
-    The axes of arrays are named by the file: .h5 and .npz by an entry `axes`, such as "frame,coil,ky,kx" or a list of
-    these words, with `mask_axes` for a mask that has fewer; a .cfl by which of BART's 16 dimensions are used.
+    The axes of arrays are named by the file: .h5, .zarr and .npz by an entry `axes`, such as "frame,coil,ky,kx" or
+    a list of these words, with `mask_axes` for a mask that has fewer; a .cfl by which of BART's 16 dimensions are used.
 
     Args:
         path: str or os.PathLike.
@@ -113,6 +115,8 @@ def load(path: PathLike, *, mps: Any = None, part: dict[str, Any] | None = None,
             mps, mask = (None if n in own else a for n, a in (("mps", mps), ("mask", mask)))
         elif path.suffix in (".npy", ".npz"):
             scan = npy.read(path, most, axes, epi)
+        elif zarr.is_zarr(path):
+            scan = zarr.read(path, most, axes, epi)
         else:
             kspace, names = cfl.read_kspace(path, most, sets=axes is not None)
             scan = Scan(kspace, axes=names if axes is None else axes, meta=cfl.assumed(path) if axes is None else {})
@@ -131,7 +135,8 @@ def _of_matlab(path) -> bool:
 
 def load_image(path: PathLike, *, max_bytes: int | None = None) -> np.ndarray:
     """Read an image (y, x), (slice, y, x) or with more axes: of .h5 `reconstruction` (or `reconstruction_rss`, ...),
-    ISMRMRD's image_0, .npy, .cfl, .mat, .nii, .dcm. `image_axes` says which axes these are, `image_meta` where it lies.
+    ISMRMRD's image_0, .npy, .cfl, .mat, .nii, .dcm, .zarr. `image_axes` says which axes these are,
+    `image_meta` where it lies.
 
     Raises:
         As `load`.
@@ -176,6 +181,8 @@ def read_image(path, max_bytes: int | None = None):
         elif suffix_of(path) in nifti.SUFFIXES:
             image, names = nifti.read(path, most)
             meta = nifti.place(path, names)
+        elif zarr.is_zarr(path):
+            image, names, meta = zarr.read_image(path, most)
         elif path.suffix in (".npz", ".dat"):
             raise ValueError(f"a {path.suffix} holds no image: load reads a scan from it")
         else:
@@ -191,7 +198,7 @@ def _of_hdf5(path, most: int):
         group = None if any(link(file, n) is not None for n in fastmri.IMAGES) else mrd_image.group_of(file)
         if group is not None:
             return mrd_image.read(file, group, most, path)
-    return (*fastmri.read_image(path, most), fastmri.place(path))
+    return fastmri.read_image(path, most)
 
 
 def is_picture(path) -> bool:
@@ -199,17 +206,37 @@ def is_picture(path) -> bool:
     return suffix_of(Path(path)) in PICTURES
 
 
+def below(folder) -> list[Path]:
+    """The files in a folder and in those below it, a .zarr folder as one; hidden ones, and BART's second, left out."""
+    root, found = Path(folder), []
+    for path in sorted(root.rglob("*")):
+        *above, name = path.relative_to(root).parts
+        left_out = any(part.startswith(".") for part in (*above, name)) or any(p.endswith(zarr.FOLDER) for p in above)
+        second = path.suffix == ".hdr" and path.with_suffix(".cfl").exists()
+        if not left_out and not second and (path.is_file() or is_scan_folder(path)):
+            found.append(path)
+    return found
+
+
+def is_scan_folder(path) -> bool:
+    """Whether a folder is one scan or image, a .zarr, and not a folder of them."""
+    path = Path(path)
+    return path.suffix == zarr.FOLDER and path.is_dir()
+
+
 def suffix_of(path: Path) -> str:
-    """The suffix of a path, .nii.gz as one."""
-    return ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
+    """The suffix of a path, .nii.gz and .zarr.zip as one."""
+    return next((s for s in _DOUBLE if path.name.endswith(s)), path.suffix)
 
 
 def _load_maps(path, most: int, slices: bool) -> np.ndarray:
     path = _existing(path)
     if path.suffix in HDF5:
         return fastmri.read_array(path, ("mps",), most)
+    if zarr.is_zarr(path):
+        return zarr.read_array(path, ("mps",), most)
     if path.suffix == ".dat" or suffix_of(path) in PICTURES:
-        raise ValueError(f"{path} holds no coil maps: .h5, .npz, .npy, .cfl or .mat")
+        raise ValueError(f"{path} holds no coil maps: .h5, .npz, .npy, .cfl, .zarr or .mat")
     if path.suffix == matlab.SUFFIX:
         return matlab.read_array(path, "mps", most)
     if path.suffix == ".npz":
@@ -229,8 +256,11 @@ def path_of(path) -> Path:
 
 def _existing(path) -> Path:
     path = path_of(path)
+    if is_scan_folder(path):
+        return path
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: give the name of a file in it")
+        more = ", or call it scan.zarr, as it holds Zarr" if zarr.stands(path) else ""
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file in it{more}")
     foreign.refuse(path)
     known = suffix_of(path) in SUFFIXES
     if known and not path.exists():

@@ -40,6 +40,33 @@ def open_hdf5(path, *, texts: bool = True) -> Iterator:
         raise ValueError(f"{path} cannot be read as HDF5, it is damaged, cut off or something else: {error}") from error
 
 
+class File:
+    """An open HDF5 file of somebody else, asked for arrays and words by name."""
+
+    def __init__(self, file, path, max_bytes: int):
+        self._file, self.path, self._most = file, path, max_bytes
+
+    def array(self, name: str):
+        """`dataset`."""
+        return dataset(self._file, name, self._most, self.path)
+
+    def names(self, name: str, of: str = "kspace"):
+        """`names`."""
+        return names(self._file, name, self.path, of=of)
+
+    def attributes(self) -> dict:
+        """`attributes`."""
+        return attributes(self._file)
+
+    def text(self, name: str) -> str | None:
+        """`text`."""
+        return text(self._file, name, self.path)
+
+    def contents(self) -> str:
+        """`contents`."""
+        return contents(self._file)
+
+
 def contents(file) -> str:
     """The names at the top of the file with shapes, for messages."""
     import h5py

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import _axes
-from pisolve.io import cfl, fastmri, matlab
+from pisolve.io import cfl, fastmri, matlab, zarr
 from pisolve.io import numpy as npy
 from pisolve.io.door import reading
 from pisolve.io.named import spread
@@ -38,7 +38,9 @@ def read(path, max_bytes: int):
             return found["mask"], None
         if path.suffix in (".h5", ".hdf5"):
             return fastmri.read_array(path, ("mask",), max_bytes), None
-        raise ValueError(f"{path} holds no mask: .npy, .npz, .h5, .mat or .cfl")
+        if zarr.is_zarr(path):
+            return zarr.read_array(path, ("mask",), max_bytes), None
+        raise ValueError(f"{path} holds no mask: .npy, .npz, .h5, .zarr, .mat or .cfl")
 
 
 def beside(scan: Scan, mask, max_bytes: int) -> Scan:

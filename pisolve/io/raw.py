@@ -6,7 +6,7 @@ import warnings
 from dataclasses import replace
 
 from pisolve import _check
-from pisolve.io import fastmri, mrd, twix
+from pisolve.io import fastmri, mrd, twix, zarr
 from pisolve.io import numpy as npy
 from pisolve.io.door import reading
 from pisolve.io.hdf5 import link, open_hdf5
@@ -60,11 +60,14 @@ def load_noise(path, max_bytes: int):
             return found
         if path.suffix in HDF5:
             return fastmri.read_array(path, ("noise",), max_bytes)
+        if zarr.is_zarr(path):
+            return zarr.read_array(path, ("noise",), max_bytes)
         if path.suffix == ".npy":
             return npy.read_npy(path, max_bytes)
         found = npy.read_npz(path, ("noise",), max_bytes) if path.suffix == ".npz" else {}
         if not found:
-            raise ValueError("it holds no noise: raw data, a .npy, or an .npz or .h5 with an array noise is needed")
+            raise ValueError("it holds no noise: raw data, a .npy, or an .npz, .h5 or .zarr with an array noise is "
+                             "needed")
         return found["noise"]
 
 

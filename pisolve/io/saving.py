@@ -11,8 +11,9 @@ import numpy as np
 from pisolve import _check
 from pisolve._types import ArrayLike, Axes, PathLike
 from pisolve.backend import to_numpy
-from pisolve.io import cfl, dicom, fastmri, matlab, mrd_image, nifti
+from pisolve.io import cfl, dicom, fastmri, matlab, mrd_image, nifti, zarr
 from pisolve.io.atomic import atomic, together
+from pisolve.io.atomic_folder import atomic_folder
 from pisolve.io.component import NAME, component, described
 from pisolve.io.failure import room
 from pisolve.io.files import path_of, suffix_of
@@ -20,16 +21,17 @@ from pisolve.io.mrd_write import save_mrd
 from pisolve.io.named import PLAIN, of_image
 from pisolve.scan import Scan
 
-IMAGES = (".h5", ".hdf5", ".npy", ".cfl", *nifti.SUFFIXES, dicom.SUFFIX, ".mrd", matlab.SUFFIX)
-SCANS = (".h5", ".hdf5", ".npz", ".npy", ".cfl", ".mrd", matlab.SUFFIX)
+IMAGES = (".h5", ".hdf5", ".npy", ".cfl", *nifti.SUFFIXES, dicom.SUFFIX, ".mrd", matlab.SUFFIX, *zarr.SUFFIXES)
+SCANS = (".h5", ".hdf5", ".npz", ".npy", ".cfl", ".mrd", matlab.SUFFIX, *zarr.SUFFIXES)
 ARRAYS = ("kspace", "mask", "mps", "reference", "noise", "calib", "weights", "coord", "field_map", "times")  # of a scan
+_ALL = (".h5", ".hdf5", *zarr.SUFFIXES)  # have a place for everything
 _PLACED = (*nifti.SUFFIXES, dicom.SUFFIX, ".mrd")  # keep where an image lies, and no recipe as such
 
 
 def save(path: PathLike, image: ArrayLike, *, axes: Axes | None = None, recipe: Any = None, scale: float | None = None,
          meta: dict[str, Any] | None = None, magnitude: bool | None = None, component: str | None = None) -> None:
     """Write an image under its suffix: .h5 (with everything known about it), .npy, .cfl (with its .hdr), .mat,
-    .nii(.gz), .dcm, or .mrd (ISMRMRD's /dataset/image_0).
+    .nii(.gz), .dcm, .mrd (ISMRMRD's /dataset/image_0), or .zarr and .zarr.zip, which hold what an .h5 does.
 
     The file is complete or not there: it is written under a temporary name and renamed. `save_scan` writes scans.
 
@@ -37,14 +39,15 @@ def save(path: PathLike, image: ArrayLike, *, axes: Axes | None = None, recipe: 
         path: .h5 writes `reconstruction` (slice, y, x) complex64; .npy the array as it is; .cfl complex64; .mat `image`
             (y, x, slice); .nii and .nii.gz float32 or complex64, with the package `nibabel`, and with `meta` a .json
             beside it, with BIDS' names; .dcm with `pydicom`, a classic MR image of one plane, an enhanced one of
-            several, a secondary capture where `meta` has no affine; .mrd with `ismrmrd`.
+            several, a secondary capture where `meta` has no affine; .mrd with `ismrmrd`; .zarr, a folder, and
+            .zarr.zip with `zarr`.
         image: numpy, cupy or torch array (y, x) or (slice, y, x), or with the axes that `axes` names.
         axes: the names of the image's axes, such as ("frame", "y", "x"), with (y, x) or (z, y, x) at the end, as
             `Scan.image_axes` has them. All but a .npy keep them.
-        recipe: dict, or an object with `to_dict`, stored as JSON in the attribute `recipe`. Only for .h5.
-        scale: the factor that k-space was multiplied with, attribute `scale`. Only for .h5.
-        meta: further attributes by name for .h5; for .nii, .dcm and .mrd the scan's `meta`, of which they keep voxel
-            size, place, the seconds from frame to frame and how it was measured (`voxel_mm`, `affine`, `frame_s`, ...).
+        recipe: dict, or an object with `to_dict`, stored as JSON in the attribute `recipe`. Only for .h5 and .zarr.
+        scale: the factor that k-space was multiplied with, attribute `scale`. Only for .h5 and .zarr.
+        meta: further attributes by name for .h5 and .zarr; for .nii, .dcm and .mrd the scan's `meta`, of which they
+            keep voxel size, place, the seconds from frame to frame and how it was measured (`voxel_mm`, `affine`, ...).
         magnitude: True for component="magnitude", False for "complex".
         component: "magnitude", "phase" (radians), "real", "imaginary" or "complex"; None: the magnitude for .nii and
             .dcm, which most viewers expect, else what the image is.
@@ -53,7 +56,8 @@ def save(path: PathLike, image: ArrayLike, *, axes: Axes | None = None, recipe: 
         ValueError: unknown suffix, NaN or Inf, or options that the format cannot hold; a .json instead of that of
             a .nii which pisolve has not written.
         FileNotFoundError, IsADirectoryError: no such folder, or a folder of that name.
-        ImportError: a .nii without `nibabel`, a .dcm without `pydicom`, a .mrd without `ismrmrd`.
+        ImportError: a .nii without `nibabel`, a .dcm without `pydicom`, a .mrd without `ismrmrd`, a .zarr without
+            `zarr`.
     """
     path = path_of(path)
     suffix = suffix_of(path)
@@ -63,7 +67,7 @@ def save(path: PathLike, image: ArrayLike, *, axes: Axes | None = None, recipe: 
     names = of_image(axes, image.shape)
     given = [name for name, value in (("recipe", recipe), ("scale", scale), ("meta", meta)) if value is not None]
     given = [name for name in given if not (name == "meta" and suffix in _PLACED)]
-    if suffix not in (".h5", ".hdf5") and suffix in IMAGES and given:
+    if suffix not in _ALL and suffix in IMAGES and given:
         raise ValueError(f"{suffix} holds numbers only: save as .h5, or without {', '.join(given)}")
     image, part = _component(image, component, magnitude, suffix)
     if suffix in (".h5", ".hdf5"):
@@ -71,6 +75,10 @@ def save(path: PathLike, image: ArrayLike, *, axes: Axes | None = None, recipe: 
         with atomic(path) as temporary:
             room(path, single.nbytes)
             fastmri.write_image(temporary, single, recipe=recipe, scale=scale, meta=meta, axes=names)
+    elif suffix in zarr.SUFFIXES:
+        single = _check.array("image", image.astype(np.complex64))
+        entries = fastmri.image_entries(recipe=recipe, scale=scale, meta=meta, axes=names)
+        _zarr(path, {fastmri.IMAGES[0]: single[None] if single.ndim == 2 else single}, entries)
     elif suffix == ".npy":
         with atomic(path) as temporary:
             np.save(temporary, image, allow_pickle=False)
@@ -83,6 +91,14 @@ def save(path: PathLike, image: ArrayLike, *, axes: Axes | None = None, recipe: 
         _placed(path, suffix, image, part, names, meta)
     else:
         raise ValueError(f"{path} has the unknown suffix {suffix!r}: one of {', '.join(IMAGES)}")
+
+
+def _zarr(path, arrays: dict, attributes: dict) -> None:
+    """Write a .zarr or .zarr.zip, whole or not at all."""
+    plain = {n: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for n, v in attributes.items()}
+    with atomic(path) if suffix_of(path) == zarr.PACKED else atomic_folder(path, zarr.stands) as temporary:
+        room(path, sum(a.nbytes for a in arrays.values()))
+        zarr.write(temporary, arrays, plain)
 
 
 def _component(image, wanted, magnitude, suffix: str):
@@ -134,7 +150,8 @@ def refuse_foreign(path: Path) -> None:
 
 
 def save_scan(path: PathLike, scan: Scan) -> list[str]:
-    """Write a scan under its suffix: .h5 (fastMRI's names), .npz, .npy and .cfl (k-space alone), .mat, .mrd (raw data).
+    """Write a scan under its suffix: .h5 (fastMRI's names), .zarr and .zarr.zip (the same), .npz, .npy and .cfl
+    (k-space alone), .mat, .mrd (raw data).
 
     `load` reads each again. What a format has no place for is left out.
 
@@ -160,11 +177,14 @@ def save_scan(path: PathLike, scan: Scan) -> list[str]:
             matlab.SUFFIX: ("kspace", *matlab.OTHERS)}.get(suffix, tuple(arrays))
     lost = [n for n in arrays if n not in kept]
     if "coord" in lost:
-        raise ValueError(f"{suffix} has no place for where the samples of this scan lie (coord): write .h5 or .npz")
+        raise ValueError(f"{suffix} has no place for where the samples of this scan lie (coord): write .h5, .zarr or "
+                         ".npz")
     if suffix == ".mrd":
         save_mrd(path, scan)
     elif suffix == ".cfl":
         cfl.write(path, scan.kspace, axes=scan.axes)
+    elif suffix in zarr.SUFFIXES:
+        _zarr(path, fastmri.named_arrays(arrays), fastmri.scan_entries(scan.meta | beside))
     else:
         with atomic(path) as temporary:
             if suffix == ".npz":
@@ -176,4 +196,4 @@ def save_scan(path: PathLike, scan: Scan) -> list[str]:
             else:
                 room(path, sum(a.nbytes for a in arrays.values()))
                 fastmri.write_scan(temporary, arrays, beside, scan.meta)
-    return lost if suffix in (".h5", ".hdf5", ".mrd") else [*lost, *["meta"] * bool(scan.meta)]
+    return lost if suffix in (*_ALL, ".mrd") else [*lost, *["meta"] * bool(scan.meta)]

@@ -1,13 +1,14 @@
-"""A file of slices of which one at a time is in memory: fastMRI's .h5."""
+"""A file of slices of which one at a time is in memory: fastMRI's .h5, and Zarr."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 
 from pisolve import _axes, _check
-from pisolve.io import fastmri
+from pisolve.io import fastmri, zarr
 from pisolve.io.door import reading
 from pisolve.io.hdf5 import array_at, kind_of, open_hdf5
 from pisolve.io.limits import Budget, limit, spend
@@ -24,6 +25,7 @@ class Slices:
 
     def __init__(self, path, scan: Scan, max_bytes: int):
         self._path, self._most, self.scan = path, max_bytes, scan
+        self._rows = zarr.block_of if zarr.is_zarr(path) else _rows
 
     def __len__(self):
         return len(self.scan.kspace)
@@ -31,10 +33,8 @@ class Slices:
     def __getitem__(self, block: slice) -> Scan:
         """Some slices in a row; they may hold nothing."""
         some = self.scan.select(block)
-        with reading(self._path), open_hdf5(self._path) as file:
-            item = array_at(file, "kspace", Budget(1 << 62), self._path)
-            spend(self._path, "k-space of some slices", some.kspace.size * item.dtype.itemsize, Budget(self._most))
-            return some._with(kspace=_check.array("kspace", item[block]))
+        with reading(self._path):
+            return some._with(kspace=_check.array("kspace", self._rows(self._path, block, Budget(self._most))))
 
     def masked(self) -> None:
         """Give `scan` the mask that all of k-space says, as a scan without one gets it when it is prepared."""
@@ -50,14 +50,14 @@ def slices(path, max_bytes: int | None = None) -> Slices | None:
         max_bytes: as for `load`, of what is read at once.
     """
     path, most = Path(path), limit(max_bytes)
-    if path.suffix not in HDF5 or not path.is_file():
+    if not (path.is_file() if path.suffix in HDF5 else zarr.is_zarr(path) and path.exists()):
         return None
     try:
         if is_raw(path):
             return None
         with reading(path):
-            scan = fastmri.read(path, most, kspace_of=_shell)
-    except (ValueError, TypeError):  # `load` says what is wrong
+            scan = (zarr if zarr.is_zarr(path) else fastmri).read(path, most, kspace_of=_shell)
+    except (ValueError, TypeError, ImportError):  # `load` says what is wrong
         return None
     plain = scan is not None and scan.axes == (_axes.SLICE, _axes.COIL, "ky", "kx") and scan.mps is None
     return Slices(path, scan, most) if plain and len(scan.kspace) > 1 else None
@@ -65,20 +65,34 @@ def slices(path, max_bytes: int | None = None) -> Slices | None:
 
 def shape_of(path) -> tuple[int, ...] | None:
     """The shape of k-space of a file that could be read so, at a glance; None where that needs a second look."""
-    if Path(path).suffix not in HDF5:
-        return None
+    look = zarr.kind_of if zarr.is_zarr(path) else _kind_of if Path(path).suffix in HDF5 else None
     try:
-        with reading(path), open_hdf5(path, texts=False) as file:
-            shape, kind = kind_of(file, "kspace", path) or ((), None)
-            alone = all(kind_of(file, name, path) is None for name in ("mps", "coord", "axes"))
-    except (ValueError, TypeError, OSError):
+        with reading(path):
+            shape, kind, alone = (None if look is None else look(path)) or ((), None, False)
+    except (ValueError, TypeError, OSError, ImportError):
         return None
     return shape if alone and len(shape) == 4 and shape[0] > 1 and kind.kind == "c" and min(shape) > 0 else None
 
 
+def _rows(path, block: slice, max_bytes: int):
+    """Some slices of k-space."""
+    with open_hdf5(path) as file:
+        item = array_at(file, "kspace", Budget(1 << 62), path)
+        size = len(range(*block.indices(len(item)))) * math.prod(item.shape[1:]) * item.dtype.itemsize
+        spend(path, "k-space of some slices", size, max_bytes)
+        return item[block]
+
+
+def _kind_of(path):
+    """(shape, dtype) of k-space, and whether it needs no other array to be read; None for none."""
+    with open_hdf5(path, texts=False) as file:
+        found = kind_of(file, "kspace", path)
+        return found and (*found, all(kind_of(file, name, path) is None for name in ("mps", "coord", "axes")))
+
+
 def _shell(file, name: str, max_bytes: int, path):
-    """k-space's shape and type; None for what is no (slice, coil, ky, kx)."""
-    shape, kind = kind_of(file, name, path) or ((), None)
+    """Ones of k-space's shape and type that take no memory; a ValueError for what is no (slice, coil, ky, kx)."""
+    shape, kind = (file.kind_of(name) if zarr.is_zarr(path) else kind_of(file, name, path)) or ((), None)
     if len(shape) != 4 or kind.kind != "c":
         raise ValueError(f"{path}: {name} has shape {shape}")
     return np.broadcast_to(np.ones((), kind), shape)

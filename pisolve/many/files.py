@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from pisolve import _check
-from pisolve.io.files import PICTURES, SUFFIXES, suffix_of
-from pisolve.many import record, sizes
+from pisolve.io.files import PICTURES, SUFFIXES, below, is_scan_folder, suffix_of
+from pisolve.many import record
+from pisolve.workers import sizes
 
 SCANS = tuple(s for s in SUFFIXES if s not in PICTURES)  # what a folder is searched for
 
@@ -28,7 +29,7 @@ def found(paths, out: Path) -> list[tuple[str, Path]]:
         raise TypeError(f"paths must be a folder, a file, or a list of them, got {_check.brief(paths)}")
     files = {}
     for path in map(Path, given):
-        inside = _inside(path, out) if path.is_dir() else [(path.name, path)]
+        inside = _inside(path, out) if path.is_dir() and not is_scan_folder(path) else [(path.name, path)]
         for name, file in inside:
             files.setdefault(os.path.realpath(file), (name, file))
     if not files:
@@ -42,15 +43,8 @@ def _inside(root: Path, out: Path) -> list[tuple[str, Path]]:
     if here == there:
         raise ValueError(f"{out} is the folder of the scans: give another one for the images")
     mine = there if here in there.parents else None  # images of an earlier run are no scans
-    files = []
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root)
-        hidden = any(part.startswith(".") for part in name.parts)
-        second = path.suffix == ".hdr" and path.with_suffix(".cfl").exists()  # of BART's pairs
-        if hidden or second or suffix_of(path) not in SCANS or not path.is_file() or mine in path.resolve().parents:
-            continue
-        files.append((name.as_posix(), path))
-    return files
+    return [(path.relative_to(root).as_posix(), path) for path in below(root)
+            if suffix_of(path) in SCANS and mine not in path.resolve().parents]
 
 
 def tasks_of(files, out: Path, suffix: str, common: dict, at_a_time: int | None = None) -> list[dict]:

@@ -11,20 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from pisolve import _check, backend
+from pisolve.io import zarr
 from pisolve.io.atomic import atomic, sweep
 from pisolve.io.component import PARTS
 from pisolve.io.held import held
 from pisolve.io.saving import IMAGES
 from pisolve.io.words import csv_text
 from pisolve.many import files, record
-from pisolve.many.run import run
-from pisolve.many.spread import opened
-from pisolve.many.task import lean
-from pisolve.many.workers import share
+from pisolve.many.task import lean, reconstruct
 from pisolve.recipe import Recipe
 from pisolve.recipe.checkpoint import weights_digest
 from pisolve.recipe.device import networks
 from pisolve.recipe.order import as_recipe
+from pisolve.workers.pools import share
+from pisolve.workers.run import run
+from pisolve.workers.spread import opened
 
 SUMMARY = "summary.csv"
 COLUMNS = ("file", "status", "ended", "seconds", "nmse", "psnr", "ssim", "output", "error", "warnings")
@@ -87,7 +88,8 @@ def recon_many(paths: Any, recipe: Any = None, *, out: Any, client: Any = None, 
         workers: how many processes; each has an equal share of the cores as its threads. None: one a core.
         resume: go on in a folder that an earlier run began, with the same recipe and options.
         retries: how often a file whose worker was lost (killed, out of memory) is begun again.
-        suffix: of the images: ".h5" (with the recipe), ".npy", ".cfl", ".mat", ".nii", ".nii.gz", ".dcm", ".mrd".
+        suffix: of the images: ".h5" (with the recipe), ".npy", ".cfl", ".mat", ".nii", ".nii.gz", ".dcm", ".mrd",
+            ".zarr.zip".
         crop, component: as for `Reconstruction.save`.
         load: arguments of `io.load` for all files: part, axes, max_bytes, noise, average, epi.
         select: which slices, frames, ... of each, as for `Scan.select`: {"slice": slice(0, 5)}.
@@ -110,7 +112,7 @@ def recon_many(paths: Any, recipe: Any = None, *, out: Any, client: Any = None, 
     """
     start = time.perf_counter()
     retries = _check.integer("retries", retries, low=0)
-    _check.choice("suffix", suffix, IMAGES)
+    _check.choice("suffix", suffix, tuple(s for s in IMAGES if s != zarr.FOLDER))  # a record is of files
     if component is not None:
         _check.choice("component", component, tuple(PARTS))
     recipe, out = _recipe(recipe), _folder(out)
@@ -145,7 +147,7 @@ def _all(left, pool, retries, progress, told) -> None:
     total = sum(t["bytes"] for t in left)
     form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
     with tqdm(total=total, desc=f"recon 0/{len(left)}", bar_format=form, disable=not progress) as bar:
-        for count, (task, row) in enumerate(run(left, pool, retries), 1):
+        for count, (task, row) in enumerate(run(left, pool, retries, reconstruct), 1):
             told(task, row)
             bar.set_description_str(f"recon {count}/{len(left)}", refresh=False)
             bar.update(task["bytes"])

@@ -87,12 +87,13 @@ def _of(task) -> str:
 
 
 def _source(path) -> list:
-    """A file's size and when it was written, which tell a changed one."""
+    """A file's size and when it was written, which tell a changed one; of a folder the sum and the latest."""
+    path = Path(path)
     try:
-        found = Path(path).stat()
+        found = [p.stat() for p in (path.rglob("*") if path.is_dir() else [path])]
     except OSError:
         return []
-    return [found.st_size, found.st_mtime_ns]
+    return [sum(f.st_size for f in found), max((f.st_mtime_ns for f in found), default=0)]
 
 
 def _digest(path: Path) -> str:

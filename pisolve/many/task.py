@@ -16,6 +16,7 @@ from pisolve.many import record
 from pisolve.recipe import Recipe
 from pisolve.recipe.sliced import one_by_one
 from pisolve.recipe.sliced import reconstruct as sliced
+from pisolve.workers.run import words
 
 METRICS = ("nmse", "psnr", "ssim")
 
@@ -86,10 +87,3 @@ def _metrics(done, told: list) -> dict:
         told.append(f"no metrics: {error}")
         return {}
     return {name: float(found[name]) for name in METRICS if np.isfinite(found[name])}
-
-
-def words(error: Exception) -> str:
-    """An error in one line; what is no message to a user has its kind in front."""
-    text = " ".join(printable(error).split())
-    known = isinstance(error, ValueError | TypeError | OSError | ImportError)
-    return text if known and text else f"{type(error).__name__}: {text}".rstrip(": ")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pisolve import _check, backend, io
-from pisolve.io.files import PICTURES, SUFFIXES, suffix_of
+from pisolve.io.files import PICTURES, SUFFIXES, below, suffix_of
 from pisolve.prepare import fully_sampled
 
 LONG, SHARE, GAP = 20, 0.1, 3  # slices of a stack that holds out a share of its own, and what lies beside on each side
@@ -23,9 +23,7 @@ def files(folder) -> list[Path]:
         ValueError: there is no such folder, or no such file in it.
     """
     root = Path(folder)
-    found = [p for p in sorted(root.rglob("*")) if suffix_of(p) in SUFFIXES and p.is_file()
-             and not any(part.startswith(".") for part in p.relative_to(root).parts)
-             and not (p.suffix == ".hdr" and p.with_suffix(".cfl").exists())] if root.is_dir() else []
+    found = [p for p in below(root) if suffix_of(p) in SUFFIXES] if root.is_dir() else []
     if not found:
         raise ValueError(f"{root} holds nothing to train on: give a folder with volumes/ in it, or one with volumes, "
                          f"pictures or fully sampled scans in files of {', '.join(SUFFIXES)}")

@@ -12,6 +12,7 @@ import numpy as np
 from pisolve import backend, io
 from pisolve._types import PathLike
 from pisolve.figure import SUFFIXES, figure
+from pisolve.io.zarr import SUFFIXES as ZARR
 from pisolve.prepare import TOLD, like_rss, zero_filled
 from pisolve.recipe.agreement import Agreement
 from pisolve.recipe.network import name_of
@@ -108,8 +109,8 @@ class Reconstruction:
         """Write the image, with the recipe, versions and scale as attributes, see `io.save`; or draw it.
 
         Args:
-            path: .h5, .npy, .cfl, .mat, .nii(.gz), .dcm, .mrd (ISMRMRD's images), or for a picture, as `plot` shows it,
-                .png, .pdf or .svg.
+            path: .h5, .zarr, .npy, .cfl, .mat, .nii(.gz), .dcm, .mrd (ISMRMRD's images), or for a picture, as `plot`
+                shows it, .png, .pdf or .svg.
             crop: the size that is written, of the image's centre: "recon", the header's reconstruction matrix where the
                 scan has one, so that phase oversampling is cut off; "none"; a number for y and x; or (y, x).
             component: "magnitude", "phase", "real", "imaginary" or "complex"; None as `io.save` has it.
@@ -118,7 +119,7 @@ class Reconstruction:
             self._drawn(path=path)
             return
         image, meta = cut(self.x, self.scan.meta, wanted(self.scan, crop))
-        if str(path).endswith((".h5", ".hdf5")):
+        if str(path).endswith((".h5", ".hdf5", *ZARR)):
             told = {n: meta[n] for n in KEPT if n in meta}
             io.save(path, image, axes=self.axes, recipe=self.recipe, scale=self.scale, component=component,
                     meta={"status": self.status} | told)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pisolve.io import mrd_wire as wire
 from pisolve.io.mrd_live import Live
 from pisolve.io.words import printable
-from pisolve.many.task import words
 from pisolve.server.images import Style, messages
 from pisolve.server.recipes import Recipes, of_part, streams
+from pisolve.workers.run import words
 
 _LINGER = 1.0  # seconds that a client has to read why it was refused
 

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from pisolve.problem import Problem
 from pisolve.solvers import Solver
 from pisolve.solvers.probe import probe
 from pisolve.tuning import budget, scores
+from pisolve.tuning.ahead import ahead
 from pisolve.tuning.data import Data
 from pisolve.tuning.noise import noise_level, residual_noise
 from pisolve.tuning.result import Tuning
@@ -36,7 +38,7 @@ def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", s
          solver: Solver | None = None, noise: float | None = None, reference: Any = None, max_iter: int = 100,
          tol: float = 1e-4, seed: int = 0, refine: int = 4, slice: int | None = None, maps: Maps | None = None,
          each: Sequence[str] = EACH, check: bool = True, progress: bool = False,
-         minutes: float | None = None) -> Tuning:
+         minutes: float | None = None, client: Any = None) -> Tuning:
     """Choose the strength of a prior: lam, or the sigma of `PnP`.
 
     A grid of strengths is tried from the strongest down, each by a whole run with these `solver`, `max_iter` and `tol`,
@@ -82,6 +84,8 @@ def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", s
         progress: show bars.
         minutes: the time that the search may take: one run is timed, and what fits is done, from 12 strengths judged by
             three folds down to 5 judged by one. None: as many as the search wants.
+        client: a cluster or an executor over which the runs are made, as for `recon_many`, all those of the grid beside
+            each other, then the folds of each further strength; the same bits. Problem and prior are sent to them.
 
     Returns:
         `Tuning`: the prior, its strength, the curve, and a status: "ok", "edge", "unreachable" or "failed".
@@ -100,7 +104,7 @@ def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", s
     run = _checked(criterion, solver, max_iter, tol)
     options = {"criterion": criterion, "strengths": strengths, "noise": number("noise", noise, low=0, strict=True,
                allow_none=True), "seed": integer("seed", seed, low=0), "refine": integer("refine", refine, low=0),
-               "check": choice("check", check, (True, False)), "progress": progress,
+               "check": choice("check", check, (True, False)), "progress": progress, "client": client,
                "seconds": None if minutes is None else 60 * number("minutes", minutes, low=0, strict=True)}
     if minutes is not None and strengths is not None:
         raise ValueError("minutes beside strengths, which say how many are tried: give one of them")
@@ -115,7 +119,7 @@ def tune(data: Any, prior: Prior | None = None, *, criterion: str = "holdout", s
         raise ValueError("slice, maps and each are for scans: a Problem is tuned as it is")
     if reference is not None:
         reference = to_numpy(array("reference", reference, shape=data.ishape, complex_=False, nonzero=True))
-    return _told(_tune(data, data.prior if prior is None else prior, run, reference, lambda x: x, **options))
+    return _told(_tune(data, data.prior if prior is None else prior, run, reference, _same, **options))
 
 
 def tune_prepared(scan: io.Scan, prior: Prior, *, criterion: str, solver: Solver | None = None, max_iter: int = 100,
@@ -175,7 +179,16 @@ def _of_scan(scan, prior, run, index, options, gpu=None, each=EACH):
         options["noise"] *= scale
     size = np.linalg.norm(to_numpy(A.mps), axis=-1 - A.ndim)  # the reference is a root of a sum of squares
     problem = Problem(A, y * backend.number(scale, y))
-    return _tune(problem, prior, run, part.reference, lambda x: part.crop(x * size), **options)
+    return _tune(problem, prior, run, part.reference, partial(_view, part, size), **options)
+
+
+def _view(part, size, x):
+    """An image as the reference of a scan shows it."""
+    return part.crop(x * size)
+
+
+def _same(x):
+    return x
 
 
 def _part(labels, index, filled) -> int:
@@ -190,7 +203,7 @@ def _part(labels, index, filled) -> int:
 
 
 def _tune(problem, prior, run, reference, view, *, criterion, strengths, noise, seed, refine, progress, check=True,
-          trials=None, memo=None, folds=FOLDS, seconds=None) -> Tuning:
+          trials=None, memo=None, folds=FOLDS, seconds=None, client=None) -> Tuning:
     start = time.perf_counter()
     chosen = family(prior)
     grid = chosen.grid(problem, trials) if strengths is None else checked(strengths)
@@ -203,15 +216,22 @@ def _tune(problem, prior, run, reference, view, *, criterion, strengths, noise, 
         grid = chosen.grid(problem, trials)
     if criterion in ("sure", "discrepancy") and noise is None:
         noise = _estimate(data)
-    score = _score(criterion, (data, *run), noise, reference, view, seed, folds)
+    about = {"noise": noise, "reference": reference, "view": view, "seed": seed, "folds": folds, "share": SHARE}
+    score = scores.score_of(criterion, (data, *run), **about)
     score.memo = {} if memo is None else memo
     from tqdm import tqdm
 
-    with tqdm(total=trials or len(grid) + refine, desc=f"tune {chosen.kind}", disable=not progress, leave=False) as bar:
+    total = trials or len(grid) + refine
+    with (tqdm(total=total, desc=f"tune {chosen.kind}", disable=not progress, leave=False) as bar,
+          ahead(client, score, problem, chosen.make, run, criterion, about) as compute):
         def judged(strength):
             bar.update()
+            if strength not in done:
+                compute([strength])
             return score.at(strength, chosen.make(strength))
 
+        done = set() if score.equation else set(grid)
+        compute(sorted(done))
         if score.equation:
             curve, status = root(judged, grid, refine=refine, trials=trials)
             goal = {s: abs(math.log(v)) if 0 < v < math.inf else math.inf for s, v in curve.items()}
@@ -238,15 +258,3 @@ def _estimate(data):
     if not found:
         raise ValueError("noise cannot be estimated from this data: give noise=..., or take criterion='holdout'")
     return min(found)
-
-
-def _score(criterion, run, noise, reference, view, seed, folds):
-    if criterion == "holdout":
-        return scores.Holdout(*run, folds=folds, share=SHARE, seed=seed)
-    if criterion == "sure":
-        return scores.Sure(*run, noise=noise, seed=seed)
-    if criterion == "discrepancy":
-        return scores.Discrepancy(*run, noise=noise)
-    if reference is None:
-        raise ValueError("criterion='reference' needs the truth: give reference=..., or undersample a full scan")
-    return scores.Reference(*run, reference=abs(reference), view=view)

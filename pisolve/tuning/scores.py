@@ -189,3 +189,16 @@ class Reference(Score):
         inside, truth = image[self.body].astype(float), self.reference[self.body].astype(float)
         scale = (inside @ truth) / max(inside @ inside, 1e-300)
         return ((scale * inside - truth) ** 2).sum() / (truth**2).sum()
+
+
+def score_of(criterion: str, run, *, noise, reference, view, seed: int, folds: int, share: float) -> Score:
+    """The score of a criterion; `run` is `Data`, the solver, its iterations and tolerance."""
+    if criterion == "holdout":
+        return Holdout(*run, folds=folds, share=share, seed=seed)
+    if criterion == "sure":
+        return Sure(*run, noise=noise, seed=seed)
+    if criterion == "discrepancy":
+        return Discrepancy(*run, noise=noise)
+    if reference is None:
+        raise ValueError("criterion='reference' needs the truth: give reference=..., or undersample a full scan")
+    return Reference(*run, reference=abs(reference), view=view)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,29 +56,57 @@ def insert(replay: Replay, structures, contrasts, *, seed: int, tick: Callable) 
     Reference:
         Antun et al., PNAS 117 (2020) 30088 (structural changes).
     """
-    rng = np.random.default_rng(seed)
-    image, rows, truth, found, names, missing = replay.image, [], [], [], [], []
-    size, seen = abs(image), _object(replay)
+    made, missing = plan(replay, structures, contrasts, seed)
+    return shown(replay, made, missing, map(replay, (one.kspace(replay) for one in made)), tick)
+
+
+@dataclass(frozen=True)
+class Inserted:
+    """A structure at one contrast.
+
+    Attributes:
+        shapes: its copies, real (y, x); turned: with the phase that the object has at the middle of each.
+        height: its contrast in the scan's units.
+    """
+
+    name: str
+    contrast: float
+    height: float
+    shapes: list[np.ndarray]
+    turned: list[np.ndarray]
+
+    def kspace(self, replay: Replay) -> np.ndarray:
+        """y + A d."""
+        return replay.kspace + replay.coils(sum(self.turned).astype(replay.image.dtype))
+
+
+def plan(replay: Replay, structures, contrasts, seed: int) -> tuple[list[Inserted], list[str]]:
+    """(what `insert` inserts, the structures for which there is no place)."""
+    rng, made, missing, seen = np.random.default_rng(seed), [], [], _object(replay)
     level, body = float(np.percentile(seen, 99)), metrics.body(seen)
     for name in structures:
-        copies = _place([STRUCTURES[name](min(image.shape), rng) for _ in range(COPIES)], body, rng)
+        copies = _place([STRUCTURES[name](min(replay.image.shape), rng) for _ in range(COPIES)], body, rng)
         if not copies:
             missing.append(name)
-            continue
-        for contrast in contrasts:
+        for contrast in contrasts if copies else ():
             shapes = [contrast * level * c for c in copies]
-            # one phase for a structure, that of the object at its middle
             turned = [s * _phase(replay.phase, s) for s in shapes]
-            other, status = replay(replay.kspace + replay.coils(sum(turned).astype(image.dtype)))
-            tick()
-            rows.append({"structure": name, "contrast": contrast, "copies": len(copies),
-                         **_recovery(other - image, shapes if replay.magnitude else turned, size, contrast * level),
-                         "status": status})
-        names.append(name)
-        truth.append(sum(shapes))
-        found.append(abs(other - image))
-    truth, found = (np.array(a).reshape(-1, *image.shape) for a in (truth, found))
-    return Details(rows, truth, found, image, names, missing)
+            made.append(Inserted(name, contrast, contrast * level, shapes, turned))
+    return made, missing
+
+
+def shown(replay: Replay, made: list[Inserted], missing: list[str], images: Iterable, tick: Callable) -> Details:
+    """What `insert` says of the images, and the statuses, of what was inserted."""
+    image, rows, truth, found = replay.image, [], {}, {}
+    size = abs(image)
+    for one, (other, status) in zip(made, images):
+        tick()
+        rows.append({"structure": one.name, "contrast": one.contrast, "copies": len(one.shapes),
+                     **_recovery(other - image, one.shapes if replay.magnitude else one.turned, size, one.height),
+                     "status": status})
+        truth[one.name], found[one.name] = sum(one.shapes), abs(other - image)  # of the highest contrast
+    there, seen = (np.array(list(a.values())).reshape(-1, *image.shape) for a in (truth, found))
+    return Details(rows, there, seen, image, list(truth), missing)
 
 
 def _object(replay) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -41,17 +41,28 @@ def run_samples(recipe: Recipe, scan: io.Scan, made: dict, *, home: float | None
         magnitudes inside the body of the reference, "status", "home" and "worse": True where the NMSE is over 1.02
         times the next one's, which has fewer samples.
     """
+    return rows_of(recipe, scan, made, (image_of(recipe, part) for part in made.values()), home=home, tick=tick)
+
+
+def image_of(recipe: Recipe, part: io.Scan) -> tuple[np.ndarray, str]:
+    """(the image of an undersampled scan, the status of its run)."""
+    done = replace(recipe, sampling=None)(replace(part, reference=None))
+    return done.x, done.status
+
+
+def rows_of(recipe: Recipe, scan: io.Scan, made: dict, images: Iterable, *, home: float | None, tick: Callable
+            ) -> list[dict]:
+    """What `run_samples` says of the images, and the statuses, of the scans that were made."""
     scan = replace(scan, reference=None)
     reference = Channels(scan, recipe.whiten).whitened(scan).rss()  # in the units of the images
     body, rows = metrics.body(reference), []
-    for accel, part in made.items():
-        done = replace(recipe, sampling=None)(replace(part, reference=None))
+    for (accel, part), (x, status) in zip(made.items(), images):
         tick()
         share = min(1.0, 1 / part.encoding.acceleration) if part.coord is not None else 1.0 if part.mask is None else (
             float(np.mean(part.mask)))
         rows.append({"acceleration": accel, "samples": share,
-                     "NMSE": metrics.nmse(reference, done.x, region=body),
-                     "PSNR": metrics.psnr(reference, done.x, region=body), "status": done.status,
+                     "NMSE": metrics.nmse(reference, x, region=body),
+                     "PSNR": metrics.psnr(reference, x, region=body), "status": status,
                      "home": accel == home, "worse": False})
     rows.sort(key=lambda row: -row["samples"])
     for row, fewer in pairwise(rows):

@@ -12,12 +12,13 @@ from pisolve import _check
 from pisolve._words import TESTS
 from pisolve.evaluate.planes import one_part, which
 from pisolve.evaluate.section import Section, Told
-from pisolve.evaluate.stability.details import STRUCTURES, Details, insert
+from pisolve.evaluate.stability.details import STRUCTURES, Details, insert, plan, shown
+from pisolve.evaluate.stability.over import over, silent
 from pisolve.evaluate.stability.perturbation import KINDS, Perturbation, perturb
 from pisolve.evaluate.stability.replay import GOOD, Replay
-from pisolve.evaluate.stability.samples import masks_of, run_samples
+from pisolve.evaluate.stability.samples import masks_of, rows_of, run_samples
 from pisolve.evaluate.stability.section import merged, percent, sections
-from pisolve.prepare import Sampling, fully_sampled
+from pisolve.prepare import Sampling, as_scan, fully_sampled
 from pisolve.recipe import in_order
 
 ACCELS = (1, 2, 3, 4, 6, 8)
@@ -90,7 +91,8 @@ class Stability(Told):
 @_check.renamed(method="by")
 def stability(recipe: Any, scan: Any = None, *, sizes: Any = (0.005, 0.01, 0.02, 0.05), steps: int = 5,
               by: str = "auto", structures: Any = tuple(STRUCTURES), contrasts: Any = (0.1, 0.3), accels: Any = None,
-              tests: Any = TESTS, slice: int | None = None, seed: int = 0, progress: bool = False) -> Stability:
+              tests: Any = TESTS, slice: int | None = None, seed: int = 0, client: Any = None,
+              progress: bool = False) -> Stability:
     """Antun's three tests of a recipe on a scan: perturbed data, inserted structures, more and fewer samples.
 
         1. max ||f(y + e) - f(y)|| over ||e|| = size ||y||, beside ||f(y + noise) - f(y)||
@@ -124,6 +126,8 @@ def stability(recipe: Any, scan: Any = None, *, sizes: Any = (0.005, 0.01, 0.02,
         tests: out of "perturbation", "details", "samples".
         slice: of a volume; None: the middle one.
         seed: of noise and places.
+        client: a cluster or an executor over which the tests are made, as for `recon_many`; the same bits. The search
+            for perturbations is one piece of work, so that at best it alone is waited for.
         progress: show a bar.
 
     Raises:
@@ -159,15 +163,32 @@ def stability(recipe: Any, scan: Any = None, *, sizes: Any = (0.005, 0.01, 0.02,
     total = len(sizes) * per_size * ("perturbation" in tests) + len(structures) * len(contrasts) * ("details" in tests)
     with tqdm(total=total + len(made), desc="stability", disable=not progress, leave=False) as bar:
         worst = details = samples = None
+        if client is not None:
+            worst, details, samples = _spread(client, replay, recipe, raw, slice, made, home, bar.update, tests,
+                                              (structures, contrasts, seed),
+                                              {"sizes": sizes, "steps": steps, "by": by, "seed": seed})
+            replay.runs += (worst.runs if worst else 0) + (len(details.rows) if details else 0)
+            tests = ()
         if "perturbation" in tests:
             worst = perturb(replay, sizes, steps=steps, by=by, seed=seed, tick=bar.update)
         if "details" in tests:
             details = insert(replay, structures, contrasts, seed=seed, tick=bar.update)
-            notes += [f"The object is too small for the structure {name}." for name in details.left_out]
-        if made:
+        if made and client is None:
             flat = one_part(raw, which(raw, slice))
             samples = run_samples(recipe, flat, made, home=home, tick=bar.update)
+    notes += [f"The object is too small for the structure {name}." for name in details.left_out] if details else []
     return Stability(_name(recipe), worst, details, samples, notes, replay.slice, replay.runs + len(made))
+
+
+def _spread(client, replay, recipe, raw, slice, made, home, tick, tests, inserted, search):
+    """The three tests as `stability` has them, over workers."""
+    planned, missing = plan(replay, *inserted) if "details" in tests else ([], [])
+    worst, images, others = over(
+        client, recipe, as_scan(raw), slice, search=search if "perturbation" in tests else None,
+        data=[one.kspace(replay) for one in planned], parts=list(made.values()), tick=tick)
+    details = shown(replay, planned, missing, images, silent) if "details" in tests else None
+    flat = one_part(raw, which(raw, slice)) if made else None
+    return worst, details, rows_of(recipe, flat, made, others, home=home, tick=silent) if made else None
 
 
 def _undersampled(recipe, scan, slice, accels, notes):

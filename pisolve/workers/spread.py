@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pisolve.many.run import run
-from pisolve.many.workers import workers_of
+from pisolve.workers.pools import workers_of
+from pisolve.workers.run import run
 
 
 @contextmanager
@@ -33,11 +33,16 @@ def spread(work: Callable, items: list, client, retries: int = 2) -> Iterator[tu
         RuntimeError: the work raised, or its worker was lost again and again; with what it said.
     """
     with opened(client, None, len(items)) as pool:
-        tasks = [{"file": str(k), "bytes": 1, "item": item} for k, item in enumerate(items)]
-        for task, row in run(tasks, pool, retries, _Value(work)):
-            if row["status"] != "done":
-                raise RuntimeError(f"{row['status']}: {row['error']}")
-            yield int(task["file"]), row["value"]
+        yield from pieces(work, items, pool, retries)
+
+
+def pieces(work: Callable, items: list, pool, retries: int = 2) -> Iterator[tuple[int, object]]:
+    """`spread` over workers that were opened."""
+    tasks = [{"file": str(k), "bytes": 1, "item": item} for k, item in enumerate(items)]
+    for task, row in run(tasks, pool, retries, _Value(work)):
+        if row["status"] != "done":
+            raise RuntimeError(f"{row['status']}: {row['error']}")
+        yield int(task["file"]), row["value"]
 
 
 class _Value:

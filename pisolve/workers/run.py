@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from queue import SimpleQueue
 
-from pisolve.many.task import reconstruct, words
+from pisolve.io.words import printable
 
 LOST = "its worker ended {}: killed, out of memory, or a script without `if __name__ == '__main__':`"
 GONE = "the cluster or the executor is gone: --resume goes on"
 
 
-def run(tasks: list[dict], workers, retries: int, work: Callable | None = None) -> Iterator[tuple[dict, dict]]:
+def run(tasks: list[dict], workers, retries: int, work: Callable) -> Iterator[tuple[dict, dict]]:
     """(task, its row) of each task, as they end: the largest are begun first.
 
     A task waits until what it and those that run will take is within `workers.budget`; what is larger than all of it
-    runs alone. One whose worker was lost is begun again, `retries` times. `work` makes a row of a task; None: the scan
-    that it names is reconstructed.
+    runs alone. One whose worker was lost is begun again, `retries` times. `work` makes a row of a task.
     """
     waiting, running, tries = deque(sorted(tasks, key=lambda t: -t["bytes"])), {}, Counter()
     ended, taken = SimpleQueue(), 0
@@ -28,7 +27,7 @@ def run(tasks: list[dict], workers, retries: int, work: Callable | None = None) 
                     not running or taken + waiting[0]["bytes"] <= workers.budget):
                 task = waiting.popleft()
                 try:
-                    future = workers.submit(work or reconstruct, task)
+                    future = workers.submit(work, task)
                 except (*workers.lost, RuntimeError):  # the latter of one that was shut down
                     yield task, {"file": task["file"], "status": "lost", "error": GONE}
                     continue
@@ -62,3 +61,10 @@ def _row(future, workers) -> dict:
         return {"status": "lost", "error": GONE}
     except Exception as error:  # such as of a cluster whose machines have no pisolve
         return {"status": "error", "error": words(error)}
+
+
+def words(error: Exception) -> str:
+    """An error in one line; what is no message to a user has its kind in front."""
+    text = " ".join(printable(error).split())
+    known = isinstance(error, ValueError | TypeError | OSError | ImportError)
+    return text if known and text else f"{type(error).__name__}: {text}".rstrip(": ")

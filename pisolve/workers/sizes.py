@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from pisolve.io.sliced import shape_of
+from pisolve.io.zarr import bytes_of, is_zarr
 
 BASE = 400 << 20  # bytes of a process that has loaded what a reconstruction needs
 FACTOR = 8  # k-space as read, sorted, weighted, scaled, as coil images, and what a solver holds
@@ -18,6 +19,8 @@ SHARE = 0.8  # of the free memory: others work here, too
 def estimate(path, at_a_time: int | None = None) -> int:
     """Bytes that the reconstruction of a file will take: 400 MiB + 8 times the file, 16 times an .npz or .mat.
 
+    Of Zarr it is 8 times its k-space, unpacked.
+
     Args:
         at_a_time: how many slices are in memory at a time, of a file that need not be read whole: then 8 times these,
             and the images of all.
@@ -27,6 +30,8 @@ def estimate(path, at_a_time: int | None = None) -> int:
     if shape is not None:
         slices, _, ky, kx = shape
         return BASE + 8 * FACTOR * math.prod(shape) // slices * min(at_a_time, slices) + IMAGES * slices * ky * kx
+    if is_zarr(path):
+        return BASE + FACTOR * bytes_of(path)
     files = (path, path.with_suffix(".cfl")) if path.suffix == ".hdr" else (path,)
     try:
         size = max(p.stat().st_size for p in files if p.exists())

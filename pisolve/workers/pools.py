@@ -10,8 +10,8 @@ from contextlib import suppress
 
 from pisolve import _check, backend
 from pisolve.io.door import reading, toml_of
-from pisolve.many import sizes
-from pisolve.many.processes import begin
+from pisolve.workers import sizes
+from pisolve.workers.processes import begin
 
 _CLIENTS = ("None, 'local:4', 'tcp://host:8786', 'slurm:cluster.toml', a distributed.Client, or an executor of "
             "concurrent.futures")
