@@ -103,8 +103,17 @@ def damped(hessian, gradient, damping):
     return step.T, (gradient * step).sum(1)
 
 
-def covariance(hessian):
-    """Diagonal of the inverse, infinite where there is none."""
+def covariance(hessian, free=None):
+    """Diagonal of the inverse, (p, pixel), infinite where there is none.
+
+    A parameter that is not `free` (p, pixel) lies at the end of its range and stays there: it takes nothing from what
+    is known of the others, and its own variance is infinite.
+    """
+    if free is not None and not free.all():
+        free = free.T
+        diagonal = np.eye(hessian.shape[-1])
+        hessian = np.where(free[:, :, None] & free[:, None], hessian, diagonal)
+        return np.where(free.T, covariance(hessian), np.inf)
     scale = np.sqrt(np.einsum("naa->na", hessian))
     safe = np.where(scale > 0, scale, 1)
     unit = hessian / safe[:, :, None] / safe[:, None]
@@ -122,7 +131,8 @@ def fit(model: Model, images: ArrayLike, times: Numbers, *, axis: int = 0, noise
 
     The amplitude a has a closed form for each p (variable projection), and p follows by damped Gauss-Newton from the
     best of several starts. All pixels run side by side. The covariance of p is noise^2 times the inverse of the
-    Hessian, in which the amplitude is an unknown, too.
+    Hessian, in which the amplitude is an unknown, too. A parameter at the end of its range, such as the T2* of echoes
+    that do not decay, is not determined there; the others keep their values, with the error bars they have beside it.
 
     Args:
         model: `signals.Model`.
@@ -191,7 +201,7 @@ def _of_pixels(pixels):
     slope = np.where(pixels.log, p, 1)
     amplitude = pixels.amplitude(pixels.model.value(pixels.times, p), pixels.y)
     inside = ((u > pixels.low + _EDGE) & (u < pixels.high - _EDGE))
-    return p, slope, covariance(pixels.steps(u, of)[0]), amplitude, cost, inside
+    return p, slope, covariance(pixels.steps(u, of)[0], inside), amplitude, cost, inside
 
 
 def tell_apart(model, times, name: str, shown=None) -> None:
