@@ -85,7 +85,7 @@ def water_fat(images: ArrayLike, echo_times: Numbers, *, field_strength: float, 
 
     Returns:
         `Maps` with "fat_fraction" (0 to 1, of the signal at TE = 0), "t2star" in s and "frequency" in Hz. Where nothing
-        decays T2* lies at the end of its range and is masked, NaN; the fat fraction and the field are told all the same.
+        decays T2* lies at the end of its range and is masked, NaN; fat fraction and field are told all the same.
 
     Raises:
         TypeError, ValueError: real images, fewer than three echoes, as `signals.fit`.
