@@ -9,7 +9,7 @@ import numpy as np
 
 from pisolve import _check, backend
 from pisolve._types import ArrayLike, Numbers
-from pisolve.signals._times import checked_times
+from pisolve.signals._times import checked_times, in_front
 from pisolve.signals.maps import Maps
 from pisolve.signals.model import SHARE as _SHARE
 from pisolve.signals.model import Model
@@ -157,9 +157,7 @@ def fit(model: Model, images: ArrayLike, times: Numbers, *, axis: int = 0, noise
         Golub and Pereyra, SIAM J Numer Anal 10 (1973) 413 (variable projection).
     """
     images = backend.to_numpy(_check.array("images", images, complex_=False, nonzero=True))
-    if not -images.ndim <= axis < images.ndim:
-        raise ValueError(f"axis {axis} does not fit images of {images.ndim} axes")
-    y = np.moveaxis(images, axis, 0)
+    y = in_front(images, axis)
     times = checked_times(name, times, count=len(y), least=model.least, longest=model.longest)
     noise = _check.number("noise", noise, low=0, allow_none=True)
     tell_apart(model, times, name)
