@@ -25,12 +25,13 @@ MODULES = [".".join(("pisolve", *p.relative_to(ROOT).with_suffix("").parts)).rem
 
 # a room may import rooms of a lower number
 RANK = {"_hints": -1, "_types": -2, "_version": -1, "_former": -0.5, "_check": 0, "_words": 0, "_axes": 0.5, "backend":
-        1, "scan": 1.5, "linops": 2, "masks": 2, "io": 2, "metrics": 2, "phantom": 2, "trajectories": 2.5, "priors": 3,
-        "calib": 3, "figure": 3, "problem": 4, "prepare": 4, "solvers": 5, "workers": 5, "tuning": 6, "signals": 6,
+        1, "scan": 1.5, "linops": 2, "masks": 2, "io": 2, "metrics": 2.2, "phantom": 2, "trajectories": 2.5,
+        "priors": 3, "calib": 3, "figure": 3, "problem": 4, "prepare": 4, "solvers": 5, "workers": 5, "tuning": 6,
+        "signals": 6,
         "testing": 6, "nets": 6, "scan_specific": 7, "recipe": 8, "many": 9, "server": 10, "evaluate": 11, "demo": 12,
         "cli": 13, "__main__": 14}
 GROUND = {"_hints", "_types", "_former", "_axes", "_check", "_words", "backend", "_version"}
-ONLY = {"scan": GROUND, "metrics": GROUND, "phantom": GROUND, "linops": GROUND,
+ONLY = {"scan": GROUND, "metrics": {*GROUND, "io"}, "phantom": GROUND, "linops": GROUND,
         "trajectories": {*GROUND, "linops"},
         "io": {*GROUND, "scan"}, "masks": {*GROUND, "scan"}}  # though others are low
 OPTIONAL = {"matplotlib", "skimage", "nibabel", "pydicom", "cupy", "pandas", "bart", "sewar"}

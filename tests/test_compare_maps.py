@@ -106,7 +106,8 @@ def series():
     k = A(images)
     rng = np.random.default_rng(0)
     k = k + 0.003 * (rng.standard_normal(k.shape) + 1j * rng.standard_normal(k.shape))
-    return io.Scan(k.astype(np.complex64), mps=mps, axes=A.oaxes, meta={"echo_times": TIMES}), abs(head.image) > 0.2
+    return io.Scan(k.astype(np.complex64), mps=mps, axes=A.oaxes,
+                   meta={"echo_times": TIMES, "voxel_mm": [4.0, 1.0, 2.0]}), abs(head.image) > 0.2
 
 
 def test_a_comparison_of_images_compares_their_maps_too(tmp_path):
@@ -121,6 +122,7 @@ def test_a_comparison_of_images_compares_their_maps_too(tmp_path):
     assert {r["region"] for r in found.rows} == {"label 1", "label 2", "everywhere"}
     assert all(abs(r["bias [%]"]) < 10 for r in found.rows)
     assert set(found.pictures) == {"reference", "sense", "llr", "sense - reference", "llr - reference"}
+    assert {p.pixel for p in found.pictures.values()} == {(1.0, 2.0)}  # drawn as large as they are
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "Maps: t2, in ms" in text
     Page(text)

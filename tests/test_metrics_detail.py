@@ -218,6 +218,27 @@ def test_lpips_weights_come_from_disk(tmp_path):
     refused(lambda: metrics.lpips_weights(tmp_path / "bad.pth"), ValueError, "holds no weights")
 
 
+class Code:
+    """What a pickle runs when it is opened."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('run')",)
+
+
+@pytest.mark.parametrize(("held", "told"), [
+    ({"lin0.weight": torch.full((4,), torch.nan)}, "holds NaN or Inf"),
+    ({"lin0.weight": torch.zeros(4).to_sparse()}, "plain ones are needed"),
+    ({"lin0.weight": torch.zeros(1).expand(1 << 30)}, "more than the file holds"),
+    ({"lin0.weight": [1.0]}, "a tensor is needed"), ([torch.zeros(4)], "a dict is needed"),
+    (Code(), "pickled code"), ({"lin0.weight": Code()}, "pickled code")])
+def test_weights_of_lpips_come_through_the_door_of_files(tmp_path, held, told):
+    torch.save(held, tmp_path / "alex.pth")
+    for read in (metrics.lpips_weights, metrics.lpips_features):
+        with pytest.raises(ValueError, match=r"alex\.pth holds no weights") as caught:
+            read(tmp_path / "alex.pth")
+        assert told in str(caught.value.__cause__)
+
+
 def test_every_metric_is_defined_in_one_line():
     assert set(metrics.DEFINITIONS) == {"nmse", "psnr", "ssim", *DETAIL, "lpips", "frechet"}
     for name, words in metrics.DEFINITIONS.items():

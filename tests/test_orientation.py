@@ -11,7 +11,7 @@ from test_twix import block
 from test_twix import write as write_twix
 from twixtools.geometry import quat_to_rotmat
 
-from pisolve import io
+from pisolve import io, linops
 from pisolve.backend import fft
 from pisolve.io.geometry import SIGNS, directions_of
 
@@ -137,6 +137,16 @@ def test_twix(tmp_path, volume, plane):
     scan = io.load(write_twix(tmp_path / "a.dat", (made, changes)))
     assert scan.meta["vendor"] == "SIEMENS"
     check(scan, where, directions, 1)
+    coord = np.stack(np.meshgrid(np.arange(y) - y // 2, (np.arange(2 * x) - x) / 2, indexing="ij"), -1)
+    for size in (None, (z, y, x) if volume else (y, x)):  # the same lines as samples anywhere, of the same image
+        found = io.load(tmp_path / "a.dat", coord=coord, size=size)
+        np.testing.assert_allclose(found.meta["affine"], scan.meta["affine"], atol=1e-9)
+        assert np.allclose(found.meta["voxel_mm"], MM)
+        assert "affine_code" not in found.meta
+    if not volume:
+        one, theirs = found.kspace[z // 2], fft(scan.kspace[z // 2], (-2, -1), inverse=True)[0]
+        ours = linops.sense(np.ones((1, y, x), np.complex64), coord=coord).H(one)
+        assert abs(np.vdot(ours, theirs)) > 0.999 * np.linalg.norm(ours) * np.linalg.norm(theirs)
 
 
 def slices(path, places, directions):

@@ -47,7 +47,8 @@ def test_one_call_is_images_and_a_fit():
     right(done.maps)
 
 
-@pytest.mark.parametrize("meta", [{"echo_times": TIMES}, {"te_ms": [1e3 * t for t in TIMES]}])
+@pytest.mark.parametrize("meta", [{"echo_times": TIMES}, {"echo_times": np.array(TIMES)},
+                                  {"te_ms": [1e3 * t for t in TIMES]}])
 def test_times_are_those_of_the_scan(meta):
     done = pi.quantify(scan(meta=meta), "t2", pi.Zero(), max_iter=3)
     assert np.allclose(done.times, TIMES)

@@ -127,3 +127,14 @@ def test_parameters_that_these_times_do_not_tell_apart_are_said_by_every_door():
 def test_a_field_needs_no_decay(recwarn):
     by_kspace("b0", [0.002, 0.0025, 0.003, 0.0035, 0.004])
     assert not [w for w in recwarn if issubclass(w.category, signals.TimesWarning)]
+
+
+@pytest.mark.parametrize(("times", "axis", "error", "told"), [
+    ("10ms", 0, TypeError, r"in s, such as echo_times=\[0.01"),
+    ([0.01, 0.01, 0.02], 0, ValueError, "has a time twice"),
+    ([0.01, 0.02, 0.03], "echo", TypeError, "axis must be a number, got 'echo'.*axis=0"),
+    ([0.01, 0.02, 0.03], 3, ValueError, "take -3 to 2")])
+def test_what_was_wrong_and_what_to_type(times, axis, error, told):
+    for make in (signals.t2, signals.b0):
+        with pytest.raises(error, match=told):
+            make(np.ones((3, 4, 4), complex), times, axis=axis)

@@ -92,6 +92,25 @@ def test_error_bars_of_water_and_fat_are_those_of_replicas():
         assert np.nanmedian(maps.std[name]) == pytest.approx(np.nanstd(values), rel=0.1), name
 
 
+def test_the_fat_fraction_is_known_where_nothing_decays():
+    """T2* lies at the end of its range: it is masked, and takes nothing from the error bars of the others."""
+    times, q, f, sigma = 2.3e-3 * np.arange(1, 4), 0.6, 20.0, 0.05
+
+    def signal(a, b, q, f, t2=np.inf):
+        return (a + 1j * b) * ((1 - q) + q * dixon.fat(times, 1.5)) * np.exp((2j * np.pi * f - 1 / t2) * times)
+
+    images = signal(1, 0, q, f)[:, None, None] * np.ones((1, 4, 4))
+    maps = signals.water_fat(images, times, field_strength=1.5, noise=sigma, smooth=False)
+    assert not maps.mask["t2star"].any()
+    assert np.isnan(maps["t2star"]).all()
+    assert maps.mask["fat_fraction"].all()
+    np.testing.assert_allclose(maps["fat_fraction"], q, atol=0.01)
+    at, h = np.array([1, 0, q, f]), 1e-5
+    J = np.stack([(signal(*(at + h * e), t2=0.5) - signal(*(at - h * e), t2=0.5)) / (2 * h) for e in np.eye(4)], 1)
+    wanted = sigma * np.sqrt(np.diag(np.linalg.inv((J.conj().T @ J).real)))
+    np.testing.assert_allclose(maps.std["fat_fraction"], wanted[2], rtol=0.05)
+
+
 def test_the_field_alone_has_error_bars():
     side = 48
     y, x = np.mgrid[-1:1:side * 1j, -1:1:side * 1j]

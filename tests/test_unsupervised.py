@@ -52,6 +52,32 @@ def test_no_task_looks_at_a_truth_and_all_train_every_weight(kind):
     assert job.config["kind"] == type(job).__name__
 
 
+@pytest.mark.parametrize(("kind", "second"), [("ei", lambda n, level: 0 * n), ("robust", lambda n, level: 0 * n + 0.05),
+                                              ("noise2recon", lambda n, level: (n**2 + level**2).sqrt()),
+                                              ("cycle", lambda n, level: 0 * n), ("ssdu", None)])
+def test_a_network_that_wants_to_know_the_noise_is_told_it_each_time(kind, second):
+    """That of the samples for the samples, and for what is measured again what was added there."""
+    class Asked(nets.Informed):
+        def forward(self, A, y, x0=None, *, noise=None):
+            told.append(noise)
+            return super().forward(A, y, x0, noise=noise)
+
+    told, level = [], 0.07
+    noise = torch.tensor([0.02, 0.03], dtype=torch.float64)
+    job = task(kind, **({"levels": (level, level)} if kind == "noise2recon" else {}))
+    slices, *more = (batch if isinstance(batch := job.batch(0), tuple) else (batch,))
+    slices = replace(slices, noise=noise)
+    loss = job.loss(Asked(nets.UNet(2, (4, 4), (1, 1)), 2), (slices, *more) if more else slices)
+    assert torch.isfinite(loss)
+    assert len(told) == {"noise2recon": 3, "ssdu": 1}.get(kind, 2)
+    assert all(torch.equal(n, noise) for n in told[:-1] or told)
+    if second is not None:
+        torch.testing.assert_close(told[-1], second(noise, level))
+    told.clear()
+    job.loss(Asked(nets.UNet(2, (4, 4), (1, 1)), 2), job.batch(0))  # of scans that do not say it
+    assert told == [None] * (3 if kind == "noise2recon" else 1 if kind == "ssdu" else 2)
+
+
 @pytest.mark.parametrize("kind", ["ei", "noise2recon", "cycle"])
 def test_a_training_resumes_to_the_same_bits(tmp_path, kind):
     whole = nets.train(made(), task(kind), nets.Training(steps=4, every=2), folder=tmp_path / "whole")

@@ -59,7 +59,8 @@ def compare(scans: Any, methods: Any = ("zero-filled", "sense", "wavelet", "tv",
         seeds: number of random patterns for each acceleration and kind.
         center_fraction: share of lines in the full centre; None: fastMRI's.
         tune: "holdout", "sure", "discrepancy", "reference" (an oracle), see `tune`; None: strengths as they are.
-        trials: most strengths that are tried for each prior, 5 at least; None: 12.
+        trials: most strengths that are tried for each prior, 5 at least; None: 12. Each is solved on 3 folds, so that a
+            prior takes up to 36 times as long as one image: `tune=None` or `minutes` are quicker.
         minutes: the time it may take, instead of `trials`: each method is timed once, and what is left beside the
             images decides the strengths for each prior and the folds that judge them, from 12 and 3 down to 5 and 1,
             the same for all. Analyses are not counted. The decision is kept, so that the same comparison goes on, and

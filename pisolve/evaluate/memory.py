@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+LEAST = 1.0  # MiB: less says that what the process had already was enough, not how much was needed
 _SELF = Path("/proc/self")
 
 
 @dataclass
 class Peak:
-    """Growth of the process's resident memory, in MiB; None where the system does not tell."""
+    """Growth of the process's resident memory, in MiB; None where the system does not tell, or less than `LEAST`."""
 
     mb: float | None = None
 
@@ -23,7 +24,7 @@ def peak_growth() -> Iterator[Peak]:
     """The peak of resident memory inside the block above what there was at its start, in `mb` afterwards.
 
     Linux resets its high-water mark on demand; elsewhere there is no such number. Memory that was free in the process
-    before and is used again does not count, so that small values say little.
+    before and is used again does not count: growth below `LEAST` is not told, rather than 0.
     """
     peak = Peak()
     start = _reset()
@@ -31,7 +32,7 @@ def peak_growth() -> Iterator[Peak]:
         yield peak
     finally:
         end = _read("VmHWM") if start is not None else None
-        peak.mb = None if end is None else round(max(end - start, 0.0), 2)
+        peak.mb = None if end is None or end - start < LEAST else round(end - start, 2)
 
 
 def _reset() -> float | None:

@@ -112,7 +112,8 @@ class Outcome:
             for a method that raised. With one of `FAILED` all values are NaN, and there may be no image.
         iterations: of each plane (slice, frame, ...).
         seconds: of each plane, fits and solving, without maps and tuning; planes that are solved together share theirs.
-        memory_mb: peak growth of the process's memory in MiB while solving, None where it cannot be measured.
+        memory_mb: peak growth of the process's memory in MiB while solving, None where it cannot be measured, as where
+            the method fits into memory that the process had already (a growth below 1 MiB).
         values: metric -> value over the volume.
         slices: metric -> one value a plane.
         strength: what was used, in words: "lam = 2e-3", "" for methods without one.

@@ -12,6 +12,7 @@ from pisolve import _check
 from pisolve.io.grid import STEPS, Matrix
 
 TRAJECTORIES = {1: "cartesian", 2: "radial", 4: "spiral", 8: "blade"}
+_SLAB = "dSliceOversamplingForDialog"
 
 
 def protocol_of(path, start: int) -> dict:
@@ -50,13 +51,29 @@ def facts_of(protocol: dict) -> dict:
 
 
 def partitions_of(head, image, counters, protocol: dict) -> Matrix:
-    """What is known of an encoding whose samples lie anywhere: how many partitions it has, and the middle one."""
+    """What is known of an encoding whose samples lie anywhere: its field of view, partitions, and the middle one.
+
+    Coordinates are in units of 1 / field of view: the protocol's of readout and phase, without their oversampling.
+    """
     yaps = protocol.get("MeasYaps", {})
     top = int(counters[STEPS[1]][image].max(initial=0))
     three = at_place(yaps, "sKSpace", "ucDimension") == 4 or top > 0
     count = max(int(at_place(yaps, "sKSpace", "lPartitions") or 1), top + 1) if three else 1
     centre = int(head["CenterPar"][image].max(initial=0)) or count // 2
-    return Matrix((1, 1, count), 1, (0, centre if three else 0), ((0, 65535), (0, 65535)))
+    fov, slab = _fov(yaps), 1 + (at_place(yaps, "sKSpace", _SLAB) or 0)
+    known = fov is not None and min(fov) > 0 and not _pulseq(yaps)
+    return Matrix((1, 1, count), 1, (0, centre if three else 0), ((0, 65535), (0, 65535)),
+                  (*fov[:2], fov[2] * slab) if known else None, fov[2] if known else None)
+
+
+def _fov(yaps):
+    """mm along readout and phase, and the thickness of a slice or a slab; None where one of them is not told."""
+    found = tuple(at_place(yaps, "sSliceArray", "asSlice", 0, f) for f in ("dReadoutFOV", "dPhaseFOV", "dThickness"))
+    return None if None in found else found
+
+
+def _pulseq(yaps) -> bool:
+    return "pulseq" in str(yaps.get("tSequenceFileName", "")).lower()
 
 
 def matrix_of(head, image, samples, counters, protocol: dict) -> Matrix:
@@ -78,7 +95,7 @@ def matrix_of(head, image, samples, counters, protocol: dict) -> Matrix:
         protocol.get("Dicom", {}), "flReadoutOSFactor") or 2
     longest = int((samples[image] - head["CutOff"]["Pre"][image] - head["CutOff"]["Post"][image]).max())
     three = at_place(yaps, "sKSpace", "ucDimension") == 4 or counters[STEPS[1]][image].any()
-    pulseq = "pulseq" in str(yaps.get("tSequenceFileName", "")).lower()
+    pulseq = _pulseq(yaps)
     foreign, size, centre = pulseq, [], []
     for step, field, name, used in zip(STEPS, ("CenterLin", "CenterPar"), ("lPhaseEncodingLines", "lPartitions"),
                                        (True, three)):
@@ -104,11 +121,11 @@ def matrix_of(head, image, samples, counters, protocol: dict) -> Matrix:
                       stacklevel=_check.outside())
     base = None if foreign else base
     size.insert(0, round(base * over) if base else longest)
-    fov = [at_place(yaps, "sSliceArray", "asSlice", 0, f) for f in ("dReadoutFOV", "dPhaseFOV", "dThickness")]
-    thickness = fov[2]
-    fov = tuple(f * (1 + (at_place(yaps, "sKSpace", p) or 0)) for f, p in zip(
-        fov, ("", "dPhaseOversamplingForDialog", "dSliceOversamplingForDialog"))) if None not in fov else None
+    fov = _fov(yaps)
     if fov is not None:
+        thickness = fov[2]
+        fov = tuple(f * (1 + (at_place(yaps, "sKSpace", p) or 0)) for f, p in zip(
+            fov, ("", "dPhaseOversamplingForDialog", _SLAB)))
         fov = (fov[0] * over, *fov[1:]) if min(fov) > 0 and not foreign else None
     if any(not 1 <= n < 1 << 16 for n in size):
         raise ValueError(f"the protocol gives a matrix of {size}: 1 to 65535 are possible")

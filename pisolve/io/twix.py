@@ -11,13 +11,14 @@ the scan; noise is taken from all.
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 
 from pisolve import _check
-from pisolve.io import epi_raw, shots
+from pisolve.io import epi_raw, points, shots
 from pisolve.io.epi import refuse
-from pisolve.io.geometry import directions_of, place, spatial_order
+from pisolve.io.geometry import directions_of, place
 from pisolve.io.grid import BOTH, CALIB, IMAGE, NOISE, SKIP, STEPS, Readouts
 from pisolve.io.limits import too_large
 from pisolve.io.measurements import chosen
@@ -84,16 +85,21 @@ def read(path, max_bytes: int, part: dict, *, average: str = "mean", noise: list
 
 
 def _at(path, readouts, coord, size, head, protocol, **how) -> Scan:
-    """The scan of readouts at given coordinates, its slices in the order of their places."""
+    """The scan of readouts at given coordinates, its slices in the order of their places, and where the image lies."""
     image = (readouts.role == IMAGE) | (readouts.role == BOTH)
     counters = readouts.counters
+    m = partitions_of(head, image, counters, protocol)
 
-    def order(index, slices):
-        firsts = [head[index][np.flatnonzero(counters["slice"][index] == s)[0]]["SliceData"] for s in slices]
-        return spatial_order([list(s["SlicePos"].item()) for s in firsts], directions_of(firsts[0]["Quaternion"])[0])
+    def locate(fields, meta, index):
+        n = points.reached(path, coord, fields["kspace"], fields["axes"]) if size is None else np.ravel(size).tolist()
+        flat, of = len(n) == 2, counters["slice"][index]
+        firsts = [head[index[of == s][0]]["SliceData"] for s in meta.get("slices", np.unique(of)[:1])]
+        known = m.fov is not None and min(n) > 0
+        place(fields, meta, [list(s["SlicePos"].item()) for s in firsts],
+              [directions_of(s["Quaternion"]) for s in firsts],
+              replace(m, size=(*n[::-1], 1)[:3]).voxel() if known else None, flat=flat, vendor="SIEMENS", size=n)
 
-    return shots.at(path, readouts, coord, size, lambda encoding: partitions_of(head, image, counters, protocol),
-                    order=order, **how)
+    return shots.at(path, readouts, coord, size, lambda encoding: m, locate=locate, **how)
 
 
 def read_noise(path, max_bytes: int) -> list:

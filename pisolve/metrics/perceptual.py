@@ -10,6 +10,7 @@ import numpy as np
 from pisolve import _check
 from pisolve._types import ArrayLike, PathLike
 from pisolve.backend import to_numpy
+from pisolve.io.tensors import tensors_of
 from pisolve.metrics._images import pair, peak_of, scaled, slices
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of LPIPS: ImageNet's colours in -1..1
@@ -116,7 +117,7 @@ def lpips_features(path: PathLike) -> Any:
 
     Raises:
         FileNotFoundError: no such file; nothing is downloaded.
-        ValueError: not such a file.
+        ValueError: not such a file, one that holds code, NaN, or tensors that are larger than itself.
 
     Example:
         metrics.lpips(truth, image, metrics.lpips_features("alexnet.pth"), metrics.lpips_weights("alex.pth"))
@@ -147,12 +148,11 @@ def lpips_features(path: PathLike) -> Any:
 
     made = Features()
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = tensors_of(path)
         made.load_state_dict({f"layers.{k}.{part}": state[f"features.{n}.{part}"]
                               for k, n in enumerate((0, 3, 6, 8, 10)) for part in ("weight", "bias")})
     except Exception as error:
-        raise ValueError(f"{path} holds no weights of AlexNet as torchvision has them: {_check.brief(str(error))}"
-                         ) from error
+        raise ValueError(f"{path} holds no weights of AlexNet as torchvision has them: {error}") from error
     return made.eval()
 
 
@@ -161,15 +161,13 @@ def lpips_weights(path: PathLike) -> list[np.ndarray]:
 
     Raises:
         FileNotFoundError: no such file; nothing is downloaded.
-        ValueError: not such a file.
+        ValueError: not such a file, one that holds code, NaN, or tensors that are larger than itself.
     """
-    import torch
-
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} is not there: put LPIPS's file of linear weights there, nothing is downloaded")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        named = sorted((int(k.removeprefix("lin").partition(".")[0]), v) for k, v in state.items())
-        return [to_numpy(v).reshape(-1) for _, v in named]
+        state = tensors_of(path)
+        order = sorted(state, key=lambda k: int(k.removeprefix("lin").partition(".")[0]))
+        return [to_numpy(state[k]).reshape(-1) for k in order]
     except Exception as error:
-        raise ValueError(f"{path} holds no weights lin0 ... of LPIPS: {_check.brief(str(error))}") from error
+        raise ValueError(f"{path} holds no weights lin0 ... of LPIPS: {error}") from error

@@ -14,7 +14,7 @@ import torch
 from pisolve import _check
 from pisolve.io import atomic
 from pisolve.io.seal import Broken, check, seal
-from pisolve.nets.weights import read_plain
+from pisolve.io.tensors import read_plain
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -16,6 +16,7 @@ from pisolve import _check
 from pisolve._types import PathLike
 from pisolve.io import atomic
 from pisolve.io.door import reading
+from pisolve.io.tensors import Foreign, check_tensors, read_plain
 from pisolve.nets.architectures import ARCHITECTURES
 from pisolve.nets.blocks import BUILDERS, describe
 from pisolve.nets.cards import CARD, markdown
@@ -23,7 +24,7 @@ from pisolve.nets.published import DRUNet, FFDNet
 from pisolve.nets.recognise import CHAINS, one_of_many, recognise, unpacked
 from pisolve.nets.unet import UNet
 from pisolve.nets.unrolled import Unrolled
-from pisolve.nets.weights import Foreign, building, check_tensors, read_plain
+from pisolve.nets.weights import building
 from pisolve.priors.adapter import Denoiser
 
 _SHIPPED = Path(__file__).parent / "weights"

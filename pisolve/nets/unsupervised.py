@@ -15,7 +15,7 @@ from pisolve import _check, linops
 from pisolve.nets import losses
 from pisolve.nets.blocks import to_complex, to_planes
 from pisolve.nets.parallel import share
-from pisolve.nets.reconstruction import SSDU, ReconstructionTask, normalised, through_maps
+from pisolve.nets.reconstruction import SSDU, ReconstructionTask, called, normalised, through_maps
 from pisolve.nets.slices import Slices
 
 GROUPS = ("rotations", "turns")
@@ -66,11 +66,11 @@ class EquivariantImaging(ReconstructionTask):
         """The loss of a batch: a scalar."""
         through_maps(self, network)
         A, y = linops.as_torch(batch.A), batch.kspace
-        x1 = network(batch.A, y)
+        x1 = called(network, batch)
         measured = (batch.mask.sum() * y.shape[1]).clamp_min(1)
         seen = (batch.mps.abs().square().sum(1) > 0).to(x1.real.dtype)
         x2 = moved(x1, self.group) * seen
-        x3 = network(batch.A, with_noise(A(x2), batch.mask, self.noise))
+        x3 = called(network, again(batch, with_noise(A(x2), batch.mask, self.noise), self.noise))
         error = torch.view_as_real(A(x1) - y).square().sum() / measured
         return error + self.weight * (self.loss_function or losses.L2())(x3, x2)
 
@@ -119,9 +119,9 @@ class Noise2Recon(SSDU):
         (slices, _), (low, high) = batch, map(math.log, self.levels)
         value = self.split(network, batch)[1]
         with torch.no_grad():
-            wanted = network(slices.A, slices.kspace)
+            wanted = called(network, slices)
         level = math.exp(low + (high - low) * float(torch.rand(())))
-        noisy = network(slices.A, with_noise(slices.kspace, slices.mask, level))
+        noisy = called(network, noisier(slices, level))
         return value + self.weight * losses.L1()(noisy, wanted)
 
 
@@ -178,9 +178,21 @@ class DualDomainCycle(SSDU):
         slices, held, pattern = batch
         x, value = self.split(network, (slices, held))
         there = dataclasses.replace(slices, mask=pattern)
-        back = network(there.A, linops.as_torch(there.A)(x))
+        back = called(network, again(there, linops.as_torch(there.A)(x), 0.0))
         value = value + self.kspace * normalised(linops.as_torch(slices.A)(back), slices.kspace)
         return value + self.image * losses.L1()(back, x.detach())
+
+
+def again(slices: Slices, kspace: torch.Tensor, noise: float) -> Slices:
+    """The slices with k-space made from an image, whose noise is what was added to it, and not theirs."""
+    told = None if slices.noise is None else torch.full_like(slices.noise, noise)
+    return dataclasses.replace(slices, kspace=kspace, noise=told)
+
+
+def noisier(slices: Slices, level: float) -> Slices:
+    """The slices with white noise added to their samples; what is told of their noise grows with it."""
+    told = None if slices.noise is None else (slices.noise**2 + level**2).sqrt()
+    return dataclasses.replace(slices, kspace=with_noise(slices.kspace, slices.mask, level), noise=told)
 
 
 def with_noise(kspace: torch.Tensor, mask: torch.Tensor, level: float) -> torch.Tensor:

@@ -19,6 +19,8 @@ from pisolve.priors._names import ByName
 from pisolve.priors.base import Prior, Separable, Sum, separated
 from pisolve.priors.sparse import L21, axis_tuple
 
+_FLOOR = 0.1, 0.01  # of the start of z: residuals, primal and dual, of what is smaller are told no better than that
+
 
 class Lifted(Prior):
     """Base of the priors with further variables: `split` gives f and the `Blocks` K."""
@@ -59,11 +61,13 @@ def _minimise(f: Prior, K, start, offset, step, weight, *, max_iter: int = 5000)
     """argmin_w 1/2 ||w - start||^2_weight + step f(K w + offset), from w = start.
 
     ADMM on z = K w + offset, over-relaxed, with conjugate gradients inside, until the primal and the dual residual are
-    below what the precision can tell (Boyd et al., Found Trends Mach Learn 3 (2011) 1, section 3.3).
+    below what the precision can tell (Boyd et al., Found Trends Mach Learn 3 (2011) 1, section 3.3). Where large steps
+    make z 0, ||z|| + ||u|| is no scale of them, since u shrinks as rho grows: then the start of z is.
     """
     tiny = 1e-9 if "128" in str(start.dtype) else 1e-6
     w, z = start, apply(K, start) + offset
-    energy, value = real(backend.norm(z)) ** 2, f.value(z)
+    length, value = real(backend.norm(z)), f.value(z)
+    energy = length**2
     rho, u = 10 * step * value / energy if value > 0 else 1.0, backend.zeros_like(z)
     for k in range(max_iter):
         rhs = weight * start + rho * apply(K.H, z - u - offset)
@@ -73,7 +77,7 @@ def _minimise(f: Prior, K, start, offset, step, weight, *, max_iter: int = 5000)
         u = u + Kw - new
         primal, dual = real(backend.norm(Kw - new)), real(backend.norm(new - z))
         z, size = new, real(backend.norm(new)) + real(backend.norm(u))
-        if max(primal, dual) <= tiny * size:
+        if primal <= tiny * max(size, _FLOOR[0] * length) and dual <= tiny * max(size, _FLOOR[1] * length):
             break
         factor = 2.0 if primal > 5 * dual else 0.5 if dual > 5 * primal else 1.0
         if factor != 1 and k % 10 == 9 and k < 1000:  # residual balancing, 3.4.1

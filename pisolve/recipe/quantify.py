@@ -196,7 +196,7 @@ def times_of(scan: Scan, signal: Any, axis: str, times: Numbers) -> np.ndarray:
     if times is None:
         for name, factor in _TIMES.get(signal.clock, ()):
             said = scan.meta.get(name)
-            if isinstance(said, list | tuple) and len(said) == count:
+            if np.ndim(said) == 1 and len(said) == count:  # a list, or an array
                 times = [factor * t for t in said]
                 break
         else:

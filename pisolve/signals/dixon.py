@@ -10,7 +10,7 @@ import numpy as np
 from pisolve import _check, backend
 from pisolve._types import ArrayLike, Numbers
 from pisolve.calib import field_map
-from pisolve.signals._times import checked_times
+from pisolve.signals._times import checked_times, in_front
 from pisolve.signals.fit import fit
 from pisolve.signals.maps import Maps
 from pisolve.signals.model import GRADIENT, Model, Parameter
@@ -84,7 +84,8 @@ def water_fat(images: ArrayLike, echo_times: Numbers, *, field_strength: float, 
         smooth: False: each pixel for itself, and the field near 0 Hz.
 
     Returns:
-        `Maps` with "fat_fraction" (0 to 1, of the signal at TE = 0), "t2star" in s and "frequency" in Hz.
+        `Maps` with "fat_fraction" (0 to 1, of the signal at TE = 0), "t2star" in s and "frequency" in Hz. Where nothing
+        decays T2* lies at the end of its range and is masked, NaN; fat fraction and field are told all the same.
 
     Raises:
         TypeError, ValueError: real images, fewer than three echoes, as `signals.fit`.
@@ -165,9 +166,7 @@ def _complex_series(images, echo_times, axis, least):
     images = backend.to_numpy(_check.array("images", images, complex_=False, nonzero=True))
     if images.dtype.kind != "c":
         raise TypeError("images are real, and the field is in their phase: give complex images")
-    if not -images.ndim <= axis < images.ndim:
-        raise ValueError(f"axis {axis} does not fit images of {images.ndim} axes")
-    y = np.moveaxis(images, axis, 0)
+    y = in_front(images, axis)
     return y, checked_times("echo_times", echo_times, count=len(y), least=least, longest=GRADIENT)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pisolve import _check, backend
 from pisolve._types import ArrayLike, Numbers
-from pisolve.signals._times import checked_times
+from pisolve.signals._times import checked_times, in_front
 from pisolve.signals.maps import Maps
 from pisolve.signals.model import SHARE as _SHARE
 from pisolve.signals.model import Model
@@ -103,8 +103,17 @@ def damped(hessian, gradient, damping):
     return step.T, (gradient * step).sum(1)
 
 
-def covariance(hessian):
-    """Diagonal of the inverse, infinite where there is none."""
+def covariance(hessian, free=None):
+    """Diagonal of the inverse, (p, pixel), infinite where there is none.
+
+    A parameter that is not `free` (p, pixel) lies at the end of its range and stays there: it takes nothing from what
+    is known of the others, and its own variance is infinite.
+    """
+    if free is not None and not free.all():
+        free = free.T
+        diagonal = np.eye(hessian.shape[-1])
+        hessian = np.where(free[:, :, None] & free[:, None], hessian, diagonal)
+        return np.where(free.T, covariance(hessian), np.inf)
     scale = np.sqrt(np.einsum("naa->na", hessian))
     safe = np.where(scale > 0, scale, 1)
     unit = hessian / safe[:, :, None] / safe[:, None]
@@ -122,7 +131,8 @@ def fit(model: Model, images: ArrayLike, times: Numbers, *, axis: int = 0, noise
 
     The amplitude a has a closed form for each p (variable projection), and p follows by damped Gauss-Newton from the
     best of several starts. All pixels run side by side. The covariance of p is noise^2 times the inverse of the
-    Hessian, in which the amplitude is an unknown, too.
+    Hessian, in which the amplitude is an unknown, too. A parameter at the end of its range, such as the T2* of echoes
+    that do not decay, is not determined there; the others keep their values, with the error bars they have beside it.
 
     Args:
         model: `signals.Model`.
@@ -147,9 +157,7 @@ def fit(model: Model, images: ArrayLike, times: Numbers, *, axis: int = 0, noise
         Golub and Pereyra, SIAM J Numer Anal 10 (1973) 413 (variable projection).
     """
     images = backend.to_numpy(_check.array("images", images, complex_=False, nonzero=True))
-    if not -images.ndim <= axis < images.ndim:
-        raise ValueError(f"axis {axis} does not fit images of {images.ndim} axes")
-    y = np.moveaxis(images, axis, 0)
+    y = in_front(images, axis)
     times = checked_times(name, times, count=len(y), least=model.least, longest=model.longest)
     noise = _check.number("noise", noise, low=0, allow_none=True)
     tell_apart(model, times, name)
@@ -191,7 +199,7 @@ def _of_pixels(pixels):
     slope = np.where(pixels.log, p, 1)
     amplitude = pixels.amplitude(pixels.model.value(pixels.times, p), pixels.y)
     inside = ((u > pixels.low + _EDGE) & (u < pixels.high - _EDGE))
-    return p, slope, covariance(pixels.steps(u, of)[0]), amplitude, cost, inside
+    return p, slope, covariance(pixels.steps(u, of)[0], inside), amplitude, cost, inside
 
 
 def tell_apart(model, times, name: str, shown=None) -> None:

@@ -231,11 +231,12 @@ def _maps(run, x, noise, std, shown, axes) -> Maps:
     p, shape = chart.parameters(x), chart.shape
     slope = chart.slope_of(p)
     u = backend.to_numpy(x[1:].real).reshape(p.shape)
-    local = np.sqrt(_local(run, x)) * noise * slope
+    inside = (u > chart.low + _EDGE) & (u < chart.high - _EDGE)
+    local = np.sqrt(_local(run, x, inside)) * noise * slope
     told = local if std is None else std.reshape(p.shape) * slope
     limit = np.stack([q.limit(v) for q, v in zip(chart.model.parameters, p)])
     alone = limit if run.prior is None else _HELPED * limit
-    known = (u > chart.low + _EDGE) & (u < chart.high - _EDGE) & (local < alone)
+    known = inside & (local < alone)
     known &= True if std is None else told < limit
     parameters = [(i, q) for i, q in enumerate(chart.model.parameters) if shown is None or q.name in shown]
 
@@ -250,7 +251,7 @@ def _maps(run, x, noise, std, shown, axes) -> Maps:
                 amplitude, noise, np.full(shape, np.nan, np.float32), axes)
 
 
-def _local(run, x):
+def _local(run, x, inside):
     """Variance of each u at noise 1, as if A^H A were its mean diagonal: what a pixel alone knows."""
     slopes = backend.to_numpy(run.model.slopes(x))
     s, d = slopes[0].reshape(len(slopes[0]), -1), slopes[1:].reshape(len(slopes) - 1, len(slopes[0]), -1)
@@ -258,4 +259,4 @@ def _local(run, x):
     curvature = float(backend.norm(run.A(b)) / max(float(backend.norm(b)), 1e-30)) ** 2
     d = d - s * ((s.conj() * d).sum(1) / np.maximum((abs(s) ** 2).sum(0), 1e-30))[:, None]
     hessian = np.einsum("atn,btn->nab", d.conj(), d).real * curvature
-    return covariance(hessian.astype(np.float64))
+    return covariance(hessian.astype(np.float64), inside)

@@ -69,7 +69,7 @@ def mapped(wanted: MapsOf | None, plan, comparison) -> list[Section]:
         except (ArithmeticError, MemoryError, TypeError, ValueError) as error:  # the other settings are worth it
             found = [Section("Maps", warnings=[f"no maps could be made: {error}"])]
         where = f": {setting.label}" if len(comparison.settings) > 1 else ""
-        out += [replace(s, title=f"Maps: {s.title}{where}") for s in found]
+        out += [replace(s, title=f"Maps: {s.title}{where}").on(setting.pixel) for s in found]
     return out
 
 
