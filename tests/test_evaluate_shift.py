@@ -146,6 +146,9 @@ def test_a_grid_has_all_combinations():
     made = shift({"a": TIKHONOV}, [ONE][0], accels=(2, 3), noises=(0, 0.1), grid=True, baseline="a")
     assert [(c["acceleration"], c["noise"]) for c in made.conditions] == [(2, 0), (2, 0.1), (3, 0), (3, 0.1)]
     assert not made.section().pictures
+    single = shift({"a": TIKHONOV}, ONE, accels=(2, 3), noises=(0, 0.1), baseline="a")  # one thing at a time
+    np.testing.assert_array_equal(made.matrix()[[0, 2, 1]], single.matrix())
+    assert made.matrix()[3, 0] < made.matrix()[2, 0]  # noise on top of 3x
 
 
 def test_a_condition_that_cannot_be_made_is_named():
@@ -161,8 +164,13 @@ def test_real_scans():
     scans = {name: data_path(f"kspace/{name}.h5") for name in ("invivo_brain_cimax_16ch", "head_sag_1ch")}
     made = shift({"TV": pi.Recipe(5e-3 * pi.TV(), max_iter=10)}, scans, baseline=pi.Recipe(
         1e-2 * pi.Tikhonov(), name="tikhonov"))
-    assert np.isfinite(made.matrix()).all()
-    assert len(made.conditions) == 2
+    assert [c["label"] for c in made.conditions] == [f"{n}, 4x, random" for n in scans]
+    for row, path in enumerate(scans.values()):  # a cell is what the recipe makes of the scan, measured in the body
+        whole = pi.io.load(path)
+        reference = np.squeeze(whole.rss())
+        image = np.squeeze(pi.Recipe(1e-2 * pi.Tikhonov())(pi.Sampling("random", 4)(whole)).x)
+        expected = metrics.psnr(reference, image, region=metrics.body(reference))
+        assert made.matrix()[row, 1] == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize(("call", "kind", "message"), [
