@@ -115,6 +115,7 @@ def test_torch(name, found):
 def test_one_coil(name):
     """Its map is 1: it is its own virtual coil. The body coil's is the phase between both."""
     one = MAPS[name](K[:1])
+    np.testing.assert_allclose(abs(one)[support(one)[None]], 1, atol=1e-5)
     expected = 1 if name != "body_coil" else MAPS[name](K)[:1] / np.maximum(abs(MAPS[name](K)[:1]), 1e-9)
     np.testing.assert_allclose(*np.broadcast_arrays(one[support(one)[None]], (expected * np.ones_like(one))[
         support(one)[None]]), atol=1e-3)
