@@ -163,7 +163,9 @@ def models_of(one: Scan, method: Method = SENSE, *, each: Sequence[str] = EACH, 
     if gpu is not None:
         models = _OnGpu(parts, method, gpu, keep)
     else:
-        models = list(_apart([p.kspace for p in parts])(partial(model_of, method=method), parts))
+        # fits, of which `watched` makes a function, are long and keep their states one after another
+        run = map if getattr(method, "fits", True) else _apart([p.kspace for p in parts])
+        models = list(run(partial(model_of, method=method), parts))
     return models, zero_filled_scale(models) if scaled else None
 
 
