@@ -208,7 +208,7 @@ def test_saved_h5_says_how_it_was_made(tmp_path):
     assert json.loads(attrs["recipe"]) == recipe
     assert attrs["scale"] == 3e4
     assert attrs["numpy_version"] == np.__version__
-    assert attrs["torch_version"] == torch.__version__
+    assert torch.__version__.startswith(attrs["torch_version"])  # some wheels do not say their "+cu130"
     assert {"pisolve_version", "sigpy_version"} <= set(attrs)
     assert (attrs["note"], json.loads(attrs["slices"]), attrs["seconds"]) == ("x", [1, 2], 2.5)
     assert json.loads(attrs["nested"]) == {"a": None}
