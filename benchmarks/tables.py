@@ -1,4 +1,5 @@
-"""Writes the tables of results, command_line, calibration, networks, scan_specific, series and trajectories.md.
+"""Writes the tables of results, command_line, calibration, networks, scan_specific, series, signals and
+trajectories.md.
 
     python benchmarks/tables.py
 

@@ -186,9 +186,8 @@ class _Replicas:
 
 def _spread(recipe, raw, psi, seed: int, replicas: int, client):
     """The replicas in their order, some at a time on a cluster."""
-    edges = np.linspace(0, replicas, min(_PIECES, replicas) + 1).astype(int).tolist()
     fields = {n: getattr(raw, n) for n in raw.__dataclass_fields__ if n != "reference"}
-    items = [(recipe.to_dict(), fields, psi, seed, *edge) for edge in itertools.pairwise(edges)]
+    items = [(recipe.to_dict(), fields, psi, seed, *edge) for edge in backend.shares(replicas, min(_PIECES, replicas))]
     found = dict(spread(_some, items, client))
     return itertools.chain.from_iterable(found[k] for k in range(len(items)))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pisolve.tuning.data import Data
-from pisolve.tuning.scores import Score, score_of
+from pisolve.tuning.scores import Score, key_of, score_of
 from pisolve.workers.spread import opened, pieces
 
 
@@ -37,7 +37,7 @@ def _work(item) -> dict:
     """What `Score.once` keeps of one strength, or of one of its folds, in another process."""
     problem, prior, strength, part, parts, run, criterion, options = item
     score = score_of(criterion, (Data(problem), *run), **options)
-    others = {f"{strength!r} {k}": 0.0 for k in parts if k != part}  # which are not computed then
+    others = {key_of(strength, k): 0.0 for k in parts if k != part}  # which are not computed then
     score.memo = dict(others)
     score.at(strength, prior)
     return {key: value for key, value in score.memo.items() if key not in others}

@@ -43,7 +43,7 @@ class Score:
         """One part of the current strength's score, computed where `memo` does not know it."""
         if self.strength is None:
             return float(compute())
-        key = f"{self.strength!r} {part}"
+        key = key_of(self.strength, part)
         if key not in self.memo:
             self.memo[key] = float(compute())
         return self.memo[key]
@@ -189,6 +189,11 @@ class Reference(Score):
         inside, truth = image[self.body].astype(float), self.reference[self.body].astype(float)
         scale = (inside @ truth) / max(inside @ inside, 1e-300)
         return ((scale * inside - truth) ** 2).sum() / (truth**2).sum()
+
+
+def key_of(strength: float, part: int | None) -> str:
+    """Where `Score.once` keeps one part of a strength's score."""
+    return f"{strength!r} {part}"
 
 
 def score_of(criterion: str, run, *, noise, reference, view, seed: int, folds: int, share: float) -> Score:

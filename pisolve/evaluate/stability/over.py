@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
-import numpy as np
-
+from pisolve.backend import shares
 from pisolve.evaluate.stability.perturbation import Perturbation, perturb
 from pisolve.evaluate.stability.replay import Replay
 from pisolve.evaluate.stability.samples import image_of
@@ -31,8 +29,8 @@ def over(client, recipe, scan: Scan, slice: int | None, *, search: dict | None, 
         parts: scans.
         tick: called with the number of reconstructions.
     """
-    plain, edges = recipe.to_dict(), np.linspace(0, len(data), min(_PIECES, len(data)) + 1).astype(int)
-    pieces = [data[a:b] for a, b in pairwise(edges.tolist())]
+    plain = recipe.to_dict()
+    pieces = [data[a:b] for a, b in shares(len(data), min(_PIECES, len(data)))] if data else []
     mine = (plain, _fields(scan), slice)
     items = [(*mine, "search", search)] if search else []
     items += [(*mine, "data", piece) for piece in pieces] + [(plain, _fields(part), None, "part", None)
