@@ -7,9 +7,11 @@ from functools import lru_cache
 
 
 def one_blas_thread():
-    """A context in which BLAS runs on one thread: its own threads spin against ours and make small `eigh` calls slow.
+    """A context in which BLAS runs on one thread, where no other Python thread has set its threads.
 
-    (121 x 121 on a busy two-core machine: 1.2 s with them, 6 ms without; faster on an idle one too.)
+    BLAS's own threads spin against ours for some 60 ms after each call, also after a dot product of 10,000 numbers,
+    and make small `eigh` calls slow. On two cores, with and without them: `eigh` of 121 x 121 on a busy machine 1.2 s
+    and 6 ms; wavelets with 12 coils of 320 x 320 0.21 s and 0.16 s.
     """
     import scipy.linalg  # noqa: F401 - it brings a BLAS of its own, which must be there to be told
 

@@ -46,25 +46,31 @@ def parallel(work, items) -> list:
     items = list(items)
     if threads() == 1 or len(items) == 1:
         return [work(i) for i in items]
-    results, left = [None] * len(items), iter(range(len(items)))
+    return _shared(work, items, _pool(os.getpid()))
+
+
+def _shared(work, items, pool) -> list:
+    """`[work(i) for i in items]` by the caller's thread and those of a pool; of several errors the first in time."""
+    results, left, failed = [None] * len(items), iter(range(len(items))), []
 
     def share():
         try:
             for i in left:
                 results[i] = work(items[i])
-        except BaseException:
+        except BaseException as error:
+            failed.append(error)
             for _ in left:  # nobody begins another one
                 pass
-            raise
 
-    others = [_pool(os.getpid()).submit(share) for _ in range(min(threads(), len(items)) - 1)]
-    try:
-        share()
-    finally:
-        for other in others:
-            other.exception()  # it waits
+    others = [pool.submit(share) for _ in range(min(threads(), len(items)) - 1)]
+    share()
     for other in others:
-        other.result()
+        other.result()  # it waits
+    try:
+        if failed:
+            raise failed[0]
+    finally:
+        failed.clear()  # an error's traceback would keep itself, and the arrays of its frames
     return results
 
 
@@ -100,17 +106,24 @@ def side_by_side(work, items, cut: threading.Event | None = None) -> list:
         items: of the work.
         cut: is set at Ctrl-C or after an error, for work that is running to look at; what was not begun stays so.
     """
-    def alone(item):
-        _here.inside = True
-        return work(item)
+    cut = cut or threading.Event()
 
-    pool = ThreadPoolExecutor(threads(), thread_name_prefix="pisolve-part")
+    def alone(item):
+        before, _here.inside = getattr(_here, "inside", False), True
+        try:
+            return work(item)
+        except BaseException:
+            cut.set()
+            raise
+        finally:
+            _here.inside = before
+
+    pool = ThreadPoolExecutor(threads(), thread_name_prefix="pisolve-part")  # a long piece keeps nobody else waiting
     try:
         with one_blas_thread():
-            return list(pool.map(alone, items))
-    except BaseException:
-        if cut is not None:
-            cut.set()
+            return _shared(alone, list(items), pool)
+    except BaseException:  # Ctrl-C may come between pieces, too
+        cut.set()
         raise
     finally:
         pool.shutdown(cancel_futures=True)

@@ -230,7 +230,7 @@ class Recipe:
         watch.prepared(scan)
         middle = time.perf_counter()
         recipe, tuning, seconds = self, None, {"maps": middle - start}
-        with held(folder), session(gpu, scan, self) as keep:
+        with held(folder), session(gpu, scan, self) as keep, backend.one_blas_thread():
             if self.tune is not None:
                 own = {n: getattr(self, n) for n in ("solver", "max_iter", "tol", "each", "minutes")}
                 tuning = tune_prepared(scan, self.prior, criterion=self.tune, gpu=gpu, progress=progress, **own)

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from pisolve import _axes
-from pisolve.backend import parallel, shares, threads, to_numpy
+from pisolve.backend import one_blas_thread, parallel, shares, threads, to_numpy
 
 WIDTH, LEAST = 24, 8  # samples of the centre along an axis, at most and at least
 POINTS = {2: 48, 3: 24}  # pixels of the small images along an axis, by the number of axes
@@ -113,7 +113,8 @@ class Small:
             pixels = np.arange(0, n, max(1, n // POINTS[len(size)]))
             window = np.cos(np.pi * k / (w + 2)) ** 2
             kernel = (np.exp(2j * np.pi * np.outer(pixels - n // 2, k) / n) * window).astype(np.complex64)
-            images = np.moveaxis(np.tensordot(kernel, images, (1, axis)), 0, axis)
+            with one_blas_thread():
+                images = np.moveaxis(np.tensordot(kernel, images, (1, axis)), 0, axis)
             self.pixels.append(pixels)
             spread *= float((window**2).sum())
         self.images, self.spread = images, spread

@@ -13,7 +13,7 @@ from pisolve._axes import of_linop
 from pisolve._check import array, integer, is_array, number
 from pisolve._hints import instead
 from pisolve._types import Array, ArrayLike
-from pisolve.backend import real, to_numpy
+from pisolve.backend import one_blas_thread, real, to_numpy
 from pisolve.priors.base import Prior, Sum
 from pisolve.problem import Problem
 from pisolve.scan.html import page, planes
@@ -133,7 +133,7 @@ def solve(A: Any, y: ArrayLike, prior: Prior | None = None, solver: Solver | Non
         _check_state(state, solver, problem)
     elif check:
         probe(problem)
-    with np.errstate(over="ignore", invalid="ignore"):  # a run that fails says so in its status
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # a run that fails says so in its status
         return _run(solver, problem, x0, state, max_iter, tol, gap, callbacks, progress)
 
 
